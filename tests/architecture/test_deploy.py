@@ -1,0 +1,86 @@
+"""docker-compose.yml and the systemd units by their shape: neither Docker nor systemd runs where these tests do."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.architecture.source_tree import DAEMONS, ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
+# simexchange is a tool of demo and paper, the console is started by hand.
+PRODUCTION = ("marketdata", "engine", "riskd", "execd", "recorder")
+JIT = {"marketdata", "engine"}
+OFFLINE = {"engine", "riskd", "recorder"}
+
+
+def compose() -> dict[str, Any]:
+    """Return docker-compose.yml with its anchors resolved."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def unit_settings(daemon: str) -> dict[str, str]:
+    """Return the last value of each [Service] setting: the template, then the daemon's drop-ins."""
+    settings: dict[str, str] = {}
+    for file in [UNITS / "tradebot@.service", *sorted((UNITS / f"tradebot@{daemon}.service.d").glob("*.conf"))]:
+        parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
+        parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names keep their case
+        parser.read_string(file.read_text(encoding="utf-8"))
+        settings |= dict(parser["Service"])
+    return settings
+
+
+def test_compose_has_one_service_per_daemon() -> None:
+    assert set(compose()["services"]) == set(DAEMONS)
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_a_compose_service_runs_its_daemon_and_uses_what_the_file_declares(daemon: str) -> None:
+    file = compose()
+    service = file["services"][daemon]
+    named_volumes = {volume.split(":")[0] for volume in service["volumes"]}
+
+    assert service["command"][0] == daemon
+    assert (ROOT / service["build"]["dockerfile"]).is_file()
+    assert named_volumes <= set(file["volumes"])
+    assert set(service.get("depends_on", [])) <= set(file["services"])
+    assert service.get("network_mode", "none") in {"none", "service:simexchange"}
+
+
+def test_the_image_installs_only_hashed_packages() -> None:
+    installs = [
+        line
+        for line in (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if "pip install" in line
+    ]
+
+    assert installs
+    assert all("--require-hashes" in line for line in installs)
+
+
+@pytest.mark.parametrize("daemon", PRODUCTION)
+def test_only_daemons_with_kernels_may_write_code_pages(daemon: str) -> None:
+    assert unit_settings(daemon)["MemoryDenyWriteExecute"] == ("no" if daemon in JIT else "yes")
+
+
+@pytest.mark.parametrize("daemon", PRODUCTION)
+def test_only_venue_daemons_have_a_network(daemon: str) -> None:
+    settings = unit_settings(daemon)
+
+    assert (settings.get("PrivateNetwork") == "yes") == (daemon in OFFLINE)
+    assert ("AF_INET" in settings["RestrictAddressFamilies"]) == (daemon not in OFFLINE)
+
+
+def test_trading_keys_reach_execd_only() -> None:
+    holders = {
+        path.parent.name
+        for path in UNITS.rglob("*.conf")
+        if "venue_api_key" in path.read_text(encoding="utf-8") and path.parent != Path(UNITS)
+    }
+
+    assert holders == {"tradebot@execd.service.d"}
