@@ -1,0 +1,347 @@
+"""The write-ahead journal: append never blocks, one thread makes groups durable, the event loop hears once per group.
+
+Rules: a record is durable only when `durable_seq` reached it; what must not happen before that (sending an order) waits
+for it. A failed write is never retried, because after one the kernel may have dropped the dirty pages: the journal is
+failed for good and the daemon stops. Segments are written ahead with zeros and opened O_DSYNC, so making a group
+durable is one system call, without file system metadata and with a single hand-over of the interpreter lock. See
+`journal_format` for the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import NamedTuple
+
+import structlog
+
+from tradebot.core.errors import InvariantError, TransientError
+from tradebot.runtime.clock import NS_PER_MS, Clock
+from tradebot.runtime.journal_format import RECORD_OVERHEAD, JournalRecord, check_payload
+from tradebot.runtime.journal_reader import JournalReader
+from tradebot.runtime.journal_segments import SegmentWriter
+from tradebot.runtime.state_dir import StateError, StateLock
+
+DEFAULT_SEGMENT_BYTES = 64 << 20
+MAX_PENDING_RECORDS = 65_536
+"""Appended but not durable. Beyond it the disk has stalled and the caller must refuse work instead of queueing it."""
+MAX_PENDING_BYTES = 32 << 20
+MAX_GROUP_RECORDS = 4_096
+MAX_GROUP_BYTES = 1 << 20
+FLUSH_TIMEOUT_S = 30.0
+_BACKLOG_RETRY_NS = 10 * NS_PER_MS
+
+_log = structlog.get_logger(__name__)
+
+
+class JournalFailedError(InvariantError):
+    """A write or sync failed: what was pending may or may not be on disk. The daemon stops and recovers by reading it
+    back.
+    """
+
+
+class JournalBacklogError(TransientError):
+    """More is pending than MAX_PENDING_RECORDS or MAX_PENDING_BYTES: the disk does not keep up."""
+
+
+class JournalStats(NamedTuple):
+    """What the disk has done since opening; for metrics and status."""
+
+    groups: int
+    records: int
+    bytes_written: int
+    write_ns_total: int
+    write_ns_max: int
+    """Longest time one group took to become durable."""
+
+
+class _Pending(NamedTuple):
+    seq: int
+    now_ns: int
+    record_type: int
+    payload: bytes
+
+
+class _Flush(NamedTuple):
+    done: threading.Event
+
+
+class _Stop(NamedTuple):
+    pass
+
+
+class Journal:
+    """One append-only journal with one writer thread. Any thread may append; waiting belongs to the loop's thread."""
+
+    def __init__(
+        self,
+        segments: SegmentWriter,
+        clock: Clock,
+        lock: StateLock | None,
+        last_seq: int,
+        torn_bytes: int,
+        loop: asyncio.AbstractEventLoop | None,
+        on_failure: Callable[[JournalFailedError], None] | None,
+    ) -> None:
+        self._segments = segments
+        self._clock = clock
+        self._state_lock = lock
+        self._loop = loop
+        self._on_failure = on_failure
+        self.torn_bytes_cut = torn_bytes
+        """Bytes of an unfinished last write that opening cut off; 0 after a clean stop."""
+        self._append_lock = threading.Lock()
+        self._queue: SimpleQueue[_Pending | _Flush | _Stop] = SimpleQueue()
+        self._appended_seq = last_seq
+        self._durable_seq = last_seq
+        self._appended_bytes = 0
+        self._durable_bytes = 0
+        self.stats = JournalStats(0, 0, 0, 0, 0)
+        self._failure: JournalFailedError | None = None
+        self._closed = False
+        self._ended = threading.Event()
+        self._callbacks: list[Callable[[int], None]] = []
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiter_ids = itertools.count()
+        self._thread = threading.Thread(target=self._write_groups, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        clock: Clock,
+        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        on_record: Callable[[JournalRecord], None] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        on_failure: Callable[[JournalFailedError], None] | None = None,
+        lock: bool = True,
+    ) -> Journal:
+        """Lock the folder, verify and replay everything in it, cut off a torn tail, and get ready to append.
+
+        Args:
+            directory: Folder of segments; created when missing.
+            clock: Stamps records.
+            segment_bytes: Size of new segments; existing ones keep theirs.
+            on_record: Called with every record, oldest first, before this returns; the daemon rebuilds its state here.
+            loop: Where durability is announced. Without one, callbacks run in the writer thread and only `flush` can
+                wait.
+            on_failure: Called once when a write fails; the daemon must stop.
+            lock: False when the caller already holds the StateLock of this folder.
+
+        Raises:
+            StateError: Folder not writable, disk full, or another process owns it.
+            JournalCorruptError: The journal is damaged.
+        """
+        state_lock = StateLock.acquire(directory) if lock else None
+        try:
+            reader = JournalReader(directory)
+            for record in reader:
+                if on_record is not None:
+                    on_record(record)
+            segments = SegmentWriter(directory, segment_bytes, reader.tail)
+        except BaseException:
+            if state_lock is not None:
+                state_lock.release()
+            raise
+        if reader.tail.torn_bytes:
+            _log.warning("journal_torn_tail_cut", segment=str(reader.tail.segment), bytes=reader.tail.torn_bytes)
+        return cls(segments, clock, state_lock, reader.tail.last_seq, reader.tail.torn_bytes, loop, on_failure)
+
+    @property
+    def durable_seq(self) -> int:
+        """Highest sequence number that survives a power cut."""
+        return self._durable_seq
+
+    @property
+    def appended_seq(self) -> int:
+        """Highest sequence number handed out."""
+        return self._appended_seq
+
+    @property
+    def pending_records(self) -> int:
+        """Appended and not yet durable."""
+        return self._appended_seq - self._durable_seq
+
+    @property
+    def head(self) -> tuple[int, bytes]:
+        """(sequence, link) of the last durable record: what a remote witness keeps to detect a rollback."""
+        return self._segments.head
+
+    def append(self, record_type: int, payload: bytes) -> int:
+        """Queue one record and return its sequence number. Never waits.
+
+        Raises:
+            JournalBacklogError: Too much is pending; nothing was queued.
+            JournalFailedError: An earlier write failed or the journal is closed.
+        """
+        check_payload(record_type, len(payload), self._segments.max_payload_bytes)
+        size = len(payload) + RECORD_OVERHEAD
+        with self._append_lock:
+            if self._failure is not None:
+                raise self._failed()
+            if self._closed:
+                raise JournalFailedError(f"journal {self._segments.directory} is closed")
+            seq = self._appended_seq + 1
+            if (
+                seq - self._durable_seq > MAX_PENDING_RECORDS
+                or self._appended_bytes + size - self._durable_bytes > MAX_PENDING_BYTES
+            ):
+                raise JournalBacklogError(
+                    f"journal {self._segments.directory}: {seq - 1 - self._durable_seq} records wait for the disk",
+                    _BACKLOG_RETRY_NS,
+                )
+            self._appended_seq = seq
+            self._appended_bytes += size
+            self._queue.put(_Pending(seq, self._clock.now_ns(), record_type, payload))
+        return seq
+
+    def on_durable(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(durable_seq)` once per durable group, on the loop (in the writer thread without one)."""
+        self._callbacks.append(callback)
+
+    async def wait_durable(self, seq: int) -> None:
+        """Return when record `seq` is durable; raise JournalFailedError if it never will be."""
+        if seq <= self._durable_seq:
+            return
+        if self._failure is not None:
+            raise self._failed()
+        if self._loop is None:
+            raise InvariantError("wait_durable needs a journal opened with a loop")
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        heapq.heappush(self._waiters, (seq, next(self._waiter_ids), waiter))
+        await waiter
+
+    def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Block until everything appended so far is durable. For start-up and shutdown, not for daily work."""
+        flush = _Flush(threading.Event())
+        self._queue.put(flush)
+        # A writer that has ended answers what it finds in the queue last; what comes later sees that it has ended.
+        if not self._ended.is_set() and not flush.done.wait(timeout_s):
+            raise JournalFailedError(f"journal {self._segments.directory}: flush took longer than {timeout_s} s")
+        if self._failure is not None:
+            raise self._failed()
+
+    def close(self) -> None:
+        """Make everything durable, stop the thread, give the folder up. Safe to call twice and after a failure."""
+        with self._append_lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._queue.put(_Stop())
+        self._thread.join(FLUSH_TIMEOUT_S)
+        if self._thread.is_alive():  # the disk hangs: its descriptor must not be closed under the writer
+            _log.error("journal_close_timed_out", folder=str(self._segments.directory), seconds=FLUSH_TIMEOUT_S)
+            return
+        self._segments.close()
+        if self._state_lock is not None:
+            self._state_lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _failed(self) -> JournalFailedError:
+        """A fresh copy for each caller: a shared exception would collect all their tracebacks."""
+        return JournalFailedError(str(self._failure))
+
+    # ---- writer thread
+
+    def _write_groups(self) -> None:
+        queue, flushes, stopping = self._queue, list[_Flush](), False
+        try:
+            while not stopping:
+                group: list[_Pending] = []
+                size = 0
+                item = queue.get()
+                while True:
+                    match item:
+                        case _Pending():
+                            group.append(item)
+                            size += len(item.payload) + RECORD_OVERHEAD
+                        case _Flush():
+                            flushes.append(item)
+                        case _Stop():
+                            stopping = True
+                    if stopping or len(group) >= MAX_GROUP_RECORDS or size >= MAX_GROUP_BYTES or queue.empty():
+                        break
+                    item = queue.get()
+                if group:
+                    started_ns = time.monotonic_ns()
+                    self._segments.write_group(group)
+                    self._count(group, size, time.monotonic_ns() - started_ns)
+                    self._durable_bytes += size
+                    self._durable_seq = group[-1].seq
+                    self._announce(self._notify_durable)
+                for flush in flushes:
+                    flush.done.set()
+                flushes.clear()
+        except OSError as exc:
+            self._fail(f"journal {self._segments.directory}: write failed ({exc.strerror})", exc)
+        except StateError as exc:  # no space for the next segment
+            self._fail(str(exc), exc)
+        except Exception as exc:  # noqa: BLE001  top of the thread: a silent death would look like a slow disk
+            self._fail(f"journal {self._segments.directory}: writer crashed ({exc!r})", exc)
+        self._ended.set()
+        while not queue.empty():
+            late = queue.get()
+            if isinstance(late, _Flush):
+                flushes.append(late)
+        for flush in flushes:
+            flush.done.set()
+
+    def _count(self, group: list[_Pending], size: int, took_ns: int) -> None:
+        groups, records, written, total_ns, max_ns = self.stats
+        self.stats = JournalStats(
+            groups + 1, records + len(group), written + size, total_ns + took_ns, max(max_ns, took_ns)
+        )
+
+    def _announce(self, callback: Callable[[], None]) -> None:
+        if self._loop is None:
+            callback()
+            return
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop closed before the journal: only flush() can still be waiting
+            pass
+
+    def _fail(self, what: str, cause: BaseException) -> None:
+        failure = JournalFailedError(f"{what}; nothing was retried: repair the disk and start again")
+        failure.__cause__ = cause
+        self._failure = failure
+        _log.error("journal_failed", error=str(failure))
+        self._announce(self._notify_failure)
+
+    # ---- loop thread
+
+    def _notify_durable(self) -> None:
+        durable, waiters = self._durable_seq, self._waiters
+        while waiters and waiters[0][0] <= durable:
+            waiter = heapq.heappop(waiters)[2]
+            if not waiter.done():
+                waiter.set_result(None)
+        for callback in self._callbacks:
+            callback(durable)
+
+    def _notify_failure(self) -> None:
+        failure = self._failure
+        if failure is None:
+            return
+        for _, _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(self._failed())
+        self._waiters.clear()
+        if self._on_failure is not None:
+            self._on_failure(failure)
