@@ -1,0 +1,1 @@
+"""Floors: the same process layout with no logic. They show what the streams alone cost."""
