@@ -17,8 +17,8 @@ END_TIMEOUT_S: Final = 5.0
 class Member:
     """One child process whose stdout lines can be waited for."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    def __init__(self, command: Sequence[str], stdin: int | None = None) -> None:
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -67,9 +67,9 @@ class Group:
         for member in reversed(self.members):
             member.terminate()
 
-    def start(self, command: Sequence[str], *, ready: str = "", env: dict[str, str] | None = None) -> Member:
+    def start(self, command: Sequence[str], *, ready: str = "", stdin: int | None = None) -> Member:
         """Start a child; with `ready`, wait for that line."""
-        member = Member(command, env)
+        member = Member(command, stdin)
         self.members.append(member)
         if ready:
             member.wait_line(ready)

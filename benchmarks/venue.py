@@ -3,7 +3,8 @@
 Speaks just enough of the Binance Spot protocol for the daemons to start and to trade: static REST answers, one trade
 frame per tick on the market stream, and a terminal answer (EXPIRED, nothing filled) to every order. Decides nothing,
 matches nothing, so that what is measured is ours. Run as `python -m benchmarks.venue`; prints `PORT n`, and reads
-commands from stdin, one per line: `rate N SECONDS` (N ticks a second; 0 = as fast as it can), `quit`.
+commands from stdin, one per line: `RATE SECONDS DRAIN_SECONDS` (RATE ticks a second; 0 = as fast as orders come back).
+Ends at the end of stdin.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ SYMBOL: Final = "BTCUSDT"
 BID: Final = "60000.00"
 ASK: Final = "60000.01"
 DEPTH_EVERY_S: Final = 0.1
-SATURATION_BATCH: Final = 64
-"""Frames written per turn when the rate is 0."""
+MAX_IN_FLIGHT: Final = 512
+"""At rate 0: trades whose order has not come back yet."""
+SATURATION_PAUSE_S: Final = 0.0005
 
 EXCHANGE_INFO: Final[dict[str, Any]] = {
     "timezone": "UTC",
@@ -243,14 +245,17 @@ class _Connection(WSListener):
             transport.disconnect()
 
 
-async def _tick(venue: Venue, rate: int, seconds: float) -> None:
+async def _tick(venue: Venue, rate: int, seconds: float) -> int:
+    """Write trades for some time; return how many."""
+    first = venue.trade_id
     end = time.monotonic_ns() + int(seconds * 1e9)
     if not rate:
+        behind = venue.orders - first  # trades minus orders so far: what was never answered does not count
         while time.monotonic_ns() < end:
-            for _ in range(SATURATION_BATCH):
+            while venue.trade_id - venue.orders + behind < MAX_IN_FLIGHT:
                 venue.trade()
-            await asyncio.sleep(0.001)
-        return
+            await asyncio.sleep(SATURATION_PAUSE_S)
+        return venue.trade_id - first
     gap = 1_000_000_000 // rate
     due = time.monotonic_ns()
     while due < end:
@@ -259,6 +264,7 @@ async def _tick(venue: Venue, rate: int, seconds: float) -> None:
             await asyncio.sleep(wait / 1e9)
         venue.trade()
         due += gap
+    return venue.trade_id - first
 
 
 async def _keep_fresh(venue: Venue) -> None:
@@ -283,11 +289,14 @@ async def _main() -> None:
     print(f"PORT {server.sockets[0].getsockname()[1]}", flush=True)
     fresh = asyncio.create_task(_keep_fresh(venue))
     loop = asyncio.get_running_loop()
-    while (line := await loop.run_in_executor(None, sys.stdin.readline)).strip() not in ("", "quit"):
-        _, rate, seconds = line.split()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        rate, seconds, drain = line.split()
         before = venue.orders
-        await _tick(venue, int(rate), float(seconds))
-        print(f"DONE {json.dumps({'orders': venue.orders - before})}", flush=True)
+        ticks = await _tick(venue, int(rate), float(seconds))
+        in_time = venue.orders - before
+        await asyncio.sleep(float(drain))
+        result = {"ticks": ticks, "orders_in_time": in_time, "orders": venue.orders - before}
+        print(f"DONE {json.dumps(result)}", flush=True)
     fresh.cancel()
 
 

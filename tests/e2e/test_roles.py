@@ -1,0 +1,72 @@
+"""Every method of every daemon as every role: what the table does not allow is denied before any handler runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.support.system import RunningSystem
+from tradebot.runtime.identity import Role
+from tradebot.runtime.methods import RULES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+SERVICES = {
+    "marketdata": "tradebot.rpc.marketdata.v1.MarketDataService",
+    "engine": "tradebot.rpc.engine.v1.EngineService",
+    "riskd": "tradebot.rpc.risk.v1.RiskService",
+    "execd": "tradebot.rpc.execution.v1.ExecutionService",
+    "recorder": "tradebot.rpc.recorder.v1.RecorderService",
+    "riskd.stop": "tradebot.rpc.stop.v1.StopService",
+    "execd.stop": "tradebot.rpc.stop.v1.StopService",
+}
+
+
+def call(socket: Path, method: str) -> grpc.StatusCode:
+    """Send an empty request; streams are read to their first message or end."""
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        try:
+            open_stream: Any = channel.stream_stream(method)
+            next(open_stream(iter([b""]), timeout=1.5))
+        except StopIteration:
+            return grpc.StatusCode.OK
+        except grpc.RpcError as exc:
+            code = exc.code()
+            assert isinstance(code, grpc.StatusCode)
+            return code
+    return grpc.StatusCode.OK
+
+
+def test_every_method_as_every_role() -> None:
+    denied = served = 0
+    with RunningSystem() as system:
+        run = system.state / "run"
+        for endpoint, service in SERVICES.items():
+            for role in Role:
+                socket = run / f"{endpoint}.{role}.sock"
+                if not socket.exists():
+                    continue  # no socket, no call: the strongest denial
+                for method, allowed in RULES.items():
+                    code = call(socket, method)
+                    where = f"{endpoint} {method} as {role}: {code}"
+                    if method.startswith(f"/{service}/") and role in allowed and not method.endswith("Drive"):
+                        assert code is not grpc.StatusCode.PERMISSION_DENIED, where
+                        served += 1
+                    else:
+                        assert code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED), where
+                        denied += 1
+        names = {path.name for path in run.iterdir() if path.name.endswith(".sock")}
+        assert "riskd.engine.sock" not in names, "the engine has no business with riskd"
+        assert not any(name.endswith(".stop.engine.sock") for name in names)
+
+    assert served > 40
+    assert denied > 400
+
+
+def test_a_caller_without_the_file_permission_cannot_open_a_socket() -> None:
+    with RunningSystem() as system:
+        for path in (system.state / "run").glob("*.sock"):
+            assert path.stat().st_mode & 0o007 == 0, f"{path.name} is open to everybody"

@@ -1,0 +1,122 @@
+"""HALT and KILL by every path; what stops stays stopped over restarts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.system import RunningSystem
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+QUIET_S = 6.0
+"""Long enough for the seeded market to have given signals."""
+
+
+def assert_no_new_buys(system: RunningSystem, seconds: float = QUIET_S) -> None:
+    before = system.venue_buys()
+    time.sleep(seconds)
+    assert system.venue_buys() == before
+
+
+def grpcurl_call(grpcurl: Path, system: RunningSystem, socket: str, method: str, body: dict[str, object]) -> str:
+    path = system.state / "run" / socket
+    done = subprocess.run(
+        [str(grpcurl), "-plaintext", "-unix", "-d", json.dumps(body), str(path), method],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_halt_by_command_stops_new_orders_survives_restarts_and_resume_ends_it() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        halted = system.command("halt", "--reason", "end-to-end test")
+        assert halted.code == 0, halted.err
+        time.sleep(0.5)
+        assert_no_new_buys(system)
+
+        for daemon in ("riskd", "execd", "engine"):
+            system.kill_and_wait(daemon)
+        levels = system.trader.holds()
+        assert levels.system_level == "HALTED"
+        assert_no_new_buys(system)
+
+        refused = system.command("order", "binance:BTC-USDT", "buy", "--qty", "0.001")
+        assert refused.code == 1, refused.out + refused.err
+
+        resumed = system.command("resume", "--reason", "end of the end-to-end test")
+        assert resumed.code == 0, resumed.err
+        system.wait_fills(timeout_s=120)
+        system.assert_audit_clean()
+
+
+def test_kill_sends_nothing_but_cancels_and_needs_more_than_a_resume() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        killed = system.command("kill", "--reason", "end-to-end test")
+        assert killed.code == 0, killed.err
+        time.sleep(0.5)
+        before = len(system.venue_orders())
+        time.sleep(QUIET_S)
+
+        assert len(system.venue_orders()) == before
+        system.command("resume", "--reason", "must not be enough")
+        assert system.trader.holds().system_level == "KILLED"
+
+
+def test_halt_by_grpcurl_stops_new_orders(grpcurl: Path) -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        body: dict[str, object] = {"command_id": "grpcurl-1", "level": "STOP_LEVEL_HALT", "operator": "ana"}
+        for daemon in ("riskd", "execd"):
+            answer = grpcurl_call(
+                grpcurl, system, f"{daemon}.stop.trader.sock", "tradebot.rpc.stop.v1.StopService/Stop", body
+            )
+            assert "STOP_LEVEL_HALT" in answer
+        time.sleep(0.5)
+
+        assert_no_new_buys(system)
+        assert system.wait(lambda: system.trader.holds().system_level == "HALTED", "the hold")
+
+
+def test_execd_alone_stops_when_riskd_is_dead() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        system.signal("riskd", signal.SIGSTOP)
+        try:
+            halted = system.command("halt", "--reason", "riskd hangs")
+            assert "1/2" in halted.out + halted.err
+            assert_no_new_buys(system)
+        finally:
+            system.signal("riskd", signal.SIGCONT)
+        assert system.wait(lambda: system.trader.holds().system_level == "HALTED", "riskd to learn of the latch")
+
+
+def test_without_riskd_no_entry_leaves_and_resting_stops_still_protect() -> None:
+    with RunningSystem() as system:
+        system.wait(
+            lambda: [o for o in system.orders(working_only=True) if o.role == "PROTECTION" and o.status == "NEW"],
+            "a resting stop", 120,
+        )  # fmt: skip
+        system.signal("riskd", signal.SIGSTOP)
+        try:
+            time.sleep(1.5)  # the lease is valid for one second
+            assert_no_new_buys(system)
+            protected = [o for o in system.orders(working_only=True) if o.role == "PROTECTION"]
+            for symbol in {o.instrument_id.split(":")[1].replace("-", "") for o in protected}:
+                system.venue_post("/sim/price_shock", {"symbol": symbol, "bps": -300})
+            ids = {o.client_order_id for o in protected}
+            system.wait(
+                lambda: all(o.status == "FILLED" for o in system.orders() if o.client_order_id in ids),
+                "the stops to fill while riskd is away",
+            )
+        finally:
+            system.signal("riskd", signal.SIGCONT)
+        system.assert_audit_clean()
