@@ -1,0 +1,107 @@
+"""A simulated venue without sockets, and a client that signs requests for it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from simexchange.config import SimexchangeConfig
+from simexchange.venue import AccountSetup, SimVenue, synthetic_feed
+from tradebot.sim.engine import FeeRates
+from tradebot.sim.rng import SplitMix64
+from tradebot.venues import load_venue_part
+from tradebot.venues.server_api import HttpAnswer, HttpRequest
+
+VENUE = "binance"
+KEY, SECRET = "test-key", "test-secret"
+START_NS = 1_700_000_000_000_000_000
+MS = 1_000_000
+
+
+def signature(text: str) -> str:
+    """Return the hex HMAC of the test account."""
+    return hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def ws_params(now_ms: int, **params: Any) -> dict[str, Any]:
+    """Return signed WebSocket API parameters."""
+    signed = {**params, "apiKey": KEY, "timestamp": now_ms}
+    text = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
+    return {**signed, "signature": signature(text)}
+
+
+class PureExchange:
+    """The synthetic venue on a clock that moves when told to."""
+
+    def __init__(self, **config: Any) -> None:
+        self.config = SimexchangeConfig(**({"seed": 11} | config))
+        self.venue = SimVenue(
+            [one.setup(VENUE, name) for name, one in self.config.symbols.items()],
+            [AccountSetup("main", KEY, SECRET, self.config.money_balances())],
+            FeeRates(self.config.maker_bps, self.config.taker_bps),
+            self.config.limits.limits(),
+            load_venue_part(VENUE, "server_protocol", "SERVER"),
+            SplitMix64(self.config.seed),
+            is_recorded=False,
+        )
+        self.now_ns = START_NS
+        self.venue.start(synthetic_feed, self.now_ns)
+        self.session = self.venue.server.session("127.0.0.1", self.now_ns)
+
+    def advance(self, seconds: float) -> None:
+        """Let the market run."""
+        self.now_ns += round(seconds * 1e9)
+        self.venue.run_to(self.now_ns)
+
+    @property
+    def now_ms(self) -> int:
+        return self.now_ns // MS
+
+    def ask(self, symbol: int = 0) -> str:
+        """Return the best ask as text."""
+        return str(self.venue.symbols[symbol].instrument.price(self.venue.touch(symbol).ask))
+
+    def price(self, factor: float, symbol: int = 0) -> str:
+        """Return the best ask times a factor, on a tick."""
+        return str(self.venue.symbols[symbol].instrument.price(round(self.venue.touch(symbol).ask * factor)))
+
+    def ws(self, method: str, *, signed: bool = True, **params: Any) -> Any:
+        """Ask over the request API; returns the decoded answer."""
+        sent = ws_params(self.now_ms, **params) if signed else params
+        raw = json.dumps({"id": "r1", "method": method, "params": sent})
+        server = self.venue.server
+        return json.loads(server.perform(self.session, server.prepare(raw), self.now_ns))
+
+    def place(self, **params: Any) -> Any:
+        """Place an order on BTCUSDT; returns the whole answer."""
+        return self.ws("order.place", **({"symbol": "BTCUSDT"} | params))
+
+    def limit(self, side: str, price: str, quantity: str = "0.001", **params: Any) -> Any:
+        """Place a GTC limit order; returns the whole answer."""
+        return self.place(side=side, type="LIMIT", timeInForce="GTC", price=price, quantity=quantity, **params)
+
+    def rest(self, method: str, path: str, *, signed: bool = True, **params: Any) -> HttpAnswer:
+        """Ask over REST."""
+        headers: dict[str, str] = {}
+        if signed:
+            params = {**params, "timestamp": self.now_ms}
+            headers["x-mbx-apikey"] = KEY
+        text = urlencode(params)
+        if signed:
+            text += f"&signature={signature(text)}"
+        query, body = ("", text) if method == "POST" else (text, "")
+        request = HttpRequest(method, path, query, body, headers, "127.0.0.1")
+        return self.venue.server.rest(request, self.now_ns)
+
+    def get(self, path: str, *, signed: bool = False, **params: Any) -> Any:
+        """GET and decode."""
+        answer = self.rest("GET", path, signed=signed, **params)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Take the account events so far, decoded."""
+        return [json.loads(event) for _, event in self.venue.take_account_events()]
