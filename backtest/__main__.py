@@ -1,0 +1,84 @@
+"""`python -m backtest --strategy KIND --data FILE`: one backtest, its summary on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from backtest.config import BacktestOptions
+from backtest.run import run_backtest
+from tradebot.core.errors import ConfigError, TradebotError
+
+EXIT_OK = 0
+EXIT_CONFIG = 2
+EXIT_CRASH = 70
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}: see --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and return the exit code: 0 done, 2 something to correct, 70 crash."""
+    try:
+        options, as_json = _parse(argv)
+        result = run_backtest(options)
+    except ConfigError as exc:
+        print(f"backtest: {exc}", file=sys.stderr)
+        return EXIT_CONFIG
+    except TradebotError as exc:
+        print(f"backtest: {exc}", file=sys.stderr)
+        return EXIT_CRASH
+    print(json.dumps(result.as_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
+    return EXIT_OK
+
+
+def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
+    parser = _Parser(prog="python -m backtest", allow_abbrev=False, description=__doc__)
+    parser.add_argument("--strategy", required=True, help="registered kind, or id in the configuration")
+    parser.add_argument("--data", type=Path, default=None, metavar="FILE", help="recording, plain or .gz")
+    parser.add_argument("--seed", type=int, default=1, help="of the synthetic market, when no file is given")
+    parser.add_argument("--seconds", type=int, default=600, help="length of the synthetic market")
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="environment file")
+    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="one strategy parameter")
+    parser.add_argument("--strategy-path", action="append", default=[], metavar="PATH", help="own strategies")
+    parser.add_argument("--symbols", default="", help="comma-separated venue symbols; default: all in the recording")
+    parser.add_argument("--exchange-info", type=Path, default=None, metavar="FILE", help="saved trading rules")
+    parser.add_argument("--events", type=Path, default=None, metavar="FILE", help="write every event, JSON lines")
+    parser.add_argument("--max-seconds", type=float, default=None, help="stop after so much recorded time")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    return BacktestOptions(
+        strategy=args.strategy,
+        data=args.data,
+        seed=args.seed,
+        seconds=args.seconds,
+        config=args.config,
+        params=dict(_parameter(text) for text in args.param),
+        strategy_path=tuple(args.strategy_path),
+        symbols=tuple(symbol for symbol in args.symbols.split(",") if symbol),
+        exchange_info=args.exchange_info,
+        events=args.events,
+        max_seconds=args.max_seconds,
+    ), args.json
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--param {text!r}: write it as name=value")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"--param {text!r}: the value is not valid YAML") from exc
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Section `backtest` of the configuration, and what one run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tradebot.runtime.config import ConfigModel
+
+NS_PER_MS = 1_000_000
+DEFAULT_LIMITS = Path(__file__).resolve().parent.parent / "config" / "limits" / "backtest.yaml"
+
+
+class BacktestConfig(ConfigModel):
+    """The simulated surroundings of a backtest."""
+
+    venue: str = "binance"
+    """Venue folder whose protocol the recording and the simulated venue speak."""
+    limits: Path = DEFAULT_LIMITS
+    """Limits file that riskd's core enforces."""
+    order_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 5.0
+    """One way between execd and the venue, for requests and for what comes back."""
+    link_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 0.2
+    """From the engine's decision to execd."""
+    event_grid_ms: Annotated[float, Field(ge=0.01, le=60_000)] = 20.0
+    """Order events reach the engine at the next multiple of this. Smaller is finer and slower: while anything of ours
+    is open, engine and venue take turns once per grid step in which something happens."""
+    balances: dict[str, Decimal] = Field(default_factory=lambda: {"USDT": Decimal(10_000)})
+    """Starting balances of the simulated account."""
+    maker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)
+    taker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)
+
+    @property
+    def order_latency_ns(self) -> int:
+        return round(self.order_latency_ms * NS_PER_MS)
+
+    @property
+    def link_latency_ns(self) -> int:
+        return round(self.link_latency_ms * NS_PER_MS)
+
+    @property
+    def event_grid_ns(self) -> int:
+        return round(self.event_grid_ms * NS_PER_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """One run."""
+
+    strategy: str
+    """Registered kind; also the strategy id, by which the limits file knows it."""
+    data: Path | None = None
+    """Recording: lines `<receive time ns> <raw frame>`, plain or gzip. None: the synthetic market."""
+    seed: int = 1
+    """Of the synthetic market."""
+    seconds: int = 600
+    """Length of the synthetic market."""
+    config: Path | None = None
+    """Environment file; its `engine` and `backtest` sections are used. None: defaults."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the strategy on top of the configured ones."""
+    strategy_path: tuple[str, ...] = ()
+    """Where own strategies are, besides those of the configuration."""
+    symbols: tuple[str, ...] = ()
+    """Venue symbols to trade; empty = all in the recording."""
+    exchange_info: Path | None = None
+    """The venue's saved list of trading rules, for symbols that have no built-in ones."""
+    events: Path | None = None
+    """File for the event log, one JSON object per line. None: not written."""
+    max_seconds: float | None = None
+    """Stop after so much recorded time."""

@@ -1,0 +1,186 @@
+"""One backtest from options to result."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from backtest.config import NS_PER_MS, BacktestConfig, BacktestOptions
+from backtest.engine_client import engine_process, strategies_text
+from backtest.harness import Harness, OutcomeLike
+from backtest.instruments import find_rules
+from backtest.recording import Recording, Source, recorded, synthetic
+from backtest.report import BacktestResult, EventLog
+from backtest.world import World
+from engine.catalog import load_catalog, make_settings
+from engine.config import EngineConfig
+from riskd.limits import Limits, make_limits
+from riskd.units import from_units
+from tradebot.core.market import RowColumns
+from tradebot.runtime.config import load_config, read_yaml
+from tradebot.sim.rules import MarketRules
+from tradebot.venues import load_market_data
+
+LEAD_NS: Final = 2_000 * NS_PER_MS
+"""The world connects and reconciles so long before the first row."""
+SETTLE_NS: Final = 2_000 * NS_PER_MS
+"""Played after the last row, so that answers on their way arrive."""
+MAX_WARNINGS: Final = 20
+
+
+def run_backtest(options: BacktestOptions) -> BacktestResult:
+    """Run one backtest. Same options and files: same result and same event log, byte for byte.
+
+    Raises:
+        ConfigError: One line that says what to do.
+    """
+    return asyncio.run(_run(options))
+
+
+async def _run(options: BacktestOptions) -> BacktestResult:
+    config, engine_config = _load(options.config)
+    venue = load_market_data(config.venue)
+    if options.data is not None:
+        source = recorded(options.data)
+    else:
+        source = synthetic(config.venue, options.symbols, options.seed, options.seconds)
+    symbols = options.symbols or source.symbols
+    rules = find_rules(config.venue, venue, symbols, options.exchange_info)
+    instruments = [one.instrument for one in rules]
+    strategy, paths, with_depth = _strategy(options, engine_config, [one.instrument_id for one in instruments])
+    recording = Recording(source, venue, instruments)
+    first_ns = next(source.lines())[0]
+    start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
+    world = World(config, _limits(config.limits, strategy["id"]), rules, start_ns)
+    log = EventLog(options.events)
+    try:
+        async with engine_process(
+            strategies_text([strategy]), paths, instruments, start_ns, engine_config.bar_grace_ms
+        ) as engine:
+            harness = Harness(
+                engine,
+                world,
+                start_ns=start_ns,
+                grid_ns=config.event_grid_ns,
+                link_ns=config.link_latency_ns,
+                on_intent=log.intent,
+                on_outcome=lambda outcome: _note(log, outcome),
+                with_depth=with_depth,
+            )
+            await harness.run(_cut(recording, first_ns, options.max_seconds), SETTLE_NS)
+        return _result(options, source, recording, world, log, rules, first_ns)
+    finally:
+        log.close()
+
+
+def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
+    if path is None:
+        return BacktestConfig(), EngineConfig()
+    return load_config(path, "backtest", BacktestConfig).section, load_config(path, "engine", EngineConfig).section
+
+
+def _strategy(
+    options: BacktestOptions, config: EngineConfig, instrument_ids: Sequence[str]
+) -> tuple[dict[str, Any], list[str], bool]:
+    """Return the strategy's configuration entry, where own strategies are, and whether it reads book levels."""
+    paths = [str(Path(path).resolve()) if Path(path).exists() else path for path in
+             (*config.strategy_path, *options.strategy_path)]  # fmt: skip
+    catalog = load_catalog(paths)
+    configured = next((item for item in config.strategies if options.strategy in (item.id, item.kind)), None)
+    kind = configured.kind if configured is not None else options.strategy
+    strategy_id = configured.id if configured is not None else options.strategy
+    params = {**(configured.params if configured is not None else {}), **options.params}
+    make_settings(
+        catalog, strategy_id, kind, tuple(instrument_ids), params
+    )  # our own one-line errors, before any start
+    entry = {"id": strategy_id, "kind": kind, "instruments": list(instrument_ids), "params": params}
+    return entry, paths, catalog[kind].needs_depth
+
+
+def _limits(path: Path, strategy_id: str) -> Limits:
+    """Return the limits, with the strategy under test allowed everywhere when the file does not know it yet."""
+    tree = read_yaml(path)
+    known = tree.get("strategies")
+    if isinstance(known, dict):
+        known.setdefault(strategy_id, {"instruments": ["*"]})
+    return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Any:
+    end_ns = None if max_seconds is None else first_ns + round(max_seconds * 1e9)
+    for rows, complete_to_ns in recording.batches():
+        if end_ns is not None and complete_to_ns > end_ns:
+            kept = sum(at_ns <= end_ns for at_ns in rows.receive_time_ns)
+            part = RowColumns(
+                rows.kind[:kept],
+                rows.instrument[:kept],
+                rows.side_flags[:kept],
+                rows.price[:kept],
+                rows.qty[:kept],
+                rows.id[:kept],
+                rows.event_time_ns[:kept],
+                rows.receive_time_ns[:kept],
+            )
+            yield part, end_ns
+            return
+        yield rows, complete_to_ns
+
+
+def _note(log: EventLog, outcome: OutcomeLike) -> None:
+    if outcome.answer is not None:
+        log.answer(outcome.at_ns, outcome.answer)
+    if outcome.event is not None:
+        log.order_event(outcome.at_ns, outcome.event)
+
+
+def _result(
+    options: BacktestOptions,
+    source: Source,
+    recording: Recording,
+    world: World,
+    log: EventLog,
+    rules: Sequence[MarketRules],
+    first_ns: int,
+) -> BacktestResult:
+    """Collect the figures: money as riskd's core books it, counts from the event log."""
+    gate, now_ns = world.gate, world.now_ns
+    portfolio = gate.state.portfolio
+    held = list(portfolio.positions.items())
+    unrealized = Decimal(0)
+    open_positions: dict[str, Decimal] = {}
+    for (instrument_id, _), position in held:
+        mark = portfolio.mark(instrument_id, position.units, gate.board)
+        if position.position.qty and mark is not None:
+            unrealized += position.position.unrealized_pnl(from_units(mark))
+    for _, instrument_id, qty in world.open_positions():
+        open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
+    day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
+    warnings = [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
+    return BacktestResult(
+        strategy=options.strategy,
+        data=source.name,
+        instruments=[one.instrument.instrument_id for one in rules],
+        market_seconds=round((recording.last_ns - first_ns) / 1e9, 3),
+        frames=recording.frames,
+        rows=world.rows_applied,
+        intents=log.intents,
+        answers_accepted=log.accepted,
+        answers_refused=log.refused,
+        refusals_by_check=dict(sorted(log.refusals.items())),
+        orders=log.orders,
+        orders_by_role=dict(sorted(log.roles.items())),
+        fills=world.fills,
+        unknown_orders=len(log.unknown),
+        turnover=world.turnover,
+        fees=sum((position.position.fees_paid for _, position in held), Decimal(0)),
+        realized_pnl=sum((position.position.realized_pnl for _, position in held), Decimal(0)),
+        unrealized_pnl=unrealized,
+        start_equity=day_start,
+        equity=from_units(gate.equity(now_ns).value),
+        open_positions=open_positions,
+        warnings=warnings[:MAX_WARNINGS],
+    )

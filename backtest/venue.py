@@ -1,0 +1,147 @@
+"""The venue of a backtest: the simulated exchange over recorded rows, spoken to in the venue's own protocol.
+
+Requests are the bytes that execd would send, read by the venue's server half; answers and account events come back as
+the venue's bytes. Both ways take the order latency.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
+from tradebot.core.amounts import to_money
+from tradebot.core.books import Book
+from tradebot.core.errors import InvariantError
+from tradebot.core.market import RowColumns
+from tradebot.core.orders import Side
+from tradebot.sim.engine import FeeRates
+from tradebot.sim.rng import SplitMix64
+from tradebot.sim.rules import MarketRules
+from tradebot.sim.synthetic import SyntheticParams
+from tradebot.venues import load_venue_part
+from tradebot.venues.api_orders import RestRead, VenueCredentials
+from tradebot.venues.server_api import Depth, HttpRequest, ServerLimits, Touch
+
+ACCOUNT: Final = "backtest"
+CREDENTIALS: Final = VenueCredentials("backtest-key", "backtest-secret")
+PEER: Final = "backtest"
+_UNUSED_SYNTHETIC: Final = SyntheticParams(start_price=1, touch_lots=1.0, taker_lots=1.0)
+_NO_LIMITS: Final = ServerLimits(10**9, 10**9, 10**9, 10**9)
+"""Virtual time compresses requests; the venue's request budget is not what a backtest is about."""
+_READ_PREFIX: Final = "privateGet"
+
+
+class RowsFeed:
+    """The market's source is the recording, which the harness applies itself."""
+
+    is_finished = False
+    served: frozenset[int] = frozenset()
+
+    def __init__(self, venue: SimVenue) -> None:
+        self._venue = venue
+        self.served = frozenset(range(len(venue.symbols)))
+
+    def next_ns(self) -> int | None:
+        return None
+
+    def run_to(self, now_ns: int) -> None:
+        """Nothing: rows come through `BacktestVenue.apply_rows`."""
+
+    def after_own_action(self, instrument: int) -> None:
+        """Our orders are not shown in a recording."""
+
+    def depth(self, instrument: int, limit: int) -> Depth:
+        book = self._book(instrument)
+        return Depth(0, book.top(Side.BUY, limit), book.top(Side.SELL, limit))
+
+    def touch(self, instrument: int) -> Touch:
+        bid, bid_lots, ask, ask_lots = self._book(instrument).touch
+        return Touch(0, bid, bid_lots, ask, ask_lots)
+
+    def shock(self, instrument: int, change_bps: float) -> bool:
+        return False
+
+    def skip_next_diff(self) -> None:
+        """Recordings are played as they are."""
+
+    def _book(self, instrument: int) -> Book:
+        return self._venue.engine.markets[instrument].book
+
+
+class BacktestVenue:
+    """One account at one venue."""
+
+    def __init__(
+        self,
+        name: str,
+        rules: Sequence[MarketRules],
+        balances: Mapping[str, Decimal],
+        fees: FeeRates,
+        now_ns: int,
+    ) -> None:
+        self.name = name
+        account = AccountSetup(
+            ACCOUNT,
+            CREDENTIALS.api_key,
+            CREDENTIALS.api_secret,
+            {asset: to_money(amount) for asset, amount in balances.items()},
+        )
+        self.sim = SimVenue(
+            [SymbolSetup(one, _UNUSED_SYNTHETIC) for one in rules],
+            [account],
+            fees,
+            _NO_LIMITS,
+            load_venue_part(name, "server_protocol", "SERVER"),
+            SplitMix64(0),
+            is_recorded=True,
+        )
+        self.sim.start(lambda venue, _: RowsFeed(venue), now_ns)
+        self._server = self.sim.server
+        self._session: Any = self._server.session(PEER, now_ns)
+
+    @property
+    def has_orders(self) -> bool:
+        """True while anything of ours rests at the venue."""
+        return bool(self.sim.engine.open_orders(ACCOUNT))
+
+    def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[bytes]:
+        """Let recorded rows happen; returns the account events that they caused."""
+        events = self.sim.engine.on_rows(rows, start, end, now_ns)
+        if events:
+            self.sim.on_events(events, now_ns)
+        return self._account_frames()
+
+    def request(self, data: bytes, now_ns: int) -> list[bytes]:
+        """Take one request; returns the answer and then the account events that it caused."""
+        answer = self._server.perform(self._session, self._server.prepare(data), now_ns)
+        return [answer, *self._account_frames()]
+
+    def read(self, read: RestRead, now_ns: int) -> Any:
+        """Do one private read, signed as the venue wants it, and return its parsed body."""
+        if not read.method.startswith(_READ_PREFIX):
+            raise InvariantError(f"{read.method}: only private reads are known to the backtest")
+        name = read.method.removeprefix(_READ_PREFIX)
+        path = f"/api/v3/{name[:1].lower()}{name[1:]}"
+        query = urlencode({**read.params, "timestamp": now_ns // 1_000_000, "recvWindow": 5_000})
+        signature = hmac.digest(CREDENTIALS.api_secret.encode(), query.encode(), "sha256").hex()
+        request = HttpRequest(
+            "GET", path, f"{query}&signature={signature}", "", {"x-mbx-apikey": CREDENTIALS.api_key}, PEER
+        )
+        answer = self._server.rest(request, now_ns)
+        if answer.status != 200:
+            raise InvariantError(
+                f"{self.name} {path}: the simulated venue answers {answer.status}: {answer.body[:200]!r}"
+            )
+        return json.loads(answer.body)
+
+    def _account_frames(self) -> list[bytes]:
+        events = self.sim.take_account_events()
+        if not events:
+            return []
+        subscriptions = [number for number, account in self._session.subscriptions.items() if account == ACCOUNT]
+        return [self._server.user_frame(number, event) for _, event in events for number in subscriptions]

@@ -1,0 +1,356 @@
+"""Everything but the engine, in one process and on one virtual time line: execd's desk, riskd's gate, the venue.
+
+What is on its way waits on one heap; at equal times what was sent first arrives first, then rows, then timers. Disk is
+instant: a record is durable when it is written. riskd and execd talk without delay, as two processes on one machine
+nearly do; the link from the engine and the way to the venue take their configured time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from backtest.config import BacktestConfig
+from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
+from execd.desk import Desk, ReadResult
+from execd.reconcile import VenueSnapshot
+from execd.records import ReadJob, ReadKind, VenueSend
+from execd.settings import DeskSettings
+from riskd.gate import RiskGate, Signer
+from riskd.limits import Limits
+from riskd.records import MemorySink
+from tradebot.core.errors import InvariantError
+from tradebot.core.instruments import Instrument
+from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
+from tradebot.core.order_events import OrderEvent
+from tradebot.core.positions import Position
+from tradebot.sim.engine import FeeRates
+from tradebot.sim.rules import MarketRules
+from tradebot.venues import load_venue_part
+from tradebot.venues.api_orders import OrderCodec, VenueOrder
+
+ENVIRONMENT: Final = "backtest"
+KEY_ID: Final = "backtest"
+KEY: Final = b"backtest approvals: nobody else reads them"
+ID_KEY: Final = b"backtest client order ids"
+MAX_ROUNDS: Final = 1_000
+"""Exchanges between desk and gate at one instant; more is a loop."""
+RECV_WINDOW_MS: Final = 5_000
+RECONNECT_NS: Final = 1_000_000_000
+
+_BBO: Final = int(RowKind.BBO)
+_BOOK_STATE: Final = int(RowKind.BOOK_STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Something that the engine has to hear of."""
+
+    at_ns: int
+    answer: IntentAnswer | None = None
+    event: OrderEvent | None = None
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, config: BacktestConfig, limits: Limits, rules: Sequence[MarketRules], now_ns: int) -> None:
+        """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade."""
+        self._config = config
+        self.instruments: list[Instrument] = [one.instrument for one in rules]
+        by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
+        self.venue = BacktestVenue(
+            config.venue, rules, config.balances, FeeRates(config.maker_fee_bps, config.taker_fee_bps), now_ns
+        )
+        part = load_venue_part(config.venue, "execution", "EXECUTION")
+        self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
+        settings = DeskSettings(ENVIRONMENT, {config.venue: ACCOUNT}, recv_window_ms=RECV_WINDOW_MS)
+        self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
+        self.journal = MemorySink()
+        self.gate = RiskGate(
+            limits,
+            environment=ENVIRONMENT,
+            signer=Signer(KEY_ID, KEY),
+            sink=self.journal,
+            venues=[config.venue],
+        )
+        self.outcomes: list[Outcome] = []
+        """What the engine has to hear, in order, until it is taken."""
+        self.notices: list[tuple[int, str, str, str]] = []
+        """(time, level, event, text) that execd would log."""
+        self.orders_sent = 0
+        self.rows_applied = 0
+        self.fills = 0
+        self.turnover = Decimal(0)
+        """Sum of price x quantity over fills, quote asset."""
+        self.start_balances = dict(config.balances)
+        self._quotes = [self.desk.state.quotes.quote(one.instrument_id) for one in self.instruments]
+        self._heap: list[tuple[int, int, Callable[[int], None]]] = []
+        self._sent = 0
+        self._durable = 0
+        self._open_intents = 0
+        self._now_ns = now_ns
+        self._batches: list[tuple[RowColumns, int]] = []
+        self._start(now_ns)
+
+    def _start(self, now_ns: int) -> None:
+        self.gate.start(ENVIRONMENT, now_ns)
+        self.gate.bind_market(list(enumerate(self.instruments)))
+        self.desk.start(ENVIRONMENT, 1, 1, now_ns)
+        self.desk.session_connected("backtest-1", now_ns)
+        self._pump(now_ns)
+        self.desk.venue_connected(self.venue.name, now_ns)
+        self._pump(now_ns)
+
+    # --- what the harness asks ------------------------------------------------------------------------------------
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when nothing but the engine can cause anything that the engine would hear of: nothing is held, rests,
+        or is on its way.
+        """
+        state = self.desk.state
+        return not (
+            self._open_intents
+            or self.outcomes
+            or state.orders.working_count
+            or self.venue.has_orders
+            or any(self._is_held(*key, position) for key, position in state.orders.positions.items())
+        )
+
+    def _is_held(self, _strategy_id: str, instrument_id: str, position: Position) -> bool:
+        """False for flat and for dust, which the venue would not let anybody close."""
+        instrument = self._by_id[instrument_id]
+        qty = abs(position.qty)
+        return qty >= instrument.min_qty and qty * position.avg_price >= instrument.min_notional
+
+    def next_event_ns(self) -> int | None:
+        """Return when something other than a row happens next."""
+        times = [self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()]
+        if self._heap:
+            times.append(self._heap[0][0])
+        return min((t for t in times if t is not None), default=None)
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Return what the engine has to hear, in order, and forget it."""
+        outcomes, self.outcomes = self.outcomes, []
+        return outcomes
+
+    def add_rows(self, rows: RowColumns) -> None:
+        """Take rows for later, in order of receive time."""
+        if len(rows):
+            self._batches.append((rows, 0))
+
+    def submit(self, at_ns: int, intent: OrderIntent) -> None:
+        """The engine decided on an intent at `at_ns`."""
+        self._open_intents += 1
+        self._later(at_ns + self._config.link_latency_ns, lambda now_ns: self._intent(intent, now_ns))
+
+    def advance(self, to_ns: int) -> None:
+        """Let everything happen up to and including `to_ns`."""
+        while True:
+            heap_ns = self._heap[0][0] if self._heap else None
+            timer_ns = self._timer_ns()
+            next_ns = min((t for t in (heap_ns, timer_ns) if t is not None), default=None)
+            limit_ns = to_ns if next_ns is None else min(to_ns, next_ns)
+            # Rows strictly before the next event; those of its very time come after arrivals and before timers.
+            if self._apply_rows(limit_ns if heap_ns is None or heap_ns > limit_ns else limit_ns - 1):
+                continue
+            if heap_ns is not None and heap_ns <= limit_ns:
+                self._now_ns = max(self._now_ns, heap_ns)
+                heapq.heappop(self._heap)[2](self._now_ns)
+                self._pump(self._now_ns)
+            elif timer_ns is not None and timer_ns <= limit_ns:
+                self._now_ns = max(self._now_ns, timer_ns)
+                self._timers(self._now_ns)
+            elif limit_ns >= to_ns:
+                break
+        self._now_ns = max(self._now_ns, to_ns)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _later(self, at_ns: int, action: Callable[[int], None]) -> None:
+        self._sent += 1
+        heapq.heappush(self._heap, (at_ns, self._sent, action))
+
+    def _timer_ns(self) -> int | None:
+        desk_ns, gate_ns = self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()
+        times = [t for t in (desk_ns, gate_ns) if t is not None]
+        return min(times, default=None)
+
+    def _timers(self, now_ns: int) -> None:
+        gate_ns = self.gate.next_timer_ns()
+        if gate_ns is not None and gate_ns <= now_ns:
+            down = self.gate.handle_timer(now_ns)
+            if not down.is_empty():
+                self.desk.on_session(down, now_ns)
+        desk_ns = self.desk.next_timer_ns(now_ns)
+        if desk_ns is not None and desk_ns <= now_ns:
+            self.desk.handle_timer(now_ns)
+        self._pump(now_ns)
+
+    def _intent(self, intent: OrderIntent, now_ns: int) -> None:
+        self.desk.on_intent(intent, now_ns)
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _apply_rows(self, to_ns: int) -> bool:
+        """Apply rows up to and including `to_ns`; True = stopped early because somebody reacted."""
+        while self._batches:
+            rows, position = self._batches[0]
+            times, count = rows.receive_time_ns, len(rows)
+            reacted = False
+            while position < count and times[position] <= to_ns and not reacted:
+                stop = position + 1
+                while stop < count and times[stop] == times[position]:
+                    stop += 1
+                reacted = self._moment(rows, position, stop, times[position])
+                position = stop
+            if position < count:
+                self._batches[0] = (rows, position)
+            else:
+                self._batches.pop(0)
+            if reacted:
+                return True
+            if position < count:
+                return False
+        return False
+
+    def _moment(self, rows: RowColumns, start: int, stop: int, now_ns: int) -> bool:
+        """Apply the rows of one moment: first the venue, then what everybody sees of it.
+
+        Returns:
+            True when somebody reacted, so that arrivals and timers have to be looked at again.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
+        self.rows_applied += stop - start
+        reacted = False
+        frames = self.venue.apply_rows(rows, start, stop, now_ns)
+        if frames:
+            self._send_back(frames, now_ns)
+            reacted = True
+        part = RowColumns(
+            rows.kind[start:stop],
+            rows.instrument[start:stop],
+            rows.side_flags[start:stop],
+            rows.price[start:stop],
+            rows.qty[start:stop],
+            rows.id[start:stop],
+            rows.event_time_ns[start:stop],
+            rows.receive_time_ns[start:stop],
+        )
+        self.gate.handle_market(part, now_ns)
+        for kind, index, flags, price in zip(part.kind, part.instrument, part.side_flags, part.price, strict=True):
+            if kind == _BBO:
+                quote = self._quotes[index]
+                if flags & SIDE_MASK == BUY_FLAG:
+                    quote.bid_ticks = price
+                else:
+                    quote.ask_ticks = price
+                quote.receive_time_ns = now_ns
+                if flags & LAST_FLAG and self.desk.state.orders.working_count:
+                    self.desk.quote_moved(self.instruments[index].instrument_id, now_ns)
+                    self._pump(now_ns)
+                    reacted = True
+            elif kind == _BOOK_STATE:
+                self._quotes[index].live = price == BookState.LIVE
+        return reacted
+
+    # --- venue ----------------------------------------------------------------------------------------------------
+
+    def _send(self, send: VenueSend, now_ns: int) -> None:
+        self.orders_sent += bool(send.client_order_id)
+        arrival_ns = now_ns + self._config.order_latency_ns
+        self._later(arrival_ns, lambda at_ns: self._send_back(self.venue.request(send.data, at_ns), at_ns))
+
+    def _send_back(self, frames: list[bytes], now_ns: int) -> None:
+        arrival_ns = now_ns + self._config.order_latency_ns
+        for frame in frames:
+            self._later(arrival_ns, lambda at_ns, data=frame: self._frame(data, at_ns))  # type: ignore[misc]
+
+    def _frame(self, data: bytes, now_ns: int) -> None:
+        event = self._codec.decode(data)
+        if event is not None:
+            self.desk.on_venue_event(self.venue.name, event, now_ns)
+
+    def _read(self, job: ReadJob, now_ns: int) -> None:
+        latency_ns = self._config.order_latency_ns
+
+        def at_venue(at_ns: int) -> None:
+            result = self._read_result(job, now_ns, at_ns)
+            self._later(at_ns + latency_ns, lambda back_ns: self.desk.on_read(job, result, back_ns))
+
+        self._later(now_ns + latency_ns, at_venue)
+
+    def _read_result(self, job: ReadJob, started_ns: int, at_ns: int) -> ReadResult:
+        codec, read = self._codec, self.venue.read
+        if job.kind is ReadKind.ACCOUNT:
+            return codec.decode_account(read(codec.account_read(), at_ns))
+        if job.kind is ReadKind.ORDER_TRADES:
+            body = read(codec.trades_read(job.instrument_id, venue_order_id=job.venue_order_id), at_ns)
+            return list(codec.decode_trades(job.instrument_id, body))
+        orders: list[VenueOrder] = []
+        open_keys: set[tuple[str, str]] = set()
+        trades = []
+        for one in self.instruments:
+            name = one.instrument_id
+            working = codec.decode_orders(read(codec.open_orders_read(name), at_ns))
+            open_keys |= {(order.venue_symbol, order.venue_order_id) for order in working}
+            orders += working
+            orders += codec.decode_orders(read(codec.order_history_read(name, job.since_ms), at_ns))
+            found = codec.decode_trades(name, read(codec.trades_read(name, job.since_ms), at_ns))
+            trades += [(name, trade) for trade in found]
+        account = codec.decode_account(read(codec.account_read(), at_ns))
+        return VenueSnapshot(started_ns, account, orders, frozenset(open_keys), trades)
+
+    # --- joining the cores ----------------------------------------------------------------------------------------
+
+    def _pump(self, now_ns: int) -> None:
+        """Carry what desk and gate have for each other and for the world until neither has anything left."""
+        for _ in range(MAX_ROUNDS):
+            out = self.desk.take()
+            for answer in out.answers:
+                self._open_intents -= 1
+                self.outcomes.append(Outcome(now_ns, answer=answer))
+            for event, _ in out.events:
+                self.outcomes.append(Outcome(now_ns, event=event))
+                if event.execution is not None:
+                    self.fills += 1
+                    self.turnover += event.execution.qty * event.execution.price
+            self.notices += [(now_ns, level, event, text) for level, event, text in out.notices]
+            for send in out.sends:
+                self._send(send, now_ns)
+            for job in out.reads:
+                self._read(job, now_ns)
+            for name, reason in out.reconnects:
+                self.notices.append((now_ns, "warning", "reconnect", f"{name}: {reason}"))
+                self.desk.venue_lost(name, now_ns)
+                self._later(now_ns + RECONNECT_NS, lambda at_ns, n=name: self.desk.venue_connected(n, at_ns))  # type: ignore[misc]
+            if out.records:
+                self._durable += len(out.records)
+                self.desk.on_durable(self._durable, now_ns)
+            up = self.desk.take_up()
+            if up is not None:
+                down = self.gate.handle(up, now_ns)
+                if not down.is_empty():
+                    self.desk.on_session(down, now_ns)
+            elif not out.records:
+                return
+        raise InvariantError(f"execd and riskd exchange more than {MAX_ROUNDS} messages at {now_ns}: a loop")
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time."""
+        return self._now_ns
+
+    def open_positions(self) -> list[tuple[str, str, Decimal]]:
+        """Return execd's view as (strategy, instrument, signed quantity), dust left out."""
+        return [
+            (strategy_id, instrument_id, position.qty)
+            for (strategy_id, instrument_id), position in self.desk.state.orders.positions.items()
+            if self._is_held(strategy_id, instrument_id, position)
+        ]

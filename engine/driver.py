@@ -1,0 +1,127 @@
+"""The engine under a virtual clock: rows, order events and timers merged in order of time, up to a horizon.
+
+The harness knows the order latency: nothing it does can answer an intent sooner than `lookahead_ns` after it. So the
+engine may run on past its first output by that much less one nanosecond, and how the harness cuts its requests changes
+nothing. At equal times order events come first, then rows, then timers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.bars import NEVER_NS
+from engine.runner import EngineCore
+from tradebot.core.errors import RejectedError
+from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.market import RowColumns
+from tradebot.core.order_events import OrderEvent
+
+MAX_PENDING_BATCHES: Final = 4_096
+"""Row batches sent ahead of the horizon; a harness that sends more has forgotten to move it."""
+
+
+@dataclass(slots=True)
+class RowBatch:
+    """Rows of one request and where their stream begins."""
+
+    rows: RowColumns
+    sequences: Sequence[int]
+    sent_time_ns: int
+    position: int = 0
+    """Next row to take."""
+
+
+@dataclass(slots=True)
+class DriveStep:
+    """What a step did."""
+
+    processed_to_ns: int
+    consumed_rows: int
+    intents: list[tuple[int, OrderIntent]] = field(default_factory=list)
+    """(time of the decision, intent)."""
+    next_timer_ns: int = 0
+
+
+class EngineDriver:
+    """One drive of one core."""
+
+    def __init__(self, core: EngineCore, start_time_ns: int) -> None:
+        self._core = core
+        self._now_ns = start_time_ns
+        self._batches: deque[RowBatch] = deque()
+        self._events: deque[OrderEvent] = deque()
+        self._consumed = 0
+        self._last_row_ns = start_time_ns
+
+    def add_rows(self, rows: RowColumns, sequences: Sequence[int], sent_time_ns: int) -> None:
+        """Take rows for later, in order of receive time.
+
+        Raises:
+            RejectedError: If a row is older than what was processed, or too many wait.
+        """
+        if not len(rows):
+            return
+        if len(self._batches) >= MAX_PENDING_BATCHES:
+            raise RejectedError("TOO_MANY_ROWS", f"{MAX_PENDING_BATCHES} batches wait: raise horizon_ns")
+        if rows.receive_time_ns[0] < self._last_row_ns:
+            raise RejectedError(
+                "ROWS_OUT_OF_ORDER", f"row received at {rows.receive_time_ns[0]} comes after {self._last_row_ns}"
+            )
+        self._last_row_ns = rows.receive_time_ns[-1]
+        self._batches.append(RowBatch(rows, sequences, sent_time_ns))
+
+    def step(
+        self, events: Sequence[OrderEvent], answers: Sequence[IntentAnswer], horizon_ns: int, lookahead_ns: int
+    ) -> DriveStep:
+        """Run up to and including `horizon_ns`, or less after an output.
+
+        Raises:
+            RejectedError: If an event lies in the past or `lookahead_ns` is not positive.
+        """
+        if lookahead_ns <= 0:
+            raise RejectedError("BAD_LOOKAHEAD", f"lookahead_ns must be positive, not {lookahead_ns}")
+        for event in events:
+            if event.receive_time_ns < self._now_ns:
+                raise RejectedError(
+                    "EVENT_IN_THE_PAST",
+                    f"order event {event.sequence} at {event.receive_time_ns} is before {self._now_ns}",
+                )
+            self._events.append(event)
+        self._core.handle_answers(answers)
+        made: list[tuple[int, OrderIntent]] = []
+        stop_ns = horizon_ns
+        while (now_ns := self._next_ns()) <= stop_ns:
+            self._now_ns = max(self._now_ns, now_ns)
+            intents = self._advance(now_ns)
+            if intents:
+                stop_ns = min(stop_ns, self._now_ns + lookahead_ns - 1)
+                made += [(self._now_ns, intent) for intent in intents]
+        self._now_ns = max(self._now_ns, stop_ns)
+        return DriveStep(self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0)
+
+    def _next_ns(self) -> int:
+        timer_ns = self._core.next_timer_ns()
+        return min(
+            self._events[0].receive_time_ns if self._events else NEVER_NS,
+            self._batches[0].rows.receive_time_ns[self._batches[0].position] if self._batches else NEVER_NS,
+            NEVER_NS if timer_ns is None else timer_ns,
+        )
+
+    def _advance(self, now_ns: int) -> list[OrderIntent]:
+        core = self._core
+        if self._events and self._events[0].receive_time_ns <= now_ns:
+            return core.handle_order_events([self._events.popleft()], self._now_ns)
+        if self._batches:
+            batch = self._batches[0]
+            i = batch.position
+            if batch.rows.receive_time_ns[i] <= now_ns:
+                batch.position += 1
+                self._consumed += 1
+                if batch.position == len(batch.rows):
+                    self._batches.popleft()
+                sent_ns = batch.sent_time_ns or batch.rows.receive_time_ns[i]
+                return core.handle_rows(batch.rows, batch.sequences, sent_ns, self._now_ns, i, i + 1)
+        return core.handle_timer(self._now_ns)
