@@ -1,0 +1,88 @@
+"""Runs riskd: `python -m riskd --config FILE --state DIR`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+
+from riskd.config import RiskdConfig
+from riskd.gate import RiskGate, Signer
+from riskd.limits import load_limits
+from riskd.market_client import MarketClient
+from riskd.metrics_shell import GateMetrics
+from riskd.service import RiskServicer
+from riskd.shell import LateSink, LiveGate
+from riskd.stop_flag import StopFlag
+from riskd.stop_service import StopServicer
+from tradebot.core.approvals import StopLatch
+from tradebot.rpc.stop.v1.stop_service_pb2_grpc import add_StopServiceServicer_to_server
+from tradebot.runtime.grpc_client import open_channel, redial
+from tradebot.runtime.grpc_server import RpcServer, ServiceBinding
+from tradebot.runtime.identity import Role
+from tradebot.runtime.journal import Journal
+from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
+from tradebot.runtime.service_main import ServiceShell, run_service
+from tradebot.runtime.stop_service import StopServer
+
+STOP_SERVICE = "tradebot.rpc.stop.v1.StopService"
+PREFIX_BYTES = 4
+
+
+async def serve(shell: ServiceShell[RiskdConfig]) -> None:
+    """Build, run until told to stop, take down in order."""
+    common, section, clock = shell.common, shell.section, shell.clock
+    limits = load_limits(section.limits_path(shell.config.path, common.mode))
+    key = load_keyring(common.keys_dir / APPROVAL_KEY_FILE, common.mode).current
+    flag, sink = StopFlag(), LateSink()
+    gate = RiskGate(
+        limits,
+        environment=common.mode,
+        signer=Signer(key.key_id, key.secret),
+        sink=sink,
+        venues=common.venues,
+        stop_flag=flag,
+    )
+    directory = common.journal_dir(shell.role)
+    journal = Journal.open(
+        directory,
+        clock=clock,
+        segment_bytes=section.journal.segment_bytes,
+        on_record=lambda record: gate.restore_one(record.record_type, record.payload),
+        loop=asyncio.get_running_loop(),
+        on_failure=shell.journal_failed,
+    )
+    try:
+        sink.open(journal)
+        prefix = secrets.token_hex(PREFIX_BYTES)
+        gate.start(prefix, clock.now_ns())
+        live = LiveGate(gate, clock, journal, incarnation=prefix)
+        loop = asyncio.get_running_loop()
+        servicer = RiskServicer(live, directory)
+
+        def tell_loop(latch: StopLatch, role: str) -> None:
+            loop.call_soon_threadsafe(live.stopped, latch, role)
+
+        stops = StopServicer(flag, journal, journal.flush, tell_loop, clock)
+        server = RpcServer(shell.role, common, [servicer.binding()], on_crash=shell.crash)
+        stop_server = StopServer(
+            shell.role, common, ServiceBinding(STOP_SERVICE, add_StopServiceServicer_to_server, stops)
+        )
+        await server.start()
+        stop_server.start()
+        market = MarketClient(live, open_channel(common, Role.MARKETDATA, shell.role))
+        shell.tasks.start("clock", live.run_clock())
+        shell.tasks.start("metrics", GateMetrics(shell.metrics, live).run())
+        shell.tasks.start("market data", redial("marketdata", market.session))
+        await server.set_serving(True)
+        shell.ready()
+        await shell.wait_stop()
+        servicer.stopping = True
+        await server.stop()
+        stop_server.stop()
+    finally:
+        journal.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(Role.RISKD, RiskdConfig, serve))

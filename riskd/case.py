@@ -1,0 +1,78 @@
+"""One ask with everything that its checks look at, in units. Checks read it; nobody but the gate builds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from riskd.exposure import Commitments, Parent
+from riskd.holds import Action
+from riskd.marks import MarketBoard, MarketView
+from riskd.portfolio import Portfolio
+from riskd.rates import RateBuckets
+from riskd.records import LossGuardState, ReduceIssued
+from riskd.rules import InstrumentRule
+from riskd.settings import Settings
+from riskd.units import PPM
+from tradebot.core.accounts import VenueStatus
+from tradebot.core.approvals import ApproveOrder
+from tradebot.core.intents import OrderIntent
+from tradebot.core.levels import TradingLevel
+from tradebot.core.orders import OrderRole, OrderTerms, Side
+
+
+@dataclass(slots=True)
+class Books:
+    """What all cases look at."""
+
+    settings: Settings
+    portfolio: Portfolio
+    commitments: Commitments
+    board: MarketBoard
+    rates: RateBuckets
+    rules: dict[str, InstrumentRule]
+
+
+@dataclass(slots=True)
+class Case:
+    """One ask."""
+
+    books: Books
+    now_ns: int
+    intent: OrderIntent | None
+    order: ApproveOrder | None
+    terms: OrderTerms
+    """As it would be sent; quantity and price as in `qty` and `price` once they are known."""
+    role: OrderRole
+    side: Side
+    strategy_id: str
+    instrument_id: str
+    venue: str
+    action: Action
+    level: TradingLevel
+    """Highest level of all covering holds and the stop flag."""
+    reducing: bool
+    problem: str = ""
+    """What is malformed; empty = nothing."""
+    registered: bool = False
+    listed: bool = False
+    """Whether the instrument is on the strategy's allow list."""
+    duplicate: str = ""
+    """What was seen before; empty = nothing."""
+    rule: InstrumentRule | None = None
+    view: MarketView | None = None
+    venue_status: VenueStatus | None = None
+    session_age_ns: int = 0
+    parent: Parent | None = None
+    """The reserved parent of a message that is asked alone."""
+    reduce: ReduceIssued | None = None
+    equity: int | None = None
+    """Units; None = an input is missing."""
+    day_ppm: int | None = None
+    loss: LossGuardState | None = None
+    qty: int = 0
+    price: int = 0
+    stop_price: int = 0
+    factor_ppm: int = PPM
+    """Size factor of the level."""
+    gross_others: int | None = None
+    """Worst-case notional of all other instruments, once it was needed."""

@@ -1,0 +1,344 @@
+"""The check catalogue: one table that drives the code, the limits schema, docs/risk-checks.md and the tests.
+
+A row says what a check is, who runs it, for which asks, and what may refuse. Rows stand in the order in which checks
+run and violations are reported. `built=False` rows are declared and refused by the limits file until they exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class Owner(Enum):
+    """Who runs a check."""
+
+    RISKD = "riskd, before the wire"
+    EXECD = "execd, after approval"
+    POST_TRADE = "riskd, after the trade"
+
+
+class Unit(Enum):
+    """How limit and measured value are shown; both travel as ints."""
+
+    NONE = ""
+    COUNT = "n"
+    LEVEL = "level"
+    MS = "ms"
+    UNITS = "units"
+    """1e-12 of base, quote or price."""
+    PPM = "ppm"
+    """Shown as percent."""
+    BPS = "bps"
+    """Hundreds of ppm, shown as bps."""
+
+
+class Severity(Enum):
+    """What a violation does."""
+
+    HARD = "refuses"
+    SOFT = "makes smaller or warns"
+    HOLD = "raises a hold"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """One row."""
+
+    check_id: str
+    name: str
+    """Standard name of the field."""
+    definition: str
+    """One line, as on the docs page."""
+    reasons: tuple[str, ...]
+    """Stable reason codes that it may give besides CHECK_INPUT_MISSING, LIMIT_UNDEFINED and CHECK_ERROR."""
+    scope: str
+    default: str
+    """Default limit as text."""
+    built: bool = False
+    parent: bool = False
+    """Runs when a parent (an intent as a whole) is asked."""
+    order: bool = False
+    """Runs for each venue message."""
+    reducing: bool = False
+    """Runs for orders that only reduce; everything else is skipped for them: what is broken may not forbid closing."""
+    severity: Severity = Severity.HARD
+    owner: Owner = Owner.RISKD
+    unit: Unit = Unit.NONE
+
+    @property
+    def family(self) -> str:
+        """Letters before the dash."""
+        return self.check_id[:3]
+
+    @property
+    def configurable(self) -> bool:
+        """Whether the limits file must say enforced or not_applicable."""
+        return self.owner is not Owner.EXECD
+
+
+COMMON_REASONS: Final = ("CHECK_INPUT_MISSING", "LIMIT_UNDEFINED", "CHECK_ERROR")
+"""Any check may give these: fail closed."""
+SKIPPED_REDUCING: Final = "NOT_RUN_FOR_REDUCING_ORDERS"
+SKIPPED_STAGE_PARENT: Final = "RUN_WITH_THE_PARENT"
+SKIPPED_STAGE_ORDER: Final = "RUN_WITH_EACH_ORDER"
+
+FAMILIES: Final = {
+    "AUT": "Authenticity and freshness",
+    "STA": "State and permission",
+    "MKT": "Market data reasonability",
+    "SPC": "Order specification",
+    "PRC": "Price protection",
+    "SIZ": "Size",
+    "POS": "Position and exposure",
+    "RAT": "Rates and repetition",
+    "PNL": "Loss controls",
+    "EXE": "Re-checks in execd, between approval and the wire",
+    "PTR": "Post-trade",
+}
+
+_SOFT, _HOLD = Severity.SOFT, Severity.HOLD
+_EXECD, _POST = Owner.EXECD, Owner.POST_TRADE
+
+
+def _built(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+    *,
+    stages: str,
+    reducing: bool = False,
+    unit: Unit = Unit.NONE,
+    severity: Severity = Severity.HARD,
+) -> CheckSpec:
+    """A row that exists; `stages` holds P (parent) and O (order)."""
+    return CheckSpec(
+        check_id,
+        name,
+        definition,
+        reasons,
+        scope,
+        default,
+        built=True,
+        parent="P" in stages,
+        order="O" in stages,
+        reducing=reducing,
+        unit=unit,
+        severity=severity,
+    )
+
+
+def _later(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+    *,
+    severity: Severity = Severity.HARD,
+    owner: Owner = Owner.RISKD,
+) -> CheckSpec:
+    return CheckSpec(check_id, name, definition, reasons, scope, default, severity=severity, owner=owner)
+
+
+CATALOGUE: Final[tuple[CheckSpec, ...]] = (
+    _built("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
+           ("MALFORMED_REQUEST",), "order", "-", stages="PO", reducing=True),
+    _built("AUT-02", "authorised sender", "the strategy is registered; a riskd reduce names a command that is open",
+           ("CALLER_NOT_AUTHORISED",), "strategy", "deny", stages="PO", reducing=True),
+    _built("AUT-03", "intent freshness", "-max_future <= now - created <= max_age (or the intent's own lifetime)",
+           ("INTENT_STALE", "INTENT_FROM_FUTURE"), "order", "1500 ms, -250 ms", stages="P", unit=Unit.MS),
+    _built("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
+           "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
+           reducing=True),
+    _later("AUT-05", "build and config lockstep", "hash of build, limits and schema equal in all daemons",
+           ("BUILD_MISMATCH", "CONFIG_EPOCH_MISMATCH"), "system", "equal"),
+    _later("AUT-06", "clock sanity", "|local - venue median| <= max, no step", ("CLOCK_UNTRUSTED",), "system",
+           "250 ms"),
+    _later("AUT-07", "limit completeness", "every limit on the path exists, is positive and signed",
+           ("LIMIT_UNDEFINED",), "system", "all"),
+    _built("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
+           ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED"), "all scopes", "-",
+           stages="PO", reducing=True, unit=Unit.LEVEL),
+    _built("STA-02", "reduce-only, quantity-aware", "opposite to the position, and q + working reducing orders <= |P|",
+           ("NOT_REDUCING", "WOULD_FLIP_POSITION"), "instrument", "on for reducing orders", stages="PO", reducing=True,
+           unit=Unit.UNITS),
+    _built("STA-03", "venue readiness", "private stream live, session fresh, last reconciliation young enough",
+           ("VENUE_UNAVAILABLE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO", unit=Unit.MS),
+    _built("STA-04", "instrument status", "the venue takes orders in this instrument", ("INSTRUMENT_NOT_TRADING",),
+           "instrument", "-", stages="PO"),
+    _built("STA-05", "restricted list", "on the strategy's allow list and not on the deny list",
+           ("INSTRUMENT_RESTRICTED",), "instrument", "allow list", stages="PO"),
+    _later("STA-06", "unknown-order freeze", "no UNKNOWN order on (venue, instrument); venue-wide from 3",
+           ("UNRESOLVED_ORDER",), "instrument, venue", "0 / 3"),
+    _later("STA-07", "warm-up", "strategy warmed, N fresh bars, start-up reconciliation done", ("WARMING_UP",),
+           "strategy", "60 s"),
+    _later("STA-08", "deployment tier cap", "the tier multiplies every limit", ("DEPLOYMENT_TIER_LIMIT",), "system",
+           "tier 0"),
+    _later("STA-09", "kill-switch readiness", "age of the last successful stop drill", ("KILLSWITCH_UNTESTED",),
+           "system", "24 h"),
+    _built("MKT-01", "book age", "now - last book update <= max", ("BOOK_STALE",), "instrument", "1500 ms",
+           stages="PO", unit=Unit.MS),
+    _built("MKT-02", "book continuity", "the book is LIVE: sequence unbroken since its snapshot", ("BOOK_OUT_OF_SYNC",),
+           "instrument", "0 gaps", stages="PO"),
+    _built("MKT-03", "crossed, locked or one-sided book", "both sides present and bid < ask",
+           ("BOOK_CROSSED", "BOOK_ONE_SIDED"), "instrument", "-", stages="PO", unit=Unit.UNITS),
+    _later("MKT-04", "maximum spread", "(ask - bid) / mid", ("SPREAD_TOO_WIDE",), "instrument", "30 bps"),
+    _later("MKT-05", "reference divergence", "|mid / median of other sources - 1|", ("REFERENCE_DIVERGENCE",),
+           "instrument", "100 bps"),
+    _later("MKT-06", "minimum depth", "opposite depth within 10 bps >= k x q", ("INSUFFICIENT_DEPTH",), "instrument",
+           "3 x"),
+    _later("MKT-07", "volatility breaker", "|1 min return| > max(6 sigma, 300 bps)", ("VOLATILITY_BREAKER",),
+           "instrument", "300 bps", severity=_HOLD),
+    _built("SPC-01", "tick size", "price and trigger are multiples of the tick", ("PRICE_NOT_ON_TICK",), "order", "-",
+           stages="PO", reducing=True, unit=Unit.UNITS),
+    _built("SPC-02", "lot step", "quantity is a multiple of the lot", ("QTY_NOT_ON_STEP",), "order", "-", stages="PO",
+           reducing=True, unit=Unit.UNITS),
+    _built("SPC-03", "venue quantity range", "min <= q <= max", ("QTY_BELOW_MIN", "QTY_ABOVE_VENUE_MAX"), "order",
+           "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
+    _built("SPC-04", "venue notional range", "min <= p x q <= max", ("NOTIONAL_BELOW_MIN", "NOTIONAL_ABOVE_VENUE_MAX"),
+           "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
+    _built("SPC-05", "order type, time in force, flags",
+           "the combination is in the capability table; no raw market order",
+           ("UNSUPPORTED_ORDER_SPEC",), "order", "-", stages="PO", reducing=True),
+    _later("SPC-06", "client order id", "derived from the intent, valid for the venue", ("INVALID_CLIENT_ORDER_ID",),
+           "order", "-"),
+    _later("SPC-07", "venue price band", "inside the venue's price filters", ("PRICE_OUTSIDE_VENUE_BAND",), "order",
+           "venue's filter"),
+    _later("SPC-08", "list integrity", "legs opposite, quantities equal, prices on the right side",
+           ("ORDER_LIST_INVALID",), "list", "-"),
+    _later("SPC-09", "expiry", "every entry carries a lifetime", ("EXPIRY_INVALID",), "order", "60 s"),
+    _later("SPC-10", "rule-set age", "instrument rules are young and equal to execd's", ("INSTRUMENT_RULES_STALE",),
+           "instrument", "1 h"),
+    _built("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c",
+           ("PRICE_COLLAR",), "order", "50 bps, reducing 300 bps", stages="PO", reducing=True, unit=Unit.UNITS),
+    _later("PRC-02", "price collar, over time", "|r / vwap 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",), "instrument",
+           "250 bps"),
+    _later("PRC-03", "expected slippage", "price of walking the book for q against mid", ("SLIPPAGE_LIMIT",), "order",
+           "20 bps"),
+    _later("PRC-04", "no unprotected market order", "market orders only as bounded limit IOC",
+           ("MARKET_ORDER_FORBIDDEN",), "order", "100 bps"),
+    _later("PRC-05", "mandatory stop", "an entry carries a stop within distance", ("STOP_MISSING",
+           "STOP_DISTANCE_INVALID"),
+           "order", "20 .. 500 bps"),
+    _later("PRC-06", "liquidation distance", "|p - liquidation| >= k |p - stop|", ("LIQUIDATION_TOO_CLOSE",), "order",
+           "2 x"),
+    _later("PRC-07", "post-only would take", "post-only price crosses the book", ("POST_ONLY_WOULD_CROSS",), "order",
+           "-", severity=_SOFT),
+    _later("PRC-08", "edge covers cost", "expected edge >= fees + half spread + slippage", ("EDGE_BELOW_COST",),
+           "order", "1.0 x", severity=_SOFT),
+    _built("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
+           "per instrument", stages="PO", unit=Unit.UNITS),
+    _built("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),
+           "order", "5 % E", stages="P", unit=Unit.UNITS),
+    _later("SIZ-03", "risk per trade", "q |p - stop| + costs <= x % of equity", ("TRADE_RISK_LIMIT",), "order",
+           "0.5 % E"),
+    _later("SIZ-04", "participation", "q / volume of 1 min", ("PARTICIPATION_LIMIT",), "order", "10 %", severity=_SOFT),
+    _later("SIZ-05", "size outlier", "q / median of the last 100", ("ORDER_SIZE_OUTLIER",), "strategy", "5 x / 10 x",
+           severity=_SOFT),
+    _built("SIZ-06", "parent-child conservation", "filled + working + UNKNOWN + new <= parent, parent open",
+           ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
+    _later("SIZ-07", "state size factor", "CAUTIOUS multiplies size limits of entries", ("CAUTIOUS_SIZE_LIMIT",),
+           "system", "0.5 x"),
+    _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base)",
+           ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
+    _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
+           "12.5 % E (soft 10)", stages="P", unit=Unit.UNITS),
+    _built("POS-03", "open positions", "count with pending entries", ("OPEN_POSITION_COUNT",), "portfolio", "8",
+           stages="P", unit=Unit.COUNT),
+    _built("POS-04", "gross exposure", "sum of worst-case notionals / E", ("GROSS_EXPOSURE_LIMIT",), "portfolio",
+           "150 % E (soft 100)", stages="P", unit=Unit.UNITS),
+    _later("POS-05", "net exposure", "beta-weighted signed sum / E", ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E"),
+    _later("POS-06", "concentration", "per base asset over all venues", ("CONCENTRATION_LIMIT",), "portfolio",
+           "25 % E"),
+    _later("POS-07", "correlation cluster", "sum in clusters above 0.8", ("CORRELATION_LIMIT",), "portfolio", "50 % E"),
+    _later("POS-08", "venue (counterparty) exposure", "equity and notional at one venue", ("VENUE_EXPOSURE_LIMIT",),
+           "venue", "60 % E"),
+    _later("POS-09", "strategy allocation", "strategy notional / allocation", ("STRATEGY_ALLOCATION_LIMIT",),
+           "strategy",
+           "100 %"),
+    _later("POS-10", "leverage and margin", "leverage after the fill; margin use", ("LEVERAGE_LIMIT", "MARGIN_LIMIT"),
+           "venue", "2 x"),
+    _later("POS-11", "unexecuted order value", "sum of working entry notional", ("OPEN_ORDER_VALUE_LIMIT",),
+           "portfolio",
+           "20 % E"),
+    _later("POS-12", "portfolio heat", "sum of |P| |mark - stop| and new risk", ("PORTFOLIO_HEAT_LIMIT",), "portfolio",
+           "3 % E"),
+    _later("POS-13", "stress loss", "worst of the scenario grid", ("STRESS_LOSS_LIMIT",), "portfolio", "12 % E"),
+    _later("POS-14", "holding time", "age of the position", ("HOLDING_TIME_LIMIT",), "instrument", "48 h",
+           severity=_HOLD),
+    _built("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),
+           "strategy, system", "5/s, 60/min; 20/s", stages="O", unit=Unit.COUNT),
+    _later("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s"),
+    _later("RAT-03", "venue weight budget", "used + cost <= share of the venue's limit", ("VENUE_RATE_BUDGET",),
+           "venue",
+           "70 % / 95 %"),
+    _later("RAT-04", "order-to-trade ratio", "orders / trades in 1 h", ("ORDER_TO_TRADE_RATIO",), "strategy", "100",
+           severity=_SOFT),
+    _later("RAT-05", "reject rate", "venue rejects per minute", ("REJECT_RATE",), "strategy, venue", "5",
+           severity=_SOFT),
+    _later("RAT-06", "repeated automated execution", "entries on the same side without human action, latched",
+           ("REPEATED_EXECUTION_LIMIT",), "strategy", "20 / 10 min", severity=_HOLD),
+    _later("RAT-07", "duplicate order", "same instrument, side, quantity, price within the window",
+           ("DUPLICATE_ORDER",), "strategy", "1 s"),
+    _later("RAT-08", "working orders", "count per instrument and venue", ("WORKING_ORDER_LIMIT",), "instrument, venue",
+           "4 / 50"),
+    _later("RAT-09", "self-trade", "price crosses our own working order", ("SELF_TRADE_RISK",), "venue", "-"),
+    _later("RAT-10", "turnover", "traded notional per day", ("TURNOVER_LIMIT",), "portfolio", "20 x E"),
+    _built("PNL-01", "daily loss pause", "(E - E0) / E0 <= x pauses, then CAUTIOUS", ("DAY_LOSS_PAUSE",), "system",
+           "-2 %", stages="P", unit=Unit.PPM, severity=_HOLD),
+    _later("PNL-02", "daily loss halt", "the same ratio, HALTED", ("DAY_LOSS_HALT",), "system", "-4 %", severity=_HOLD),
+    _later("PNL-03", "weekly loss halt", "from Monday 00:00 UTC", ("WEEK_LOSS_HALT",), "system", "-6 %",
+           severity=_HOLD),
+    _later("PNL-04", "drawdown halt", "from the 30-day high", ("DRAWDOWN_HALT",), "system", "-10 %", severity=_HOLD),
+    _later("PNL-05", "loss velocity", "change of E in 5 min", ("LOSS_VELOCITY",), "system", "-1 %", severity=_HOLD),
+    _later("PNL-06", "losing streak", "consecutive losing round trips", ("LOSS_STREAK",), "strategy", "5 / 8",
+           severity=_HOLD),
+    _later("PNL-07", "strategy day loss", "strategy PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %",
+           severity=_HOLD),
+    _later("PNL-08", "execution quality", "realized / expected slippage", ("EXECUTION_QUALITY",), "strategy", "3 x",
+           severity=_HOLD),
+    _later("PNL-09", "equity agreement", "|E ours - E venue| / E", ("EQUITY_MISMATCH",), "venue", "0.2 %",
+           severity=_HOLD),
+    _later("EXE-01", "approval signature", "present, MAC valid, key id current",
+           ("APPROVAL_MISSING", "APPROVAL_BAD_SIGNATURE"), "order", "-", owner=_EXECD),
+    _later("EXE-02", "approval age", "now <= sent + valid_for", ("APPROVAL_EXPIRED",), "order", "1500 ms",
+           owner=_EXECD),
+    _later("EXE-03", "approval nonce", "never used before", ("APPROVAL_REPLAYED",), "order", "-", owner=_EXECD),
+    _later("EXE-04", "bytes equal terms", "the serialized request parses back to the approved terms",
+           ("APPROVAL_DIGEST_MISMATCH",), "order", "-", owner=_EXECD),
+    _later("EXE-05", "fence", "epoch >= fence of all covering scopes", ("APPROVAL_EPOCH_STALE",), "all scopes", "-",
+           owner=_EXECD),
+    _later("EXE-06", "lease", "fresh for risk-increasing orders", ("RISK_LEASE_EXPIRED",), "system", "1 s",
+           owner=_EXECD),
+    _later("EXE-07", "backstop caps", "execd's own, looser caps", ("EXECD_BACKSTOP",), "system", "1.5 x", owner=_EXECD),
+    _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
+    _later("PTR-01", "orders out = orders approved", "venue orders with our id pattern minus approvals",
+           ("UNAPPROVED_ORDER",), "venue", "0", owner=_POST, severity=_HOLD),
+    _later("PTR-02", "fill sanity", "filled <= ordered, price within limit", ("FILL_ANOMALY",), "instrument", "0",
+           owner=_POST, severity=_HOLD),
+    _later("PTR-03", "position reconciliation", "|P ours - P venue| <= 1 step, twice", ("POSITION_MISMATCH",), "venue",
+           "60 s", owner=_POST, severity=_HOLD),
+    _later("PTR-04", "balance reconciliation", "per asset against fills, fees, transfers", ("BALANCE_DRIFT",), "venue",
+           "0.1 %", owner=_POST, severity=_HOLD),
+    _later("PTR-05", "foreign activity", "orders or positions that are not ours", ("FOREIGN_ACTIVITY",), "instrument",
+           "0", owner=_POST, severity=_HOLD),
+    _later("PTR-06", "unprotected position", "a position without a live stop for its full size",
+           ("UNPROTECTED_POSITION",), "instrument", "5 s / 15 s", owner=_POST, severity=_HOLD),
+    _later("PTR-07", "dependency heartbeats", "marketdata, engine, execd, recorder", ("DEPENDENCY_DOWN",), "system",
+           "2 s / 5 s", owner=_POST, severity=_HOLD),
+    _later("PTR-08", "journal health", "free space, sync time, last sync ok", ("JOURNAL_UNAVAILABLE",), "system",
+           "5 GiB", owner=_POST, severity=_HOLD),
+    _later("PTR-09", "latency", "decision to venue acknowledgement p99", ("LATENCY_BREACH",), "system", "2 s",
+           owner=_POST, severity=_HOLD),
+    _later("PTR-10", "key permissions", "no withdraw or transfer right", ("KEY_OVERPRIVILEGED",), "venue", "hourly",
+           owner=_POST, severity=_HOLD),
+)  # fmt: skip
+
+SPEC_BY_ID: Final = {spec.check_id: spec for spec in CATALOGUE}
+CONFIGURABLE_IDS: Final = tuple(spec.check_id for spec in CATALOGUE if spec.configurable)

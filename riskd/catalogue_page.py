@@ -1,0 +1,50 @@
+"""Writes docs/risk-checks.md from the catalogue: `python -m riskd.catalogue_page > docs/risk-checks.md`."""
+
+from __future__ import annotations
+
+from riskd.catalogue import CATALOGUE, COMMON_REASONS, FAMILIES, CheckSpec
+
+_HEAD = """# Risk checks
+
+Generated from `riskd/catalogue.py` by `python -m riskd.catalogue_page > docs/risk-checks.md`; a test keeps it current.
+
+Checks run in this order and every violation is reported; the first one gives the refusal its code. Any check also
+refuses with {common}: an input that is missing or stale, a limit that the file does not define, an error inside the
+check. The limits file (`config/limits/<profile>.yaml`) says for every check of riskd whether it is `enforced` or
+`not_applicable` and why; a check that the file does not mention refuses every order.
+
+*When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position.
+Everything without R is skipped for those, and the decision says so: what is broken may not forbid closing.
+"""
+
+
+def render_page() -> str:
+    """Return the page."""
+    parts = [_HEAD.format(common=", ".join(f"`{reason}`" for reason in COMMON_REASONS))]
+    for family, title in FAMILIES.items():
+        rows = [spec for spec in CATALOGUE if spec.family == family]
+        parts.append(f"\n## {family}: {title}\n\n| check | name | rule | default | scope | when | reasons |\n")
+        parts.append("|---|---|---|---|---|---|---|\n")
+        parts.extend(_row(spec) for spec in rows)
+    return "".join(parts)
+
+
+def _row(spec: CheckSpec) -> str:
+    reasons = ", ".join(f"`{reason}`" for reason in spec.reasons)
+    rule = spec.definition.replace("|", "\\|")
+    return (
+        f"| {spec.check_id} | {spec.name} | {rule} ({spec.severity.value}) | {spec.default} | {spec.scope} "
+        f"| {_when(spec)} | {reasons} |\n"
+    )
+
+
+def _when(spec: CheckSpec) -> str:
+    if not spec.configurable:
+        return "execd"
+    if not spec.built:
+        return "not yet built"
+    return "".join(letter for letter, on in (("P", spec.parent), ("O", spec.order), ("R", spec.reducing)) if on)
+
+
+if __name__ == "__main__":
+    print(render_page(), end="")

@@ -1,0 +1,565 @@
+"""The checks: pure functions of a Case, one per built row of the catalogue, in units (1e-12) and integers.
+
+Each returns (outcome, reason, limit, measured). Fail closed: an input that is missing or makes no sense raises
+InputMissing, a limit that nobody set raises LimitUndefined, and any other exception inside a check is a refusal too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from riskd.case import Case
+from riskd.exposure import CLOSING_ROLES
+from riskd.holds import HIGHEST_LEVEL, LEVEL_REASON, is_allowed
+from riskd.marks import MarketView
+from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
+from riskd.rules import InstrumentRule, is_operator
+from riskd.settings import NS_PER_MS, Cap
+from riskd.units import amount, with_ppm
+from tradebot.core.approvals import CheckOutcome, VenueAction
+from tradebot.core.intents import Algo
+from tradebot.core.market import BookState
+from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+
+Row = tuple[int, str, int, int]
+"""outcome (CheckOutcome value), reason, limit, measured."""
+CheckFunction = Callable[[Case], Row]
+
+PASS: Final = CheckOutcome.PASS.value
+BLOCK: Final = CheckOutcome.BLOCK.value
+SOFT: Final = CheckOutcome.SOFT.value
+OK: Final[Row] = (PASS, "", 0, 0)
+INPUT_MISSING: Final[Row] = (BLOCK, "CHECK_INPUT_MISSING", 0, 0)
+LIMIT_UNDEFINED: Final[Row] = (BLOCK, "LIMIT_UNDEFINED", 0, 0)
+CHECK_ERROR: Final[Row] = (BLOCK, "CHECK_ERROR", 0, 0)
+"""A check that raised: whatever went wrong inside is a refusal."""
+
+RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+"""Types with a limit price: the only ones that may reach a venue."""
+TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+RISKD_STRATEGY: Final = "riskd"
+
+
+class InputMissing(Exception):
+    """An input is missing, stale, zero or not finite."""
+
+
+class LimitUndefined(Exception):
+    """The limit is not configured."""
+
+
+def _need(value: int | None) -> int:
+    """Return a limit that must be there."""
+    if value is None:
+        raise LimitUndefined
+    return value
+
+
+def _cap(cap: Cap | None, case: Case) -> int:
+    if cap is None:
+        raise LimitUndefined
+    return cap.of(_equity(case), case.factor_ppm)
+
+
+def _equity(case: Case) -> int:
+    if case.equity is None or case.equity <= 0:
+        raise InputMissing
+    return case.equity
+
+
+def _rule(case: Case) -> InstrumentRule:
+    if case.rule is None:
+        raise InputMissing
+    return case.rule
+
+
+def _view(case: Case) -> MarketView:
+    if case.view is None:
+        raise InputMissing
+    return case.view
+
+
+def _qty(case: Case) -> int:
+    if case.qty <= 0:
+        raise InputMissing
+    return case.qty
+
+
+def _price(case: Case) -> int:
+    if case.price <= 0:
+        raise InputMissing
+    return case.price
+
+
+def _notional(case: Case) -> int:
+    return amount(_price(case), _qty(case))
+
+
+def _in_currency(case: Case, value: int) -> int:
+    """Return a quote amount in account currency, rounded up."""
+    rate = case.books.board.rate(_rule(case).quote, long=False)
+    if rate is None or rate <= 0:
+        raise InputMissing
+    return amount(rate, value)
+
+
+def _bounded(measured: int, limit: int, reason: str) -> Row:
+    """At the limit is allowed."""
+    return (PASS if measured <= limit else BLOCK, "" if measured <= limit else reason, limit, measured)
+
+
+# ---- AUT
+
+
+def aut_01(case: Case) -> Row:
+    """Everything decodes, order and intent agree."""
+    return (BLOCK, "MALFORMED_REQUEST", 0, 0) if case.problem else OK
+
+
+def aut_02(case: Case) -> Row:
+    """The strategy is registered; a riskd reduce names an open command and stays within it."""
+    if case.role is OrderRole.REDUCE:
+        command = case.reduce
+        fits = (
+            command is not None
+            and command.instrument_id == case.instrument_id
+            and command.side is case.side
+            and case.terms.qty <= command.qty
+        )
+    else:
+        fits = case.registered
+    return OK if fits else (BLOCK, "CALLER_NOT_AUTHORISED", 0, 0)
+
+
+def aut_03(case: Case) -> Row:
+    """-max_future <= age <= max_age; an intent may ask for a shorter life, not for a longer one."""
+    intent = case.intent
+    if intent is None or intent.created_time_ns <= 0:
+        raise InputMissing
+    oldest, future = _need(case.books.settings.max_intent_age_ns), _need(case.books.settings.max_intent_future_ns)
+    if intent.time_to_live_ms > 0:
+        oldest = min(oldest, intent.time_to_live_ms * NS_PER_MS)
+    age = case.now_ns - intent.created_time_ns
+    if age < -future:
+        return BLOCK, "INTENT_FROM_FUTURE", -(future // NS_PER_MS), age // NS_PER_MS
+    if age > oldest:
+        return BLOCK, "INTENT_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
+    return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
+
+
+def aut_04(case: Case) -> Row:
+    """Nothing of it was seen before."""
+    return (BLOCK, "DUPLICATE_INTENT", 0, 0) if case.duplicate else OK
+
+
+# ---- STA
+
+
+def sta_01(case: Case) -> Row:
+    """The level gate."""
+    highest = HIGHEST_LEVEL[case.action]
+    if is_allowed(case.action, case.level):
+        return PASS, "", int(highest), int(case.level)
+    return BLOCK, LEVEL_REASON[case.level], int(highest), int(case.level)
+
+
+def sta_02(case: Case) -> Row:
+    """A reducing order is opposite to the position, and with its kind not larger than it."""
+    if not case.reducing:
+        return OK
+    qty, sign = _qty(case), case.side.sign
+    held, owner = closable(case)
+    if held * sign >= 0:
+        return BLOCK, "NOT_REDUCING", 0, qty
+    limit, measured = abs(held), qty
+    if case.role in CLOSING_ROLES:
+        measured += closing_elsewhere(case, owner)
+    if measured > limit:
+        return BLOCK, "WOULD_FLIP_POSITION", limit, measured
+    if _rule(case).is_spot and case.role in CLOSING_ROLES:
+        net = abs(case.books.portfolio.net.get(case.instrument_id, 0))
+        together = qty + closing_elsewhere(case, "")
+        if together > net:
+            return BLOCK, "WOULD_FLIP_POSITION", net, together
+    return PASS, "", limit, measured
+
+
+def closable(case: Case) -> tuple[int, str]:
+    """Return (signed units that this order may close, owner): the strategy's own, else everybody's for riskd and
+    operators.
+    """
+    portfolio = case.books.portfolio
+    owner = case.reduce.strategy_id if case.reduce is not None else case.strategy_id
+    own = portfolio.units_of(case.instrument_id, owner)
+    if own == 0 and (is_operator(owner) or owner in ("", RISKD_STRATEGY)):
+        return portfolio.net.get(case.instrument_id, 0), ""
+    return own, owner
+
+
+def closing_elsewhere(case: Case, owner: str) -> int:
+    """Return unfilled closing quantity of the same side and owner, this ask's own reservation left out."""
+    key = (case.instrument_id, owner, case.side)
+    own = 0 if case.parent is None else case.parent.reserved
+    return max(0, case.books.commitments.closing.get(key, 0) - own)
+
+
+def sta_03(case: Case) -> Row:
+    """The venue's private side is live, reconciled, and execd speaks to us."""
+    status, settings = case.venue_status, case.books.settings
+    oldest, silence = _need(settings.max_reconcile_age_ns), _need(settings.max_session_age_ns)
+    if status is None:
+        raise InputMissing
+    if not status.private_stream_live or case.session_age_ns > silence:
+        return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, case.session_age_ns // NS_PER_MS
+    if status.reconciling or status.reconciled_time_ns <= 0:
+        return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, 0
+    age = case.now_ns - status.reconciled_time_ns
+    if age > oldest:
+        return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, -(-age // NS_PER_MS)
+    return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
+
+
+def sta_04(case: Case) -> Row:
+    """The venue takes orders."""
+    return OK if _rule(case).trading else (BLOCK, "INSTRUMENT_NOT_TRADING", 0, 0)
+
+
+def sta_05(case: Case) -> Row:
+    """On the allow list, not on the deny list."""
+    deny = case.books.settings.deny
+    if deny is None:
+        raise LimitUndefined
+    fits = case.listed and case.instrument_id not in deny
+    return OK if fits else (BLOCK, "INSTRUMENT_RESTRICTED", 0, 0)
+
+
+# ---- MKT
+
+
+def mkt_01(case: Case) -> Row:
+    """The book is young."""
+    view, oldest = _view(case), _need(_rule(case).max_book_age_ns)
+    if view.updated_ns <= 0:
+        raise InputMissing
+    age = case.now_ns - view.updated_ns
+    if age > oldest or view.state == BookState.STALE:
+        return BLOCK, "BOOK_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
+    return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
+
+
+def mkt_02(case: Case) -> Row:
+    """The book is in sequence."""
+    view = _view(case)
+    if view.state == 0:
+        raise InputMissing
+    fits = view.state in (BookState.LIVE, BookState.STALE)
+    return (PASS if fits else BLOCK, "" if fits else "BOOK_OUT_OF_SYNC", int(BookState.LIVE), view.state)
+
+
+def mkt_03(case: Case) -> Row:
+    """Both sides, bid below ask."""
+    view = _view(case)
+    if view.bid <= 0 or view.ask <= 0:
+        return BLOCK, "BOOK_ONE_SIDED", view.bid, view.ask
+    if view.bid >= view.ask:
+        return BLOCK, "BOOK_CROSSED", view.bid, view.ask
+    return PASS, "", view.bid, view.ask
+
+
+# ---- SPC
+
+
+def spc_01(case: Case) -> Row:
+    """Price and trigger on a tick."""
+    tick, price = _rule(case).tick, _price(case)
+    bad = price if price % tick else case.stop_price if case.stop_price % tick else 0
+    return (BLOCK, "PRICE_NOT_ON_TICK", tick, bad) if bad else (PASS, "", tick, price)
+
+
+def spc_02(case: Case) -> Row:
+    """Quantity on a lot."""
+    lot, qty = _rule(case).lot, _qty(case)
+    return (BLOCK, "QTY_NOT_ON_STEP", lot, qty) if qty % lot else (PASS, "", lot, qty)
+
+
+def spc_03(case: Case) -> Row:
+    """Quantity within the venue's range."""
+    rule, qty = _rule(case), _qty(case)
+    if qty < rule.min_qty:
+        return BLOCK, "QTY_BELOW_MIN", rule.min_qty, qty
+    return _bounded(qty, rule.max_qty, "QTY_ABOVE_VENUE_MAX")
+
+
+def spc_04(case: Case) -> Row:
+    """Notional within the venue's range."""
+    rule, notional = _rule(case), _notional(case)
+    if notional < rule.min_notional:
+        return BLOCK, "NOTIONAL_BELOW_MIN", rule.min_notional, notional
+    if rule.max_notional is not None:
+        return _bounded(notional, rule.max_notional, "NOTIONAL_ABOVE_VENUE_MAX")
+    return PASS, "", rule.min_notional, notional
+
+
+def spc_05(case: Case) -> Row:
+    """Type, time in force and flags belong together and the venue takes them."""
+    rule, terms = _rule(case), case.terms
+    if not rule.order_types:
+        raise InputMissing
+    kind, rests = terms.order_type, terms.time_in_force is TimeInForce.GTC
+    fits = (
+        kind in RESTING_TYPES
+        and kind.name in rule.order_types
+        and terms.price is not None
+        and (terms.stop_price is not None) == (kind in TRIGGER_TYPES)
+        and (rests or kind is OrderType.LIMIT)
+        and (not terms.post_only or (rests and kind is OrderType.LIMIT))
+        and (case.intent is None or case.intent.algo is Algo.PLAIN)
+        and (case.order is None or _action_fits(case))
+        and rule.is_spot
+    )
+    return OK if fits else (BLOCK, "UNSUPPORTED_ORDER_SPEC", 0, kind.value)
+
+
+def _action_fits(case: Case) -> bool:
+    order = case.order
+    assert order is not None
+    if order.action is VenueAction.NEW:
+        return not order.replaces_client_order_id
+    return order.replaces_client_order_id in case.books.commitments.orders
+
+
+# ---- PRC
+
+
+def prc_01(case: Case) -> Row:
+    """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals."""
+    settings, price = case.books.settings, _price(case)
+    far = _need(settings.collar_far)
+    reference = _reference(case)
+    collar = _need(settings.reduce_collar_ppm) if case.reducing else _need(_rule(case).collar_ppm)
+    if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
+        collar = max(collar, case.reduce.bound_bps * 100 + 5_000)
+    near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)
+    if case.side is Side.BUY:
+        high, low = reference + near, reference - other
+        limit = high if price > reference else low
+    else:
+        high, low = reference + other, reference - near
+        limit = low if price < reference else high
+    fits = low <= price <= high
+    return (PASS if fits else BLOCK, "" if fits else "PRICE_COLLAR", limit, price)
+
+
+def _reference(case: Case) -> int:
+    """Return the mid, rounded against the order. Reducing orders take the last good one within its age; an order with
+    a trigger is judged against that.
+    """
+    if case.stop_price:
+        return case.stop_price
+    view = _view(case)
+    if case.reducing:
+        if not view.good_ns or case.now_ns - view.good_ns > _need(case.books.settings.reduce_reference_ns):
+            raise InputMissing
+        bid, ask = view.good_bid, view.good_ask
+    else:
+        if not view.is_good:
+            raise InputMissing
+        bid, ask = view.bid, view.ask
+    return (bid + ask) // 2 if case.side is Side.BUY else -(-(bid + ask) // 2)
+
+
+# ---- SIZ
+
+
+def siz_01(case: Case) -> Row:
+    """Fat finger."""
+    return _bounded(_qty(case), _need(_rule(case).max_order_qty), "ORDER_QTY_LIMIT")
+
+
+def siz_02(case: Case) -> Row:
+    """Order value against equity and an absolute cap."""
+    return _bounded(
+        _in_currency(case, _notional(case)), _cap(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT"
+    )
+
+
+def siz_06(case: Case) -> Row:
+    """All messages of a parent together stay within it."""
+    if case.intent is not None or case.role not in (OrderRole.ENTRY, OrderRole.EXIT):
+        return OK  # asked with its parent, or without any
+    parent = case.parent
+    if parent is None or parent.closed:
+        return BLOCK, "CHILD_EXCEEDS_PARENT", 0, _qty(case)
+    worse = case.price > parent.price if case.side is Side.BUY else False
+    measured = _qty(case) + case.books.commitments.drawn(parent)
+    fits = measured <= parent.qty and not worse and parent.side is case.side
+    fits = fits and parent.instrument_id == case.instrument_id and parent.strategy_id == case.strategy_id
+    return (PASS if fits else BLOCK, "" if fits else "CHILD_EXCEEDS_PARENT", parent.qty, measured)
+
+
+# ---- POS
+
+
+def free_balance(case: Case) -> int:
+    """Return the free balance that this order would use: quote for a buy, base for a sell."""
+    rule, portfolio = _rule(case), case.books.portfolio
+    if rule.venue not in portfolio.snapshot_venues:
+        raise InputMissing
+    key = (rule.venue, rule.quote if case.side is Side.BUY else rule.base)
+    return portfolio.balances.get(key, 0) - case.books.commitments.by_asset.get(key, 0)
+
+
+def pos_01(case: Case) -> Row:
+    """Enough is free."""
+    _need(case.books.settings.fee_ppm)
+    qty = _qty(case)
+    needed = case.books.commitments.buy_cost(_price(case), qty) if case.side is Side.BUY else qty
+    return _bounded(needed, free_balance(case), "INSUFFICIENT_FUNDS")
+
+
+def worst_qty(case: Case, qty: int) -> int:
+    """Return the worst-case absolute position with `qty` more: max(|P + Wb + q|, |P - Ws - q|)."""
+    held = case.books.portfolio.net.get(case.instrument_id, 0)
+    committed = case.books.commitments.by_instrument.get(case.instrument_id)
+    buy, sell = (committed.buy, committed.sell) if committed is not None else (0, 0)
+    if case.side is Side.BUY:
+        buy += qty
+    else:
+        sell += qty
+    short = 0 if _rule(case).is_spot else sell - held
+    return max(held + buy, short, 0)
+
+
+def value_price(case: Case) -> int:
+    """Return the price at which this instrument's exposure is counted: ask or limit, the higher."""
+    view = _view(case)
+    if not view.is_good:
+        raise InputMissing
+    return max(view.ask, case.price)
+
+
+def pos_02(case: Case) -> Row:
+    """Worst-case position of the instrument."""
+    settings = case.books.settings
+    measured = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
+    hard, soft = _cap(settings.position_hard, case), _cap(settings.position_soft, case)
+    return _two_step(measured, hard, soft, "POSITION_LIMIT")
+
+
+def _two_step(measured: int, hard: int, soft: int, reason: str) -> Row:
+    if measured > hard:
+        return BLOCK, reason, hard, measured
+    return (SOFT, reason, soft, measured) if measured > soft else (PASS, "", hard, measured)
+
+
+def pos_03(case: Case) -> Row:
+    """Instruments held or entered."""
+    books = case.books
+    open_ids = {i for i, units in books.portfolio.net.items() if abs(units) > books.rules[i].dust_qty}
+    open_ids.update(i for i, committed in books.commitments.by_instrument.items() if committed.entries > 0)
+    open_ids.add(case.instrument_id)
+    return _bounded(len(open_ids), _need(books.settings.max_positions), "OPEN_POSITION_COUNT")
+
+
+def gross_others(case: Case) -> int:
+    """Return the worst-case notional of all other instruments, account currency."""
+    if case.gross_others is None:
+        case.gross_others = sum(worst_notional(case, i) for i in exposed_instruments(case) if i != case.instrument_id)
+    return case.gross_others
+
+
+def exposed_instruments(case: Case) -> set[str]:
+    """Return instruments with a position or commitments."""
+    books = case.books
+    exposed = {i for i, units in books.portfolio.net.items() if units}
+    exposed.update(i for i, committed in books.commitments.by_instrument.items() if committed.buy or committed.sell)
+    return exposed
+
+
+def worst_notional(case: Case, instrument_id: str) -> int:
+    """Return one other instrument's worst-case notional at its last good ask."""
+    books = case.books
+    rule, view = books.rules[instrument_id], books.board.views.get(instrument_id)
+    held, committed = books.portfolio.net.get(instrument_id, 0), books.commitments.by_instrument.get(instrument_id)
+    buy, sell = (committed.buy, committed.sell) if committed is not None else (0, 0)
+    worst = max(held + buy, 0 if rule.is_spot else sell - held, 0)
+    if not worst:
+        return 0
+    rate = books.board.rate(rule.quote, long=False)
+    if view is None or not view.good_ns or rate is None:
+        raise InputMissing
+    return amount(rate, amount(view.good_ask, worst))
+
+
+def pos_04(case: Case) -> Row:
+    """Gross exposure."""
+    settings = case.books.settings
+    here = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
+    hard, soft = _cap(settings.gross_hard, case), _cap(settings.gross_soft, case)
+    return _two_step(gross_others(case) + here, hard, soft, "GROSS_EXPOSURE_LIMIT")
+
+
+# ---- RAT, PNL
+
+
+def rat_01(case: Case) -> Row:
+    """Token buckets; the first that is empty is reported."""
+    settings, rates = case.books.settings, case.books.rates
+    measured = limit = 0
+    for owner, per, period in (
+        (case.strategy_id, _need(settings.strategy_per_second), NS_PER_S),
+        (case.strategy_id, _need(settings.strategy_per_minute), NS_PER_MIN),
+        (SYSTEM, _need(settings.system_per_second), NS_PER_S),
+    ):
+        limit, measured = per, rates.used(owner, per, period, case.now_ns) + 1
+        if measured > limit:
+            return BLOCK, "ORDER_RATE_LIMIT", limit, measured
+    return PASS, "", limit, measured
+
+
+def pnl_01(case: Case) -> Row:
+    """The day's loss has not reached the trigger in force."""
+    if case.books.settings.loss is None or case.loss is None:
+        raise LimitUndefined
+    if case.day_ppm is None:
+        raise InputMissing
+    trigger = case.loss.trigger_ppm
+    fits = case.day_ppm > trigger
+    return (PASS if fits else BLOCK, "" if fits else "DAY_LOSS_PAUSE", trigger, case.day_ppm)
+
+
+def undefined(case: Case) -> Row:
+    """A check that the limits file does not mention."""
+    raise LimitUndefined
+
+
+CHECKS: Final[dict[str, CheckFunction]] = {
+    "AUT-01": aut_01,
+    "AUT-02": aut_02,
+    "AUT-03": aut_03,
+    "AUT-04": aut_04,
+    "STA-01": sta_01,
+    "STA-02": sta_02,
+    "STA-03": sta_03,
+    "STA-04": sta_04,
+    "STA-05": sta_05,
+    "MKT-01": mkt_01,
+    "MKT-02": mkt_02,
+    "MKT-03": mkt_03,
+    "SPC-01": spc_01,
+    "SPC-02": spc_02,
+    "SPC-03": spc_03,
+    "SPC-04": spc_04,
+    "SPC-05": spc_05,
+    "PRC-01": prc_01,
+    "SIZ-01": siz_01,
+    "SIZ-02": siz_02,
+    "SIZ-06": siz_06,
+    "POS-01": pos_01,
+    "POS-02": pos_02,
+    "POS-03": pos_03,
+    "POS-04": pos_04,
+    "RAT-01": rat_01,
+    "PNL-01": pnl_01,
+}

@@ -1,0 +1,359 @@
+"""Decides asks: size, every check of the plan, one record, then the signed answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from riskd.accountant import Accountant
+from riskd.asks import make_case
+from riskd.case import Books, Case
+from riskd.catalogue import SPEC_BY_ID
+from riskd.checks import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, SOFT, InputMissing, LimitUndefined
+from riskd.decisions import describe, first_violation, render, render_row
+from riskd.ledger import Ledger
+from riskd.limits import Limits
+from riskd.plans import Stage, make_plans
+from riskd.records import CheckRow, DecisionRecord, GrantRenewed
+from riskd.settings import NS_PER_S, Settings
+from riskd.sizing import Sized, size_entry, size_exit
+from riskd.stop_flag import StopFlag
+from riskd.units import from_units
+from tradebot.core.accounts import VenueStatus
+from tradebot.core.approvals import (
+    Approval,
+    ApprovalAnswer,
+    ApprovalAsk,
+    ApprovalTerms,
+    CheckResult,
+    Decision,
+    GrantTerms,
+    ProtectionGrant,
+    VenueAction,
+    Verdict,
+)
+from tradebot.core.intents import OrderIntent
+from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.wire.approvals import sign_approval, sign_grant
+
+MAX_KEPT_DECISIONS: Final = 5_000
+"""Decisions kept for GetDecision; older ones are read from the journal."""
+MAX_PROBLEM_CHARACTERS: Final = 200
+GRANT_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.LIMIT})
+"""Stops, and limits for targets and emergency exits."""
+ALLOW_VERDICT: Final = Verdict.ALLOW.value
+SOFT_VERDICT: Final = Verdict.SOFT_ALLOW.value
+BLOCK_VERDICT: Final = Verdict.BLOCK.value
+_ZERO: Final = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The key that signs approvals and grants."""
+
+    key_id: str
+    key: bytes
+
+    def approval(self, terms: ApprovalTerms) -> Approval:
+        """Sign an approval."""
+        return sign_approval(terms, self.key_id, self.key)
+
+    def grant(self, terms: GrantTerms) -> ProtectionGrant:
+        """Sign a grant."""
+        return sign_grant(terms, self.key_id, self.key)
+
+
+@dataclass(slots=True)
+class SessionView:
+    """What a decision must know of execd's session."""
+
+    session_id: str
+    """Empty = no session."""
+    statuses: dict[str, VenueStatus]
+
+
+class Decider:
+    """Answers asks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        books: Books,
+        accountant: Accountant,
+        session: SessionView,
+        stop_flag: StopFlag,
+        limits: Limits,
+        signer: Signer,
+        environment: str,
+    ) -> None:
+        self._ledger = ledger
+        self._state = ledger.state
+        self._books = books
+        self._accountant = accountant
+        self._session = session
+        self._stop_flag = stop_flag
+        self._limits = limits
+        self._settings: Settings = books.settings
+        self._signer = signer
+        self._environment = environment
+        self._plans = make_plans(limits)
+        self._plans_by_name = {plan.name: plan for plan in self._plans.values()}
+        self._enforced = frozenset(check_id for plan in self._plans.values() for check_id, _ in plan.steps)
+        self.decisions: dict[str, DecisionRecord] = {}
+        """The latest ones, oldest first."""
+
+    def answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
+        """Decide an ask, write the decision down, sign what it allows."""
+        case, stage = self._case(ask, now_ns)
+        record, terms = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
+        self._ledger.commit(record)
+        self.keep(record)
+        if record.verdict == BLOCK_VERDICT:
+            return self._refusal(record)
+        soft: tuple[CheckResult, ...] = ()
+        if record.verdict == SOFT_VERDICT:
+            soft = tuple(render_row(row, record) for row in record.checks if row[1] == SOFT)
+        return ApprovalAnswer(
+            ask.ask_id,
+            Verdict(record.verdict),
+            record.decision_id,
+            approval=None if terms is None else self._approval(record, ask, terms),
+            grant=None if record.grant is None else self._signer.grant(record.grant),
+            soft_hits=soft,
+            approved_qty=record.approved_qty,
+            binding_limit=record.binding,
+        )
+
+    def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
+        """Say what would be decided, without deciding it."""
+        case, stage = self._case(ApprovalAsk(0, 0, parent=intent), now_ns)
+        record, _ = self._decide(case, stage, ApprovalAsk(0, 0, parent=intent), f"dry-{intent.intent_id}", now_ns)
+        return render(record, self._plans_by_name)
+
+    def refuse_malformed(self, ask_id: int, problem: str, now_ns: int) -> ApprovalAnswer:
+        """Refuse an ask that could not be read."""
+        row: CheckRow = ("AUT-01", BLOCK, "MALFORMED_REQUEST", 0, 0)
+        record = DecisionRecord(
+            self._next_decision_id(),
+            ask_id,
+            self._session.session_id,
+            now_ns,
+            False,
+            False,
+            "",
+            "",
+            "",
+            0,
+            0,
+            "",
+            "",
+            "",
+            Side.BUY.value,
+            OrderRole.ENTRY.value,
+            VenueAction.NEW.value,
+            BLOCK_VERDICT,
+            int(self._state.holds.system_level()),
+            self._state.holds.epoch,
+            None,
+            _ZERO,
+            _ZERO,
+            "",
+            "",
+            [row],
+            trace_id=problem[:MAX_PROBLEM_CHARACTERS],
+        )
+        self._ledger.commit(record)
+        self.keep(record)
+        answer = self._refusal(record)
+        return ApprovalAnswer(
+            ask_id,
+            Verdict.BLOCK,
+            record.decision_id,
+            check_id=answer.check_id,
+            reason=answer.reason,
+            detail=f"AUT-01 MALFORMED_REQUEST: {problem}",
+            violations=answer.violations,
+        )
+
+    def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
+        """Sign a grant that still protects something again, with a later end; None when there is no such grant."""
+        valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
+        for terms in self._state.grants.values():
+            if terms.grant_id == grant_id:
+                fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
+                self._ledger.commit(GrantRenewed(fresh))
+                return self._signer.grant(fresh)
+        return None
+
+    def render(self, record: DecisionRecord) -> Decision:
+        """Return a decision with texts."""
+        return render(record, self._plans_by_name)
+
+    def keep(self, record: DecisionRecord) -> None:
+        """Remember a decision for GetDecision."""
+        self.decisions[record.decision_id] = record
+        if len(self.decisions) > MAX_KEPT_DECISIONS:
+            del self.decisions[next(iter(self.decisions))]
+
+    def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
+        case = make_case(ask, self._books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
+        if not case.reducing:
+            equity = self._accountant.equity(now_ns)
+            if equity.complete:
+                case.equity = equity.value
+                case.day_ppm = self._state.portfolio.day_ppm(equity.value)
+        if ask.parent is None:
+            return case, Stage.ORDER
+        return case, Stage.PARENT if ask.order is None else Stage.PLAIN
+
+    def _decide(
+        self, case: Case, stage: Stage, ask: ApprovalAsk, decision_id: str, now_ns: int
+    ) -> tuple[DecisionRecord, OrderTerms | None]:
+        """Run the plan; return the record and the terms to approve (None = none)."""
+        plan = self._plans[stage, case.reducing]
+        sized = self._size(case)
+        rows: list[CheckRow] = []
+        verdict = ALLOW_VERDICT
+        authentic = not case.problem and case.registered
+        for check_id, check in plan.steps:
+            try:
+                outcome, reason, limit, measured = check(case)
+            except InputMissing:
+                outcome, reason, limit, measured = INPUT_MISSING
+            except LimitUndefined:
+                outcome, reason, limit, measured = LIMIT_UNDEFINED
+            except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
+                outcome, reason, limit, measured = CHECK_ERROR
+            if outcome == BLOCK:
+                verdict = BLOCK_VERDICT
+            elif check_id == sized.binding:
+                outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
+            if outcome == SOFT and verdict == ALLOW_VERDICT:
+                verdict = SOFT_VERDICT
+            rows.append((check_id, outcome, reason, limit, measured))
+        intent, order, allowed = case.intent, case.order, verdict != BLOCK_VERDICT
+        qty = from_units(case.qty) if allowed else _ZERO
+        terms = None
+        if allowed and order is not None:
+            terms = order.order if order.order.qty == qty else replace(order.order, qty=qty)
+        intent_id = intent.intent_id if intent is not None else "" if order is None else order.intent_id
+        record = DecisionRecord(
+            decision_id,
+            ask.ask_id,
+            self._session.session_id,
+            now_ns,
+            intent is not None,
+            order is not None,
+            intent_id,
+            case.strategy_id,
+            intent.incarnation if intent is not None and authentic else "",
+            intent.intent_sequence if intent is not None and authentic else 0,
+            0 if order is None else order.child_index,
+            case.instrument_id,
+            case.venue,
+            "" if order is None else order.account,
+            case.side.value,
+            case.role.value,
+            VenueAction.NEW.value if order is None else order.action.value,
+            verdict,
+            int(case.level),
+            self._state.holds.epoch,
+            case.terms,
+            qty,
+            from_units(case.price or case.stop_price),
+            sized.binding,
+            plan.name,
+            rows,
+            "" if order is None else order.reduce_id,
+            "" if order is None else order.replaces_client_order_id,
+            intent.trace_id if intent is not None else "" if order is None else order.trace_id,
+            self._grant(case, order.order.client_order_id, order.account, decision_id, qty)
+            if allowed and order is not None
+            else None,
+            None if intent is None else intent.protection.stop_loss_fraction,
+            None if intent is None else intent.protection.take_profit_fraction,
+        )
+        return record, terms
+
+    def _size(self, case: Case) -> Sized:
+        """Give an ask without quantity one."""
+        intent = case.intent
+        if intent is None or intent.qty is not None or case.problem or case.qty:
+            return Sized(case.qty)
+        sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        case.qty = sized.qty
+        return sized
+
+    def _grant(
+        self, case: Case, client_order_id: str, account: str, decision_id: str, qty: Decimal
+    ) -> GrantTerms | None:
+        """Return the grant that protects this entry; None when its plan has no stop."""
+        if case.role is not OrderRole.ENTRY or case.rule is None:
+            return None
+        source = case.intent.protection if case.intent is not None else None
+        stop = source.stop_loss_fraction if source is not None else case.parent.stop_loss if case.parent else None
+        target = source.take_profit_fraction if source is not None else case.parent.take_profit if case.parent else None
+        if stop is None:
+            return None
+        limits, rule = self._limits.file.grants, case.rule
+        reach = case.price * limits.price_range_pct // 100
+        low, high = case.price - reach, case.price + reach
+        return GrantTerms(
+            environment=self._environment,
+            grant_id=f"g{decision_id}",
+            venue=case.venue,
+            account=account,
+            entry_client_order_id=client_order_id,
+            instrument_id=case.instrument_id,
+            side=case.side.opposite,
+            max_qty=qty,
+            min_price=from_units(max(rule.tick, low - low % rule.tick)),
+            max_price=from_units(high - high % rule.tick),
+            order_types=GRANT_TYPES,
+            tighten_only=True,
+            max_orders=limits.max_orders,
+            expires_time_ns=case.now_ns + limits.valid_hours * 3600 * NS_PER_S,
+            strategy_id=case.strategy_id,
+            stop_loss_fraction=stop,
+            take_profit_fraction=target,
+            emergency_bound_bps=limits.emergency_bound_bps,
+        )
+
+    def _approval(self, record: DecisionRecord, ask: ApprovalAsk, terms: OrderTerms) -> Approval:
+        order = ask.order
+        assert order is not None
+        return self._signer.approval(
+            ApprovalTerms(
+                environment=self._environment,
+                nonce=record.decision_id,
+                epoch=record.epoch,
+                valid_for_ms=self._settings.approval_valid_ms,
+                session_id=record.session_id,
+                ask_id=record.ask_id,
+                action=order.action,
+                venue=order.venue,
+                account=order.account,
+                order=terms,
+                role=order.role,
+                decision_id=record.decision_id,
+                strategy_id=order.strategy_id,
+                replaces_client_order_id=order.replaces_client_order_id,
+            )
+        )
+
+    def _refusal(self, record: DecisionRecord) -> ApprovalAnswer:
+        first = first_violation(record)
+        assert first is not None
+        return ApprovalAnswer(
+            record.ask_id,
+            Verdict.BLOCK,
+            record.decision_id,
+            check_id=first[0],
+            reason=first[2],
+            detail=describe(first, record),
+            violations=tuple(render_row(row, record) for row in record.checks if row[1] == BLOCK),
+        )
+
+    def _next_decision_id(self) -> str:
+        return f"{self._state.prefix}-{self._state.decisions + 1}"

@@ -1,0 +1,449 @@
+"""RiskGate: the pure core of riskd. Told what happened and what time it is; answers asks, keeps holds, reservations,
+positions and PnL, and writes down every change as a record before anybody hears of it.
+
+Live, in backtests and in tests it is the same object; records go to a sink, everything for execd into one SessionDown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from riskd.accountant import Accountant
+from riskd.case import Books
+from riskd.decider import Decider, SessionView, Signer
+from riskd.flatten import Flattener, FlattenResult
+from riskd.holds import OPERATOR_CAUSE, default_release
+from riskd.keeper import Cleared, HoldKeeper, scope_text
+from riskd.ledger import Ledger
+from riskd.limits import Limits
+from riskd.marks import Columns, MarketBoard
+from riskd.portfolio import Equity
+from riskd.records import (
+    DecisionRecord,
+    InstrumentsSeen,
+    JournalSink,
+    OrderEventSeen,
+    OrderLog,
+    Record,
+    Release,
+    Started,
+    decode_record,
+)
+from riskd.rules import asset_prices
+from riskd.settings import NS_PER_S, make_settings
+from riskd.state import EventOutcome, RiskState
+from riskd.stop_flag import StopFlag
+from tradebot.core.accounts import VenueStatus
+from tradebot.core.approvals import (
+    ApprovalAnswer,
+    ApprovalAsk,
+    Decision,
+    LeaseAnswer,
+    NeverUsed,
+    SessionDown,
+    SessionHello,
+    SessionUp,
+    StopLatch,
+    Verdict,
+    Welcome,
+)
+from tradebot.core.errors import RejectedError, SequenceGapError
+from tradebot.core.instruments import Instrument
+from tradebot.core.intents import OrderIntent
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.order_events import OrderEvent
+
+EVALUATE_EVERY_NS: Final = NS_PER_S
+"""PnL, day roll and parents without messages are looked at this often, besides every fill."""
+MAX_ABANDONED: Final = 10_000
+NO_SESSION: Final = "NO_SESSION"
+STARTUP: Final = "STARTUP_RECONCILE"
+
+__all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
+
+
+class RiskGate:
+    """Decides. One per process; not thread-safe but for the stop flag."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        environment: str,
+        signer: Signer,
+        sink: JournalSink,
+        venues: Iterable[str],
+        stop_flag: StopFlag | None = None,
+    ) -> None:
+        """Build an empty gate; call `restore` with journaled records, then `start`.
+
+        Args:
+            limits: Limits in force.
+            environment: Mode that approvals carry.
+            signer: Signing key.
+            sink: Takes records.
+            venues: Venues that must be reconciled before anything may increase exposure there.
+            stop_flag: Set by the StopService.
+        """
+        self.limits = limits
+        self.settings = make_settings(limits)
+        self.environment = environment
+        self.stop_flag = stop_flag or StopFlag()
+        self.state = RiskState(limits, self.settings)
+        self.board = MarketBoard(self.settings.currency)
+        self.session = SessionView("", {})
+        self._ledger = Ledger(self.state, sink)
+        self._venues = tuple(venues)
+        self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag)
+        self.accountant = Accountant(self._ledger, self.board, self.keeper, self.settings)
+        state = self.state
+        books = Books(self.settings, state.portfolio, state.commitments, self.board, state.rates, state.rules)
+        self.decider = Decider(
+            self._ledger, books, self.accountant, self.session, self.stop_flag, limits, signer, environment
+        )
+        self._flattener = Flattener(state, self.board)
+        self._down = SessionDown()
+        self._sent_epoch = 0
+        self._abandoned: dict[int, None] = {}
+        self._log_head = 0
+        self._next_evaluation_ns = 0
+
+    # ---- life
+
+    def restore(self, records: Iterable[tuple[int, bytes]]) -> None:
+        """Fold journaled records, oldest first, before `start`."""
+        for record_type, payload in records:
+            self.restore_one(record_type, payload)
+
+    def restore_one(self, record_type: int, payload: bytes) -> None:
+        """Fold one journaled record."""
+        record = decode_record(record_type, payload)
+        self.state.apply(record)
+        if isinstance(record, DecisionRecord):
+            self.decider.keep(record)
+        elif isinstance(record, InstrumentsSeen):
+            self._learn_assets()
+
+    def start(self, prefix: str, now_ns: int) -> None:
+        """Begin a life of the process: nothing is connected, nothing is reconciled.
+
+        Args:
+            prefix: Random text that makes this life's ids unique for ever.
+            now_ns: Now.
+        """
+        file = self.limits.file
+        self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
+        for latched in list(self.state.pending_latches.values()):
+            self.keeper.raise_latch(latched.latch, now_ns)
+        for hold in self.state.holds.holds.values():
+            if hold.latch_id:
+                self.stop_flag.latch(hold.level, hold.latch_id)
+        self.keeper.raise_(
+            TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "execd has not dialled"
+        )
+        for venue in self._venues:
+            scope = Scope(ScopeKind.VENUE, venue)
+            self.keeper.raise_(TradingLevel.REDUCE_ONLY, scope, STARTUP, ReleaseRule.AUTO, now_ns, "not reconciled yet")
+        self._next_evaluation_ns = now_ns
+
+    def session_lost(self, now_ns: int) -> SessionDown:
+        """execd is gone: nothing may increase exposure until it is back."""
+        self.session.session_id = ""
+        self.session.statuses.clear()
+        self._abandoned.clear()
+        self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
+        return self.take_down()
+
+    # ---- execd
+
+    def handle(self, up: SessionUp, now_ns: int, malformed: Iterable[tuple[int, str]] = ()) -> SessionDown:
+        """Apply one message of the session and return everything that is to be sent.
+
+        Args:
+            up: The message.
+            now_ns: Now.
+            malformed: Asks that could not even be read, as (ask id, why).
+
+        Raises:
+            SequenceGapError: An order event is missing: end the session, the next one resumes the log.
+            RejectedError: The first message has no hello.
+        """
+        if up.hello is not None:
+            self._hello(up.hello, now_ns)
+        elif not self.session.session_id:
+            raise RejectedError("NO_HELLO", "the first message of a session says hello")
+        if up.order_events:
+            self._order_events(up.order_events, now_ns)
+        for snapshot in up.accounts:
+            self.accountant.account(snapshot)
+        for status in up.venues:
+            self._venue(status, now_ns)
+        for ask_id in up.abandons:
+            self._abandoned[ask_id] = None
+            if len(self._abandoned) > MAX_ABANDONED:
+                del self._abandoned[next(iter(self._abandoned))]
+        for statement in up.never_used:
+            self._never_used(statement, now_ns)
+        for latch in up.latches:
+            self.keeper.raise_latch(latch, now_ns)
+        if up.accounts or any(e.execution is not None for e in up.order_events):
+            self.accountant.forget_equity()
+            self.accountant.evaluate(now_ns)
+        for ask in up.asks:
+            self._down.answers.append(self._answer(ask, now_ns))
+        for ask_id, problem in malformed:
+            self._down.answers.append(self.decider.refuse_malformed(ask_id, problem, now_ns))
+        if up.ping is not None:
+            self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
+            self._down.order_log_applied = self.state.applied
+        for grant_id in up.renew_grant_ids:
+            grant = self.decider.renew(grant_id, now_ns)
+            if grant is not None:
+                self._down.renewed_grants.append(grant)
+        return self.take_down()
+
+    def take_down(self) -> SessionDown:
+        """Return what waits for execd, and forget it. Empty without a session."""
+        down, self._down = self._down, SessionDown()
+        if not self.session.session_id:
+            return SessionDown()
+        if self.state.holds.epoch != self._sent_epoch:
+            self._sent_epoch = self.state.holds.epoch
+            down.levels = self.state.holds.table()
+        return down
+
+    # ---- market data and time
+
+    def bind_market(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
+        """A market data stream began; (column index, instrument) of everything in it."""
+        self.board.bind(instruments)
+
+    def handle_market(self, rows: Columns, now_ns: int) -> None:
+        """Fold market rows."""
+        self.board.apply(rows)
+
+    def market_lost(self, now_ns: int) -> None:
+        """The market data stream ended."""
+        self.board.lost()
+
+    def next_timer_ns(self) -> int | None:
+        """Return when `handle_timer` wants to be called next."""
+        others = (self.state.holds.next_expiry_ns(), self._flattener.next_ns())
+        return min((self._next_evaluation_ns, *(at for at in others if at is not None)))
+
+    def handle_timer(self, now_ns: int) -> SessionDown:
+        """Let time pass: holds end, PnL is looked at, the flatten ladder climbs."""
+        for hold in self.state.holds.expired(now_ns):
+            self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
+        if now_ns >= self._next_evaluation_ns:
+            self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
+            self.accountant.evaluate(now_ns)
+            self._expire_parents(now_ns)
+        self._work_flattens(now_ns)
+        return self.take_down()
+
+    # ---- operators
+
+    def flatten(
+        self, scope: Scope, *, reason: str, operator: str, role: str, command_id: str, typed_phrase: str, now_ns: int
+    ) -> FlattenResult:
+        """Halt the scope and close its positions with reducing orders."""
+        if command_id in self.state.commands:
+            return FlattenResult((), "REPEATED", "this command was handled before")
+        found = self._flattener.in_scope(scope)
+        phrase = f"FLATTEN {self.environment.upper()} {len(found)}"
+        result = FlattenResult(())
+        if not found:
+            result = FlattenResult((), "FLAT", "there is no position to close")
+        elif typed_phrase != phrase:
+            result = FlattenResult((), "PHRASE_MISMATCH", f"type exactly: {phrase}")
+        elif not self.session.session_id:
+            result = FlattenResult((), NO_SESSION, "execd has no session; its protection works without us")
+        if not result.reason:
+            release = default_release(TradingLevel.HALTED)
+            self.keeper.raise_(
+                TradingLevel.HALTED, scope, OPERATOR_CAUSE, release, now_ns, f"flatten: {reason}", raised_by=operator
+            )
+            for record in self._flattener.begin(found, now_ns):
+                self._ledger.commit(record)
+            before = len(self._down.reduces)
+            self._work_flattens(now_ns)
+            result = FlattenResult(tuple(self._down.reduces[before:]))
+        text = result.reason or f"{len(result.reduces)} reduce commands"
+        self.keeper.audit(command_id, operator, role, "FLATTEN", scope_text(scope), reason, text, now_ns)
+        return result
+
+    def raise_hold(
+        self,
+        level: TradingLevel,
+        scope: Scope,
+        *,
+        reason: str,
+        operator: str,
+        role: str,
+        command_id: str,
+        duration_s: int,
+        now_ns: int,
+    ) -> Hold:
+        """Raise an operator's hold; see HoldKeeper."""
+        return self.keeper.raise_hold(
+            level,
+            scope,
+            reason=reason,
+            operator=operator,
+            role=role,
+            command_id=command_id,
+            duration_s=duration_s,
+            now_ns=now_ns,
+        )
+
+    def clear_hold(
+        self, hold_id: str, *, reason: str, operator: str, role: str, command_id: str, typed_phrase: str, now_ns: int
+    ) -> Cleared:
+        """Clear one hold by its rule; see HoldKeeper."""
+        cleared = self.keeper.clear_hold(
+            hold_id,
+            reason=reason,
+            operator=operator,
+            role=role,
+            command_id=command_id,
+            typed_phrase=typed_phrase,
+            now_ns=now_ns,
+        )
+        self.accountant.evaluate(now_ns)  # a pause that ends early lands in CAUTIOUS at once
+        return cleared
+
+    def resume(self, *, reason: str, operator: str, role: str, command_id: str, now_ns: int) -> list[Hold]:
+        """Clear the ONE_KEY holds that operators raised; see HoldKeeper."""
+        return self.keeper.resume(reason=reason, operator=operator, role=role, command_id=command_id, now_ns=now_ns)
+
+    def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
+        """A StopService latched; see HoldKeeper."""
+        return self.keeper.stop(latch, role, now_ns, journaled=journaled)
+
+    def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
+        """Say what would be decided, without deciding it."""
+        return self.decider.check_intent(intent, now_ns)
+
+    # ---- questions
+
+    def equity(self, now_ns: int) -> Equity:
+        """Return equity as of now."""
+        return self.accountant.equity(now_ns)
+
+    def render(self, record: DecisionRecord) -> Decision:
+        """Return a decision with texts."""
+        return self.decider.render(record)
+
+    def take_fresh(self) -> list[Record]:
+        """Return the records since the last call: what streams to watchers."""
+        return self._ledger.take_fresh()
+
+    # ---- session parts
+
+    def _hello(self, hello: SessionHello, now_ns: int) -> None:
+        self.session.session_id = hello.session_id
+        self.session.statuses.clear()
+        self._abandoned.clear()
+        self._down = SessionDown()
+        self._sent_epoch = 0
+        if hello.instruments and list(hello.instruments) != self.state.instruments:
+            self._ledger.commit(InstrumentsSeen(list(hello.instruments)))
+            self._learn_assets()
+        self._follow_log(hello, now_ns)
+        for latch in hello.latches:
+            self.keeper.raise_latch(latch, now_ns)
+        self.keeper.clear_cause(NO_SESSION, SYSTEM_SCOPE, "session is up", now_ns)
+        self._log_head = hello.order_log_head
+        self._release_unseen(now_ns)
+        self._down.welcome = Welcome(self.state.applied, self.state.holds.epoch, self.environment)
+
+    def _follow_log(self, hello: SessionHello, now_ns: int) -> None:
+        state, incarnation = self.state, hello.order_log_incarnation
+        lost = ""
+        if state.order_log and incarnation != state.order_log:
+            lost = f"execd's order log is new: {incarnation} after {state.order_log}"
+            self._ledger.commit(OrderLog(incarnation))
+        elif not state.order_log:
+            self._ledger.commit(OrderLog(incarnation))
+        elif hello.order_log_head < state.applied:
+            lost = f"execd's order log ends at {hello.order_log_head}, we have {state.applied}"
+            self._ledger.commit(OrderLog(incarnation, hello.order_log_head))
+        if lost:
+            self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "ORDER_LOG_LOST", ReleaseRule.ONE_KEY, now_ns, lost)
+
+    def _release_unseen(self, now_ns: int) -> None:
+        """Approvals of earlier sessions that the complete order log never mentions were never sent: execd sends only
+        what its log has durably asked.
+        """
+        if self.state.applied < self._log_head:
+            return
+        for order in self.state.commitments.unseen(self.session.session_id):
+            terms = order.state.terms
+            self._ledger.commit(Release(terms.client_order_id, order.intent_id, "NOT_IN_ORDER_LOG", now_ns))
+
+    def _order_events(self, events: list[OrderEvent], now_ns: int) -> None:
+        for event in events:
+            expected = self.state.applied + 1
+            if event.sequence < expected:
+                continue
+            if event.sequence > expected:
+                raise SequenceGapError(f"order event {event.sequence} came, {expected} was expected")
+            outcome = self._ledger.commit(OrderEventSeen(event, self.accountant.fee_quote(event)))
+            if outcome is not None and (outcome.anomaly or outcome.order is None):
+                self._anomaly(event, outcome, now_ns)
+        self._release_unseen(now_ns)
+
+    def _anomaly(self, event: OrderEvent, outcome: EventOutcome, now_ns: int) -> None:
+        instrument_id = outcome.order.instrument_id if outcome.order is not None else ""
+        if event.execution is not None:
+            instrument_id = event.execution.instrument_id
+        scope = Scope(ScopeKind.INSTRUMENT, instrument_id) if instrument_id else SYSTEM_SCOPE
+        self.keeper.raise_(TradingLevel.HALTED, scope, "FILL_ANOMALY", ReleaseRule.ONE_KEY, now_ns, outcome.anomaly)
+
+    def _venue(self, status: VenueStatus, now_ns: int) -> None:
+        self.session.statuses[status.venue] = status
+        if status.private_stream_live and not status.reconciling and status.reconciled_time_ns > 0:
+            self.keeper.clear_cause(STARTUP, Scope(ScopeKind.VENUE, status.venue), "reconciled", now_ns)
+        for alarm in status.alarms:
+            self.keeper.alarm(status.venue, alarm, now_ns)
+
+    def _answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
+        if ask.ask_id in self._abandoned:
+            return ApprovalAnswer(ask.ask_id, Verdict.BLOCK, "", reason="ABANDONED", detail="execd gave this ask up")
+        return self.decider.answer(ask, now_ns)
+
+    def _never_used(self, statement: NeverUsed, now_ns: int) -> None:
+        orders = self.state.commitments.orders
+        order = orders.get(statement.client_order_id) or next(
+            (o for o in orders.values() if o.decision_id == statement.nonce), None
+        )
+        if order is not None and order.approved and order.decision_id == statement.nonce:
+            self._ledger.commit(
+                Release(order.state.terms.client_order_id, order.intent_id, f"NEVER_USED {statement.reason}", now_ns)
+            )
+
+    # ---- time
+
+    def _expire_parents(self, now_ns: int) -> None:
+        oldest_ns = now_ns - self.settings.parent_ttl_ns
+        for parent in list(self.state.commitments.parents.values()):
+            if parent.approved_ns > oldest_ns:
+                break
+            if not parent.closed and not parent.children:
+                self._ledger.commit(Release("", parent.intent_id, "PARENT_EXPIRED", now_ns))
+
+    def _work_flattens(self, now_ns: int) -> None:
+        records, reduces, gave_up = self._flattener.work(now_ns, session=bool(self.session.session_id))
+        for record in records:
+            self._ledger.commit(record)
+        self._down.reduces.extend(reduces)
+        for instrument_id in gave_up:
+            scope = Scope(ScopeKind.INSTRUMENT, instrument_id)
+            self.keeper.raise_(
+                TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
+            )
+
+    def _learn_assets(self) -> None:
+        self.board.set_asset_prices(asset_prices(self.state.rules.values(), self.settings.currency))

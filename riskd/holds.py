@@ -1,0 +1,251 @@
+"""Holds and levels: the level in force is computed from the holds that cover an action; nobody can set RUNNING.
+
+Every change raises the epoch. Only a *raise* moves a fence, and only that of the scope it covers: approvals of
+untouched scopes stay valid. Release rules are a table below; the level gate is another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from tradebot.core.approvals import LevelEntry, LevelTable
+from tradebot.core.errors import InvariantError
+from tradebot.core.levels import Hold, ReleaseRule, Scope, TradingLevel
+from tradebot.core.orders import OrderRole
+
+MAX_HOLDS: Final = 1_000
+"""Holds in force at once; one more is raised for the whole system instead."""
+MAX_CLEARED_LATCHES: Final = 256
+MIN_REASON_CHARACTERS: Final = 8
+OPERATOR_CAUSE: Final = "OPERATOR"
+STOP_CAUSE: Final = "STOP"
+"""Raised through a StopService."""
+
+
+class Action(Enum):
+    """What somebody wants to do, as the level gate sees it."""
+
+    ENTRY = "new entry or add"
+    AMEND_ENTRY = "amend entry"
+    STRATEGY_EXIT = "strategy exit"
+    OPERATOR_REDUCE = "operator reduce"
+    RISKD_REDUCE = "riskd reduce"
+    FLATTEN = "flatten ladder"
+    PROTECTION = "protective order"
+    AMEND_PROTECTION = "amend protection"
+    EMERGENCY_EXIT = "emergency exit"
+    CANCEL_ENTRY = "cancel entry"
+    CANCEL_PROTECTION = "cancel protection"
+    WORKING_ENTRY = "working entry stays"
+    WORKING_PROTECTION = "protective order stays"
+    READ = "reads at the venue"
+
+
+HIGHEST_LEVEL: Final[dict[Action, TradingLevel]] = {
+    Action.ENTRY: TradingLevel.CAUTIOUS,
+    Action.AMEND_ENTRY: TradingLevel.CAUTIOUS,
+    Action.STRATEGY_EXIT: TradingLevel.REDUCE_ONLY,
+    Action.OPERATOR_REDUCE: TradingLevel.HALTED,
+    Action.RISKD_REDUCE: TradingLevel.HALTED,
+    Action.FLATTEN: TradingLevel.KILLED,
+    Action.PROTECTION: TradingLevel.HALTED,
+    Action.AMEND_PROTECTION: TradingLevel.HALTED,
+    Action.EMERGENCY_EXIT: TradingLevel.HALTED,
+    Action.CANCEL_ENTRY: TradingLevel.KILLED,
+    Action.CANCEL_PROTECTION: TradingLevel.KILLED,
+    Action.WORKING_ENTRY: TradingLevel.CAUTIOUS,
+    Action.WORKING_PROTECTION: TradingLevel.KILLED,
+    Action.READ: TradingLevel.KILLED,
+}
+"""The level gate: each action is allowed up to this level, and refused above it."""
+
+LEVEL_REASON: Final[dict[TradingLevel, str]] = {
+    TradingLevel.RUNNING: "",
+    TradingLevel.CAUTIOUS: "",
+    TradingLevel.REDUCE_ONLY: "TRADING_REDUCE_ONLY",
+    TradingLevel.PAUSED: "TRADING_PAUSED",
+    TradingLevel.HALTED: "TRADING_HALTED",
+    TradingLevel.KILLED: "TRADING_KILLED",
+}
+
+
+def is_allowed(action: Action, level: TradingLevel) -> bool:
+    """Return whether the level gate lets an action pass."""
+    return level <= HIGHEST_LEVEL[action]
+
+
+def action_of(role: OrderRole, *, operator: bool, replaces: bool, flatten: bool) -> Action:
+    """Return how the level gate sees an order."""
+    match role:
+        case OrderRole.ENTRY:
+            return Action.AMEND_ENTRY if replaces else Action.ENTRY
+        case OrderRole.EXIT:
+            return Action.OPERATOR_REDUCE if operator else Action.STRATEGY_EXIT
+        case OrderRole.REDUCE:
+            return Action.FLATTEN if flatten else Action.RISKD_REDUCE
+        case OrderRole.PROTECTION:
+            return Action.AMEND_PROTECTION if replaces else Action.PROTECTION
+        case OrderRole.EMERGENCY_EXIT:
+            return Action.EMERGENCY_EXIT
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRefusal:
+    """Why a hold was not cleared."""
+
+    reason: str
+    detail: str
+
+
+class HoldBook:
+    """The set of holds, the epoch and the fences."""
+
+    def __init__(self) -> None:
+        self.holds: dict[str, Hold] = {}
+        """By hold id, oldest first."""
+        self.epoch = 1
+        self.raised_count = 0
+        self.fences: dict[Scope, int] = {}
+        self.cleared_latches: dict[str, None] = {}
+        """Ids of latches whose hold was cleared, oldest first."""
+        self._levels: dict[tuple[str, str, str], TradingLevel] = {}
+        self._table: LevelTable | None = None
+
+    # ---- changes
+
+    def apply_raise(self, hold: Hold, epoch: int) -> None:
+        """Put a hold in force."""
+        self._set_epoch(epoch)
+        self.holds[hold.hold_id] = hold
+        self.raised_count += 1
+        self.fences[hold.scope] = epoch
+
+    def apply_clear(self, hold_id: str, epoch: int) -> None:
+        """Take a hold away; the fence stays where the raise put it."""
+        self._set_epoch(epoch)
+        hold = self.holds.pop(hold_id, None)
+        if hold is not None and hold.latch_id:
+            self.cleared_latches[hold.latch_id] = None
+            if len(self.cleared_latches) > MAX_CLEARED_LATCHES:
+                del self.cleared_latches[next(iter(self.cleared_latches))]
+
+    def _set_epoch(self, epoch: int) -> None:
+        if epoch <= self.epoch:
+            raise InvariantError(f"epoch {epoch} does not rise above {self.epoch}")
+        self.epoch = epoch
+        self._levels.clear()
+        self._table = None
+
+    # ---- questions
+
+    def next_id(self) -> str:
+        """Return the id of the next hold: short, since operators type it."""
+        return f"H{self.raised_count + 1}"
+
+    def level_for(self, venue: str, instrument_id: str, strategy_id: str) -> TradingLevel:
+        """Return the highest level of all holds that cover these."""
+        key = (venue, instrument_id, strategy_id)
+        level = self._levels.get(key)
+        if level is None:
+            level = max((h.level for h in self.holds.values() if h.scope.covers(*key)), default=TradingLevel.RUNNING)
+            self._levels[key] = level
+        return level
+
+    def system_level(self) -> TradingLevel:
+        """Return the level of everything: system holds only."""
+        return self.level_for("", "", "")
+
+    def table(self) -> LevelTable:
+        """Return the level table as execd gets it."""
+        if self._table is None:
+            levels: dict[Scope, TradingLevel] = {}
+            for hold in self.holds.values():
+                levels[hold.scope] = max(hold.level, levels.get(hold.scope, TradingLevel.RUNNING))
+            entries = tuple(
+                LevelEntry(scope, levels.get(scope, TradingLevel.RUNNING), fence)
+                for scope, fence in self.fences.items()
+            )
+            self._table = LevelTable(self.epoch, entries, tuple(self.cleared_latches))
+        return self._table
+
+    def find(self, cause: str, scope: Scope) -> Hold | None:
+        """Return the highest hold with this cause and scope."""
+        found = [h for h in self.holds.values() if h.cause == cause and h.scope == scope]
+        return max(found, key=lambda h: h.level, default=None)
+
+    def find_latch(self, latch_id: str) -> Hold | None:
+        """Return the hold that carries a stop latch."""
+        return next((h for h in self.holds.values() if h.latch_id == latch_id), None)
+
+    def expired(self, now_ns: int) -> list[Hold]:
+        """Return TIMED holds whose time is over, oldest first."""
+        return [h for h in self.holds.values() if h.release is ReleaseRule.TIMED and h.until_ns <= now_ns]
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when the next TIMED hold ends."""
+        return min((h.until_ns for h in self.holds.values() if h.release is ReleaseRule.TIMED), default=None)
+
+    def listed(self) -> list[Hold]:
+        """Return all holds, highest level first, then oldest first."""
+        return sorted(self.holds.values(), key=lambda h: (-h.level, h.raised_ns, len(h.hold_id), h.hold_id))
+
+
+def may_clear(
+    hold: Hold, *, second_key: bool, typed_phrase: str, reason: str, cool_off_ns: int, now_ns: int
+) -> ClearRefusal | None:
+    """Return why an operator may not clear a hold now, or None when he may.
+
+    Args:
+        hold: The hold.
+        second_key: Whether the caller holds the role `risk`.
+        typed_phrase: What was typed.
+        reason: Why, for the audit.
+        cool_off_ns: Least age of a TWO_KEY hold.
+        now_ns: Now.
+    """
+    if len(reason.strip()) < MIN_REASON_CHARACTERS:
+        return ClearRefusal("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
+    if hold.release is ReleaseRule.AUTO:
+        return ClearRefusal("AUTO_ONLY", f"{hold.hold_id} ends when its cause ends: {hold.cause}")
+    if hold.release is ReleaseRule.ONE_KEY or (hold.cause == OPERATOR_CAUSE and hold.release is ReleaseRule.TIMED):
+        return None
+    phrase = f"CLEAR {hold.hold_id}"
+    if not second_key:
+        return ClearRefusal("SECOND_KEY_NEEDED", f"{hold.hold_id} needs the role risk and the phrase {phrase!r}")
+    wait_ns = hold.raised_ns + cool_off_ns - now_ns
+    if hold.release is ReleaseRule.TWO_KEY and wait_ns > 0:
+        return ClearRefusal("COOL_OFF", f"{hold.hold_id} may be cleared in {-(-wait_ns // 1_000_000_000)} s")
+    if typed_phrase != phrase:
+        return ClearRefusal("PHRASE_MISMATCH", f"type exactly: {phrase}")
+    return None
+
+
+def default_release(level: TradingLevel) -> ReleaseRule:
+    """Return the rule of a hold that an operator raises without an end."""
+    return ReleaseRule.TWO_KEY if level is TradingLevel.KILLED else ReleaseRule.ONE_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """What a venue alarm raises."""
+
+    level: TradingLevel
+    whole_venue: bool
+    """True: the venue even when the alarm names an instrument."""
+    release: ReleaseRule
+
+
+DEFAULT_ALARM: Final = AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO)
+"""For a cause that is not in the table: stop entries, wait for the all-clear."""
+ALARMS: Final[dict[str, AlarmRule]] = {
+    "FILL_ANOMALY": AlarmRule(TradingLevel.HALTED, False, ReleaseRule.ONE_KEY),
+    "RECOVERED_ORDER": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
+    "UNAPPROVED_ORDER": AlarmRule(TradingLevel.KILLED, True, ReleaseRule.TWO_KEY),
+    "POSITION_MISMATCH": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
+    "BALANCE_DRIFT": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
+    "FOREIGN_ACTIVITY": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.ONE_KEY),
+    "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
+    "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
+}

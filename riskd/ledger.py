@@ -1,0 +1,38 @@
+"""The only way in which state changes: write a record down, then fold it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from riskd.records import TYPE_OF, JournalSink, Record, encode_record
+from riskd.state import EventOutcome, RiskState
+
+MAX_KEPT_RECORDS: Final = 20_000
+"""Records kept for the shell between two looks; the journal has them all."""
+
+
+class Ledger:
+    """State and its journal."""
+
+    def __init__(self, state: RiskState, sink: JournalSink) -> None:
+        self.state = state
+        self._sink = sink
+        self._fresh: deque[Record] = deque(maxlen=MAX_KEPT_RECORDS)
+
+    def commit(self, record: Record) -> EventOutcome | None:
+        """Append a record to the journal and fold it. Returns what an order event did."""
+        self._sink.append(TYPE_OF[type(record)], encode_record(record))
+        self._fresh.append(record)
+        return self.state.apply(record)
+
+    def adopt(self, record: Record) -> None:
+        """Fold a record that somebody else has already appended."""
+        self._fresh.append(record)
+        self.state.apply(record)
+
+    def take_fresh(self) -> list[Record]:
+        """Return the records since the last call, oldest first; at most MAX_KEPT_RECORDS."""
+        fresh = list(self._fresh)
+        self._fresh.clear()
+        return fresh

@@ -1,0 +1,302 @@
+"""The limits file: schema, contradictions, hash. One YAML per profile; frozen; unknown keys refused by name.
+
+Every check of the catalogue is `enforced` or `not_applicable` with a reason. A check that the file does not mention is
+not an oversight to be forgiven: it refuses every order with LIMIT_UNDEFINED.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import Field
+
+from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
+from tradebot.core.errors import ConfigError
+from tradebot.runtime.config import ConfigModel, parse_section, read_yaml
+
+ANY: Final = "*"
+"""Key that holds for every instrument or venue without an own entry."""
+MIN_REASON_CHARACTERS: Final = 8
+
+PositiveDecimal = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+NonNegativeDecimal = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+NegativeDecimal = Annotated[Decimal, Field(lt=0, gt=-100, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0)]
+T = TypeVar("T")
+
+
+class NotApplicable(ConfigModel):
+    """A check that this profile does not run, and why."""
+
+    status: Literal["not_applicable"]
+    reason: Annotated[str, Field(min_length=MIN_REASON_CHARACTERS)]
+
+
+class Enforced(ConfigModel):
+    """A check that runs; subclasses add its limits."""
+
+    status: Literal["enforced"]
+
+
+class IntentAge(Enforced):
+    """AUT-03."""
+
+    max_age_ms: PositiveInt
+    max_future_ms: Annotated[int, Field(ge=0)]
+
+
+class VenueReadiness(Enforced):
+    """STA-03."""
+
+    max_reconcile_age_s: PositiveInt
+    max_session_age_ms: PositiveInt
+    """Age of execd's last message: lease pings come every 250 ms."""
+
+
+class RestrictedList(Enforced):
+    """STA-05; the allow lists stand with the strategies."""
+
+    deny: tuple[str, ...] = ()
+    """Instrument ids that nobody may enter."""
+
+
+class BookAge(Enforced):
+    """MKT-01."""
+
+    max_age_ms: dict[str, PositiveInt]
+    """By instrument id, or `*`."""
+
+
+class PriceCollar(Enforced):
+    """PRC-01."""
+
+    collar_bps: dict[str, PositiveInt]
+    """By instrument id, or `*`."""
+    far_multiple: PositiveInt
+    """The far side (a buy far below the market) is bounded by this multiple of the collar."""
+    reduce_collar_bps: PositiveInt
+    """For reducing orders, around the last good reference."""
+    reduce_reference_age_s: PositiveInt
+    """Oldest reference that a reducing order may use."""
+
+
+class OrderQty(Enforced):
+    """SIZ-01."""
+
+    max_qty: dict[str, PositiveDecimal]
+    """Base units, by instrument id, or `*`."""
+
+
+class OrderValue(Enforced):
+    """SIZ-02."""
+
+    max_pct_of_equity: PositiveDecimal
+    max_notional: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class FreeBalance(Enforced):
+    """POS-01."""
+
+    taker_fee_bps: NonNegativeDecimal
+    """Fee that is reserved with each buy."""
+
+
+class Exposure(Enforced):
+    """POS-02 and POS-04."""
+
+    hard_pct: PositiveDecimal
+    """Percent of equity; beyond it the order is refused."""
+    soft_pct: PositiveDecimal
+    """Percent of equity; beyond it the answer is SOFT_ALLOW."""
+    max_notional: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class OpenPositions(Enforced):
+    """POS-03."""
+
+    max_positions: PositiveInt
+
+
+class OrderRate(Enforced):
+    """RAT-01; the burst of each bucket equals its rate."""
+
+    strategy_per_second: PositiveInt
+    strategy_per_minute: PositiveInt
+    system_per_second: PositiveInt
+
+
+class DayLoss(Enforced):
+    """PNL-01."""
+
+    pause_at_pct: NegativeDecimal
+    """Day PnL in percent of day start equity, inclusive."""
+    pause_min: PositiveInt
+    second_pause_min: PositiveInt
+    cautious_min: PositiveInt
+    rearm_at_pct: NegativeDecimal
+    """After a pause: trigger again at the lower of this and day PnL minus `rearm_step_pct`."""
+    rearm_step_pct: PositiveDecimal
+
+
+CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
+    "AUT-03": IntentAge,
+    "STA-03": VenueReadiness,
+    "STA-05": RestrictedList,
+    "MKT-01": BookAge,
+    "PRC-01": PriceCollar,
+    "SIZ-01": OrderQty,
+    "SIZ-02": OrderValue,
+    "POS-01": FreeBalance,
+    "POS-02": Exposure,
+    "POS-03": OpenPositions,
+    "POS-04": Exposure,
+    "RAT-01": OrderRate,
+    "PNL-01": DayLoss,
+}
+"""Limits of the checks that have some; the other built checks take `status` alone."""
+
+
+class FixedQuote(ConfigModel):
+    """How an entry without a quantity is sized."""
+
+    method: Literal["fixed_quote"]
+    quote_amount: PositiveDecimal
+    """Quote asset per entry at strength 1, before any limit makes it smaller."""
+
+
+class StrategyPermission(ConfigModel):
+    """What one strategy may trade."""
+
+    instruments: tuple[str, ...]
+    """Instrument ids, or `*`."""
+
+
+class GrantLimits(ConfigModel):
+    """Bounds of the protection grant that comes with an entry."""
+
+    max_orders: PositiveInt = 50
+    valid_hours: PositiveInt = 24
+    price_range_pct: Annotated[int, Field(gt=0, lt=100)] = 50
+    """Stops, targets and emergency exits lie within this distance of the entry's limit."""
+    emergency_bound_bps: PositiveInt = 400
+
+
+class LimitsFile(ConfigModel):
+    """The file as written, but for `checks`, which are read against the catalogue."""
+
+    profile: Annotated[str, Field(min_length=1)]
+    currency: Annotated[str, Field(min_length=1)]
+    """Account currency in which equity and exposure are counted."""
+    operators: Literal["solo"]
+    """One person holds both keys: the second key is the role `risk`, with cool-off and a typed phrase."""
+    cool_off_min: PositiveInt = 15
+    """Minutes before a TWO_KEY hold may be cleared."""
+    approval_valid_ms: Annotated[int, Field(gt=0, le=5_000)] = 1_500
+    lease_valid_ms: Annotated[int, Field(gt=0, le=10_000)] = 1_000
+    parent_ttl_s: PositiveInt = 60
+    """A reserved parent without any venue message is released after this."""
+    cautious_size_factor: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.5")
+    """Multiplies size limits and sizes of entries at CAUTIOUS."""
+    strategies: dict[str, StrategyPermission]
+    """Strategy id -> permission; `manual:*` stands for all operators."""
+    sizing: FixedQuote
+    grants: GrantLimits = GrantLimits()
+    checks: dict[str, dict[str, Any]]
+    """Check id -> `{status: enforced, ...}` or `{status: not_applicable, reason: ...}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits in force."""
+
+    file: LimitsFile
+    checks: Mapping[str, Enforced | NotApplicable]
+    hash: str
+    """SHA-256 of the file's bytes, hex."""
+
+    def enforced(self, check_id: str, model: type[T]) -> T | None:
+        """Return the limits of an enforced check; None when it is not applicable or absent."""
+        found = self.checks.get(check_id)
+        return found if isinstance(found, model) else None
+
+
+def load_limits(path: Path) -> Limits:
+    """Read and verify one limits file.
+
+    Raises:
+        ConfigError: One line naming file, key and fix.
+    """
+    tree = read_yaml(path)
+    return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def make_limits(tree: dict[str, Any], path: Path, file_hash: str) -> Limits:
+    """Verify a parsed limits file; `path` is for messages."""
+    file = parse_section(path, "", tree, LimitsFile)
+    limits = Limits(file, {key: _read_check(path, key, value) for key, value in file.checks.items()}, file_hash)
+    for problem in contradictions(limits):
+        raise ConfigError(f"{path}: {problem}")
+    return limits
+
+
+def _read_check(path: Path, check_id: str, tree: dict[str, Any]) -> Enforced | NotApplicable:
+    where = f"checks.{check_id}"
+    if check_id not in CONFIGURABLE_IDS:
+        raise ConfigError(f"{path}: {where}: no such check; see docs/risk-checks.md")
+    if tree.get("status") == "not_applicable":
+        return parse_section(path, where, tree, NotApplicable)
+    if not SPEC_BY_ID[check_id].built:
+        raise ConfigError(f"{path}: {where}: not built yet: write status: not_applicable and the reason")
+    return parse_section(path, where, tree, CHECK_MODELS.get(check_id, Enforced))
+
+
+def contradictions(limits: Limits) -> list[str]:
+    """Return what cannot be meant as written, with the numbers."""
+    found: list[str] = []
+    order = limits.enforced("SIZ-02", OrderValue)
+    position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
+    rate, loss = limits.enforced("RAT-01", OrderRate), limits.enforced("PNL-01", DayLoss)
+    amount = limits.file.sizing.quote_amount
+
+    def above(name: str, value: object, cap_name: str, cap: object, broken: bool) -> None:
+        if broken:
+            found.append(f"{name} is {value}, above {cap_name} {cap}: lower it or raise the other")
+
+    for check_id, exposure in (("POS-02", position), ("POS-04", gross)):
+        if exposure is not None:
+            soft, hard = exposure.soft_pct, exposure.hard_pct
+            above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
+    if order is not None:
+        cap = order.max_notional
+        above("sizing.quote_amount", amount, "checks.SIZ-02.max_notional", cap, amount > cap)
+    if order is not None and position is not None:
+        pct, cap = order.max_pct_of_equity, position.hard_pct
+        above("checks.SIZ-02.max_pct_of_equity", pct, "checks.POS-02.hard_pct", cap, pct > cap)
+        value, cap = order.max_notional, position.max_notional
+        above("checks.SIZ-02.max_notional", value, "checks.POS-02.max_notional", cap, value > cap)
+    if position is not None and gross is not None:
+        pct, cap = position.hard_pct, gross.hard_pct
+        above("checks.POS-02.hard_pct", pct, "checks.POS-04.hard_pct", cap, pct > cap)
+        value, cap = position.max_notional, gross.max_notional
+        above("checks.POS-02.max_notional", value, "checks.POS-04.max_notional", cap, value > cap)
+    if rate is not None:
+        second, system, minute = rate.strategy_per_second, rate.system_per_second, rate.strategy_per_minute
+        above("checks.RAT-01.strategy_per_second", second, "system_per_second", system, second > system)
+        above("checks.RAT-01.strategy_per_second", second, "strategy_per_minute", minute, second > minute)
+    if loss is not None:
+        rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
+        above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    return found
+
+
+def for_key(table: Mapping[str, T], key: str) -> T | None:
+    """Return the entry of an instrument or venue, else that of `*`, else None: undefined, which refuses."""
+    found = table.get(key)
+    return table.get(ANY) if found is None else found

@@ -1,0 +1,134 @@
+"""Reports, records and holds as messages of the Risk service."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from riskd.gate import RiskGate
+from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised
+from riskd.reports import PnlReport, PositionReport
+from riskd.shell import RiskEventRecord
+from tradebot.core.amounts import format_decimal
+from tradebot.core.approvals import CheckOutcome, Verdict
+from tradebot.core.levels import Hold
+from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
+from tradebot.wire.fields import write_optional_decimal
+from tradebot.wire.levels import hold_to_wire
+from tradebot.wire.risk import decision_to_wire
+
+PLACES: Final = Decimal("0.00000001")
+
+
+def position_message(report: PositionReport) -> pb.Position:
+    """Return one position."""
+    return pb.Position(
+        venue=report.venue,
+        instrument_id=report.instrument_id,
+        strategy_id=report.strategy_id,
+        qty=format_decimal(report.qty),
+        avg_price=_money(report.avg_price),
+        mark_price=write_optional_decimal(report.mark),
+        mark_age_ms=report.mark_age_ms,
+        realized_pnl=_money(report.realized_pnl),
+        unrealized_pnl=_optional(report.unrealized_pnl),
+        fees_paid=_money(report.maker_fees + report.taker_fees),
+        maker_fees=_money(report.maker_fees),
+        taker_fees=_money(report.taker_fees),
+        stop_price=write_optional_decimal(report.stop_price),
+        limit_used_pct=report.limit_used_pct,
+        opened_time_ns=report.opened_ns,
+        updated_time_ns=report.updated_ns,
+    )
+
+
+def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlResponse:
+    """Return PnL. Amounts that are not known are empty, never 0."""
+    return pb.WatchPnlResponse(
+        time_ns=now_ns,
+        currency=currency,
+        equity=_optional(report.equity),
+        day_start_equity=_optional(report.day_start),
+        day_pnl=_optional(report.day_pnl),
+        day_pnl_pct=report.day_pct,
+        day_limit_pct=report.day_limit_pct,
+        realized_pnl=_money(report.realized_pnl),
+        unrealized_pnl=_money(report.unrealized_pnl),
+        fees=_money(report.maker_fees + report.taker_fees),
+        maker_fees=_money(report.maker_fees),
+        taker_fees=_money(report.taker_fees),
+        gross_exposure=_money(report.gross),
+        net_exposure=_money(report.net),
+        gross_limit=_optional(report.gross_limit),
+        turnover=_money(report.turnover),
+        drawdown_pct=report.drawdown_pct,
+        stale_inputs=report.stale_inputs,
+        strategies=[
+            pb.StrategyPnl(
+                strategy_id=strategy_id,
+                realized_pnl=_money(own.realized_pnl),
+                unrealized_pnl=_money(own.unrealized_pnl),
+                fees=_money(own.fees),
+                open_positions=own.open_positions,
+            )
+            for strategy_id, own in sorted(report.strategies.items())
+        ],
+    )
+
+
+def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord, hold: Hold | None) -> pb.RiskEvent:
+    """Return one risk event. An approval comes without its passed checks: GetDecision has them."""
+    match record:
+        case HoldRaised():
+            return pb.RiskEvent(
+                sequence=sequence,
+                kind=pb.RISK_EVENT_KIND_HOLD_RAISED,
+                time_ns=record.hold.raised_ns,
+                hold=hold_to_wire(record.hold),
+                text=f"{record.hold.level.name} {record.hold.cause}: {record.hold.evidence}",
+                operator=record.hold.raised_by,
+            )
+        case HoldCleared():
+            return pb.RiskEvent(
+                sequence=sequence,
+                kind=pb.RISK_EVENT_KIND_HOLD_CLEARED,
+                time_ns=record.time_ns,
+                hold=None if hold is None else hold_to_wire(hold),
+                text=f"{record.hold_id} cleared: {record.reason}",
+                operator=record.operator,
+            )
+        case Command():
+            return pb.RiskEvent(
+                sequence=sequence,
+                kind=pb.RISK_EVENT_KIND_COMMAND,
+                time_ns=record.time_ns,
+                text=f"{record.command} {record.arguments}: {record.result}",
+                operator=record.operator,
+            )
+        case DecisionRecord():
+            return _decision_event(gate, sequence, record)
+
+
+def _decision_event(gate: RiskGate, sequence: int, record: DecisionRecord) -> pb.RiskEvent:
+    decision = gate.render(record)
+    refused = decision.verdict is Verdict.BLOCK
+    if not refused:
+        told = tuple(check for check in decision.checks if check.outcome is CheckOutcome.SOFT)
+        decision = replace(decision, checks=told)
+    text = f"{decision.check_id} {decision.reason}" if refused else f"{decision.verdict.name} {decision.approved_qty}"
+    return pb.RiskEvent(
+        sequence=sequence,
+        kind=pb.RISK_EVENT_KIND_REFUSED if refused else pb.RISK_EVENT_KIND_APPROVED,
+        time_ns=record.time_ns,
+        decision=decision_to_wire(decision),
+        text=f"{record.strategy_id} {record.instrument_id} {text}",
+    )
+
+
+def _money(value: Decimal) -> str:
+    return format_decimal(value.quantize(PLACES) if value else value)
+
+
+def _optional(value: Decimal | None) -> str:
+    return "" if value is None else _money(value)

@@ -1,0 +1,319 @@
+"""Journal records of riskd: every state change is one of these, and folding them in order rebuilds the state.
+
+Payloads are msgpack arrays (msgspec): fields are appended at the end with a default, never moved or removed. Records
+carry outcomes, so a replay never runs a check again; DECISION also carries what every check measured.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tradebot.core.accounts import AccountSnapshot
+from tradebot.core.approvals import GrantTerms, StopLatch
+from tradebot.core.errors import InvariantError
+from tradebot.core.instruments import Instrument
+from tradebot.core.levels import Hold
+from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderTerms, Side
+
+INT64_MAX: Final = 2**63 - 1
+
+
+class RecordType(IntEnum):
+    """Record types in the journal; numbers are never reused."""
+
+    STARTED = 1
+    INSTRUMENTS = 2
+    ORDER_LOG = 3
+    DECISION = 4
+    ORDER_EVENT = 5
+    ACCOUNT = 6
+    RELEASE = 7
+    HOLD_RAISED = 8
+    HOLD_CLEARED = 9
+    COMMAND = 10
+    SETTLEMENT = 11
+    LOSS_GUARD = 12
+    EQUITY_PEAK = 13
+    FLATTEN = 14
+    REDUCE = 15
+    GRANT = 16
+    STOP_LATCHED = 17
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """Base of all records."""
+
+
+class Started(Record, frozen=True):
+    """A process started on this journal."""
+
+    prefix: str
+    """Random part of all ids that this start makes."""
+    environment: str
+    profile: str
+    limits_hash: str
+    time_ns: int
+
+
+class InstrumentsSeen(Record, frozen=True):
+    """Instruments that execd can trade, complete."""
+
+    instruments: list[Instrument]
+
+
+class OrderLog(Record, frozen=True):
+    """execd's order log that is followed from here on."""
+
+    incarnation: str
+    applied: int = 0
+    """Events up to here count as folded."""
+
+
+CheckRow = tuple[str, int, str, int | str, int | str]
+"""check id, outcome, reason, limit, measured. Ints beyond 64 bits travel as text."""
+
+
+class DecisionRecord(Record, frozen=True):
+    """One decision: what was asked, what every check measured, what was reserved."""
+
+    decision_id: str
+    ask_id: int
+    session_id: str
+    time_ns: int
+    parent: bool
+    """Whether an intent was asked (and, when allowed, reserved)."""
+    message: bool
+    """Whether a venue message was asked."""
+    intent_id: str
+    strategy_id: str
+    incarnation: str
+    """Of the intent's sender; empty when no intent was asked or it was not authentic."""
+    intent_sequence: int
+    child_index: int
+    instrument_id: str
+    venue: str
+    account: str
+    side: int
+    role: int
+    action: int
+    verdict: int
+    level: int
+    epoch: int
+    asked: OrderTerms | None
+    approved_qty: Decimal
+    """0 when refused."""
+    reserve_price: Decimal
+    """Price at which the quantity is reserved."""
+    binding: str
+    plan: str
+    """Name of the check plan; says what was skipped."""
+    checks: list[CheckRow]
+    """Checks that ran, catalogue order."""
+    reduce_id: str = ""
+    replaces: str = ""
+    trace_id: str = ""
+    grant: GrantTerms | None = None
+    stop_loss: Decimal | None = None
+    """The intent's protection plan: children asked later get their grants from it."""
+    take_profit: Decimal | None = None
+
+
+class OrderEventSeen(Record, frozen=True):
+    """One event of execd's order log."""
+
+    event: OrderEvent
+    fee_quote: Decimal | None = None
+    """Fee of the execution in quote asset when it was charged in a third asset; None also when no mark was known."""
+
+
+class AccountSeen(Record, frozen=True):
+    """Balances as the venue reported them, and a transfer's worth in account currency."""
+
+    snapshot: AccountSnapshot
+    transfer_value: Decimal = Decimal(0)
+
+
+class Release(Record, frozen=True):
+    """A reservation ended without a venue event."""
+
+    client_order_id: str
+    """Empty when a parent without venue messages is released."""
+    intent_id: str
+    reason: str
+    """E.g. NEVER_USED, NOT_IN_ORDER_LOG, PARENT_EXPIRED, ABANDONED."""
+    time_ns: int
+
+
+class HoldRaised(Record, frozen=True):
+    """A hold, and the epoch that it made."""
+
+    hold: Hold
+    epoch: int
+
+
+class HoldCleared(Record, frozen=True):
+    """A hold is gone."""
+
+    hold_id: str
+    reason: str
+    operator: str
+    epoch: int
+    time_ns: int
+
+
+class Command(Record, frozen=True):
+    """An operator command and what came of it."""
+
+    command_id: str
+    operator: str
+    role: str
+    command: str
+    arguments: str
+    reason: str
+    result: str
+    time_ns: int
+
+
+class Settlement(Record, frozen=True):
+    """A day begins: its first equity."""
+
+    day: int
+    """Days since 1970-01-01 UTC."""
+    start_equity: Decimal
+    time_ns: int
+
+
+class LossGuardState(Record, frozen=True):
+    """Where the day loss rule stands; see riskd.losses."""
+
+    triggers: int
+    trigger_ppm: int
+    pause_hold_id: str
+    cautious_hold_id: str
+    reset_due: bool
+
+
+class EquityPeak(Record, frozen=True):
+    """Highest equity so far, corrected for transfers."""
+
+    equity: Decimal
+
+
+class FlattenState(Record, frozen=True):
+    """One position that riskd closes, or has stopped closing."""
+
+    flatten_id: str
+    instrument_id: str
+    strategy_id: str
+    tries: int
+    """Reduce commands sent."""
+    next_ns: int
+    """Earliest time of the next one; 0 = finished."""
+    outcome: str = ""
+
+
+class ReduceIssued(Record, frozen=True):
+    """A reduce command that execd may turn into asks."""
+
+    reduce_id: str
+    flatten_id: str
+    instrument_id: str
+    strategy_id: str
+    side: Side
+    qty: Decimal
+    bound_bps: int
+    reason: str
+
+
+class GrantRenewed(Record, frozen=True):
+    """A grant with a later end."""
+
+    terms: GrantTerms
+
+
+class StopLatched(Record, frozen=True):
+    """A stop through the StopService, written by its own thread; the hold that carries it follows."""
+
+    latch: StopLatch
+    role: str
+
+
+RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
+    RecordType.STARTED: Started,
+    RecordType.INSTRUMENTS: InstrumentsSeen,
+    RecordType.ORDER_LOG: OrderLog,
+    RecordType.DECISION: DecisionRecord,
+    RecordType.ORDER_EVENT: OrderEventSeen,
+    RecordType.ACCOUNT: AccountSeen,
+    RecordType.RELEASE: Release,
+    RecordType.HOLD_RAISED: HoldRaised,
+    RecordType.HOLD_CLEARED: HoldCleared,
+    RecordType.COMMAND: Command,
+    RecordType.SETTLEMENT: Settlement,
+    RecordType.LOSS_GUARD: LossGuardState,
+    RecordType.EQUITY_PEAK: EquityPeak,
+    RecordType.FLATTEN: FlattenState,
+    RecordType.REDUCE: ReduceIssued,
+    RecordType.GRANT: GrantRenewed,
+    RecordType.STOP_LATCHED: StopLatched,
+}
+TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODERS: Final[dict[int, Any]] = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in RECORD_CLASSES.items()}
+
+
+class JournalSink(Protocol):
+    """Where records go; the runtime's journal is one."""
+
+    def append(self, record_type: int, payload: bytes) -> int:
+        """Queue one record and return its sequence number."""
+        ...
+
+
+class MemorySink:
+    """Keeps records in a list: for the backtest and tests."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, bytes]] = []
+
+    def append(self, record_type: int, payload: bytes) -> int:
+        """Keep one record."""
+        self.records.append((record_type, payload))
+        return len(self.records)
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the payload of a record."""
+    try:
+        return _ENCODER.encode(record)
+    except OverflowError:
+        if not isinstance(record, DecisionRecord):
+            raise
+        rows: list[CheckRow] = [(c, o, r, _fit(limit), _fit(measured)) for c, o, r, limit, measured in record.checks]
+        return _ENCODER.encode(msgspec.structs.replace(record, checks=rows))
+
+
+def _fit(value: int | str) -> int | str:
+    return str(value) if isinstance(value, int) and abs(value) > INT64_MAX else value
+
+
+def decode_record(record_type: int, payload: bytes) -> Record:
+    """Return the record.
+
+    Raises:
+        InvariantError: If type or payload are unknown: another version wrote this journal.
+    """
+    decoder = _DECODERS.get(record_type)
+    if decoder is None:
+        raise InvariantError(f"journal record type {record_type} is unknown; was it written by a newer version?")
+    try:
+        record: Record = decoder.decode(payload)
+    except msgspec.DecodeError as exc:
+        raise InvariantError(f"journal record of type {RecordType(record_type).name} does not decode: {exc}") from exc
+    return record

@@ -1,0 +1,205 @@
+"""What watchers see of positions, PnL and limits: plain values, computed from the gate when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from riskd.accountant import MARK_FRESH_NS
+from riskd.catalogue import CATALOGUE
+from riskd.gate import RiskGate
+from riskd.limits import Enforced, NotApplicable
+from riskd.settings import NS_PER_MS
+from riskd.units import PPM_PER_PCT, amount, from_units
+from tradebot.core.orders import OrderRole
+
+ZERO: Final = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionReport:
+    """One position; amounts in quote asset. None = no mark was ever seen."""
+
+    venue: str
+    instrument_id: str
+    strategy_id: str
+    qty: Decimal
+    avg_price: Decimal
+    mark: Decimal | None
+    mark_age_ms: int
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal | None
+    maker_fees: Decimal
+    taker_fees: Decimal
+    stop_price: Decimal | None
+    limit_used_pct: float
+    opened_ns: int
+    updated_ns: int
+
+
+@dataclass(slots=True)
+class StrategyReport:
+    """Sums of one strategy."""
+
+    realized_pnl: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    open_positions: int = 0
+
+
+@dataclass(slots=True)
+class PnlReport:
+    """PnL of the account."""
+
+    equity: Decimal | None
+    day_start: Decimal | None
+    day_pnl: Decimal | None
+    day_pct: float
+    day_limit_pct: float
+    realized_pnl: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
+    maker_fees: Decimal = ZERO
+    taker_fees: Decimal = ZERO
+    gross: Decimal = ZERO
+    net: Decimal = ZERO
+    gross_limit: Decimal | None = None
+    turnover: Decimal = ZERO
+    drawdown_pct: float = 0.0
+    stale_inputs: int = 0
+    strategies: dict[str, StrategyReport] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingReport:
+    """How one check is configured."""
+
+    check_id: str
+    name: str
+    status: str
+    reason: str
+    limit: str
+
+
+def positions(gate: RiskGate, now_ns: int, instruments: Iterable[str] | None = None) -> list[PositionReport]:
+    """Return positions of some instruments (flat ones too), or all that are not flat."""
+    wanted = None if instruments is None else set(instruments)
+    stops = _stops(gate)
+    equity = gate.equity(now_ns)
+    cap = gate.settings.position_hard
+    limit = cap.of(equity.value, 1_000_000) if cap is not None and equity.complete else 0
+    found: list[PositionReport] = []
+    for (instrument_id, strategy_id), held in sorted(gate.state.portfolio.positions.items()):
+        if instrument_id not in wanted if wanted is not None else not held.units:
+            continue
+        rule = gate.state.rules[instrument_id]
+        mark = gate.state.portfolio.mark(instrument_id, held.units, gate.board)
+        view = gate.board.views.get(instrument_id)
+        age_ns = 0 if view is None or not view.good_ns else now_ns - view.good_ns
+        price = None if mark is None else from_units(mark)
+        used = 100.0 * amount(mark, abs(held.units)) / limit if mark is not None and limit else 0.0
+        found.append(
+            PositionReport(
+                venue=rule.venue,
+                instrument_id=instrument_id,
+                strategy_id=strategy_id,
+                qty=held.position.qty,
+                avg_price=held.position.avg_price,
+                mark=price,
+                mark_age_ms=age_ns // NS_PER_MS,
+                realized_pnl=held.position.realized_pnl,
+                unrealized_pnl=None if price is None else held.position.unrealized_pnl(price),
+                maker_fees=held.maker_fees,
+                taker_fees=held.taker_fees,
+                stop_price=stops.get((instrument_id, strategy_id)),
+                limit_used_pct=used,
+                opened_ns=held.opened_ns,
+                updated_ns=held.updated_ns,
+            )
+        )
+    return found
+
+
+def _stops(gate: RiskGate) -> dict[tuple[str, str], Decimal]:
+    """Return the live protecting stop of each position, the one nearest to the market when there are several."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for order in gate.state.commitments.orders.values():
+        stop = order.state.terms.stop_price
+        if order.role is OrderRole.PROTECTION and stop is not None and order.counted:
+            key = (order.instrument_id, gate.state.owner_of(order))
+            better = max if order.side.sign < 0 else min
+            found[key] = better(found.get(key, stop), stop)
+    return found
+
+
+def pnl(gate: RiskGate, now_ns: int) -> PnlReport:
+    """Return the account's PnL. Amounts of positions are converted to account currency where a rate is known."""
+    portfolio, settings = gate.state.portfolio, gate.settings
+    equity = gate.equity(now_ns)
+    day_ppm = portfolio.day_ppm(equity.value) if equity.complete else None
+    start = portfolio.day_start
+    report = PnlReport(
+        equity=from_units(equity.value) if equity.complete else None,
+        day_start=None if start is None else from_units(start),
+        day_pnl=from_units(equity.value - start) if equity.complete and start is not None else None,
+        day_pct=0.0 if day_ppm is None else day_ppm / PPM_PER_PCT,
+        day_limit_pct=0.0 if settings.loss is None else gate.state.loss.trigger_ppm / PPM_PER_PCT,
+        turnover=portfolio.turnover,
+        stale_inputs=equity.stale_inputs,
+    )
+    if settings.gross_hard is not None and equity.complete:
+        report.gross_limit = from_units(settings.gross_hard.of(equity.value, 1_000_000))
+    if equity.complete and portfolio.peak:
+        report.drawdown_pct = min(0.0, 100.0 * (equity.value / portfolio.peak - 1))
+    for (instrument_id, strategy_id), held in portfolio.positions.items():
+        rule = gate.state.rules[instrument_id]
+        rate_units = gate.board.rate(rule.quote)
+        rate = Decimal(1) if rate_units is None else from_units(rate_units)
+        mark = portfolio.mark(instrument_id, held.units, gate.board)
+        price = None if mark is None else from_units(mark)
+        unrealized = ZERO if price is None else held.position.unrealized_pnl(price) * rate
+        notional = ZERO if price is None else held.position.qty * price * rate
+        own = report.strategies.setdefault(strategy_id, StrategyReport())
+        own.realized_pnl += held.position.realized_pnl * rate
+        own.unrealized_pnl += unrealized
+        own.fees += (held.maker_fees + held.taker_fees) * rate
+        own.open_positions += abs(held.units) > rule.dust_qty
+        report.realized_pnl += held.position.realized_pnl * rate
+        report.unrealized_pnl += unrealized
+        report.maker_fees += held.maker_fees * rate
+        report.taker_fees += held.taker_fees * rate
+        report.gross += abs(notional)
+        report.net += notional
+        if held.units and not rule.is_spot:
+            view = gate.board.views.get(instrument_id)
+            report.stale_inputs += view is None or now_ns - view.good_ns > MARK_FRESH_NS
+    return report
+
+
+def settings(gate: RiskGate) -> list[SettingReport]:
+    """Return how every check is configured, catalogue order."""
+    found: list[SettingReport] = []
+    for spec in CATALOGUE:
+        if not spec.configurable:
+            found.append(SettingReport(spec.check_id, spec.name, "enforced", "", f"{spec.default} (execd)"))
+            continue
+        setting = gate.limits.checks.get(spec.check_id)
+        if isinstance(setting, NotApplicable):
+            found.append(SettingReport(spec.check_id, spec.name, "not_applicable", setting.reason, ""))
+        elif setting is None:
+            found.append(SettingReport(spec.check_id, spec.name, "undefined", "refuses every order", ""))
+        else:
+            found.append(SettingReport(spec.check_id, spec.name, "enforced", "", _limit_text(setting)))
+    return found
+
+
+def _limit_text(setting: Enforced) -> str:
+    values = setting.model_dump(mode="json", exclude={"status"})
+    return ", ".join(f"{key} {_plain(value)}" for key, value in values.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {inner}" for key, inner in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,363 @@
+"""RiskService: gRPC in, gate, gRPC out. No decisions.
+
+The session's reader handles each message at once and puts the answers into an outbox; another task writes. Operator
+commands are answered when what they changed is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import grpc
+import structlog
+
+from riskd import reports
+from riskd.audit import AuditEntry, find_decision, read_audit
+from riskd.messages_service import pnl_message, position_message, risk_event_message
+from riskd.shell import LiveGate
+from tradebot._version import __version__
+from tradebot.core.approvals import SessionDown
+from tradebot.core.errors import RejectedError, SequenceGapError
+from tradebot.core.levels import TradingLevel
+from tradebot.rpc.common.v1 import status_pb2
+from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
+from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
+from tradebot.runtime.grpc_server import ServiceBinding
+from tradebot.runtime.identity import caller_role
+from tradebot.runtime.outbox import Outbox
+from tradebot.runtime.stream_hub import HEARTBEAT_S
+from tradebot.wire.fields import require
+from tradebot.wire.intents import intent_from_wire
+from tradebot.wire.levels import hold_to_wire, level_from_wire, level_table_to_wire, level_to_wire, scope_from_wire
+from tradebot.wire.risk import decision_to_wire, down_to_wire, reduce_to_wire, up_from_wire
+
+SERVICE_NAME: Final = "tradebot.rpc.risk.v1.RiskService"
+DEFAULT_AUDIT: Final = 100
+MAX_AUDIT: Final = 10_000
+MAX_TEXT: Final = 500
+"""Longest reason, operator name or id that is taken."""
+
+Context = Any
+"""grpc.aio.ServicerContext, generic in types that say nothing here."""
+_log = structlog.get_logger(__name__)
+
+
+class RiskServicer(pb_grpc.RiskServiceServicer):
+    """See the proto for the meaning of every field."""
+
+    def __init__(self, live: LiveGate, journal_dir: Path) -> None:
+        self._live = live
+        self._gate = live.gate
+        self._journal_dir = journal_dir
+        self._started_ns = live.clock.now_ns()
+        self.stopping = False
+
+    def binding(self) -> ServiceBinding:
+        """Return what a server needs to serve this."""
+        return ServiceBinding(SERVICE_NAME, pb_grpc.add_RiskServiceServicer_to_server, self)
+
+    # ---- execd
+
+    async def Session(  # type: ignore[override]  # a coroutine that writes: a generator costs a turn per message
+        self, request_iterator: Any, context: Context
+    ) -> None:
+        outbox: Outbox[SessionDown] = Outbox()
+        reader = asyncio.create_task(self._read_session(request_iterator, outbox), name="session reader")
+        try:
+            async for downs in outbox.batches():
+                # Messages join by concatenation: repeated fields append, single ones take the latest.
+                await context.write(b"".join([down_to_wire(down).SerializeToString() for down in downs]))
+            if reader.done():
+                reader.result()
+        finally:
+            self._live.session_ended(outbox)
+            outbox.close()
+            reader.cancel()
+
+    async def _read_session(self, request_iterator: Any, outbox: Outbox[SessionDown]) -> None:
+        try:
+            async for message in request_iterator:
+                up, malformed = up_from_wire(message)
+                if up.hello is not None:
+                    _log.info("session_up", session_id=up.hello.session_id, order_log_head=up.hello.order_log_head)
+                if not self._live.session_message(outbox, up, malformed):
+                    return
+        except SequenceGapError as exc:
+            _log.error("order_log_gap", error=str(exc))
+            raise RejectedError("ORDER_LOG_GAP", f"{exc}; dial again, the log is resumed") from exc
+        finally:
+            outbox.close()
+
+    # ---- operators
+
+    async def CheckIntent(self, request: pb.CheckIntentRequest, context: Context) -> pb.CheckIntentResponse:
+        decision = self._gate.check_intent(await self._read(intent_from_wire, request.intent, context), self._now())
+        return pb.CheckIntentResponse(decision=decision_to_wire(decision))
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, context: Context) -> pb.ListHoldsResponse:
+        holds = self._gate.state.holds
+        return pb.ListHoldsResponse(
+            holds=[hold_to_wire(hold) for hold in holds.listed()],
+            levels=level_table_to_wire(holds.table()),
+            system_level=level_to_wire(holds.system_level()),
+        )
+
+    async def RaiseHold(self, request: pb.RaiseHoldRequest, context: Context) -> pb.RaiseHoldResponse:
+        operator, command_id = await self._who(request, context)
+        try:
+            hold = self._gate.raise_hold(
+                level_from_wire(request.level, "level"),
+                scope_from_wire(request.scope, "scope"),
+                reason=request.reason[:MAX_TEXT],
+                operator=operator,
+                role=caller_role(),
+                command_id=command_id,
+                duration_s=request.duration_s,
+                now_ns=self._now(),
+            )
+        except RejectedError as exc:
+            await _invalid(context, exc)
+        await self._done()
+        return pb.RaiseHoldResponse(hold=hold_to_wire(hold), epoch=self._gate.state.holds.epoch)
+
+    async def ClearHold(self, request: pb.ClearHoldRequest, context: Context) -> pb.ClearHoldResponse:
+        operator, command_id = await self._who(request, context)
+        cleared = self._gate.clear_hold(
+            request.hold_id[:MAX_TEXT],
+            reason=request.reason[:MAX_TEXT],
+            operator=operator,
+            role=caller_role(),
+            command_id=command_id,
+            typed_phrase=request.typed_phrase,
+            now_ns=self._now(),
+        )
+        await self._done()
+        return pb.ClearHoldResponse(
+            cleared=cleared.cleared,
+            reason=cleared.reason,
+            detail=cleared.detail,
+            remaining=[hold_to_wire(hold) for hold in self._gate.state.holds.listed()],
+        )
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
+        operator, command_id = await self._who(request, context)
+        try:
+            cleared = self._gate.resume(
+                reason=request.reason[:MAX_TEXT],
+                operator=operator,
+                role=caller_role(),
+                command_id=command_id,
+                now_ns=self._now(),
+            )
+        except RejectedError as exc:
+            await _invalid(context, exc)
+        await self._done()
+        holds = self._gate.state.holds
+        return pb.ResumeResponse(
+            cleared=[hold_to_wire(hold) for hold in cleared],
+            remaining=[hold_to_wire(hold) for hold in holds.listed()],
+            system_level=level_to_wire(holds.system_level()),
+        )
+
+    async def Flatten(self, request: pb.FlattenRequest, context: Context) -> pb.FlattenResponse:
+        operator, command_id = await self._who(request, context)
+        scope = await self._read(lambda raw: scope_from_wire(raw, "scope"), request.scope, context)
+        result = self._gate.flatten(
+            scope,
+            reason=request.reason[:MAX_TEXT],
+            operator=operator,
+            role=caller_role(),
+            command_id=command_id,
+            typed_phrase=request.typed_phrase,
+            now_ns=self._now(),
+        )
+        await self._done()
+        return pb.FlattenResponse(
+            reduces=[reduce_to_wire(command) for command in result.reduces],
+            reason=result.reason,
+            detail=result.detail,
+        )
+
+    # ---- watchers
+
+    async def WatchPositions(
+        self, request: pb.WatchPositionsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchPositionsResponse]:
+        with self._live.positions.subscribe(request.incarnation, request.resume_after_sequence) as reader:
+            if not reader.resumed:
+                yield self._positions(reader.position, None, snapshot=True)
+            while (batch := await reader.next_batch(HEARTBEAT_S)) is not None:
+                # Idle: the open ones again, since their marks move.
+                yield self._positions(reader.position, set(batch.items) or None, snapshot=False)
+
+    def _positions(self, sequence: int, instruments: set[str] | None, *, snapshot: bool) -> pb.WatchPositionsResponse:
+        now_ns = self._now()
+        return pb.WatchPositionsResponse(
+            incarnation=self._live.incarnation,
+            sequence=sequence,
+            snapshot=snapshot,
+            positions=[position_message(p) for p in reports.positions(self._gate, now_ns, instruments)],
+            time_ns=now_ns,
+        )
+
+    async def WatchPnl(self, request: pb.WatchPnlRequest, context: Context) -> AsyncIterator[pb.WatchPnlResponse]:
+        currency = self._gate.settings.currency
+        with self._live.positions.subscribe() as reader:
+            while True:
+                now_ns = self._now()
+                yield pnl_message(reports.pnl(self._gate, now_ns), currency, now_ns)
+                if await reader.next_batch(HEARTBEAT_S) is None:
+                    return
+
+    async def WatchRiskEvents(
+        self, request: pb.WatchRiskEventsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRiskEventsResponse]:
+        holds = self._gate.state.holds
+        with self._live.events.subscribe(request.incarnation, request.resume_after_sequence) as reader:
+            first = self._risk_events(reader.position)
+            first.holds.extend(hold_to_wire(hold) for hold in holds.listed())
+            first.levels.CopyFrom(level_table_to_wire(holds.table()))
+            epoch = holds.epoch
+            yield first
+            while (batch := await reader.next_batch(HEARTBEAT_S)) is not None:
+                message = self._risk_events(reader.position)
+                message.events.extend(
+                    risk_event_message(self._gate, batch.first_sequence + n, record, hold)
+                    for n, (record, hold) in enumerate(batch.items)
+                )
+                if holds.epoch != epoch:
+                    epoch = holds.epoch
+                    message.levels.CopyFrom(level_table_to_wire(holds.table()))
+                yield message
+
+    def _risk_events(self, sequence: int) -> pb.WatchRiskEventsResponse:
+        return pb.WatchRiskEventsResponse(
+            incarnation=self._live.incarnation,
+            sequence=sequence,
+            system_level=level_to_wire(self._gate.state.holds.system_level()),
+        )
+
+    async def WatchStatus(
+        self, request: pb.WatchStatusRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStatusResponse]:
+        seen_ns = self._now()
+        while True:
+            now_ns = self._now()
+            yield self._status(now_ns, seen_ns)
+            seen_ns = now_ns
+            await asyncio.sleep(HEARTBEAT_S)
+
+    # ---- questions
+
+    async def GetDecision(self, request: pb.GetDecisionRequest, context: Context) -> pb.GetDecisionResponse:
+        record = self._gate.decider.decisions.get(request.decision_id)
+        if record is None:
+            record = await asyncio.to_thread(find_decision, self._journal_dir, request.decision_id)
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no decision {request.decision_id[:MAX_TEXT]!r}")
+            raise AssertionError  # abort never returns
+        return pb.GetDecisionResponse(decision=decision_to_wire(self._gate.render(record)))
+
+    async def GetLimits(self, request: pb.GetLimitsRequest, context: Context) -> pb.GetLimitsResponse:
+        limits = self._gate.limits
+        return pb.GetLimitsResponse(
+            profile=limits.file.profile,
+            hash=limits.hash,
+            checks=[
+                pb.CheckSetting(check_id=s.check_id, name=s.name, status=s.status, reason=s.reason, limit=s.limit)
+                for s in reports.settings(self._gate)
+            ],
+        )
+
+    async def ListAudit(self, request: pb.ListAuditRequest, context: Context) -> pb.ListAuditResponse:
+        await self._live.settle()
+        limit = min(request.limit or DEFAULT_AUDIT, MAX_AUDIT)
+        entries = await asyncio.to_thread(read_audit, self._journal_dir, limit)
+        return pb.ListAuditResponse(records=[_audit_message(entry) for entry in entries])
+
+    # ---- inside
+
+    def _status(self, now_ns: int, seen_ns: int) -> pb.WatchStatusResponse:
+        live, gate = self._live, self._gate
+        level = gate.state.holds.system_level()
+        problems = [] if live.session_up else ["execd has no session"]
+        stale = [i for i in gate.state.rules if not ((view := gate.board.views.get(i)) and view.is_good)]
+        if stale:
+            problems.append(f"no live book: {' '.join(stale[:5])}")
+        if level > TradingLevel.RUNNING:
+            problems.append(f"level {level.name}")
+        state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
+        items = {
+            "decisions": live.decisions,
+            "refusals": live.refusals,
+            "holds": len(gate.state.holds.holds),
+            "epoch": gate.state.holds.epoch,
+            "working_orders": len(gate.state.commitments.orders),
+            "order_log_applied": gate.state.applied,
+            "journal_pending_records": live.journal.pending_records,
+        }
+        return pb.WatchStatusResponse(
+            status=status_pb2.DaemonStatus(
+                daemon="riskd",
+                incarnation=live.incarnation,
+                version=__version__,
+                mode=gate.environment,
+                state=status_pb2.DAEMON_STATE_STOPPING if self.stopping else state,
+                summary="; ".join(problems),
+                started_time_ns=self._started_ns,
+                time_ns=now_ns,
+                items=[status_pb2.StatusItem(name=name, value=str(value)) for name, value in items.items()],
+                log_lines=[
+                    status_pb2.LogLine(time_ns=time_ns, level=severity, daemon="riskd", text=text)
+                    for time_ns, severity, text in live.warnings
+                    if time_ns > seen_ns
+                ],
+            ),
+            system_level=level_to_wire(level),
+            session_up=live.session_up,
+        )
+
+    def _now(self) -> int:
+        return self._live.clock.now_ns()
+
+    async def _done(self) -> None:
+        """Tell execd and the watchers, then wait until it is durable."""
+        self._live.push()
+        await self._live.settle()
+
+    async def _who(self, request: Any, context: Context) -> tuple[str, str]:
+        """Return operator and command id; refuse a command without them."""
+        try:
+            operator, command_id = require(request.operator, "operator"), require(request.command_id, "command_id")
+        except RejectedError as exc:
+            await _invalid(context, exc)
+        return operator[:MAX_TEXT], command_id[:MAX_TEXT]
+
+    @staticmethod
+    async def _read(convert: Any, message: Any, context: Context) -> Any:
+        try:
+            return convert(message)
+        except RejectedError as exc:
+            await _invalid(context, exc)
+
+
+async def _invalid(context: Context, error: RejectedError) -> NoReturn:
+    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    raise AssertionError  # abort never returns
+
+
+def _audit_message(entry: AuditEntry) -> pb.AuditRecord:
+    return pb.AuditRecord(
+        time_ns=entry.time_ns,
+        operator=entry.operator,
+        role=entry.role,
+        command=entry.command,
+        arguments=entry.arguments,
+        reason=entry.reason,
+        result=entry.result,
+        record_hash=entry.record_hash,
+        command_id=entry.command_id,
+    )

@@ -1,0 +1,113 @@
+"""Limits as the checks read them: ints, made once at load. None = not configured, which refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from riskd.limits import (
+    DayLoss,
+    Exposure,
+    FreeBalance,
+    IntentAge,
+    Limits,
+    OpenPositions,
+    OrderRate,
+    OrderValue,
+    PriceCollar,
+    RestrictedList,
+    VenueReadiness,
+)
+from riskd.losses import LossRule, make_rule
+from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT, to_units
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A share of equity and an absolute amount; the stricter holds."""
+
+    ppm: int
+    absolute: int
+    """Units of account currency."""
+
+    def of(self, equity: int, factor_ppm: int) -> int:
+        """Return the cap in units at this equity, multiplied by the level's size factor."""
+        return min(equity * self.ppm // PPM, self.absolute) * factor_ppm // PPM
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One int or small object per limit."""
+
+    currency: str
+    max_intent_age_ns: int | None
+    max_intent_future_ns: int | None
+    max_reconcile_age_ns: int | None
+    max_session_age_ns: int | None
+    deny: frozenset[str] | None
+    collar_far: int | None
+    reduce_collar_ppm: int | None
+    reduce_reference_ns: int | None
+    order_cap: Cap | None
+    fee_ppm: int | None
+    position_hard: Cap | None
+    position_soft: Cap | None
+    gross_hard: Cap | None
+    gross_soft: Cap | None
+    max_positions: int | None
+    strategy_per_second: int | None
+    strategy_per_minute: int | None
+    system_per_second: int | None
+    loss: LossRule | None
+    quote_amount: int
+    cautious_ppm: int
+    approval_valid_ms: int
+    lease_valid_ms: int
+    parent_ttl_ns: int
+    cool_off_ns: int
+
+
+def make_settings(limits: Limits) -> Settings:
+    """Return the ints of a limits file."""
+    file = limits.file
+    age, ready = limits.enforced("AUT-03", IntentAge), limits.enforced("STA-03", VenueReadiness)
+    restricted, collar = limits.enforced("STA-05", RestrictedList), limits.enforced("PRC-01", PriceCollar)
+    value, balance = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-01", FreeBalance)
+    position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
+    count, rate = limits.enforced("POS-03", OpenPositions), limits.enforced("RAT-01", OrderRate)
+    loss = limits.enforced("PNL-01", DayLoss)
+    return Settings(
+        currency=file.currency,
+        max_intent_age_ns=None if age is None else age.max_age_ms * NS_PER_MS,
+        max_intent_future_ns=None if age is None else age.max_future_ms * NS_PER_MS,
+        max_reconcile_age_ns=None if ready is None else ready.max_reconcile_age_s * NS_PER_S,
+        max_session_age_ns=None if ready is None else ready.max_session_age_ms * NS_PER_MS,
+        deny=None if restricted is None else frozenset(restricted.deny),
+        collar_far=None if collar is None else collar.far_multiple,
+        reduce_collar_ppm=None if collar is None else collar.reduce_collar_bps * PPM_PER_BPS,
+        reduce_reference_ns=None if collar is None else collar.reduce_reference_age_s * NS_PER_S,
+        order_cap=None if value is None else _cap(value.max_pct_of_equity, value.max_notional),
+        fee_ppm=None if balance is None else int(balance.taker_fee_bps * PPM_PER_BPS),
+        position_hard=None if position is None else _cap(position.hard_pct, position.max_notional),
+        position_soft=None if position is None else _cap(position.soft_pct, position.max_notional),
+        gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
+        gross_soft=None if gross is None else _cap(gross.soft_pct, gross.max_notional),
+        max_positions=None if count is None else count.max_positions,
+        strategy_per_second=None if rate is None else rate.strategy_per_second,
+        strategy_per_minute=None if rate is None else rate.strategy_per_minute,
+        system_per_second=None if rate is None else rate.system_per_second,
+        loss=None if loss is None else make_rule(loss),
+        quote_amount=to_units(file.sizing.quote_amount),
+        cautious_ppm=int(file.cautious_size_factor * PPM),
+        approval_valid_ms=file.approval_valid_ms,
+        lease_valid_ms=file.lease_valid_ms,
+        parent_ttl_ns=file.parent_ttl_s * NS_PER_S,
+        cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
+    )
+
+
+def _cap(pct: Decimal, absolute: Decimal) -> Cap:
+    return Cap(int(pct * PPM_PER_PCT), to_units(absolute))

@@ -1,0 +1,175 @@
+"""The gate among its neighbours: clock, journal, execd's session, watchers. Moves messages; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from riskd.gate import RiskGate
+from riskd.marks import Columns
+from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised, OrderEventSeen, Record
+from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
+from tradebot.core.errors import InvariantError
+from tradebot.core.instruments import Instrument
+from tradebot.core.levels import Hold, TradingLevel
+from tradebot.runtime.clock import Clock
+from tradebot.runtime.journal import Journal
+from tradebot.runtime.outbox import Outbox
+from tradebot.runtime.sequenced_log import SequencedLog
+from tradebot.runtime.stream_hub import StreamHub
+
+TICK_S: Final = 0.1
+"""How often time is told to the gate; holds end at most this late."""
+KEPT_RISK_EVENTS: Final = 2_000
+KEPT_POSITION_CHANGES: Final = 2_000
+KEPT_WARNINGS: Final = 200
+
+_log = structlog.get_logger(__name__)
+
+RiskEventRecord = HoldRaised | HoldCleared | DecisionRecord | Command
+
+
+class LiveGate:
+    """One gate in one process. Everything belongs to the loop's thread."""
+
+    def __init__(self, gate: RiskGate, clock: Clock, journal: Journal, incarnation: str) -> None:
+        self.gate = gate
+        self.clock = clock
+        self.journal = journal
+        self.incarnation = incarnation
+        self.events: StreamHub[tuple[RiskEventRecord, Hold | None]] = StreamHub(
+            SequencedLog(incarnation, KEPT_RISK_EVENTS)
+        )
+        """What watchers of risk events get; a cleared hold travels along, the book has forgotten it."""
+        self.positions: StreamHub[str] = StreamHub(SequencedLog(incarnation, KEPT_POSITION_CHANGES))
+        """Instruments whose positions changed."""
+        self.decisions = 0
+        self.refusals = 0
+        self.warnings: deque[tuple[int, str, str]] = deque(maxlen=KEPT_WARNINGS)
+        """Time, level and text of what an operator should read."""
+        self._outbox: Outbox[SessionDown] | None = None
+        self._known_holds: dict[str, Hold] = dict(gate.state.holds.holds)
+
+    @property
+    def session_up(self) -> bool:
+        """Whether execd is connected."""
+        return self._outbox is not None
+
+    # ---- execd's session
+
+    def session_message(self, outbox: Outbox[SessionDown], up: SessionUp, malformed: Iterable[tuple[int, str]]) -> bool:
+        """Give one message to the gate; what it answers waits in the outbox before this returns.
+
+        Returns False when another session has replaced this one: the message is void.
+        """
+        if up.hello is not None and self._outbox is not outbox:
+            if self._outbox is not None:
+                self._outbox.close()
+                self.gate.session_lost(self.clock.now_ns())
+            self._outbox = outbox
+        elif self._outbox is not None and self._outbox is not outbox:
+            return False
+        down = self.gate.handle(up, self.clock.now_ns(), malformed)
+        if not down.is_empty():
+            outbox.put(down)
+        self.publish()
+        return True
+
+    def session_ended(self, outbox: Outbox[SessionDown]) -> None:
+        """The stream of this outbox ended."""
+        if self._outbox is outbox:
+            self._outbox = None
+            self.gate.session_lost(self.clock.now_ns())
+            self.publish()
+
+    def push(self, down: SessionDown | None = None) -> None:
+        """Send what the gate has for execd and publish what it wrote down."""
+        down = self.gate.take_down() if down is None else down
+        if self._outbox is not None and not down.is_empty():
+            self._outbox.put(down)
+        self.publish()
+
+    # ---- market data and time
+
+    def market_began(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
+        """A market data stream says what its column indexes mean."""
+        self.gate.bind_market(instruments)
+
+    def market_rows(self, rows: Columns) -> None:
+        """Rows of that stream."""
+        self.gate.handle_market(rows, self.clock.now_ns())
+
+    def market_ended(self) -> None:
+        """No book is known to be true any more."""
+        self.gate.market_lost(self.clock.now_ns())
+
+    async def run_clock(self) -> None:
+        """Tell the gate the time, for ever."""
+        while True:
+            self.push(self.gate.handle_timer(self.clock.now_ns()))
+            await asyncio.sleep(TICK_S)
+
+    # ---- stops
+
+    def stopped(self, latch: StopLatch, role: str) -> None:
+        """The stop thread latched and wrote its record: raise the hold, tell execd."""
+        self.gate.stop(latch, role, self.clock.now_ns(), journaled=True)
+        self.push()
+
+    # ---- watchers
+
+    async def settle(self) -> None:
+        """Return when everything written down so far survives a power cut: only then is an operator answered."""
+        await self.journal.wait_durable(self.journal.appended_seq)
+
+    def publish(self) -> None:
+        """Pass fresh records on to the watchers."""
+        for record in self.gate.take_fresh():
+            self._publish_one(record)
+
+    def _publish_one(self, record: Record) -> None:
+        match record:
+            case DecisionRecord():
+                self.decisions += 1
+                self.refusals += not record.approved_qty
+                self.events.publish((record, None))
+            case OrderEventSeen(event=event):
+                if event.execution is not None:
+                    self.positions.publish(event.execution.instrument_id)
+            case HoldRaised(hold=hold):
+                self._known_holds[hold.hold_id] = hold
+                self._warn(hold)
+                self.events.publish((record, hold))
+            case HoldCleared(hold_id=hold_id):
+                self.events.publish((record, self._known_holds.pop(hold_id, None)))
+            case Command():
+                self.events.publish((record, None))
+            case _:
+                pass
+
+    def _warn(self, hold: Hold) -> None:
+        severity = "error" if hold.level >= TradingLevel.HALTED else "warning"
+        text = f"{hold.level.name} {hold.scope.kind.name} {hold.scope.name} {hold.cause}: {hold.evidence}"
+        self.warnings.append((hold.raised_ns, severity, text))
+        _log.warning("hold_raised", hold_id=hold.hold_id, text=text, by=hold.raised_by)
+
+
+class LateSink:
+    """The journal as the gate sees it: nothing is appended before the journal was read back and opened."""
+
+    def __init__(self) -> None:
+        self._journal: Journal | None = None
+
+    def open(self, journal: Journal) -> None:
+        """From here on records go to this journal."""
+        self._journal = journal
+
+    def append(self, record_type: int, payload: bytes) -> int:
+        """Queue one record."""
+        if self._journal is None:
+            raise InvariantError("a record before the journal was opened")
+        return self._journal.append(record_type, payload)

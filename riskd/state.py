@@ -1,0 +1,349 @@
+"""Everything riskd must not forget, as a fold of its journal records. Live and replay run the same code on the same
+records, so a restart ends where the last process stood; no check is ever run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.holds import HoldBook
+from riskd.limits import Limits
+from riskd.losses import fresh_state
+from riskd.portfolio import BookedFill, Portfolio
+from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
+from riskd.records import (
+    AccountSeen,
+    Command,
+    DecisionRecord,
+    EquityPeak,
+    FlattenState,
+    GrantRenewed,
+    HoldCleared,
+    HoldRaised,
+    InstrumentsSeen,
+    LossGuardState,
+    OrderEventSeen,
+    OrderLog,
+    Record,
+    ReduceIssued,
+    Release,
+    Settlement,
+    Started,
+    StopLatched,
+)
+from riskd.rules import MAX_RULES, InstrumentRule, make_rule
+from riskd.settings import Settings
+from riskd.units import to_units_floor
+from tradebot.core.approvals import GrantTerms, Verdict
+from tradebot.core.errors import ConfigError, InvariantError
+from tradebot.core.instruments import Instrument
+from tradebot.core.orders import OrderRole, OrderState, OrderTerms, Side
+
+MAX_SEEN_INTENTS: Final = 200_000
+"""Intent ids remembered for AUT-04; older ones are refused by their sequence or their age."""
+MAX_SENDERS: Final = 20_000
+"""(strategy, incarnation) pairs whose last sequence is remembered."""
+MAX_COMMANDS: Final = 2_000
+MAX_REDUCES: Final = 5_000
+MAX_GRANTS: Final = 100_000
+UNATTRIBUTED: Final = "unattributed"
+"""Strategy of executions whose order nobody knows."""
+
+
+@dataclass(slots=True)
+class EventOutcome:
+    """What one order event changed, for the gate to react to."""
+
+    order: TrackedOrder | None
+    booked: BookedFill | None
+    anomaly: str = ""
+
+
+class RiskState:
+    """The fold."""
+
+    def __init__(self, limits: Limits, settings: Settings) -> None:
+        self.limits = limits
+        self.settings = settings
+        self.prefix = ""
+        self.decisions = 0
+        """Decisions of this start; numbers their ids."""
+        self.instruments: list[Instrument] = []
+        self.rules: dict[str, InstrumentRule] = {}
+        self.order_log = ""
+        """Incarnation of execd's log; empty = never seen."""
+        self.applied = 0
+        """Last order event that was folded."""
+        self.seen_intents: dict[str, None] = {}
+        self.sequences: dict[tuple[str, str], int] = {}
+        self.rates = RateBuckets()
+        self.commitments = Commitments()
+        self.commitments.fee_ppm = settings.fee_ppm or 0
+        self.portfolio = Portfolio()
+        self.holds = HoldBook()
+        self.loss = fresh_state(settings.loss)
+        self.grants: dict[str, GrantTerms] = {}
+        """By entry's client order id, oldest first."""
+        self.flattens: dict[str, FlattenState] = {}
+        """Unfinished ones."""
+        self.flatten_count = 0
+        self.reduces: dict[str, ReduceIssued] = {}
+        self.reduce_count = 0
+        self.commands: dict[str, Command] = {}
+        self.pending_latches: dict[str, StopLatched] = {}
+        """Stops whose hold is not raised yet: the process died in between."""
+        self.audit: deque[Command] = deque(maxlen=MAX_COMMANDS)
+
+    def apply(self, record: Record) -> EventOutcome | None:
+        """Fold one record. Returns what an order event did, None for everything else."""
+        match record:
+            case DecisionRecord():
+                self._decision(record)
+            case OrderEventSeen():
+                return self._order_event(record)
+            case AccountSeen():
+                self.portfolio.take_snapshot(record.snapshot)
+                self.portfolio.move_start(to_units_floor(record.transfer_value))
+            case Release():
+                self._release(record)
+            case HoldRaised(hold=hold, epoch=epoch):
+                self.holds.apply_raise(hold, epoch)
+                self.pending_latches.pop(hold.latch_id, None)
+            case HoldCleared(hold_id=hold_id, epoch=epoch):
+                self.holds.apply_clear(hold_id, epoch)
+            case Command():
+                self._command(record)
+            case Settlement():
+                self.portfolio.settle(record.day, to_units_floor(record.start_equity))
+            case LossGuardState():
+                self.loss = record
+            case EquityPeak(equity=equity):
+                self.portfolio.peak = to_units_floor(equity)
+            case FlattenState():
+                self._flatten(record)
+            case ReduceIssued():
+                self.reduce_count += 1
+                self.reduces[record.reduce_id] = record
+                _bound(self.reduces, MAX_REDUCES)
+            case GrantRenewed(terms=terms):
+                self.grants[terms.entry_client_order_id] = terms
+            case InstrumentsSeen(instruments=instruments):
+                self._set_instruments(instruments)
+            case OrderLog(incarnation=incarnation, applied=applied):
+                if incarnation != self.order_log:
+                    self.portfolio.restart_order_log()
+                self.order_log, self.applied = incarnation, applied
+            case StopLatched(latch=latch):
+                if self.holds.find_latch(latch.latch_id) is None and latch.latch_id not in self.holds.cleared_latches:
+                    self.pending_latches[latch.latch_id] = record
+            case Started(prefix=prefix):
+                self.prefix, self.decisions = prefix, 0
+            case _:
+                raise InvariantError(f"no fold for {type(record).__name__}")
+        return None
+
+    def digest(self) -> str:
+        """Return a hash over everything folded; equal states have equal digests."""
+        commitments, portfolio, holds = self.commitments, self.portfolio, self.holds
+        parts: list[object] = [
+            self.prefix,
+            self.decisions,
+            self.instruments,
+            self.order_log,
+            self.applied,
+            sorted(self.seen_intents),
+            sorted(self.sequences.items()),
+            sorted(self.rates.full_at.items()),
+            [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
+            [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
+            [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
+            sorted((k, c.buy, c.sell, c.entries) for k, c in commitments.by_instrument.items()),
+            sorted(commitments.by_asset.items()),
+            sorted((i, s, side.value, v) for (i, s, side), v in commitments.closing.items()),
+            sorted((k, repr(p)) for k, p in portfolio.positions.items()),
+            sorted(portfolio.net.items()),
+            sorted(portfolio.balances.items()),
+            (portfolio.day, portfolio.day_start, portfolio.peak, portfolio.turnover),
+            sorted(portfolio.unconverted_fees.items()),
+            [repr(h) for h in holds.holds.values()],
+            (holds.epoch, holds.raised_count, [(repr(s), e) for s, e in holds.fences.items()]),
+            list(holds.cleared_latches),
+            self.loss,
+            [repr(g) for g in self.grants.values()],
+            sorted(self.flattens.items()),
+            sorted(self.reduces),
+            (self.flatten_count, self.reduce_count),
+            list(self.commands),
+            sorted(self.pending_latches),
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    # ---- folds
+
+    def _set_instruments(self, instruments: list[Instrument]) -> None:
+        if len(instruments) > MAX_RULES:
+            raise InvariantError(f"{len(instruments)} instruments, more than {MAX_RULES}")
+        self.instruments = instruments
+        for instrument in instruments:  # those that are gone keep their rule: positions and late fills need it
+            try:
+                self.rules[instrument.instrument_id] = make_rule(instrument, self.limits)
+            except ArithmeticError as exc:
+                raise ConfigError(f"{instrument.instrument_id}: a step has more than 12 decimals; drop it") from exc
+
+    def _decision(self, record: DecisionRecord) -> None:
+        self.decisions += 1
+        if record.parent and record.incarnation:
+            self.seen_intents[record.intent_id] = None
+            _bound(self.seen_intents, MAX_SEEN_INTENTS)
+            sender = (record.strategy_id, record.incarnation)
+            self.sequences[sender] = max(record.intent_sequence, self.sequences.pop(sender, 0))
+            _bound(self.sequences, MAX_SENDERS)
+        if record.verdict == Verdict.BLOCK.value:
+            return
+        role, side = OrderRole(record.role), Side(record.side)
+        qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
+        if record.parent:
+            parent = Parent(
+                record.intent_id,
+                record.strategy_id,
+                record.instrument_id,
+                record.venue,
+                side,
+                role,
+                qty,
+                price,
+                record.time_ns,
+                record.stop_loss,
+                record.take_profit,
+            )
+            self.commitments.approve_parent(parent, self.rules, reserve=not record.message)
+        if record.message and record.asked is not None:
+            order = TrackedOrder(
+                state=OrderState(_with_qty(record.asked, record.approved_qty)),
+                instrument_id=record.instrument_id,
+                venue=record.venue,
+                strategy_id=record.strategy_id,
+                intent_id=record.intent_id,
+                role=role,
+                side=side,
+                qty=qty,
+                price=price,
+                session_id=record.session_id,
+                decision_id=record.decision_id,
+                ask_id=record.ask_id,
+                reduce_id=record.reduce_id,
+            )
+            self.commitments.approve_order(order, self.rules)
+            self._take_tokens(record)
+        if record.grant is not None:
+            self.grants[record.grant.entry_client_order_id] = record.grant
+            _bound(self.grants, MAX_GRANTS)
+
+    def _take_tokens(self, record: DecisionRecord) -> None:
+        if record.role != OrderRole.ENTRY.value:
+            return
+        settings, now_ns = self.settings, record.time_ns
+        for owner, per, period in (
+            (record.strategy_id, settings.strategy_per_second, NS_PER_S),
+            (record.strategy_id, settings.strategy_per_minute, NS_PER_MIN),
+            (SYSTEM, settings.system_per_second, NS_PER_S),
+        ):
+            if per is not None:
+                self.rates.take(owner, per, period, now_ns)
+
+    def _order_event(self, record: OrderEventSeen) -> EventOutcome:
+        event = record.event
+        self.applied = event.sequence
+        found = self.commitments.apply(event, self.rules)
+        order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
+        execution = event.execution
+        booked = None
+        if execution is not None and execution.instrument_id in self.rules:
+            booked = self.portfolio.book(
+                execution,
+                self.rules[execution.instrument_id],
+                UNATTRIBUTED if order is None else self.owner_of(order),
+                OrderRole.EXIT if order is None else order.role,
+                event.sequence,
+                record.fee_quote,
+                event.receive_time_ns,
+            )
+        if order is not None and order.is_over:
+            self._drop_grants(order, booked)
+        return EventOutcome(order, booked, anomaly)
+
+    def owner_of(self, order: TrackedOrder) -> str:
+        """Return the strategy whose position an order's fills belong to."""
+        command = self.reduces.get(order.reduce_id)
+        return order.strategy_id if command is None or not command.strategy_id else command.strategy_id
+
+    def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
+        """A grant ends with an entry that never filled, and with the position that it protected."""
+        if order.role is OrderRole.ENTRY and not order.filled:
+            self.grants.pop(order.state.terms.client_order_id, None)
+        for strategy_id in () if booked is None else booked.strategies:
+            rule = self.rules[order.instrument_id]
+            if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
+                continue
+            over = [
+                key
+                for key, grant in self.grants.items()
+                if grant.strategy_id == strategy_id
+                and grant.instrument_id == order.instrument_id
+                and key not in self.commitments.orders
+            ]
+            for key in over:
+                del self.grants[key]
+
+    def _release(self, record: Release) -> None:
+        if record.client_order_id:
+            order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
+            if order is not None and not order.filled:
+                self.grants.pop(record.client_order_id, None)
+        else:
+            self.commitments.close_parent(record.intent_id, self.rules)
+
+    def _command(self, record: Command) -> None:
+        self.audit.append(record)
+        self.commands[record.command_id] = record
+        _bound(self.commands, MAX_COMMANDS)
+
+    def _flatten(self, record: FlattenState) -> None:
+        if record.flatten_id not in self.flattens:
+            self.flatten_count += 1
+        if record.next_ns:
+            self.flattens[record.flatten_id] = record
+        else:
+            self.flattens.pop(record.flatten_id, None)
+
+
+def _bound(table: dict, most: int) -> None:  # type: ignore[type-arg]
+    """Forget the oldest entries of an insertion-ordered dict."""
+    while len(table) > most:
+        del table[next(iter(table))]
+
+
+def _with_qty(terms: OrderTerms, qty: Decimal) -> OrderTerms:
+    if terms.qty == qty:
+        return terms
+    return OrderTerms(
+        terms.client_order_id,
+        terms.instrument_id,
+        terms.side,
+        terms.order_type,
+        qty,
+        terms.price,
+        terms.stop_price,
+        terms.time_in_force,
+        terms.post_only,
+        terms.reduce_only,
+    )
+
+
+def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:
+    return (key, order.state.status.name, order.qty, order.filled, order.leaves, order.counted, order.seen, order.role)

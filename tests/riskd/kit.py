@@ -1,0 +1,319 @@
+"""A gate on a known market, and short words for what execd says to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from riskd.gate import RiskGate, Signer
+from riskd.limits import Limits, make_limits
+from riskd.records import MemorySink
+from tests.support.builders import BTC as BTC
+from tests.support.builders import make_instrument
+from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
+from tradebot.core.approvals import (
+    ApprovalAnswer,
+    ApprovalAsk,
+    ApproveOrder,
+    SessionDown,
+    SessionHello,
+    SessionUp,
+    VenueAction,
+)
+from tradebot.core.instruments import Instrument
+from tradebot.core.intents import OrderIntent, ProtectionPlan
+from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
+from tradebot.core.order_events import OrderEvent, OrderFacts
+from tradebot.core.orders import (
+    Execution,
+    Liquidity,
+    OrderEventKind,
+    OrderRole,
+    OrderStatus,
+    OrderTerms,
+    OrderType,
+    Side,
+    TimeInForce,
+    next_status,
+)
+from tradebot.runtime.config import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ETH = "binance:ETH-USDT"
+KEY = Signer("0a0b0c0d", b"k" * 32)
+START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes before midnight
+SECOND = 1_000_000_000
+MS = 1_000_000
+
+
+@cache
+def _profile(name: str) -> dict[str, Any]:
+    return read_yaml(ROOT / "config" / "limits" / f"{name}.yaml")
+
+
+def limits_tree(profile: str = "demo") -> dict[str, Any]:
+    """Return a profile as a tree that a test may change."""
+    return copy.deepcopy(_profile(profile))
+
+
+def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None, **top: Any) -> Limits:
+    """Return the demo limits, with wide rates, and with check settings changed or (None) removed."""
+    tree = limits_tree()
+    tree["strategies"] = {
+        "s1": {"instruments": ["*"]},
+        "s2": {"instruments": [BTC]},
+        "manual:*": {"instruments": ["*"]},
+    }
+    tree["checks"]["RAT-01"] |= {
+        "strategy_per_second": 1000,
+        "strategy_per_minute": 60000,
+        "system_per_second": 1000,
+    }
+    tree["checks"]["SIZ-01"]["max_qty"] = {"*": 100}
+    for check_id, change in (changes or {}).items():
+        if change is None:
+            del tree["checks"][check_id]
+        else:
+            tree["checks"][check_id] |= change
+    return make_limits(tree | top, Path("test.yaml"), "hash")
+
+
+class Rows:
+    """Builds market rows for instrument indexes in the order of the desk's instruments."""
+
+    def __init__(self) -> None:
+        self.columns = RowColumns()
+
+    def add(self, kind: RowKind, index: int, side: int, price: int, qty: int, at_ns: int) -> None:
+        self.columns.append(MarketRow(int(kind), index, side | LAST_FLAG, price, qty, 1, at_ns, at_ns))
+
+
+@dataclass
+class Desk:
+    """A gate with a session, a reconciled venue, 10,000 USDT and live books, unless told otherwise."""
+
+    limits: Limits = field(default_factory=make_test_limits)
+    now_ns: int = START_NS
+    instruments: tuple[Instrument, ...] = (make_instrument(BTC), make_instrument(ETH))
+    usdt: str = "10000"
+    connect: bool = True
+    gate: RiskGate = field(init=False)
+    sink: MemorySink = field(init=False)
+    sequence: int = 0
+    asks: int = 0
+    intents: int = 0
+    orders: int = 0
+    statuses: dict[str, OrderStatus] = field(default_factory=dict)
+    executions: int = 0
+    session: int = 0
+
+    def __post_init__(self) -> None:
+        self.sink = MemorySink()
+        self.gate = self.new_gate(self.sink)
+        self.gate.start("life1", self.now_ns)
+        if self.connect:
+            self.hello()
+            self.quote(BTC, "59999.99", "60000.01")
+            self.quote(ETH, "2999.99", "3000.01")
+            self.account()
+            self.venue()
+
+    def new_gate(self, sink: MemorySink) -> RiskGate:
+        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=("binance",))
+
+    # ---- execd speaks
+
+    def say(self, **parts: Any) -> SessionDown:
+        return self.gate.handle(SessionUp(**parts), self.now_ns)
+
+    def hello(self, *, log: str = "log1", head: int | None = None, latches: tuple[Any, ...] = ()) -> SessionDown:
+        self.session += 1
+        self.asks = 0
+        hello = SessionHello(
+            f"session{self.session}", log, self.sequence if head is None else head, "build", self.instruments, latches
+        )
+        down = self.say(hello=hello)
+        self.gate.bind_market(list(enumerate(self.instruments)))
+        return down
+
+    def account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> SessionDown:
+        told = balances or (("USDT", self.usdt),)
+        snapshot = AccountSnapshot(
+            "binance",
+            "main",
+            tuple(Balance(asset, Decimal(amount), Decimal(0)) for asset, amount in told),
+            more.pop("complete", True),
+            self.now_ns,
+            self.sequence if after is None else after,
+            **more,
+        )
+        return self.say(accounts=[snapshot])
+
+    def venue(self, *, alarms: tuple[VenueAlarm, ...] = (), **changes: Any) -> SessionDown:
+        status = VenueStatus("binance", "main", True, self.now_ns, False, alarms=alarms)
+        return self.say(venues=[replace(status, **changes)])
+
+    # ---- the market speaks
+
+    def quote(
+        self, instrument_id: str, bid: str | None, ask: str | None, state: BookState | None = BookState.LIVE
+    ) -> None:
+        index = next(i for i, x in enumerate(self.instruments) if x.instrument_id == instrument_id)
+        tick, rows = self.instruments[index].tick_size, Rows()
+        if state is not None:
+            rows.add(RowKind.BOOK_STATE, index, 0, int(state), 0, self.now_ns)
+        for flag, price in ((BUY_FLAG, bid), (SELL_FLAG, ask)):
+            if price is not None:
+                rows.add(RowKind.BBO, index, flag, int(Decimal(price) / tick), 1, self.now_ns)
+        self.gate.handle_market(rows.columns, self.now_ns)
+
+    def wait(self, seconds: float) -> SessionDown:
+        """Let time pass with a timer call at the end; books and the venue's state stay fresh."""
+        self.now_ns += int(seconds * SECOND)
+        for index, instrument in enumerate(self.instruments):
+            view = self.gate.board.views.get(instrument.instrument_id)
+            if view is not None and view.updated_ns:
+                view.updated_ns = self.now_ns
+            del index
+        for name, status in list(self.gate.session.statuses.items()):
+            if status.reconciled_time_ns:
+                self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
+        return self.gate.handle_timer(self.now_ns)
+
+    # ---- asks
+
+    def intent(self, **changes: Any) -> OrderIntent:
+        self.intents += 1
+        base = OrderIntent(
+            intent_id=f"i{self.intents}",
+            strategy_id="s1",
+            incarnation="run1",
+            intent_sequence=self.intents,
+            instrument_id=BTC,
+            side=Side.BUY,
+            role=OrderRole.ENTRY,
+            order_type=OrderType.LIMIT,
+            time_in_force=TimeInForce.IOC,
+            created_time_ns=self.now_ns,
+            qty=Decimal("0.01"),
+            limit_price=Decimal(60000),
+            protection=ProtectionPlan(Decimal("0.005")),
+            trace_id="trace",
+        )
+        for name in ("qty", "limit_price"):
+            if isinstance(changes.get(name), str):
+                changes[name] = Decimal(changes[name])
+        return replace(base, **changes)
+
+    def order(self, intent: OrderIntent | None = None, **changes: Any) -> ApproveOrder:
+        """Return the venue message of an intent; `terms_*` changes go to the terms, the rest to the message."""
+        self.orders += 1
+        intent = intent or self.intent()
+        touch = Decimal(60000) if intent.instrument_id == BTC else Decimal(3000)
+        terms = OrderTerms(
+            f"c{self.orders}",
+            intent.instrument_id,
+            intent.side,
+            OrderType.LIMIT,
+            intent.qty if intent.qty is not None else Decimal(0),
+            intent.limit_price if intent.limit_price is not None else touch,
+            None,
+            intent.time_in_force,
+            intent.post_only,
+        )
+        of_terms = {k.removeprefix("terms_"): changes.pop(k) for k in list(changes) if k.startswith("terms_")}
+        for name in ("qty", "price", "stop_price"):
+            if isinstance(of_terms.get(name), str):
+                of_terms[name] = Decimal(of_terms[name])
+        base = ApproveOrder(
+            intent.intent_id,
+            0,
+            VenueAction.NEW,
+            replace(terms, **of_terms),
+            intent.role,
+            "binance",
+            "main",
+            intent.strategy_id,
+            trace_id=intent.trace_id,
+        )
+        return replace(base, **changes)
+
+    def ask(self, parent: OrderIntent | None = None, order: ApproveOrder | None = None) -> ApprovalAnswer:
+        self.asks += 1
+        return self.say(asks=[ApprovalAsk(self.asks, self.now_ns, parent, order)]).answers[0]
+
+    def plain(self, **changes: Any) -> ApprovalAnswer:
+        """Ask for an intent and its only order at once."""
+        of_order = {k: changes.pop(k) for k in list(changes) if k.startswith("terms_")}
+        intent = self.intent(**changes)
+        return self.ask(intent, self.order(intent, **of_order))
+
+    # ---- events
+
+    def event(self, client_order_id: str, kind: OrderEventKind, **parts: Any) -> SessionDown:
+        return self.say(order_events=[self.make_event(client_order_id, kind, **parts)])
+
+    def make_event(self, client_order_id: str, kind: OrderEventKind, **parts: Any) -> OrderEvent:
+        self.sequence += 1
+        before = self.statuses.get(client_order_id, OrderStatus.PENDING_NEW)
+        status = self.statuses[client_order_id] = next_status(before, kind)
+        return OrderEvent(self.sequence, client_order_id, kind, status, self.now_ns, **parts)
+
+    def fill(
+        self,
+        client_order_id: str,
+        qty: str,
+        price: str = "60000",
+        *,
+        side: Side = Side.BUY,
+        complete: bool = True,
+        fee: str = "0",
+        fee_asset: str = "USDT",
+        instrument_id: str = BTC,
+        liquidity: Liquidity = Liquidity.TAKER,
+        facts: OrderFacts | None = None,
+        exec_id: str = "",
+    ) -> SessionDown:
+        self.executions += 1
+        execution = Execution(
+            exec_id or f"t{self.executions}",
+            client_order_id,
+            instrument_id,
+            side,
+            Decimal(qty),
+            Decimal(price),
+            Decimal(fee),
+            fee_asset,
+            liquidity,
+            self.now_ns,
+        )
+        kind = OrderEventKind.FILL_COMPLETE if complete else OrderEventKind.FILL
+        return self.event(client_order_id, kind, execution=execution, facts=facts)
+
+    def buy(self, qty: str = "0.01", price: str = "60000", **changes: Any) -> str:
+        """Enter and fill; return the client order id."""
+        answer = self.plain(qty=qty, limit_price=price, **changes)
+        assert answer.approval is not None, answer
+        self.fill(f"c{self.orders}", qty, price, instrument_id=changes.get("instrument_id", BTC))
+        return f"c{self.orders}"
+
+    # ---- looks
+
+    def replayed(self) -> RiskGate:
+        """Return a gate restored from what was journaled so far."""
+        gate = self.new_gate(MemorySink())
+        gate.restore(self.sink.records)
+        return gate
+
+    def levels(self) -> str:
+        return self.gate.state.holds.system_level().name
+
+
+def violations(answer: ApprovalAnswer) -> dict[str, str]:
+    """Return check id -> reason of every violation."""
+    return {result.check_id: result.reason for result in answer.violations}

@@ -1,0 +1,150 @@
+"""What riskd sizes itself passes its own checks, and is as large as they let it be."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.riskd.kit import BTC, Desk, make_test_limits, violations
+from tradebot.core.approvals import Verdict
+from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.core.orders import OrderRole, Side
+from tradebot.wire.approvals import open_approval
+
+
+def test_an_entry_without_quantity_gets_the_fixed_amount_in_whole_lots() -> None:
+    answer = Desk().plain(qty=None)
+
+    assert answer.approved_qty == Decimal("0.00833")  # 500 / 60,000 rounded down
+    assert answer.approval is not None
+    assert open_approval(answer.approval, {"0a0b0c0d": b"k" * 32}).order.qty == Decimal("0.00833")
+
+
+def test_strength_scales_it() -> None:
+    assert Desk().plain(qty=None, strength=Decimal("0.5")).approved_qty == Decimal("0.00416")
+
+
+def test_cautious_halves_it() -> None:
+    desk = Desk()
+    desk.gate.raise_hold(
+        TradingLevel.CAUTIOUS, Scope(ScopeKind.INSTRUMENT, BTC), reason="", operator="ana", role="trader",
+        command_id="x", duration_s=0, now_ns=desk.now_ns,
+    )  # fmt: skip
+
+    assert desk.plain(qty=None).approved_qty == Decimal("0.00416")
+
+
+@pytest.mark.parametrize(
+    ("check_id", "change", "usdt", "qty"),
+    [
+        ("SIZ-01", {"max_qty": {"*": "0.005"}}, "10000", "0.005"),
+        ("SIZ-02", {"max_pct_of_equity": 3}, "10000", "0.005"),
+        ("POS-01", {"taker_fee_bps": 10}, "300.4", "0.005"),
+        ("POS-02", {"max_notional": 500, "soft_pct": 1}, "10000", "0.00833"),
+        ("POS-04", {"max_notional": 500, "soft_pct": 1}, "10000", "0.00833"),
+    ],
+)
+def test_the_strictest_headroom_binds_and_says_so(
+    check_id: str, change: dict[str, object], usdt: str, qty: str
+) -> None:
+    wide = {"SIZ-02": {"max_pct_of_equity": 100, "max_notional": 500}, "POS-02": {"hard_pct": 1000, "max_notional": 500},
+            "POS-04": {"hard_pct": 1000, "max_notional": 20000}}  # fmt: skip
+    merged = {key: dict(value) for key, value in wide.items()}
+    merged[check_id] = merged.get(check_id, {}) | change
+    merged["POS-04"]["hard_pct"] = 1000
+    desk = Desk(limits=make_test_limits(merged), usdt=usdt)
+    answer = desk.plain(qty=None)
+
+    assert answer.approved_qty == Decimal(qty), answer
+    if qty != "0.00833":
+        assert (answer.verdict, answer.binding_limit) == (Verdict.SOFT_ALLOW, check_id)
+        assert [hit.check_id for hit in answer.soft_hits] == [check_id]
+
+
+def test_when_nothing_useful_fits_the_binding_check_refuses() -> None:
+    answer = Desk(usdt="4").plain(qty=None)
+
+    assert answer.verdict is Verdict.BLOCK
+    assert violations(answer)["POS-01"] == "INSUFFICIENT_FUNDS"
+    assert "SPC-03" not in violations(answer)
+
+
+def test_a_quantity_that_the_sender_named_is_refused_and_never_clipped() -> None:
+    answer = Desk(usdt="400").plain(qty="0.01")
+
+    assert answer.verdict is Verdict.BLOCK
+    assert answer.approved_qty is None
+
+
+def test_an_exit_without_quantity_closes_the_whole_position_in_lots() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.fill("c1", "0.01", fee="0.0000123", fee_asset="BTC")
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty=None)
+
+    assert answer.approved_qty == Decimal("0.00998")  # 0.0099877 in lots of 0.00001
+
+
+def test_an_exit_without_quantity_leaves_what_a_working_exit_already_takes() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.004")
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty=None)
+
+    assert answer.approved_qty == Decimal("0.006")
+
+
+def test_an_exit_takes_the_quantity_that_execd_found_free() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty=None, terms_qty="0.007")
+
+    assert answer.approved_qty == Decimal("0.007")
+
+
+def test_an_entry_that_riskd_sizes_takes_no_quantity_from_execd() -> None:
+    answer = Desk().plain(qty=None, terms_qty="0.001")
+
+    assert violations(answer)["AUT-01"] == "MALFORMED_REQUEST"
+
+
+amounts = st.decimals(min_value="20", max_value="20000", places=2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    usdt=amounts,
+    order_cap=amounts,
+    position_cap=amounts,
+    gross_cap=amounts,
+    max_qty=st.decimals(min_value="0.0001", max_value="1", places=5),
+    price=st.decimals(min_value="59800", max_value="60200", places=2),
+    held=st.decimals(min_value="0", max_value="0.004", places=5),
+)
+def test_a_sized_order_passes_its_own_checks(
+    usdt: Decimal, order_cap: Decimal, position_cap: Decimal, gross_cap: Decimal, max_qty: Decimal, price: Decimal,
+    held: Decimal,
+) -> None:  # fmt: skip
+    caps = sorted((order_cap, position_cap, gross_cap))
+    limits = make_test_limits(
+        {
+            "SIZ-01": {"max_qty": {"*": str(max_qty)}},
+            "SIZ-02": {"max_notional": str(caps[0]), "max_pct_of_equity": 60},
+            "POS-02": {"max_notional": str(caps[1]), "hard_pct": 70, "soft_pct": 70},
+            "POS-04": {"max_notional": str(caps[2]), "hard_pct": 80, "soft_pct": 80},
+        },
+        sizing={"method": "fixed_quote", "quote_amount": str(caps[0])},
+    )
+    desk = Desk(limits=limits, usdt=str(usdt))
+    if held:
+        desk.plain(qty=held)
+    answer = desk.plain(qty=None, limit_price=price)
+
+    broken = violations(answer)
+    assert answer.approval is not None or broken
+    if broken:  # then not even the smallest order would have passed
+        smallest = (Decimal(5) / price).quantize(Decimal("0.00001"), rounding="ROUND_UP")
+        assert desk.plain(qty=smallest, limit_price=price).approval is None
