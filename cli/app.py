@@ -1,0 +1,345 @@
+"""The commands and their arguments. Behaviour lives in `commands` and is imported only when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.call import Call, OperatorRole, command
+from cli.exit_codes import Exit
+
+app = typer.Typer(
+    name="tradebot",
+    help="Start, watch, stop and script the trading system.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_help=True, rich_markup_mode=None)
+certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(strategy_app, name="strategy")
+app.add_typer(certs_app, name="certs")
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
+ScopeOption = Annotated[str, typer.Option("--scope", help="system, venue:NAME, instrument:ID or strategy:ID.")]
+PhraseOption = Annotated[str, typer.Option("--phrase", help="Phrase that confirms; the daemon says which.")]
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@command(app, "demo")
+def demo(
+    call: Call,
+    seed: Annotated[int | None, typer.Option(envvar="SEED", help="Seed of the synthetic market.")] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(envvar="REPLAY", help="Recorded file (or several, by commas) instead of the synthetic market."),
+    ] = None,
+    speed: Annotated[float | None, typer.Option(envvar="SPEED", help="Feed faster by this factor.")] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", envvar="HEADLESS", help="No console; end with a JSON line.")
+    ] = False,
+    duration: Annotated[int | None, typer.Option(envvar="DURATION", help="Seconds; 60 when headless.")] = None,
+    overrides: SetOption = None,
+) -> int:
+    """Run the whole system on a synthetic or recorded market, with the console or headless."""
+    import sys
+
+    from cli.demo import DemoOptions, run_demo
+
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    return run_demo(
+        DemoOptions(
+            state=call.state,
+            config=call.config,
+            seed=seed,
+            replay=replay,
+            speed=speed,
+            headless=headless or call.json or not interactive,
+            duration_s=duration,
+            overrides=tuple(overrides or ()),
+        )
+    )
+
+
+@command(app, "up")
+def up(
+    call: Call,
+    mode: Annotated[str, typer.Option(help="demo, paper, testnet or real: chooses config/<mode>.yaml.")] = "demo",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything serves.")] = False,
+    overrides: SetOption = None,
+) -> int:
+    """Start the daemons and watch over them."""
+    from cli.commands import up as run
+
+    return run(call, mode, detach, tuple(overrides or ()))
+
+
+@command(app, "down")
+def down(call: Call) -> int:
+    """Stop the daemons in order: engine, execd, riskd, then the others."""
+    from cli.commands import down as run
+
+    return run(call)
+
+
+@command(app, "status")
+def status(call: Call) -> int:
+    """Show one screen: level, daemons, money, books, strategies, stop readiness."""
+    from cli.commands import status as run
+
+    return run(call)
+
+
+@command(app, "console")
+def console(call: Call) -> int:
+    """Open the operator console on the running system. Leaving it never changes trading."""
+    from cli.commands import console as run
+
+    return run(call)
+
+
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+
+@command(app, "halt")
+def halt(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -> int:
+    """No new risk, working entries canceled, protection stays. Acts at once, asks nothing."""
+    from cli.commands import stop as run
+
+    return run(call, "HALT", reason, scope)
+
+
+@command(app, "kill")
+def kill(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -> int:
+    """Nothing is sent but cancels; resuming needs two keys and a restart. Acts at once, asks nothing."""
+    from cli.commands import stop as run
+
+    return run(call, "KILL", reason, scope)
+
+
+@command(app, "resume")
+def resume(call: Call, reason: ReasonOption = "") -> int:
+    """Clear the holds that one operator may clear, and say what remains. Needs --reason."""
+    from cli.commands import resume as run
+
+    return run(call, reason)
+
+
+@command(app, "holds")
+def holds(call: Call) -> int:
+    """List the reasons why trading is restricted."""
+    from cli.commands import holds as run
+
+    return run(call)
+
+
+@command(app, "clear")
+def clear(
+    call: Call, hold_id: Annotated[str, typer.Argument()], reason: ReasonOption = "", phrase: PhraseOption = ""
+) -> int:
+    """Clear one hold by its rule. Needs --reason."""
+    from cli.commands import clear as run
+
+    return run(call, hold_id, reason, phrase)
+
+
+@command(app, "flatten")
+def flatten(call: Call, scope: ScopeOption = "system", reason: ReasonOption = "", phrase: PhraseOption = "") -> int:
+    """Halt, then close positions with reducing orders. Without --phrase it only says which phrase is needed."""
+    from cli.commands import flatten as run
+
+    return run(call, scope, reason, phrase)
+
+
+# --- trading ---------------------------------------------------------------------------------------------------------
+
+
+@command(app, "order")
+def order(
+    call: Call,
+    side: Annotated[str, typer.Argument(help="buy or sell")],
+    instrument: Annotated[str, typer.Argument(help="BTCUSDT or binance:BTC-USDT")],
+    qty: Annotated[str, typer.Argument(help="Base units, e.g. 0.01; for --close it may be left out.")] = "",
+    limit: Annotated[str, typer.Option(help="Limit price. Without it: at the market, within riskd's bound.")] = "",
+    stop: Annotated[str, typer.Option(help="Protecting stop distance as a fraction, e.g. 0.006.")] = "0.006",
+    close: Annotated[bool, typer.Option("--close", help="Reduce your own position instead of entering.")] = False,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Must not take liquidity.")] = False,
+    tif: Annotated[str, typer.Option(help="gtc, ioc or fok. Default: gtc with a limit, ioc without.")] = "",
+) -> int:
+    """Hand in a manual order. It is an intent of manual:<operator> and passes riskd like any other."""
+    from cli.commands import OrderArguments
+    from cli.commands import order as run
+
+    return run(call, OrderArguments(side, instrument, qty, limit, stop, close, post_only, tif))
+
+
+@command(app, "cancel")
+def cancel(call: Call, client_order_id: Annotated[str, typer.Argument()], reason: ReasonOption = "") -> int:
+    """Cancel one order; the end of its id is enough. The last protection of a position is not canceled."""
+    from cli.commands import cancel as run
+
+    return run(call, client_order_id, reason)
+
+
+@command(app, "orders")
+def orders(
+    call: Call,
+    working: Annotated[bool, typer.Option("--working", help="Only those that still work.")] = False,
+    instrument: Annotated[str, typer.Option(help="Only this instrument id.")] = "",
+    strategy: Annotated[str, typer.Option(help="Only this strategy.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many, newest first.")] = 30,
+) -> int:
+    """List orders with the reason when they were refused."""
+    from cli.commands import orders as run
+
+    return run(call, working, instrument, strategy, limit)
+
+
+@command(app, "positions")
+def positions(call: Call) -> int:
+    """List open positions as riskd counts them."""
+    from cli.commands import positions as run
+
+    return run(call)
+
+
+@command(app, "pnl")
+def pnl(call: Call) -> int:
+    """Show equity, PnL, fees and use of limits."""
+    from cli.commands import pnl as run
+
+    return run(call)
+
+
+# --- looking back ----------------------------------------------------------------------------------------------------
+
+
+@command(app, "audit")
+def audit(
+    call: Call,
+    venue: Annotated[str, typer.Option(help="Only this venue.")] = "",
+    trail: Annotated[bool, typer.Option("--trail", help="Show operator commands and holds instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records of the trail.")] = 50,
+) -> int:
+    """Compare journal, approvals and venue: every order approved once, every fill booked once. Exit 4 on findings."""
+    from cli.commands import audit as run
+
+    return run(call, venue, trail, limit)
+
+
+@command(app, "explain")
+def explain(
+    call: Call,
+    exec_id: Annotated[str, typer.Argument(help="Execution id; `last` for the latest fill.")] = "",
+    order: Annotated[str, typer.Option(help="Client order id instead; its end is enough.")] = "",
+) -> int:
+    """Show fill → order → approval with every check → signal → market data."""
+    from cli.commands import explain as run
+
+    return run(call, exec_id, order)
+
+
+@command(app, "doctor")
+def doctor(call: Call) -> int:
+    """Check this machine and the running system. Exit 4 when something needs attention."""
+    from cli.doctor import run
+
+    return run(call)
+
+
+@command(app, "tables")
+def tables(call: Call) -> int:
+    """Show rows per table of the recorder's database."""
+    from cli.commands import tables as run
+
+    return run(call)
+
+
+@command(app, "sample-data")
+def sample_data(
+    call: Call,
+    out: Annotated[Path, typer.Argument(help="File to write, e.g. build/sample.log.gz")],
+    seed: Annotated[int, typer.Option(envvar="SEED", help="Seed of the synthetic market.")] = 1,
+    seconds: Annotated[int, typer.Option(min=1, max=86_400, help="Market time to record.")] = 600,
+    symbols: Annotated[str, typer.Option(help="Comma-separated venue symbols.")] = "BTCUSDT",
+) -> int:
+    """Write a recording of the synthetic market in the recorded log format."""
+    from cli.sample_data import run
+
+    return run(call, out, seed, seconds, tuple(symbols.split(",")))
+
+
+@command(app, "backtest")
+def backtest(
+    call: Call,
+    strategy: Annotated[str, typer.Option(help="Registered strategy.")] = "breakout_atr",
+    data: Annotated[Path | None, typer.Option(help="Recorded file. Default: the synthetic market.")] = None,
+    seed: Annotated[int, typer.Option(envvar="SEED", help="Seed when no file is given.")] = 1,
+    seconds: Annotated[int, typer.Option(min=1, help="Market time when no file is given.")] = 600,
+) -> int:
+    """Run a strategy over recorded or generated data through the same risk core and simulator."""
+    from cli.commands import backtest as run
+
+    return run(call, strategy, data, seed, seconds)
+
+
+# --- strategies, certificates, version
+# -----------------------------------------------------------------------------------
+
+
+@command(strategy_app, "list")
+def strategy_list(call: Call) -> int:
+    """List strategies with state, parameters and counts."""
+    from cli.commands import strategies as run
+
+    return run(call)
+
+
+@command(strategy_app, "on")
+def strategy_on(call: Call, strategy_id: Annotated[str, typer.Argument()], reason: ReasonOption = "") -> int:
+    """Let a strategy propose entries."""
+    from cli.commands import switch as run
+
+    return run(call, strategy_id, True, reason)
+
+
+@command(strategy_app, "off")
+def strategy_off(call: Call, strategy_id: Annotated[str, typer.Argument()], reason: ReasonOption = "") -> int:
+    """No more entries from a strategy; its protection stays."""
+    from cli.commands import switch as run
+
+    return run(call, strategy_id, False, reason)
+
+
+@command(certs_app, "init")
+def certs_init(
+    call: Call,
+    out: Annotated[Path, typer.Argument(help="Folder for ca.pem and one pair per role.")],
+    host: Annotated[
+        list[str] | None, typer.Option(help="Further DNS name or address of the daemons; repeatable.")
+    ] = None,
+) -> int:
+    """Make a private CA and one certificate per role for links over TCP."""
+    from cli.commands import certs_init as run
+
+    return run(call, out, tuple(host or ()))
+
+
+@command(app, "version")
+def version(call: Call) -> int:
+    """Print the version."""
+    from cli.commands import version as run
+
+    return run(call)
+
+
+__all__ = ["Exit", "OperatorRole", "app"]

@@ -1,0 +1,627 @@
+"""gRPC client of the command: one short conversation per command, synchronous, every call with a deadline.
+
+The only module here that knows protobuf; it hands out `views`. A daemon that does not answer is an UnreachableError
+that names it, never a traceback.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cli import views
+from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
+from tradebot.core.intents import OrderIntent
+from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.rpc.common.v1 import intent_pb2, level_pb2, order_pb2, status_pb2
+from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
+from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
+from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
+from tradebot.rpc.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
+from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as market_grpc
+from tradebot.rpc.marketdata.v1 import rows_pb2
+from tradebot.rpc.recorder.v1 import recorder_service_pb2 as recorder_pb
+from tradebot.rpc.recorder.v1 import recorder_service_pb2_grpc as recorder_grpc
+from tradebot.rpc.risk.v1 import decision_pb2
+from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
+from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as risk_grpc
+from tradebot.rpc.stop.v1 import stop_service_pb2 as stop_pb
+from tradebot.rpc.stop.v1 import stop_service_pb2_grpc as stop_grpc
+from tradebot.runtime.config import CommonConfig
+from tradebot.runtime.grpc_client import open_sync_channel
+from tradebot.runtime.identity import Role
+from tradebot.wire.intents import intent_to_wire
+from tradebot.wire.levels import level_to_wire, scope_to_wire
+
+CALL_TIMEOUT_S: Final = 5.0
+FIRST_MESSAGE_TIMEOUT_S: Final = 2.5
+"""A watch stream sends its first message at once, or within a second when it is a heartbeat."""
+AUDIT_TIMEOUT_S: Final = 60.0
+"""An audit asks the venue."""
+NS_PER_S: Final = 1_000_000_000
+
+
+class UnreachableError(DisconnectedError):
+    """A daemon does not answer; the text says which and what to do."""
+
+
+class Daemons:
+    """Conversations with the daemons of one system, acting as one operator role."""
+
+    def __init__(self, common: CommonConfig, role: Role, operator: str) -> None:
+        self._common = common
+        self._role = role
+        self._operator = operator
+        self._channels: dict[str, grpc.Channel] = {}
+
+    def __enter__(self) -> Daemons:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every channel."""
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
+    # --- health and status ---------------------------------------------------------------------------------------
+
+    def is_serving(self, daemon: str, timeout_s: float = 1.0) -> bool:
+        """Return whether a daemon says that it serves."""
+        stub: Any = health_pb2_grpc.HealthStub(self._channel(daemon))
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def marketdata_status(self) -> tuple[views.DaemonView, list[views.BookView]]:
+        """Return marketdata's heartbeat and books."""
+        stub = market_grpc.MarketDataServiceStub(self._channel("marketdata"))
+        message = self._first("marketdata", stub.WatchStatus, market_pb.WatchStatusRequest())
+        return _daemon(message.status), [_book(book) for book in message.books]
+
+    def engine_status(self) -> tuple[views.DaemonView, list[views.StrategyView]]:
+        """Return the engine's heartbeat and strategies."""
+        stub = engine_grpc.EngineServiceStub(self._channel("engine"))
+        message = self._first("engine", stub.WatchStatus, engine_pb.WatchStatusRequest())
+        return _daemon(message.status), [_strategy(strategy) for strategy in message.strategies]
+
+    def riskd_status(self) -> views.DaemonView:
+        """Return riskd's heartbeat."""
+        message = self._first("riskd", self._risk().WatchStatus, risk_pb.WatchStatusRequest())
+        return _daemon(message.status)
+
+    def execd_status(self) -> tuple[views.DaemonView, int, int, bool, str]:
+        """Return execd's heartbeat, its working and UNKNOWN orders, whether the risk session is up, and the latch."""
+        message = self._first("execd", self._execution().WatchStatus, execution_pb.WatchStatusRequest())
+        return (
+            _daemon(message.status),
+            message.working_orders,
+            message.unknown_orders,
+            message.risk_session_up,
+            message.latch,
+        )
+
+    def recorder_status(self) -> tuple[views.DaemonView, list[views.TableView]]:
+        """Return the recorder's heartbeat and tables."""
+        stub = recorder_grpc.RecorderServiceStub(self._channel("recorder"))
+        message = self._first("recorder", stub.WatchStatus, recorder_pb.WatchStatusRequest())
+        return _daemon(message.status), [_table(table) for table in message.tables]
+
+    # --- money and positions -------------------------------------------------------------------------------------
+
+    def pnl(self) -> views.PnlView:
+        """Return PnL and equity as of now."""
+        return _pnl(self._first("riskd", self._risk().WatchPnl, risk_pb.WatchPnlRequest()))
+
+    def positions(self) -> list[views.PositionView]:
+        """Return the open positions."""
+        message = self._first("riskd", self._risk().WatchPositions, risk_pb.WatchPositionsRequest())
+        return [_position(item) for item in message.positions if Decimal(item.qty or "0")]
+
+    def limits(self) -> views.LimitsView:
+        """Return which limits are in force."""
+        answer = self._call("riskd", self._risk().GetLimits, risk_pb.GetLimitsRequest())
+        enforced = sum(check.status == "enforced" for check in answer.checks)
+        return views.LimitsView(answer.profile, answer.hash, enforced, len(answer.checks) - enforced)
+
+    # --- holds ---------------------------------------------------------------------------------------------------
+
+    def holds(self) -> views.HoldsView:
+        """Return all holds."""
+        answer = self._call("riskd", self._risk().ListHolds, risk_pb.ListHoldsRequest())
+        return views.HoldsView(
+            _name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
+            answer.levels.epoch,
+            [_hold(hold) for hold in answer.holds],
+        )
+
+    def raise_hold(self, level: TradingLevel, scope: Scope, reason: str, command_id: str) -> views.HoldView:
+        """Raise a hold on a scope smaller than everything."""
+        request = risk_pb.RaiseHoldRequest(
+            level=level_to_wire(level),
+            scope=scope_to_wire(scope),
+            reason=reason,
+            operator=self._operator,
+            command_id=command_id,
+        )
+        return _hold(self._call("riskd", self._risk().RaiseHold, request).hold)
+
+    def resume(self, reason: str, command_id: str) -> views.ResumeView:
+        """Clear what one operator may clear."""
+        request = risk_pb.ResumeRequest(reason=reason, operator=self._operator, command_id=command_id)
+        answer = self._call("riskd", self._risk().Resume, request)
+        return views.ResumeView(
+            [_hold(hold) for hold in answer.cleared],
+            [_hold(hold) for hold in answer.remaining],
+            _name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
+        )
+
+    def clear(self, hold_id: str, reason: str, typed_phrase: str, command_id: str) -> tuple[bool, views.ResumeView]:
+        """Clear one hold by its rule. Return whether it is gone, and what remains."""
+        request = risk_pb.ClearHoldRequest(
+            hold_id=hold_id,
+            reason=reason,
+            operator=self._operator,
+            command_id=command_id,
+            typed_phrase=typed_phrase,
+        )
+        answer = self._call("riskd", self._risk().ClearHold, request)
+        remaining = [_hold(hold) for hold in answer.remaining]
+        level = max((TradingLevel[hold.level] for hold in remaining), default=TradingLevel.RUNNING)
+        return answer.cleared, views.ResumeView([], remaining, level.name, answer.reason, answer.detail)
+
+    def flatten(self, scope: Scope, reason: str, typed_phrase: str, command_id: str) -> views.FlattenView:
+        """Close positions; riskd answers with the phrase that it wants to be typed."""
+        request = risk_pb.FlattenRequest(
+            scope=scope_to_wire(scope),
+            reason=reason,
+            operator=self._operator,
+            command_id=command_id,
+            typed_phrase=typed_phrase,
+        )
+        answer = self._call("riskd", self._risk().Flatten, request)
+        reduces = [
+            views.ReduceView(item.reduce_id, item.instrument_id, _name(order_pb2.Side, item.side, "SIDE_"), item.qty)
+            for item in answer.reduces
+        ]
+        return views.FlattenView(reduces, answer.reason, answer.detail)
+
+    def audit_trail(self, limit: int) -> list[views.AuditRecordView]:
+        """Return operator commands and holds, newest first."""
+        answer = self._call("riskd", self._risk().ListAudit, risk_pb.ListAuditRequest(limit=limit))
+        return [
+            views.AuditRecordView(
+                record.time_ns,
+                record.operator,
+                record.role,
+                record.command,
+                record.arguments,
+                record.reason,
+                record.result,
+                record.record_hash,
+            )
+            for record in answer.records
+        ]
+
+    # --- orders --------------------------------------------------------------------------------------------------
+
+    def orders(self, *, working_only: bool, instrument_id: str, strategy_id: str, limit: int) -> list[views.OrderView]:
+        """Return orders, newest first."""
+        request = execution_pb.ListOrdersRequest(
+            working_only=working_only, instrument_id=instrument_id, strategy_id=strategy_id, limit=limit
+        )
+        answer = self._call("execd", self._execution().ListOrders, request)
+        return [_order(order) for order in answer.orders]
+
+    def submit(self, intent: OrderIntent) -> views.IntentAnswerView:
+        """Hand in a manual intent; execd makes it one of `manual:<operator>` and riskd checks it like any other."""
+        request = execution_pb.SubmitIntentRequest(intent=intent_to_wire(intent))
+        answer = self._call("execd", self._execution().SubmitIntent, request).answer
+        return views.IntentAnswerView(
+            answer.intent_id,
+            _name(intent_pb2.IntentStatus, answer.status, "INTENT_STATUS_"),
+            answer.client_order_id,
+            answer.check_id,
+            answer.reason,
+            answer.detail,
+        )
+
+    def cancel(self, client_order_id: str, reason: str, command_id: str) -> views.CancelView:
+        """Cancel one order."""
+        request = execution_pb.CancelOrderRequest(client_order_id=client_order_id, reason=reason, command_id=command_id)
+        answer = self._call("execd", self._execution().CancelOrder, request)
+        order = _order(answer.order) if answer.HasField("order") else None
+        return views.CancelView(answer.accepted, answer.reason, answer.detail, order)
+
+    def audit(self, venue: str = "") -> views.AuditView:
+        """Compare journal, approvals and venue."""
+        request = execution_pb.AuditRequest(venue=venue)
+        answer = self._call("execd", self._execution().Audit, request, AUDIT_TIMEOUT_S)
+        return views.AuditView(
+            venue_orders=answer.venue_orders,
+            approved_orders=answer.approved_orders,
+            venue_fills=answer.venue_fills,
+            booked_fills=answer.booked_fills,
+            unknown_orders=answer.unknown_orders,
+            unapproved_orders=answer.unapproved_orders,
+            position_mismatches=answer.position_mismatches,
+            findings=[views.FindingView(item.kind, item.subject, item.detail) for item in answer.findings],
+        )
+
+    def explain(self, exec_id: str, client_order_id: str = "") -> views.ExplainView:
+        """Join one fill with everything that led to it."""
+        request = execution_pb.ExplainRequest(exec_id=exec_id, client_order_id=client_order_id)
+        answer = self._call("execd", self._execution().Explain, request)
+        return views.ExplainView(
+            executions=[_execution(item) for item in answer.executions],
+            order=_order(answer.order) if answer.HasField("order") else None,
+            events=[_event(item) for item in answer.events],
+            decision=_decision(answer.decision) if answer.HasField("decision") else None,
+            intent=_intent(answer.intent) if answer.HasField("intent") else None,
+            grant_derivation=answer.grant_derivation,
+            missing=list(answer.missing),
+        )
+
+    # --- strategies, tables ----------------------------------------------------------------------------------------
+
+    def strategies(self) -> list[views.StrategyView]:
+        """Return the strategies."""
+        stub = engine_grpc.EngineServiceStub(self._channel("engine"))
+        answer = self._call("engine", stub.ListStrategies, engine_pb.ListStrategiesRequest())
+        return [_strategy(item) for item in answer.strategies]
+
+    def enable(self, strategy_id: str, enabled: bool, reason: str, command_id: str) -> views.StrategyView:
+        """Switch one strategy on or off."""
+        stub = engine_grpc.EngineServiceStub(self._channel("engine"))
+        request = engine_pb.SetStrategyEnabledRequest(
+            strategy_id=strategy_id, enabled=enabled, reason=reason, command_id=command_id
+        )
+        return _strategy(self._call("engine", stub.SetStrategyEnabled, request).strategy)
+
+    def tables(self, *, flush: bool) -> views.TablesView:
+        """Return rows per table of the database."""
+        stub = recorder_grpc.RecorderServiceStub(self._channel("recorder"))
+        request = recorder_pb.GetStatisticsRequest(flush=flush)
+        answer = self._call("recorder", stub.GetStatistics, request)
+        return views.TablesView(answer.database, [_table(table) for table in answer.tables])
+
+    # --- stop ------------------------------------------------------------------------------------------------------
+
+    def stop(self, daemon: str, level: str, command_id: str, reason: str, timeout_s: float) -> views.StopAck:
+        """Latch a stop at one daemon; `level` is HALT or KILL. Never raises."""
+        request = stop_pb.StopRequest(
+            command_id=command_id,
+            level=stop_pb.StopLevel.Value(f"STOP_LEVEL_{level}"),
+            operator=self._operator,
+            reason=reason,
+        )
+        stub = stop_grpc.StopServiceStub(self._channel(f"{daemon}.stop"))
+        return _stop_ack(daemon, lambda: stub.Stop(request, timeout=timeout_s))
+
+    def ping_stop(self, daemon: str, timeout_s: float) -> views.StopAck:
+        """Prove that the stop path of one daemon works. Never raises."""
+        stub = stop_grpc.StopServiceStub(self._channel(f"{daemon}.stop"))
+        return _stop_ack(daemon, lambda: stub.Ping(stop_pb.PingRequest(), timeout=timeout_s))
+
+    # --- plumbing --------------------------------------------------------------------------------------------------
+
+    def _risk(self) -> Any:
+        return risk_grpc.RiskServiceStub(self._channel("riskd"))
+
+    def _execution(self) -> Any:
+        return execution_grpc.ExecutionServiceStub(self._channel("execd"))
+
+    def _channel(self, endpoint: str) -> grpc.Channel:
+        channel = self._channels.get(endpoint)
+        if channel is None:
+            channel = self._channels[endpoint] = open_sync_channel(self._common, endpoint, self._role)
+        return channel
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("tradebot-operator", self._operator),)
+
+    def _call(self, daemon: str, method: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        with _named_errors(daemon):
+            return method(request, timeout=timeout_s, metadata=self._metadata())
+
+    def _first(self, daemon: str, method: Any, request: Any) -> Any:
+        """Return the first message of a watch stream and leave."""
+        with _named_errors(daemon):
+            stream = method(request, timeout=FIRST_MESSAGE_TIMEOUT_S, metadata=self._metadata())
+            try:
+                return next(iter(stream))
+            except StopIteration:
+                raise UnreachableError(f"{daemon} closed the stream before its first message: try again") from None
+            finally:
+                stream.cancel()
+
+
+@contextmanager
+def _named_errors(daemon: str) -> Iterator[None]:
+    """Turn gRPC failures into errors that name the daemon and what to do."""
+    try:
+        yield
+    except grpc.RpcError as exc:
+        code, details = exc.code(), exc.details() or ""
+        match code:
+            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:
+                text = f"{daemon} does not answer: is it running? (tradebot up, tradebot status)"
+                raise UnreachableError(text) from exc
+            case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.NOT_FOUND:
+                raise RejectedError(code.name, f"{daemon}: {details}") from exc
+            case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.ABORTED:
+                raise RejectedError(code.name, f"{daemon}: {details}") from exc
+            case _:
+                raise UnreachableError(f"{daemon} failed: {code.name}: {details}: see its log") from exc
+
+
+def _stop_ack(daemon: str, call: Callable[[], Any]) -> views.StopAck:
+    start = time.monotonic()
+    try:
+        answer = call()
+    except grpc.RpcError as exc:
+        return views.StopAck(daemon, False, 0.0, error=exc.code().name)
+    ms = round((time.monotonic() - start) * 1e3, 1)
+    level = _name(stop_pb.StopLevel, answer.level, "STOP_LEVEL_")
+    return views.StopAck(daemon, True, ms, "" if level == "UNSPECIFIED" else level)
+
+
+def _name(enum: Any, value: int, prefix: str) -> str:
+    """Return an enum value's name without its prefix; numbers of a newer contract stay visible."""
+    try:
+        return str(enum.Name(value)).removeprefix(prefix)
+    except ValueError:
+        return f"{prefix}{value}"
+
+
+def _daemon(status: status_pb2.DaemonStatus) -> views.DaemonView:
+    return views.DaemonView(
+        daemon=status.daemon,
+        state=_name(status_pb2.DaemonState, status.state, "DAEMON_STATE_"),
+        summary=status.summary,
+        version=status.version,
+        mode=status.mode,
+        incarnation=status.incarnation,
+        uptime_s=max(0, (status.time_ns - status.started_time_ns) // NS_PER_S),
+        items=[views.Item(item.name, item.value) for item in status.items],
+        venue_links=[
+            views.VenueLinkView(link.venue, link.channel, link.state, link.age_ms) for link in status.venue_links
+        ],
+    )
+
+
+def _book(book: market_pb.BookStatus) -> views.BookView:
+    return views.BookView(
+        book.instrument_id,
+        _name(rows_pb2.BookState, book.state, "BOOK_STATE_"),
+        book.bid_price,
+        book.bid_qty,
+        book.ask_price,
+        book.ask_qty,
+        book.last_price,
+        book.age_ms,
+        book.gaps,
+    )
+
+
+def _strategy(item: engine_pb.StrategyStatus) -> views.StrategyView:
+    return views.StrategyView(
+        strategy_id=item.strategy_id,
+        kind=item.kind,
+        enabled=item.enabled,
+        warming_up=item.warming_up,
+        instrument_ids=list(item.instrument_ids),
+        parameters=[views.Item(parameter.name, parameter.value) for parameter in item.parameters],
+        bars=item.bars,
+        signals=item.signals,
+        intents=item.intents,
+        refusals=item.refusals,
+        last_signal=item.last_signal,
+        changed_by=item.changed_by,
+    )
+
+
+def _pnl(message: risk_pb.WatchPnlResponse) -> views.PnlView:
+    return views.PnlView(
+        time_ns=message.time_ns,
+        currency=message.currency,
+        equity=message.equity,
+        day_start_equity=message.day_start_equity,
+        day_pnl=message.day_pnl,
+        day_pnl_pct=message.day_pnl_pct,
+        day_limit_pct=message.day_limit_pct,
+        realized_pnl=message.realized_pnl,
+        unrealized_pnl=message.unrealized_pnl,
+        fees=message.fees,
+        gross_exposure=message.gross_exposure,
+        net_exposure=message.net_exposure,
+        gross_limit=message.gross_limit,
+        turnover=message.turnover,
+        drawdown_pct=message.drawdown_pct,
+        stale_inputs=message.stale_inputs,
+        strategies=[
+            views.StrategyPnlView(
+                item.strategy_id, item.realized_pnl, item.unrealized_pnl, item.fees, item.open_positions
+            )
+            for item in message.strategies
+        ],
+    )
+
+
+def _position(item: risk_pb.Position) -> views.PositionView:
+    return views.PositionView(
+        instrument_id=item.instrument_id,
+        strategy_id=item.strategy_id,
+        qty=item.qty,
+        avg_price=item.avg_price,
+        mark_price=item.mark_price,
+        mark_age_ms=item.mark_age_ms,
+        realized_pnl=item.realized_pnl,
+        unrealized_pnl=item.unrealized_pnl,
+        fees_paid=item.fees_paid,
+        stop_price=item.stop_price,
+        limit_used_pct=item.limit_used_pct,
+        opened_time_ns=item.opened_time_ns,
+    )
+
+
+def _hold(hold: level_pb2.Hold) -> views.HoldView:
+    kind = _name(level_pb2.ScopeKind, hold.scope.kind, "SCOPE_KIND_").lower()
+    return views.HoldView(
+        hold_id=hold.hold_id,
+        level=_name(level_pb2.TradingLevel, hold.level, "TRADING_LEVEL_"),
+        scope=f"{kind}:{hold.scope.name}" if hold.scope.name else kind,
+        cause=hold.cause,
+        raised_by=hold.raised_by,
+        raised_time_ns=hold.raised_time_ns,
+        release=_name(level_pb2.ReleaseRule, hold.release, "RELEASE_RULE_"),
+        evidence=hold.evidence,
+        until_time_ns=hold.until_time_ns,
+        latch_id=hold.latch_id,
+    )
+
+
+def _order(order: order_pb2.OrderSnapshot) -> views.OrderView:
+    facts = order.facts
+    terms = facts.terms
+    return views.OrderView(
+        client_order_id=terms.client_order_id,
+        instrument_id=terms.instrument_id,
+        side=_name(order_pb2.Side, terms.side, "SIDE_"),
+        order_type=_name(order_pb2.OrderType, terms.order_type, "ORDER_TYPE_"),
+        time_in_force=_name(order_pb2.TimeInForce, terms.time_in_force, "TIME_IN_FORCE_"),
+        role=_name(order_pb2.OrderRole, facts.role, "ORDER_ROLE_"),
+        qty=terms.qty,
+        filled_qty=order.filled_qty,
+        price=terms.price,
+        stop_price=terms.stop_price,
+        avg_price=order.avg_price,
+        status=_name(order_pb2.OrderStatus, order.status, "ORDER_STATUS_"),
+        strategy_id=facts.strategy_id,
+        reason=order.reason,
+        detail=order.detail,
+        check_id=order.check_id,
+        intent_id=facts.intent_id,
+        decision_id=facts.decision_id,
+        trace_id=facts.trace_id,
+        protects_client_order_id=facts.protects_client_order_id,
+        venue_order_id=order.venue_order_id,
+        created_time_ns=facts.created_time_ns,
+        updated_time_ns=order.updated_time_ns,
+    )
+
+
+def _execution(item: order_pb2.Execution) -> views.ExecutionView:
+    return views.ExecutionView(
+        exec_id=item.exec_id,
+        client_order_id=item.client_order_id,
+        instrument_id=item.instrument_id,
+        side=_name(order_pb2.Side, item.side, "SIDE_"),
+        qty=item.qty,
+        price=item.price,
+        fee=item.fee,
+        fee_asset=item.fee_asset,
+        liquidity=_name(order_pb2.Liquidity, item.liquidity, "LIQUIDITY_"),
+        event_time_ns=item.event_time_ns,
+    )
+
+
+def _event(item: order_pb2.OrderEvent) -> views.OrderEventView:
+    return views.OrderEventView(
+        item.sequence,
+        _name(order_pb2.OrderEventKind, item.kind, "ORDER_EVENT_KIND_"),
+        _name(order_pb2.OrderStatus, item.status, "ORDER_STATUS_"),
+        item.reason,
+        item.detail,
+        item.event_time_ns,
+        item.receive_time_ns,
+    )
+
+
+def _decision(item: decision_pb2.Decision) -> views.DecisionView:
+    return views.DecisionView(
+        decision_id=item.decision_id,
+        verdict=_name(decision_pb2.Verdict, item.verdict, "VERDICT_"),
+        check_id=item.check_id,
+        reason=item.reason,
+        approved_qty=item.approved_qty,
+        binding_limit=item.binding_limit,
+        level=_name(level_pb2.TradingLevel, item.level, "TRADING_LEVEL_"),
+        epoch=item.epoch,
+        time_ns=item.time_ns,
+        checks=[
+            views.CheckView(
+                check.check_id,
+                _name(decision_pb2.CheckOutcome, check.outcome, "CHECK_OUTCOME_"),
+                check.reason,
+                check.limit,
+                check.measured,
+                check.scope,
+            )
+            for check in item.checks
+        ],
+    )
+
+
+def _intent(item: intent_pb2.OrderIntent) -> views.IntentView:
+    context = item.context
+    return views.IntentView(
+        intent_id=item.intent_id,
+        strategy_id=item.strategy_id,
+        instrument_id=item.instrument_id,
+        side=_name(order_pb2.Side, item.side, "SIDE_"),
+        role=_name(order_pb2.OrderRole, item.role, "ORDER_ROLE_"),
+        qty=item.qty,
+        strength=item.strength,
+        order_type=_name(order_pb2.OrderType, item.order_type, "ORDER_TYPE_"),
+        limit_price=item.limit_price,
+        created_time_ns=item.created_time_ns,
+        trace_id=item.trace_id,
+        stop_loss_fraction=item.protection.stop_loss_fraction,
+        signal=views.SignalView(
+            signal=context.signal,
+            score=context.score,
+            market_incarnation=context.market_incarnation,
+            market_sequence=context.market_sequence,
+            market_event_time_ns=context.market_event_time_ns,
+            market_sent_time_ns=context.market_sent_time_ns,
+            market_receive_time_ns=context.market_receive_time_ns,
+            features=[
+                views.Item(name, f"{value:.8g}")
+                for name, value in zip(context.feature_names, context.feature_values, strict=False)
+            ],
+        ),
+    )
+
+
+def _table(table: recorder_pb.TableStatistics) -> views.TableView:
+    return views.TableView(table.table, table.rows, table.queued, table.dropped)
+
+
+def scope_of(text: str) -> Scope:
+    """Return the scope that `--scope` names: `system`, `venue:NAME`, `instrument:ID` or `strategy:ID`.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    kind, _, name = text.partition(":")
+    if kind == "system" and not name:
+        return Scope(ScopeKind.SYSTEM)
+    found = {"venue": ScopeKind.VENUE, "instrument": ScopeKind.INSTRUMENT, "strategy": ScopeKind.STRATEGY}.get(kind)
+    if found is None or not name:
+        raise ConfigError(f"--scope {text!r}: write system, venue:NAME, instrument:ID or strategy:ID")
+    return Scope(found, name)

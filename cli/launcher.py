@@ -1,0 +1,255 @@
+"""Bringing a system up: check what can be checked, make keys, start the supervisor, wait until every daemon serves.
+
+Errors are one line each: what a daemon wrote as its last words is what the operator reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cli.config import load_common
+from cli.exit_codes import Exit
+from cli.restarts import describe_exit
+from cli.run_state import RunStatus, is_supervised, read_status, supervisor_dir
+from tradebot.core.errors import ConfigError, TradebotError
+from tradebot.runtime.config import CommonConfig, Mode
+from tradebot.runtime.credentials import write_private
+from tradebot.runtime.endpoints import socket_path
+from tradebot.runtime.identity import Role
+from tradebot.runtime.keys import APPROVAL_KEY_FILE, create_key_file, load_keyring
+from tradebot.runtime.state_dir import prepare_state_dir
+
+DAEMONS: Final = ("marketdata", "riskd", "execd", "engine", "recorder")
+READY_TIMEOUT_S: Final = 90.0
+"""The first start compiles the numeric kernels."""
+STOP_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.1
+_ADDRESS_KEY: Final = re.compile(r"simexchange\.(rest|ws)_port=|venues\.[^.]+\.(rest|market_ws|trade_ws)_url=")
+NOT_BUILT: Final = {
+    Mode.PAPER: "simexchange does not follow a real feed yet",
+    Mode.TESTNET: "no venue testnet has been verified yet",
+    Mode.REAL: "preflight and the key-permission check do not exist yet",
+    Mode.BACKTEST: "a backtest starts what it needs itself: use tradebot backtest",
+}
+"""Modes that are refused, and why."""
+
+
+class LaunchError(TradebotError):
+    """The system did not come up; `exit_code` is that of the command."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be started."""
+
+    config: Path
+    state: Path
+    common: CommonConfig
+    daemons: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+
+def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -> Plan:
+    """Check configuration and state folder, choose daemons and ports.
+
+    Raises:
+        ConfigError: If anything is unusable.
+        LaunchError: If a system runs on this state folder already.
+    """
+    common = load_common(config, state, tuple(overrides))
+    reason = NOT_BUILT.get(common.mode)
+    if reason is not None:
+        raise ConfigError(f"mode {common.mode} cannot be started yet: {reason}; use config/demo.yaml")
+    folder = common.state_dir.resolve()
+    socket_path(common.transport.run_dir or folder / "run", "marketdata", Role.SIMEXCHANGE)  # the longest of all names
+    if is_supervised(folder):
+        run = read_status(folder)
+        raise LaunchError(
+            f"a system runs on {folder} already (supervisor pid {run.pid if run else 'unknown'}): "
+            f"stop it with `tradebot down --state {folder}` or choose another --state",
+            Exit.UNREACHABLE,
+        )
+    prepare_state_dir(folder)
+    chosen = (*overrides, *demo_ports(common, overrides))
+    return Plan(config.resolve(), folder, common, ("simexchange", *DAEMONS), chosen)
+
+
+def demo_ports(common: CommonConfig, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return overrides that move simexchange to free ports, so that two demos do not meet; none where one was given
+    by hand.
+    """
+    if any(_ADDRESS_KEY.match(item) for item in overrides):
+        return ()
+    rest, stream = free_ports(2)
+    moved = [f"simexchange.rest_port={rest}", f"simexchange.ws_port={stream}"]
+    for name in common.venues:
+        moved += [
+            f"venues.{name}.rest_url=http://127.0.0.1:{rest}",
+            f"venues.{name}.market_ws_url=ws://127.0.0.1:{stream}",
+            f"venues.{name}.trade_ws_url=ws://127.0.0.1:{stream}/ws-api/v3",
+        ]
+    return tuple(moved)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports that are free on loopback now. Somebody may take one before its owner does: that daemon then
+    says so.
+    """
+    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def prepare_keys(plan: Plan) -> None:
+    """Make what a demo needs and does not have: the approval key and the simulated venue's API key. Never overwrites.
+
+    Raises:
+        ConfigError: If an existing key is unusable or belongs to another environment.
+    """
+    key_file = plan.state / "keys" / APPROVAL_KEY_FILE
+    if key_file.exists():
+        load_keyring(key_file, plan.common.mode)
+    else:
+        create_key_file(key_file, plan.common.mode)
+    folder = plan.common.secrets.credentials_dir or plan.state / "credentials"
+    for venue in plan.common.venues.values():
+        for name in (venue.api_key_name, venue.api_secret_name):
+            if name and not (folder / name).exists():
+                write_private(folder / name, f"{secrets.token_hex(32)}\n".encode())
+
+
+class Launcher:
+    """One supervisor process, from its start to its end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, detach: bool) -> None:
+        """Start the supervisor in a session of its own: Ctrl-C is ours to translate into an orderly stop."""
+        plan = self.plan
+        command = [sys.executable, "-m", "cli.supervisor", "--mode", plan.common.mode, "--config", str(plan.config)]
+        command += ["--state", str(plan.state), "--daemons", ",".join(plan.daemons)]
+        for override in plan.overrides:
+            command += ["--set", override]
+        if not detach:
+            command.append("--die-with-parent")
+        logs = plan.state / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / "supervisor.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_ready(self, is_serving: Callable[[str], bool], say: Callable[[str], None]) -> float:
+        """Wait until every daemon serves; return the seconds it took.
+
+        Raises:
+            LaunchError: If one gave up, the supervisor ended, or it took too long; everything has been stopped then.
+        """
+        began = time.monotonic()
+        waiting = [name for name in self.plan.daemons if name != "simexchange"]
+        try:
+            while waiting:
+                self._raise_if_failed()
+                if time.monotonic() - began > READY_TIMEOUT_S:
+                    raise LaunchError(
+                        f"{', '.join(waiting)} not ready after {READY_TIMEOUT_S:.0f} s: see {self.plan.state}/logs",
+                        Exit.UNREACHABLE,
+                    )
+                for name in waiting[:]:
+                    if is_serving(name):
+                        waiting.remove(name)
+                        say(f"{name} serves after {time.monotonic() - began:.1f} s")
+                time.sleep(POLL_S)
+        except LaunchError:
+            self.stop()
+            raise
+        return time.monotonic() - began
+
+    def is_alive(self) -> bool:
+        """Return whether the supervisor lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def gave_up(self) -> str | None:
+        """Return what a daemon said that the supervisor gave up on, None while all is well."""
+        run = self._run()
+        failed = [item for item in run.daemons if item.state == "gave_up"] if run else []
+        return f"{failed[0].name}: {failed[0].error}" if failed else None
+
+    def wait(self) -> int:
+        """Wait until the supervisor ends."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def stop(self) -> bool:
+        """Stop everything in order; return whether it ended in time."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return True
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return False
+        return True
+
+    def _run(self) -> RunStatus | None:
+        run = read_status(self.plan.state)
+        return run if run is not None and self._process is not None and run.pid == self._process.pid else None
+
+    def _raise_if_failed(self) -> None:
+        run = self._run()
+        for item in run.daemons if run else ():
+            if item.state == "gave_up":
+                code = int(item.exit_code if item.exit_code in (Exit.USAGE, Exit.UNREACHABLE) else Exit.CRASH)
+                text = item.error if item.error.startswith(f"{item.name}:") else f"{item.name}: {item.error}"
+                raise LaunchError(text, code)
+        if self._process is not None and (ended := self._process.poll()) is not None:
+            last = _last_line(self.plan.state / "logs" / "supervisor.log")
+            text = f"the supervisor ended with {describe_exit(ended)}: {last}"
+            raise LaunchError(text, ended if ended > 0 else Exit.CRASH)
+
+
+def stop_supervised(state: Path, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+    """Stop the supervisor of a state folder from another process; return False when it did not end in time."""
+    run = read_status(state)
+    if run is None or not is_supervised(state):
+        return True
+    os.kill(run.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while is_supervised(state):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else f"nothing in {supervisor_dir(path.parent.parent)}"

@@ -1,0 +1,197 @@
+"""Starting and stopping real daemons: ready, refused in one line, gone with their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.client import Daemons
+from cli.exit_codes import Exit
+from cli.launcher import Launcher, LaunchError, Plan, free_ports, make_plan, prepare_keys, stop_supervised
+from cli.run_state import is_supervised, read_status
+from tradebot.core.errors import ConfigError
+from tradebot.runtime.config import Mode
+from tradebot.runtime.identity import Role
+from tradebot.runtime.keys import create_key_file
+
+DEMO = Path("config/demo.yaml")
+WAIT_S = 15.0
+
+
+def plan_for(state: Path, *overrides: str, daemons: tuple[str, ...] = ("recorder",)) -> Plan:
+    plan = replace(make_plan(DEMO, state, overrides), daemons=daemons)
+    prepare_keys(plan)
+    return plan
+
+
+@contextmanager
+def launched(plan: Plan) -> Iterator[Launcher]:
+    launcher = Launcher(plan)
+    launcher.start(detach=False)
+    try:
+        yield launcher
+    finally:
+        launcher.stop()
+
+
+def wait_ready(launcher: Launcher) -> None:
+    with Daemons(launcher.plan.common, Role.TRADER, "test") as daemons:
+        launcher.wait_ready(daemons.is_serving, lambda _: None)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def refusal(plan: Plan) -> LaunchError:
+    """Return the one line with which a system that cannot work refuses to start."""
+    with launched(plan) as launcher, pytest.raises(LaunchError) as caught:
+        wait_ready(launcher)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_system_starts_is_found_and_stops(short_tmp_path: Path) -> None:
+    with launched(plan_for(short_tmp_path)) as launcher:
+        wait_ready(launcher)
+        run = read_status(short_tmp_path)
+        with pytest.raises(LaunchError, match=r"a system runs on .* already \(supervisor pid") as second:
+            make_plan(DEMO, short_tmp_path)
+        stopped = stop_supervised(short_tmp_path)
+
+    assert run is not None
+    assert second.value.exit_code == Exit.UNREACHABLE
+    assert stopped
+    assert not is_supervised(short_tmp_path)
+    assert not is_alive(run.daemons[0].pid)
+
+
+def test_a_wrong_value_is_refused_in_the_daemons_own_words(short_tmp_path: Path) -> None:
+    error = refusal(plan_for(short_tmp_path, "recorder.flush_rows=many"))
+
+    assert error.exit_code == Exit.USAGE
+    assert str(error).startswith("recorder: ")
+    assert "recorder.flush_rows: input should be a valid integer" in str(error)
+
+
+def test_a_damaged_database_is_refused_and_left_alone(short_tmp_path: Path) -> None:
+    path = short_tmp_path / "db" / "tradebot.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(b"damaged" * 1_000)
+    error = refusal(plan_for(short_tmp_path))
+
+    assert error.exit_code == Exit.UNREACHABLE
+    assert "move it away" in str(error)
+    assert path.read_bytes() == b"damaged" * 1_000
+
+
+def test_a_taken_port_is_named(short_tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        plan = plan_for(
+            short_tmp_path, f"simexchange.rest_port={port}", "simexchange.ws_port=0", daemons=("simexchange",)
+        )
+        launcher = Launcher(plan)
+        launcher.start(detach=False)
+        try:
+            until(lambda: launcher.gave_up() is not None)
+            said = launcher.gave_up()
+        finally:
+            launcher.stop()
+
+    assert said is not None
+    assert str(port) in said
+
+
+def test_daemons_end_when_their_supervisor_is_killed(short_tmp_path: Path) -> None:
+    with launched(plan_for(short_tmp_path)) as launcher:
+        wait_ready(launcher)
+        run = read_status(short_tmp_path)
+        assert run is not None
+        os.kill(run.pid, signal.SIGKILL)
+        until(lambda: not is_alive(run.daemons[0].pid))
+
+    assert not is_supervised(short_tmp_path)
+    with sqlite3.connect(short_tmp_path / "db" / "tradebot.sqlite") as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_killed_daemon_serves_again(short_tmp_path: Path) -> None:
+    with launched(plan_for(short_tmp_path)) as launcher:
+        wait_ready(launcher)
+        run = read_status(short_tmp_path)
+        assert run is not None
+        first = run.daemons[0].pid
+        os.kill(first, signal.SIGKILL)
+
+        def pid() -> int:
+            now = read_status(short_tmp_path)
+            return 0 if now is None else now.daemons[0].pid
+
+        until(lambda: pid() not in (0, first))
+        wait_ready(launcher)
+
+
+def test_keys_are_private_made_once_and_bound_to_their_environment(short_tmp_path: Path) -> None:
+    plan = plan_for(short_tmp_path)
+    files = [*(short_tmp_path / "keys").iterdir(), *(short_tmp_path / "credentials").iterdir()]
+    before = {path.name: path.read_bytes() for path in files}
+    prepare_keys(plan)
+
+    assert {path.name for path in files} == {"approval.json", "demo_api_key", "demo_api_secret"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert {path.name: path.read_bytes() for path in files} == before
+
+
+def test_a_key_of_another_environment_is_refused(short_tmp_path: Path) -> None:
+    create_key_file(short_tmp_path / "keys" / "approval.json", Mode.TESTNET)
+    with pytest.raises(ConfigError, match="made for testnet, this is demo"):
+        plan_for(short_tmp_path)
+
+
+def test_two_demos_never_share_a_port() -> None:
+    ports = free_ports(8)
+
+    assert len(set(ports)) == 8
+
+
+def test_ports_given_by_hand_are_kept(short_tmp_path: Path) -> None:
+    by_hand = ("simexchange.rest_port=18080",)
+
+    assert make_plan(DEMO, short_tmp_path, by_hand).overrides == by_hand
+
+
+def test_other_settings_do_not_keep_a_demo_from_free_ports(short_tmp_path: Path) -> None:
+    overrides = ("simexchange.seed=7", "venues.binance.symbols=[BTCUSDT]")
+    chosen = make_plan(DEMO, short_tmp_path, overrides).overrides
+
+    assert chosen[:2] == overrides
+    assert {item.partition("=")[0] for item in chosen[2:]} == {
+        "simexchange.rest_port",
+        "simexchange.ws_port",
+        "venues.binance.rest_url",
+        "venues.binance.market_ws_url",
+        "venues.binance.trade_ws_url",
+    }
