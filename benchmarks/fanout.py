@@ -127,6 +127,8 @@ class PreparedSource:
     """Delivers prepared rows as fast as the readers take them, once all of them are there."""
 
     frames = 0
+    bad_frames = 0
+    bar_intervals_ms: frozenset[int] = frozenset()
 
     def __init__(self, market: Market, subscribers: int, seconds: float) -> None:
         self._market = market

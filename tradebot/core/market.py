@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -108,3 +109,18 @@ class RowColumns:
                 strict=True,
             )
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBar:
+    """One bar as the venue computed it. Prices in quote asset, volume in base units."""
+
+    open_time_ns: int
+    close_time_ns: int
+    """End of the bar, exclusive."""
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int

@@ -1,0 +1,668 @@
+"""Folds what the daemons say into what is shown. Pure: told messages and `now_ns`, asked for a `View`.
+
+Latest wins: a burst of messages costs one repaint. Everything shown carries how good it is (`staleness.py`); a total
+is as good as its worst input. When a stream closes, everything from it turns stale at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from console.alarms import Alarm, AlarmBook, Condition
+from console.equity import EquityHistory
+from console.model import (
+    DAEMONS,
+    STOP_DAEMONS,
+    Beat,
+    BookRow,
+    Command,
+    ExecdFacts,
+    Ladder,
+    LogEntry,
+    Pnl,
+    Position,
+    Source,
+    StopPing,
+    Strategy,
+    VenueLink,
+)
+from console.orders import OrderBook, OrderRow
+from console.rates import Rate
+from console.staleness import ACCOUNT, HEARTBEAT, MARKET, Feed, Freshness, grade
+from console.stop_keys import StopLevel
+from console.stop_state import StopCommand
+from console.text import places
+from tradebot.core.levels import Hold, ScopeKind, TradingLevel
+from tradebot.core.order_events import OrderEvent, OrderSnapshot
+
+MAX_LOG_LINES: Final = 500
+MAX_LOG_CHARS: Final = 500
+NS_PER_MS: Final = 1_000_000
+NS_PER_S: Final = 1_000_000_000
+NOTICE_NS: Final = 10 * NS_PER_S
+"""How long the answer to the operator's own action is shown."""
+PING_VALID_NS: Final = 3 * NS_PER_S
+"""A ping a second is expected; an answer older than this proves nothing."""
+UNPROTECTED_DELAY_S: Final = 5.0
+"""Between an entry's fill and its stop resting at the venue."""
+UI_LAG_ALARM_MS: Final = 250
+LATCHES: Final = {"HALT": TradingLevel.HALTED, "KILL": TradingLevel.KILLED}
+BEATS: Final = {
+    source.value: source for source in (Source.MARKETDATA, Source.ENGINE, Source.RISKD, Source.EXECD, Source.RECORDER)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who looks at what."""
+
+    mode: str
+    """demo, paper, testnet, real."""
+    operator: str
+    role: str
+    build: str
+
+
+@dataclass(frozen=True, slots=True)
+class LevelView:
+    """The level in force for the whole system, as far as it is known."""
+
+    level: TradingLevel | None
+    freshness: Freshness
+    holds: tuple[Hold, ...]
+    holds_freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class StopView:
+    """Whether the stop path works."""
+
+    answering: int
+    total: int
+    slowest_ms: float
+    known: bool
+    """False until every daemon was asked once."""
+    silent: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonView:
+    """One daemon."""
+
+    daemon: str
+    beat: Beat | None
+    freshness: Freshness
+    age_ns: int | None
+    figure: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """One venue connection."""
+
+    link: VenueLink
+    daemon: str
+    freshness: Freshness
+    age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """State of one book."""
+
+    book: BookRow
+    freshness: Freshness
+    age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """One position."""
+
+    position: Position
+    freshness: Freshness
+    """Of the quantity."""
+    mark_freshness: Freshness
+    """Of the mark and what depends on it."""
+    age_ns: int | None
+    """Of the mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyView:
+    """The account's money."""
+
+    pnl: Pnl | None
+    freshness: Freshness
+    """Worst of the stream and the inputs that riskd calls stale."""
+    age_ns: int | None
+    history: Sequence[float]
+    history_span_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LadderView:
+    """The book of the selected instrument."""
+
+    instrument_id: str
+    ladder: Ladder | None
+    freshness: Freshness
+    age_ns: int | None
+    last: Decimal | None
+    own_prices: frozenset[tuple[bool, Decimal]]
+    """(is buy, price) of our working orders there."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersView:
+    """Orders, those with an unproven outcome first, then newest activity first."""
+
+    rows: tuple[OrderRow, ...]
+    working: int
+    unknown: int
+    freshness: Freshness
+    age_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that can be shown, at one moment."""
+
+    now_ns: int
+    identity: Identity
+    level: LevelView
+    stop: StopView
+    stop_command: StopCommand | None
+    alarms: tuple[Alarm, ...]
+    money: MoneyView
+    daemons: tuple[DaemonView, ...]
+    links: tuple[LinkView, ...]
+    books: tuple[BookView, ...]
+    positions: tuple[PositionView, ...]
+    positions_freshness: Freshness
+    orders: OrdersView
+    ladder: LadderView
+    strategies: tuple[Strategy, ...]
+    strategies_freshness: Freshness
+    log: tuple[LogEntry, ...]
+    last_command: Command | None
+    notice: str
+    """Answer to the operator's own last action, or empty."""
+    price_places: Mapping[str, int]
+    """Decimals that prices of an instrument are shown with."""
+    ui_lag_ms: float
+    fps: float
+    started_ns: int
+
+    @property
+    def data_grades(self) -> tuple[int, int]:
+        """Number of (stale, dead) inputs among books, venue connections, money, positions and orders."""
+        grades = [book.freshness for book in self.books] + [link.freshness for link in self.links]
+        grades += [self.money.freshness, self.positions_freshness, self.orders.freshness]
+        if not self.books:
+            grades.append(Freshness.DEAD)  # nobody tells us about any market
+        return grades.count(Freshness.STALE), grades.count(Freshness.DEAD)
+
+
+@dataclass(slots=True)
+class _Stamped:
+    """A list that came with a heartbeat."""
+
+    received_ns: int = 0
+    books: tuple[BookRow, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+
+
+@dataclass(slots=True)
+class _Stop:
+    pings: dict[str, tuple[int, StopPing]] = field(default_factory=dict)
+    command: StopCommand | None = None
+
+
+class Store:
+    """The latest-wins model behind every screen."""
+
+    def __init__(self, identity: Identity, now_ns: int) -> None:
+        self.identity = identity
+        self.selected_instrument = ""
+        self._started_ns = now_ns
+        self._feeds = {source: Feed() for source in Source}
+        self._beats: dict[str, Beat] = {}
+        self._rates: dict[str, Rate] = {}
+        self._execd: ExecdFacts | None = None
+        self._market = _Stamped()
+        self._engine = _Stamped()
+        self._system_level: TradingLevel | None = None
+        self._holds: dict[str, Hold] = {}
+        self._pnl: Pnl | None = None
+        self._equity = EquityHistory()
+        self._positions: dict[str, tuple[int, Position]] = {}
+        self._orders = OrderBook()
+        self._ladders: dict[str, Ladder] = {}
+        self._stop = _Stop()
+        self._price_places: dict[str, int] = {}
+        self._log: deque[LogEntry] = deque(maxlen=MAX_LOG_LINES)
+        self._last_command: Command | None = None
+        self._notice: tuple[int, str] = (0, "")
+        self._alarms = AlarmBook()
+        self._ui = (0.0, 0.0)
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def closed(self, source: Source) -> None:
+        """A stream is over."""
+        self._feeds[source].closed()
+
+    def heard(self, source: Source, now_ns: int, sent_ns: int = 0) -> None:
+        """A message without news: the stream lives."""
+        self._feeds[source].heard(now_ns, sent_ns)
+
+    def beat(self, beat: Beat, now_ns: int) -> None:
+        """A daemon's heartbeat."""
+        source = BEATS.get(beat.daemon)
+        if source is None:
+            return
+        self._feeds[source].heard(now_ns, beat.time_ns)
+        known = self._beats.get(beat.daemon)
+        if known is not None and known.incarnation != beat.incarnation:
+            self.note(LogEntry(now_ns, "warning", beat.daemon, "restarted"))
+        self._beats[beat.daemon] = beat
+        if (messages := beat.item("messages")) is not None:
+            self._rates.setdefault(beat.daemon, Rate()).sample(messages, beat.incarnation, beat.time_ns)
+        for entry in beat.logs:
+            self.note(entry)
+
+    def books(self, rows: Iterable[BookRow], now_ns: int) -> None:
+        """All books, with marketdata's heartbeat."""
+        self._market.books = tuple(rows)
+        self._market.received_ns = now_ns
+        for row in self._market.books:
+            self._learn_places(row.instrument_id, (row.bid, row.ask, row.last))
+        known = [row.instrument_id for row in self._market.books]
+        if self.selected_instrument not in known and known:
+            self.selected_instrument = known[0]
+
+    def strategies(self, rows: Iterable[Strategy], now_ns: int) -> None:
+        """All strategies, with the engine's heartbeat."""
+        self._engine.strategies = tuple(rows)
+        self._engine.received_ns = now_ns
+
+    def execd_facts(self, facts: ExecdFacts) -> None:
+        """What execd adds to its heartbeat."""
+        self._execd = facts
+
+    def system_level(self, level: TradingLevel) -> None:
+        """The level of the system scope as riskd has it."""
+        self._system_level = level
+
+    def all_holds(self, holds: Iterable[Hold]) -> None:
+        """The complete set of holds."""
+        self._holds = {hold.hold_id: hold for hold in holds}
+
+    def hold_raised(self, hold: Hold) -> None:
+        """One more hold."""
+        self._holds[hold.hold_id] = hold
+
+    def hold_cleared(self, hold_id: str) -> None:
+        """One hold less."""
+        self._holds.pop(hold_id, None)
+
+    def pnl(self, pnl: Pnl, now_ns: int) -> None:
+        """Money."""
+        self._feeds[Source.PNL].heard(now_ns, pnl.time_ns)
+        self._pnl = pnl
+        if pnl.equity is not None and pnl.stale_inputs == 0:
+            self._equity.add(float(pnl.equity), now_ns)
+
+    def positions(self, rows: Iterable[Position], now_ns: int, *, snapshot: bool, sent_ns: int = 0) -> None:
+        """All positions, or those that changed; flat ones go away."""
+        self._feeds[Source.POSITIONS].heard(now_ns, sent_ns)
+        if snapshot:
+            self._positions.clear()
+        for row in rows:
+            if row.qty:
+                self._positions[row.key] = (now_ns, row)
+            else:
+                self._positions.pop(row.key, None)
+
+    def all_orders(self, snapshots: Iterable[OrderSnapshot], now_ns: int) -> None:
+        """The orders as they stand: replaces what was known."""
+        self._feeds[Source.ORDERS].heard(now_ns)
+        self._orders.replace(snapshots)
+
+    def order_event(self, event: OrderEvent, now_ns: int) -> None:
+        """One step of one order."""
+        self._feeds[Source.ORDERS].heard(now_ns)
+        self._orders.apply(event)
+
+    def ladder(self, ladder: Ladder, now_ns: int) -> None:
+        """The book of one instrument."""
+        self._feeds[Source.BOOK].heard(now_ns)
+        self._ladders = {ladder.instrument_id: ladder}
+        self._learn_places(ladder.instrument_id, (price for price, _ in (*ladder.bids, *ladder.asks)))
+
+    def _learn_places(self, instrument_id: str, prices: Iterable[Decimal | None]) -> None:
+        """Prices come without trailing zeros: the longest one seen tells the decimals of the tick."""
+        most = max((places(price) for price in prices if price is not None), default=0)
+        if most > self._price_places.get(instrument_id, 0):
+            self._price_places[instrument_id] = most
+
+    def ping(self, daemon: str, answer: StopPing, now_ns: int) -> None:
+        """Answer (or silence) of a stop path."""
+        self._stop.pings[daemon] = (now_ns, answer)
+
+    def stop_given(self, command_id: str, level: StopLevel, now_ns: int) -> None:
+        """The operator stops."""
+        working = self._execd.working_orders if self._execd is not None else None
+        self._stop.command = StopCommand(command_id, level, now_ns, working)
+
+    def stop_answered(self, command_id: str, daemon: str, answer: StopPing, now_ns: int) -> None:
+        """A daemon has, or has not, taken the stop. What it answers is as good as a ping."""
+        self.ping(daemon, answer, now_ns)
+        command = self._stop.command
+        if command is not None and command.command_id == command_id:
+            command.answered(daemon, answer)
+
+    def command(self, command: Command) -> None:
+        """An operator's command was handled, ours or somebody else's."""
+        if self._last_command is None or command.time_ns >= self._last_command.time_ns:
+            self._last_command = command
+
+    def note(self, entry: LogEntry) -> None:
+        """A line for the log."""
+        text = entry.text if len(entry.text) <= MAX_LOG_CHARS else entry.text[:MAX_LOG_CHARS]
+        self._log.append(LogEntry(entry.time_ns, entry.level, entry.daemon, text, entry.trace_id))
+
+    def answer(self, text: str, now_ns: int) -> None:
+        """What came of the operator's own action."""
+        self._notice = (now_ns, text)
+
+    def ui(self, lag_ms: float, fps: float) -> None:
+        """How the console itself does."""
+        self._ui = (lag_ms, fps)
+
+    # --- view ---------------------------------------------------------------------------------------------------------
+
+    def view(self, now_ns: int) -> View:
+        """Return everything as it may be shown now."""
+        money = self._money(now_ns)
+        level, stop = self._level(now_ns), self._stop_view(now_ns)
+        links, books = tuple(self._links(now_ns)), tuple(self._books(now_ns))
+        positions, orders = tuple(self._position_views(now_ns)), self._orders_view(now_ns)
+        daemons = tuple(self._daemon(name, now_ns) for name in DAEMONS)
+        conditions = self._conditions(now_ns, level, stop, money, daemons, links, books, positions, orders)
+        return View(
+            now_ns=now_ns,
+            identity=self.identity,
+            level=level,
+            stop=stop,
+            stop_command=self._stop.command,
+            alarms=self._alarms.evaluate(conditions, now_ns),
+            money=money,
+            daemons=daemons,
+            links=links,
+            books=books,
+            positions=positions,
+            positions_freshness=self._feeds[Source.POSITIONS].freshness(now_ns, ACCOUNT),
+            orders=orders,
+            ladder=self._ladder_view(now_ns, orders),
+            strategies=self._engine.strategies,
+            strategies_freshness=self._feeds[Source.ENGINE].freshness(now_ns, HEARTBEAT),
+            log=tuple(self._log),
+            last_command=self._last_command,
+            notice=self._notice[1] if now_ns - self._notice[0] < NOTICE_NS else "",
+            price_places=self._price_places,
+            ui_lag_ms=self._ui[0],
+            fps=self._ui[1],
+            started_ns=self._started_ns,
+        )
+
+    @property
+    def working_orders_now(self) -> int | None:
+        """Working orders by execd's heartbeat, None before the first."""
+        return None if self._execd is None else self._execd.working_orders
+
+    @property
+    def stop_is_pending(self) -> bool:
+        """True while a stop of ours is not acknowledged by everybody."""
+        return self._stop.command is not None and not self._stop.command.complete
+
+    def _level(self, now_ns: int) -> LevelView:
+        events, beats = self._feeds[Source.RISK_EVENTS], self._feeds[Source.RISKD]
+        freshness = min(events.freshness(now_ns, ACCOUNT), beats.freshness(now_ns, HEARTBEAT))
+        level = self._system_level if freshness is not Freshness.DEAD else None
+        if self._execd is not None and self._feeds[Source.EXECD].freshness(now_ns, HEARTBEAT) <= Freshness.LATE:
+            level, freshness = _at_least(level, LATCHES.get(self._execd.latch), freshness)
+        for asked_ns, answer in self._stop.pings.values():
+            if answer.ok and now_ns - asked_ns <= PING_VALID_NS:
+                level, freshness = _at_least(level, answer.level, freshness)
+        holds = tuple(sorted(self._holds.values(), key=lambda hold: (-hold.level, hold.raised_ns, hold.hold_id)))
+        return LevelView(level, freshness, holds, events.freshness(now_ns, ACCOUNT))
+
+    def _stop_view(self, now_ns: int) -> StopView:
+        known = [self._stop.pings.get(daemon) for daemon in STOP_DAEMONS]
+        good = [item[1] for item in known if item is not None and item[1].ok and now_ns - item[0] <= PING_VALID_NS]
+        silent = tuple(
+            daemon
+            for daemon, item in zip(STOP_DAEMONS, known, strict=True)
+            if item is None or not item[1].ok or now_ns - item[0] > PING_VALID_NS
+        )
+        slowest = max((answer.ms for answer in good), default=0.0)
+        return StopView(len(good), len(STOP_DAEMONS), slowest, all(item is not None for item in known), silent)
+
+    def _daemon(self, name: str, now_ns: int) -> DaemonView:
+        feed, beat = self._feeds[BEATS[name]], self._beats.get(name)
+        freshness = feed.freshness(now_ns, HEARTBEAT) if feed.connected else Freshness.DEAD
+        return DaemonView(name, beat, freshness, feed.age_ns(now_ns), self._figure(name, beat))
+
+    def _figure(self, name: str, beat: Beat | None) -> str:
+        if beat is None:
+            return ""
+        if name == "marketdata" and (rate := self._rates.get(name)) is not None and rate.per_s is not None:
+            return f"{_short(rate.per_s)}/s"
+        for item, words in FIGURES.get(name, ()):
+            value = beat.item(item)
+            if value and value.strip("0."):  # a zero says nothing here, and a latency of zero was never measured
+                return words.format(value)
+        return ""
+
+    def _links(self, now_ns: int) -> Iterator[LinkView]:
+        for name in DAEMONS:
+            beat = self._beats.get(name)
+            feed = self._feeds[BEATS[name]]
+            if beat is None or feed.received_ns is None:
+                continue
+            for link in beat.links:
+                age_ns = link.age_ms * NS_PER_MS + _beyond_period(now_ns - feed.received_ns)
+                freshness = max(feed.freshness(now_ns, HEARTBEAT), _link_grade(link, age_ns))
+                yield LinkView(link, name, freshness, age_ns)
+
+    def _books(self, now_ns: int) -> Iterator[BookView]:
+        feed = self._feeds[Source.MARKETDATA]
+        for book in self._market.books:
+            age_ns = book.age_ms * NS_PER_MS + _beyond_period(now_ns - self._market.received_ns)
+            freshness = max(feed.freshness(now_ns, HEARTBEAT), grade(age_ns, MARKET))
+            if book.state != "LIVE":
+                freshness = max(freshness, Freshness.STALE)
+            yield BookView(book, freshness, age_ns)
+
+    def _position_views(self, now_ns: int) -> Iterator[PositionView]:
+        stream = self._feeds[Source.POSITIONS].freshness(now_ns, ACCOUNT)
+        for received_ns, row in sorted(self._positions.values(), key=lambda item: item[1].key):
+            if row.mark_price is None:
+                yield PositionView(row, stream, Freshness.DEAD, None)
+                continue
+            age_ns = row.mark_age_ms * NS_PER_MS + _beyond_period(now_ns - received_ns)
+            yield PositionView(row, stream, max(stream, grade(age_ns, MARKET)), age_ns)
+
+    def _money(self, now_ns: int) -> MoneyView:
+        feed = self._feeds[Source.PNL]
+        freshness = feed.freshness(now_ns, ACCOUNT)
+        if self._pnl is not None and self._pnl.stale_inputs:
+            freshness = max(freshness, Freshness.STALE)
+        return MoneyView(self._pnl, freshness, feed.age_ns(now_ns), self._equity.values, self._equity.span_ns)
+
+    def _orders_view(self, now_ns: int) -> OrdersView:
+        feed = self._feeds[Source.ORDERS]
+        rows = self._orders.rows()
+        return OrdersView(
+            rows,
+            sum(row.is_working for row in rows),
+            sum(row.is_unknown for row in rows),
+            feed.freshness(now_ns, ACCOUNT),
+            feed.age_ns(now_ns),
+        )
+
+    def _ladder_view(self, now_ns: int, orders: OrdersView) -> LadderView:
+        name = self.selected_instrument
+        ladder = self._ladders.get(name)
+        last = next((book.last for book in self._market.books if book.instrument_id == name), None)
+        own = frozenset(
+            (row.is_buy, price)
+            for row in orders.rows
+            if row.is_working and row.instrument_id == name and (price := row.price) is not None
+        )
+        if ladder is None:
+            return LadderView(name, None, Freshness.DEAD, None, last, own)
+        feed = self._feeds[Source.BOOK]
+        polled = feed.age_ns(now_ns) or 0
+        age_ns = max(polled, now_ns - ladder.received_ns)
+        freshness = max(feed.freshness(now_ns, MARKET), grade(age_ns, MARKET))
+        if ladder.state != "LIVE":
+            freshness = Freshness.DEAD
+        return LadderView(name, ladder, freshness, age_ns, last, own)
+
+    # --- alarms -------------------------------------------------------------------------------------------------------
+
+    def _conditions(
+        self,
+        now_ns: int,
+        level: LevelView,
+        stop: StopView,
+        money: MoneyView,
+        daemons: Sequence[DaemonView],
+        links: Sequence[LinkView],
+        books: Sequence[BookView],
+        positions: Sequence[PositionView],
+        orders: OrdersView,
+    ) -> Iterator[Condition]:
+        yield from self._stop_conditions(now_ns, stop)
+        if money.pnl is not None and (money.pnl.limit_used or 0.0) >= 1.0:
+            yield Condition("day-loss", 1, "day loss limit reached", "h = holds; check that entries stopped")
+        if orders.unknown:
+            text = f"{orders.unknown} order{'s' if orders.unknown > 1 else ''} UNKNOWN: exposure stays reserved"
+            yield Condition("unknown-orders", 2, text, "execd queries the venue; see orders", 2.0)
+        for hold in level.holds:
+            yield from _hold_condition(hold)
+        # While everything is stopped, daemons say so; that is the stop, not a fault of its own.
+        stopped = level.level is not None and level.level >= TradingLevel.HALTED
+        for daemon in daemons:
+            if daemon.freshness is Freshness.DEAD:
+                yield Condition(
+                    f"dead-{daemon.daemon}", 2, f"{daemon.daemon} {DEAD_EFFECT[daemon.daemon]}", "tradebot status", 3.0
+                )
+            elif daemon.beat is not None and daemon.beat.state == "DEGRADED" and not stopped:
+                text = f"{daemon.daemon} degraded: {daemon.beat.summary}"
+                yield Condition(f"degraded-{daemon.daemon}", 3, text, "7 = system", 2.0)
+        risk_dead = any(daemon.daemon == "riskd" and daemon.freshness is Freshness.DEAD for daemon in daemons)
+        if self._execd is not None and not self._execd.risk_session_up and not risk_dead:
+            yield Condition(
+                "risk-session", 2, "execd has no risk session: only reducing orders leave", "tradebot status", 2.0
+            )
+        if not any(daemon.daemon == "marketdata" and daemon.freshness is Freshness.DEAD for daemon in daemons):
+            for book in books:
+                if book.freshness >= Freshness.STALE:
+                    state = book.book.state if book.book.state != "LIVE" else "stale"
+                    text = f"{book.book.instrument_id} book {state}: no new entries there"
+                    yield Condition(f"book-{book.book.instrument_id}", 2, text, "check the venue's status", 3.0)
+        for link in links:
+            if link.link.state == "down":
+                text = f"{link.link.venue} {link.link.channel} connection down"
+                yield Condition(f"link-{link.link.venue}-{link.link.channel}", 2, text, "check the venue's status", 3.0)
+        for item in positions:
+            if item.position.stop_price is None and item.freshness <= Freshness.LATE:
+                text = f"{item.position.instrument_id} {item.position.strategy_id}: position without a resting stop"
+                yield Condition(
+                    f"unprotected-{item.position.key}",
+                    2,
+                    text,
+                    "3 = positions; execd must place it",
+                    UNPROTECTED_DELAY_S,
+                )
+        if self._ui[0] > UI_LAG_ALARM_MS:
+            yield Condition("ui-lag", 3, f"console is slow: {self._ui[0]:.0f} ms behind", "close other programs", 2.0)
+
+    def _stop_conditions(self, now_ns: int, stop: StopView) -> Iterator[Condition]:
+        command = self._stop.command
+        if command is not None and command.is_incomplete_alarm(now_ns):
+            yield Condition(
+                "stop-incomplete",
+                1,
+                f"{command.level.value} INCOMPLETE: {', '.join(stop.silent) or 'no answer'}",
+                BREAK_GLASS,
+            )
+        if stop.known and stop.answering == 0:
+            yield Condition("stop-path", 1, "STOP 0/2: no daemon takes a stop from here", BREAK_GLASS, 2.0)
+        elif stop.known and stop.answering < stop.total:
+            text = f"STOP {stop.answering}/{stop.total}: {', '.join(stop.silent)} does not answer"
+            yield Condition("stop-path", 2, text, "F9 still stops through the other one", 2.0)
+
+
+BREAK_GLASS: Final = "tradebot down; then cancel at the venue's own site"
+DEAD_EFFECT: Final = {
+    "marketdata": "does not answer: no fresh prices, no new entries",
+    "engine": "does not answer: no new signals; protection runs in execd",
+    "riskd": "does not answer: no risk-increasing order leaves; money is not known",
+    "execd": "does not answer: no order can be sent or canceled; stops rest at the venue",
+    "recorder": "does not answer: nothing is recorded; trading goes on",
+}
+FIGURES: Final = {
+    "marketdata": (("messages", "msgs {}"),),
+    "engine": (("intents", "{} intents"), ("signals", "{} signals")),
+    "riskd": (("check_us_p50", "chk {}us"), ("decisions", "{} decided"), ("approvals", "{} appr")),
+    "execd": (("ack_latency_us_p50", "ack {}us"), ("risk_round_trip_us_p50", "risk {}us"), ("orders_sent", "{} sent")),
+    "recorder": (("queue_rows", "queue {}"), ("rows_written", "{} rows")),
+}
+"""Figures shown beside a daemon: the first one that it reports."""
+MISMATCH_CAUSES: Final = ("POSITION_MISMATCH", "BALANCE_DRIFT", "FILL_ANOMALY")
+
+
+def _hold_condition(hold: Hold) -> Iterator[Condition]:
+    """Holds of operators are their own decision, not an alarm; the machine's are. AUTO ones end by themselves."""
+    where = hold.scope.name or "system"
+    text = f"{where} {hold.level.name} by {hold.cause}: {hold.evidence}".rstrip(": ")
+    if hold.cause in MISMATCH_CAUSES:
+        yield Condition(f"hold-{hold.hold_id}", 1, text, "h = holds; tradebot audit")
+    elif hold.level >= TradingLevel.HALTED and not hold.latch_id and not hold.cause.startswith("OPERATOR"):
+        yield Condition(f"hold-{hold.hold_id}", 2, text, "h = holds")
+    elif hold.level >= TradingLevel.REDUCE_ONLY and hold.scope.kind is ScopeKind.SYSTEM and not hold.latch_id:
+        yield Condition(f"hold-{hold.hold_id}", 3, text, "h = holds", 3.0)
+
+
+def _at_least(
+    level: TradingLevel | None, other: TradingLevel | None, freshness: Freshness
+) -> tuple[TradingLevel | None, Freshness]:
+    """Return the higher level; a stop seen at its own path is fresh knowledge, whatever riskd last said."""
+    if other is None or other < TradingLevel.HALTED or (level is not None and level >= other):
+        return level, freshness
+    return other, Freshness.FRESH
+
+
+def _beyond_period(elapsed_ns: int) -> int:
+    """Return what a value has aged since the heartbeat that told its age: nothing until the next one is due."""
+    return max(0, elapsed_ns - NS_PER_S)
+
+
+def _link_grade(link: VenueLink, age_ns: int) -> Freshness:
+    if link.state == "live":
+        # A quiet private stream is not a stale one: its owner says so when it is.
+        return Freshness.FRESH if link.channel == "private" else grade(age_ns, MARKET)
+    return Freshness.DEAD if link.state == "down" else Freshness.STALE
+
+
+def _short(value: float) -> str:
+    return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.0f}"

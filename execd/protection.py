@@ -1,0 +1,673 @@
+"""Protection: for every filled entry an order rests at the venue that closes it, within riskd's grant (PTR-06, I8).
+
+One `Guarded` per entry. `_step` compares what should rest with what rests and does the next single thing; it runs after
+every order event of the entry, on timers, and after reconciliation. It never guesses: while an order is UNKNOWN it
+waits, and the clock of the unprotected position runs on, up to the emergency exit. The software second line watches
+the best price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+
+from execd.gateway import Blocked, CancelPurpose
+from execd.orders import Order
+from execd.positions import base_fee
+from execd.protection_terms import derive_prices, protectable_qty, stop_terms, target_terms
+from execd.records import ReadKind, RecordType
+from execd.settings import NS_PER_MS, ProtectionSettings
+from execd.state import DeskState
+from tradebot.core.approvals import GrantTerms, ProtectionGrant
+from tradebot.core.instruments import Product
+from tradebot.core.order_events import OrderEvent, OrderFacts
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.wire.approvals import open_grant
+from tradebot.wire.execd_records import grant_bytes, pack_parts
+
+ZERO = Decimal(0)
+_RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+
+
+class Watch(Enum):
+    """What the second line is doing about one entry."""
+
+    NORMAL = "normal"
+    EMERGENCY = "emergency"
+    """Cancel what rests, then close at the market within the bound."""
+
+
+@dataclass(slots=True)
+class Guarded:
+    """One entry and what protects it. Amounts in base units."""
+
+    entry: Order
+    grant: ProtectionGrant | None = None
+    terms: GrantTerms | None = None
+    """The opened grant."""
+    open_qty: Decimal = ZERO
+    """Filled, less base fees, less what was closed; >= 0 for both directions."""
+    orders: list[Order] = field(default_factory=list)
+    """Protecting orders that may still work, and emergency exits."""
+    watch: Watch = Watch.NORMAL
+    frozen: bool = False
+    """An exit is taking the protection down."""
+    naked_since_ns: int = 0
+    """0: protected, or nothing to protect."""
+    breach_since_ns: int = 0
+    next_try_ns: int = 0
+    settle_until_ns: int = 0
+    flat_since_ns: int = 0
+    """When an order of a list was left over by its filled sibling: the venue takes it down by itself."""
+    bound_by_free: bool = False
+    """The venue said that the balance does not suffice: size the next order by the free balance."""
+    written_off: set[str] = field(default_factory=set)
+    """UNKNOWN orders that the venue's locked balance proves not to rest: others may take their place."""
+    balance_asked_ns: int = 0
+    retried: bool = False
+    alarmed: bool = False
+    dust_told: bool = False
+    child_index: int = 0
+
+    @property
+    def strategy_id(self) -> str:
+        return self.entry.facts.strategy_id
+
+    @property
+    def instrument_id(self) -> str:
+        return self.entry.facts.terms.instrument_id
+
+    def live(self) -> list[Order]:
+        """Return the protecting orders that are not terminal."""
+        return [order for order in self.orders if order.working]
+
+
+@dataclass(slots=True)
+class _HeldPlacement:
+    """A derivation that waits for its journal record."""
+
+    record_seq: int
+    guarded: Guarded
+    legs: tuple[OrderTerms, ...]
+    role: OrderRole
+
+
+class Protection:
+    """All guarded entries."""
+
+    def __init__(self, state: DeskState) -> None:
+        self._state = state
+        self._guarded: dict[str, Guarded] = {}
+        self._by_instrument: dict[str, list[Guarded]] = {}
+        self._by_order: dict[str, Guarded] = {}
+        self._held: list[_HeldPlacement] = []
+        self._renewing: set[str] = set()
+        self._timed_ns = 0
+        """Timers up to here have fired."""
+
+    # ---- grants
+
+    def grant(self, entry: Order, grant: ProtectionGrant, *, journal: bool = True) -> None:
+        """Take a grant: with the entry's approval, renewed, or restored."""
+        terms = open_grant(grant, self._state.gateway.keys)
+        guarded = self._of_entry(entry)
+        guarded.grant, guarded.terms = grant, terms
+        self._renewing.discard(terms.grant_id)
+        if journal:
+            self._state.record(RecordType.GRANT, pack_parts(entry.id.encode(), grant_bytes(grant)))
+
+    def renewed(self, grant: ProtectionGrant) -> bool:
+        """Take a grant from riskd outside an answer; return False when its entry is not known."""
+        terms = open_grant(grant, self._state.gateway.keys)
+        entry = self._state.orders.get(terms.entry_client_order_id)
+        if entry is None:
+            return False
+        self.grant(entry, grant)
+        return True
+
+    def _of_entry(self, entry: Order) -> Guarded:
+        guarded = self._guarded.get(entry.id)
+        if guarded is None:
+            guarded = self._guarded[entry.id] = Guarded(entry)
+            self._by_instrument.setdefault(guarded.instrument_id, []).append(guarded)
+        return guarded
+
+    # ---- order events
+
+    def fold(self, order: Order, event: OrderEvent) -> Guarded | None:
+        """Keep quantities and references; no decisions. Live and at restore."""
+        role = order.facts.role
+        guarded: Guarded | None = None
+        if role is OrderRole.ENTRY:
+            if event.execution is None and order.id not in self._guarded:
+                return None
+            guarded = self._of_entry(order)
+        elif role in (OrderRole.PROTECTION, OrderRole.EMERGENCY_EXIT):
+            guarded = self._by_order.get(order.id)
+            if guarded is None:
+                guarded = self._guarded.get(order.facts.protects_client_order_id)
+                if guarded is not None:
+                    self._adopt(guarded, order)
+        execution = event.execution
+        if execution is None:
+            return guarded
+        fee = base_fee(execution, self._state.instruments[execution.instrument_id])
+        if role is OrderRole.ENTRY and guarded is not None:
+            guarded.open_qty += execution.qty - (fee if execution.side is Side.BUY else -fee)
+        elif guarded is not None:
+            guarded.open_qty = max(ZERO, guarded.open_qty - execution.qty)
+        else:
+            self._close_fifo(order, execution.qty)
+        return guarded
+
+    def _adopt(self, guarded: Guarded, order: Order) -> None:
+        guarded.orders.append(order)
+        guarded.child_index = max(guarded.child_index, order.facts.child_index)
+        self._by_order[order.id] = guarded
+
+    def _close_fifo(self, order: Order, qty: Decimal) -> None:
+        """An exit closes its strategy's entries, oldest first."""
+        for guarded in self._entries_of(order.facts.strategy_id, order.facts.terms.instrument_id):
+            if guarded.entry.facts.terms.side is order.facts.terms.side:
+                continue
+            closed = min(guarded.open_qty, qty)
+            guarded.open_qty -= closed
+            qty -= closed
+
+    def _entries_of(self, strategy_id: str, instrument_id: str) -> list[Guarded]:
+        return [g for g in self._by_instrument.get(instrument_id, ()) if g.strategy_id == strategy_id]
+
+    def after_event(self, order: Order, event: OrderEvent, now_ns: int) -> None:
+        """Decide after an event that `fold` has seen."""
+        guarded = self._by_order.get(order.id) or self._guarded.get(order.id)
+        if guarded is None:
+            if order.facts.role in (OrderRole.EXIT, OrderRole.REDUCE) and event.execution is not None:
+                for other in self._entries_of(order.facts.strategy_id, order.facts.terms.instrument_id):
+                    self._step(other, now_ns)
+            return
+        if order is guarded.entry and event.execution is not None and order.working:
+            guarded.settle_until_ns = guarded.settle_until_ns or now_ns + self._ms(self._settings.settle_ms)
+        if event.kind is OrderEventKind.REJECTED and order is not guarded.entry:
+            self._rejected(guarded, event, now_ns)
+        self._step(guarded, now_ns)
+
+    def _rejected(self, guarded: Guarded, event: OrderEvent, now_ns: int) -> None:
+        if event.reason == "WOULD_TRIGGER" and guarded.watch is Watch.NORMAL:
+            self._emergency(guarded, "the market is beyond the stop already", now_ns)
+            return
+        guarded.bound_by_free = event.reason == "INSUFFICIENT_FUNDS"
+        guarded.next_try_ns = now_ns + self._ms(self._settings.retry_ms)
+
+    # ---- the next single thing
+
+    def _step(self, guarded: Guarded, now_ns: int) -> None:
+        live = guarded.live()
+        guarded.orders = live
+        if guarded.written_off:
+            guarded.written_off &= {o.id for o in live if o.state.status is OrderStatus.UNKNOWN}
+            live = [o for o in live if o.id not in guarded.written_off]
+        target = self._target_qty(guarded)
+        if guarded.frozen:
+            self._cancel(live, CancelPurpose.EXIT, now_ns)
+            return
+        if not target:
+            self._nothing_to_protect(guarded, live, now_ns)
+            return
+        stop = next((o for o in live if o.facts.terms.order_type is OrderType.STOP_LIMIT), None)
+        covered = (
+            stop is not None
+            and stop.state.status in _RESTING
+            and stop.state.leaves_qty >= target
+            and guarded.watch is Watch.NORMAL
+        )
+        if covered:
+            guarded.naked_since_ns, guarded.retried = 0, False
+            if guarded.alarmed:
+                self._clear_alarm(guarded)
+        elif not guarded.naked_since_ns:
+            guarded.naked_since_ns = now_ns
+        guarded.flat_since_ns = 0
+        if live:
+            self._tend(guarded, live, stop, target, now_ns)
+        elif self._settled(guarded, now_ns) and now_ns >= guarded.next_try_ns:
+            self._place(guarded, target, now_ns)
+
+    def _tend(self, guarded: Guarded, live: list[Order], stop: Order | None, target: Decimal, now_ns: int) -> None:
+        """Orders are out: leave them, or take them down so that the next step can place better ones."""
+        if guarded.watch is Watch.EMERGENCY:
+            resting = [o for o in live if o.facts.role is OrderRole.PROTECTION]
+            self._cancel(resting, CancelPurpose.EMERGENCY, now_ns)
+            return
+        if any(o.facts.role is OrderRole.EMERGENCY_EXIT for o in live):
+            return
+        spare = [o for o in live if o.facts.terms.order_type is OrderType.STOP_LIMIT and o is not stop]
+        if spare:  # one that was written off works after all
+            self._cancel(spare, CancelPurpose.RESIZE, now_ns)
+            return
+        wrong_size = stop is None or stop.state.leaves_qty != target
+        if wrong_size and self._settled(guarded, now_ns):
+            self._cancel(live, CancelPurpose.RESIZE, now_ns)
+
+    def _cancel(self, orders: Sequence[Order], purpose: CancelPurpose, now_ns: int) -> None:
+        """Cancel once; of a list one leg is enough, the venue takes down the other."""
+        lists: set[str] = set()
+        for order in orders:
+            if order.state.status not in _RESTING or (order.list_id and order.list_id in lists):
+                continue
+            lists.add(order.list_id)
+            self._state.cancel(order, purpose.name, now_ns, purpose)
+
+    def _nothing_to_protect(self, guarded: Guarded, live: list[Order], now_ns: int) -> None:
+        guarded.naked_since_ns = guarded.breach_since_ns = 0
+        if guarded.alarmed:
+            self._clear_alarm(guarded)
+        if guarded.open_qty and not guarded.dust_told and not guarded.entry.working:
+            guarded.dust_told = True
+            self._state.notice(
+                "info", "position_dust", f"{guarded.instrument_id} {guarded.open_qty} is below the minimum"
+            )
+        resting = [o for o in live if o.facts.role is OrderRole.PROTECTION]
+        if resting:
+            guarded.flat_since_ns = guarded.flat_since_ns or now_ns
+            if now_ns - guarded.flat_since_ns < self._ms(self._settings.retry_ms):
+                resting = [o for o in resting if not o.list_id]
+            self._cancel(resting, CancelPurpose.FLAT, now_ns)
+        elif not live and not guarded.entry.working:
+            self._forget(guarded)
+
+    def _forget(self, guarded: Guarded) -> None:
+        """A closed entry is kept only when fills may still come to it through the order table."""
+        if guarded.open_qty:
+            return
+        self._guarded.pop(guarded.entry.id, None)
+        peers = self._by_instrument.get(guarded.instrument_id, [])
+        if guarded in peers:
+            peers.remove(guarded)
+        for key in [key for key, value in self._by_order.items() if value is guarded]:
+            del self._by_order[key]
+
+    def _target_qty(self, guarded: Guarded) -> Decimal:
+        instrument = self._state.instruments[guarded.instrument_id]
+        price = guarded.entry.state.avg_price
+        if guarded.terms is not None and guarded.terms.stop_loss_fraction is not None:
+            price *= 1 - guarded.terms.stop_loss_fraction  # the limit of the stop must carry the minimum notional
+        return protectable_qty(guarded.open_qty, price, instrument)
+
+    def _settled(self, guarded: Guarded, now_ns: int) -> bool:
+        """An entry that still works may fill more in a moment: wait briefly instead of resizing for each fill."""
+        if not guarded.entry.working:
+            return True
+        if now_ns < guarded.settle_until_ns:
+            return False
+        guarded.settle_until_ns = 0
+        return True
+
+    # ---- placing
+
+    def _place(self, guarded: Guarded, target: Decimal, now_ns: int) -> None:
+        if guarded.grant is None or guarded.terms is None:
+            return  # PTR-06 alarms run on the timer
+        venue = self._state.venue_of(guarded.instrument_id)
+        if not venue.live or any(held.guarded is guarded for held in self._held):
+            return
+        if guarded.watch is Watch.EMERGENCY:  # an IOC order that found no taker must not become a storm
+            guarded.next_try_ns = now_ns + self._ms(self._settings.retry_ms)
+        if guarded.bound_by_free and guarded.terms.side is Side.SELL:
+            instrument = self._state.instruments[guarded.instrument_id]
+            target = min(
+                target, instrument.qty(instrument.qty_lots_floor(self._state.free_base(guarded.instrument_id)))
+            )
+            guarded.bound_by_free = False
+            if not target:
+                return
+        if guarded.watch is Watch.EMERGENCY:
+            legs, role = self._emergency_legs(guarded, guarded.terms, target), OrderRole.EMERGENCY_EXIT
+        else:
+            legs, role = self._protection_legs(guarded, guarded.terms, target), OrderRole.PROTECTION
+        if not legs:
+            return
+        parts = []
+        for leg in legs:
+            guarded.child_index += 1
+            facts = OrderFacts(
+                leg,
+                guarded.strategy_id,
+                guarded.entry.facts.intent_id,
+                guarded.child_index,
+                role,
+                now_ns,
+                guarded.entry.id,
+                guarded.entry.facts.trace_id,
+            )
+            detail = f"grant {guarded.terms.grant_id}: {_derivation(guarded, leg)}"
+            raw_event = self._state.emit(
+                leg.client_order_id,
+                OrderEventKind.ASKED,
+                now_ns,
+                facts=facts,
+                reason="DERIVED",
+                detail=detail,
+                journal=False,
+            )
+            parts.append(raw_event)
+        seq = self._state.record(RecordType.DERIVATION, pack_parts(pack_parts(*parts), bytes([len(parts)])))
+        placement = _HeldPlacement(seq, guarded, legs, role)
+        if seq <= self._state.durable_seq:
+            self._send(placement, now_ns)
+        else:
+            self._held.append(placement)
+
+    def _protection_legs(self, guarded: Guarded, terms: GrantTerms, target: Decimal) -> tuple[OrderTerms, ...]:
+        state = self._state
+        instrument = state.instruments[guarded.instrument_id]
+        use = state.gateway.uses.get(terms.grant_id)
+        tightest = use.stop_price if use else None
+        offset = self._settings.stop_limit_offset_bps
+        prices = derive_prices(terms, guarded.entry.state.avg_price, tightest, offset, instrument)
+        if prices is None:
+            return ()
+        stop = stop_terms(terms, prices, target, state.new_client_order_id(guarded.strategy_id))
+        leg = target_terms(terms, prices, target, state.new_client_order_id(guarded.strategy_id), instrument)
+        return (stop,) if leg is None else (stop, leg)
+
+    def _emergency_legs(self, guarded: Guarded, terms: GrantTerms, target: Decimal) -> tuple[OrderTerms, ...]:
+        state = self._state
+        reference = self._reference(guarded, terms)
+        if reference is None:
+            return ()
+        bound = terms.emergency_bound_bps or self._settings.emergency_bound_bps
+        limit = state.quotes.bounded_limit(guarded.instrument_id, terms.side, reference, bound)
+        client_order_id = state.new_client_order_id(guarded.strategy_id)
+        return (
+            OrderTerms(
+                client_order_id,
+                guarded.instrument_id,
+                terms.side,
+                OrderType.LIMIT,
+                target,
+                limit,
+                None,
+                TimeInForce.IOC,
+                False,
+                True,
+            ),
+        )
+
+    def _reference(self, guarded: Guarded, terms: GrantTerms) -> Decimal | None:
+        """Return the market price that bounds an emergency exit: the last quote, or else the stop that was missed."""
+        quoted = self._state.quotes.opposite(guarded.instrument_id, terms.side)
+        if quoted is not None:
+            return quoted
+        use = self._state.gateway.uses.get(terms.grant_id)
+        return use.stop_price if use else None
+
+    def durable(self, seq: int, now_ns: int) -> None:
+        """Send the derivations that only waited for the disk."""
+        ready = [placement for placement in self._held if placement.record_seq <= seq]
+        if ready:
+            self._held = [placement for placement in self._held if placement.record_seq > seq]
+            for placement in ready:
+                self._send(placement, now_ns)
+
+    def _send(self, placement: _HeldPlacement, now_ns: int) -> None:
+        state, guarded = self._state, placement.guarded
+        venue = state.venue_of(guarded.instrument_id)
+        blocked: Blocked | None = None
+        if guarded.grant is None or guarded.terms is None or not venue.live:
+            blocked = Blocked("VENUE_DISCONNECTED", "the private stream is down", "STA-03")
+        elif any(o.cancel_wanted for o in self._orders_of(placement)) or guarded.frozen:
+            blocked = Blocked("CANCELED_BEFORE_SEND", "overtaken by an exit", "")
+        else:
+            request_id = state.requests.next_id()
+            passed = state.gateway.pass_granted(
+                guarded.grant,
+                placement.legs,
+                placement.role,
+                guarded.open_qty,
+                self._reference(guarded, guarded.terms),
+                request_id,
+                f"L{placement.legs[0].client_order_id}",
+                venue.timestamp_ms(now_ns),
+                now_ns,
+            )
+            if isinstance(passed, Blocked):
+                blocked = passed
+            elif state.settings.dry_run:
+                state.record(RecordType.DRY_RUN, passed.data)
+                blocked = Blocked("DRY_RUN", "stopped at the wire", "")
+            else:
+                state.send_passed(passed, request_id, now_ns)
+        for order in self._orders_of(placement):
+            if blocked is None:
+                order.sent_ns = now_ns
+                state.emit(order.id, OrderEventKind.SENT, now_ns)
+            elif order.working:
+                state.emit(
+                    order.id,
+                    OrderEventKind.REFUSED,
+                    now_ns,
+                    reason=blocked.reason,
+                    detail=blocked.detail,
+                    check_id=blocked.check_id,
+                )
+        if blocked is not None:
+            guarded.next_try_ns = now_ns + self._ms(self._settings.blocked_retry_ms)
+            if blocked.reason in ("GRANT_SPENT", "GRANT_EXPIRED"):
+                self._ask_renewal(guarded)
+            state.notice("error", "protection_blocked", f"{guarded.entry.id} {blocked.reason}: {blocked.detail}")
+
+    def _orders_of(self, placement: _HeldPlacement) -> Iterable[Order]:
+        found = (self._state.orders.get(leg.client_order_id) for leg in placement.legs)
+        return [order for order in found if order is not None]
+
+    # ---- second line and deadlines
+
+    def quote_moved(self, instrument_id: str, now_ns: int) -> None:
+        """Look at the stops of one instrument after its best prices changed."""
+        for guarded in self._by_instrument.get(instrument_id, ()):
+            if guarded.terms is None or guarded.watch is Watch.EMERGENCY or guarded.frozen:
+                continue
+            use = self._state.gateway.uses.get(guarded.terms.grant_id)
+            if use is None or use.stop_price is None or not guarded.orders:
+                continue
+            self._look_at_stop(guarded, guarded.terms.side, use.stop_price, now_ns)
+
+    def _look_at_stop(self, guarded: Guarded, side: Side, stop: Decimal, now_ns: int) -> None:
+        price = self._state.quotes.opposite(guarded.instrument_id, side)
+        if price is None:
+            return
+        beyond = (stop - price) * side.opposite.sign
+        if beyond < 0:
+            guarded.breach_since_ns = 0
+        elif beyond * 10_000 >= stop * self._settings.breach_bps:
+            self._emergency(
+                guarded, f"best price {price} is {self._settings.breach_bps} bps beyond the stop {stop}", now_ns
+            )
+            self._step(guarded, now_ns)
+        else:
+            guarded.breach_since_ns = guarded.breach_since_ns or now_ns
+
+    def _emergency(self, guarded: Guarded, why: str, now_ns: int) -> None:
+        if guarded.watch is Watch.EMERGENCY:
+            return
+        guarded.watch = Watch.EMERGENCY
+        guarded.next_try_ns = now_ns
+        self._state.notice("error", "emergency_exit", f"{guarded.instrument_id} entry {guarded.entry.id}: {why}")
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Deadlines of every guarded entry."""
+        self._timed_ns = now_ns
+        for guarded in list(self._guarded.values()):
+            if not guarded.frozen:
+                self._deadlines(guarded, now_ns)
+                self._step(guarded, now_ns)
+            self._renew(guarded, now_ns)
+
+    def _deadlines(self, guarded: Guarded, now_ns: int) -> None:
+        if guarded.breach_since_ns and now_ns - guarded.breach_since_ns >= self._ms(self._settings.breach_ms):
+            self._emergency(guarded, f"the stop did not fill in {self._settings.breach_ms} ms", now_ns)
+        if not guarded.naked_since_ns:
+            return
+        naked_ns = now_ns - guarded.naked_since_ns
+        if naked_ns >= self._ms(self._settings.retry_deadline_ms) and not guarded.retried:
+            guarded.retried = True
+            self._alarm(guarded, naked_ns)
+            if any(o.state.status is OrderStatus.UNKNOWN for o in guarded.live()):
+                guarded.balance_asked_ns = now_ns
+                self._state.read(ReadKind.ACCOUNT, self._state.venue_of(guarded.instrument_id).name)
+            if guarded.watch is Watch.NORMAL:
+                self._cancel(guarded.live(), CancelPurpose.RESIZE, now_ns)
+        if naked_ns >= self._ms(self._settings.emergency_deadline_ms) and guarded.terms is not None:
+            self._emergency(guarded, "unprotected for too long", now_ns)
+
+    def _alarm(self, guarded: Guarded, naked_ns: int) -> None:
+        guarded.alarmed = True
+        venue = self._state.venue_of(guarded.instrument_id)
+        grant = "" if guarded.grant else ", no grant"
+        detail = f"entry {guarded.entry.id}: {guarded.open_qty} unprotected for {naked_ns // NS_PER_MS} ms{grant}"
+        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, detail)
+
+    def _clear_alarm(self, guarded: Guarded) -> None:
+        guarded.alarmed = False
+        venue = self._state.venue_of(guarded.instrument_id)
+        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, cleared=True)
+
+    def _renew(self, guarded: Guarded, now_ns: int) -> None:
+        """Ask riskd for a new grant before the old one ends, or for one that was lost."""
+        if not self._state.link.welcomed or not guarded.open_qty:
+            return
+        terms = guarded.terms
+        if terms is None or terms.expires_time_ns - now_ns < self._ms(self._settings.renew_before_ms):
+            self._ask_renewal(guarded)
+
+    def _ask_renewal(self, guarded: Guarded) -> None:
+        grant_id = guarded.terms.grant_id if guarded.terms else f"entry:{guarded.entry.id}"
+        if self._state.link.welcomed and grant_id not in self._renewing:
+            self._renewing.add(grant_id)
+            self._state.out.up.renew_grant_ids.append(grant_id)
+            self._state.out.up_dirty = True
+
+    def session_started(self) -> None:
+        """Renewals asked of an earlier session are asked again."""
+        self._renewing.clear()
+
+    def next_timer_ns(self) -> int | None:
+        """Return when something may be due."""
+        times = []
+        for guarded in self._guarded.values():
+            if guarded.frozen:
+                continue
+            if guarded.breach_since_ns and guarded.watch is Watch.NORMAL:
+                times.append(guarded.breach_since_ns + self._ms(self._settings.breach_ms))
+            if guarded.settle_until_ns:
+                times.append(guarded.settle_until_ns)
+            if guarded.naked_since_ns:
+                # A time in the past needs no timer: what is missing then comes as an event.
+                times.append(guarded.next_try_ns)
+                times.append(guarded.naked_since_ns + self._ms(self._settings.retry_deadline_ms))
+                times.append(guarded.naked_since_ns + self._ms(self._settings.emergency_deadline_ms))
+            if guarded.flat_since_ns:
+                times.append(guarded.flat_since_ns + self._ms(self._settings.retry_ms))
+        return min((due_ns for due_ns in times if due_ns > self._timed_ns), default=None)
+
+    # ---- exits
+
+    def protecting(self, strategy_id: str, instrument_id: str, side: Side) -> list[Order]:
+        """Return the working orders that protect a strategy's position against which an exit of `side` would run."""
+        return [
+            order
+            for guarded in self._entries_of(strategy_id, instrument_id)
+            if guarded.entry.facts.terms.side is side.opposite
+            for order in guarded.live()
+        ]
+
+    def has_grants(self, strategy_id: str, instrument_id: str) -> bool:
+        """Return whether anything of this position is protected by a grant."""
+        return any(g.grant is not None and g.open_qty for g in self._entries_of(strategy_id, instrument_id))
+
+    def freeze(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
+        """An exit takes over: take the protection down and place none."""
+        for guarded in self._entries_of(strategy_id, instrument_id):
+            guarded.frozen = True
+            self._cancel(guarded.live(), CancelPurpose.EXIT, now_ns)
+
+    def thaw(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
+        """The exit is over: protect what is left."""
+        for guarded in self._entries_of(strategy_id, instrument_id):
+            guarded.frozen = False
+            guarded.next_try_ns = 0
+            self._step(guarded, now_ns)
+
+    def is_last_protection(self, order: Order) -> bool:
+        """Return whether an open position would lose its stop with this order."""
+        guarded = self._by_order.get(order.id)
+        return guarded is not None and bool(self._target_qty(guarded))
+
+    def stop_price(self, strategy_id: str, instrument_id: str) -> Decimal | None:
+        """Return the tightest resting stop of a position, for views."""
+        stops = [
+            order.facts.terms.stop_price
+            for guarded in self._entries_of(strategy_id, instrument_id)
+            for order in guarded.orders
+            if order.state.status in _RESTING and order.facts.terms.order_type is OrderType.STOP_LIMIT
+        ]
+        return max((stop for stop in stops if stop is not None), default=None)
+
+    def account_read(self, venue: str, now_ns: int) -> None:
+        """A fresh account was read: it may prove that an UNKNOWN stop does not rest.
+
+        On spot a resting sell locks what it sells. When no more is locked than our confirmed orders explain, an order of
+        unproven outcome is not there, and its place may be taken without any risk of selling twice.
+        """
+        for guarded in list(self._guarded.values()):
+            if not guarded.balance_asked_ns or self._state.venue_of(guarded.instrument_id).name != venue:
+                continue
+            asked_ns, guarded.balance_asked_ns = guarded.balance_asked_ns, 0
+            window_ns = self._ms(self._state.settings.recv_window_ms)
+            for order in guarded.live():
+                sent_ns = order.sent_ns or guarded.naked_since_ns
+                in_doubt = order.state.status is OrderStatus.UNKNOWN and asked_ns - sent_ns > window_ns
+                if in_doubt and self._locks_nothing(order):
+                    guarded.written_off.add(order.id)
+            self._step(guarded, now_ns)
+
+    def _locks_nothing(self, order: Order) -> bool:
+        instrument = self._state.instruments[order.facts.terms.instrument_id]
+        if instrument.product is not Product.SPOT or order.facts.terms.side is not Side.SELL:
+            return False
+        balance = self._state.venue_of(instrument.instrument_id).balances.get(instrument.base)
+        locked = balance.locked if balance else ZERO
+        explained, lists = ZERO, set()
+        for other in self._state.orders.working():
+            terms = other.facts.terms
+            resting = terms.side is Side.SELL and other.was_sent and other.state.status is not OrderStatus.UNKNOWN
+            if not resting or self._state.instruments[terms.instrument_id].base != instrument.base:
+                continue
+            if other.list_id and other.list_id in lists:
+                continue
+            lists.add(other.list_id)
+            explained += other.state.leaves_qty
+        return locked < explained + instrument.lot_size
+
+    def audit(self, now_ns: int) -> None:
+        """Step every entry: after reconciliation, orders may have gone."""
+        for guarded in list(self._guarded.values()):
+            self._step(guarded, now_ns)
+
+    @property
+    def _settings(self) -> ProtectionSettings:
+        return self._state.settings.protection
+
+    @staticmethod
+    def _ms(milliseconds: int) -> int:
+        return milliseconds * NS_PER_MS
+
+
+def _derivation(guarded: Guarded, leg: OrderTerms) -> str:
+    entry = guarded.entry
+    return (
+        f"{leg.order_type.name} {leg.side.name} {leg.qty} stop {leg.stop_price} limit {leg.price} "
+        f"from open {guarded.open_qty} at average {entry.state.avg_price} of entry {entry.id}"
+    )

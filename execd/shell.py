@@ -1,0 +1,266 @@
+"""The live shell around the desk: hands events in with the time, does what the outbox says, in the order of urgency.
+
+Bytes for venues go first, then records to the journal, then what riskd and the readers of the streams are waiting
+for. All methods belong to the loop's thread and never wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from execd.desk import CancelAnswer, Desk
+from execd.latency import LatencyRing
+from execd.records import Outbox as DeskOutbox
+from execd.records import ReadJob, VenueSend
+from execd.venue_rest import READ_ERRORS, VenueRest
+from execd.venue_session import VenueSession
+from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
+from tradebot.core.errors import InvariantError, VenueProtocolError
+from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.order_events import OrderEvent
+from tradebot.runtime.clock import NS_PER_MS, Clock
+from tradebot.runtime.journal import Journal
+from tradebot.runtime.sequenced_log import SequencedLog
+from tradebot.runtime.stream_hub import StreamHub
+
+TICK_S: Final = 0.01
+"""Timers are looked at so often; every deadline of the core is far longer."""
+MAX_OPEN_READS: Final = 32
+STREAM_EVENTS: Final = 100_000
+"""Order events kept for readers that resume."""
+MAX_LOG_LINES: Final = 64
+
+_log = structlog.get_logger("execd.desk")
+
+EventRow = tuple[OrderEvent, bytes]
+UpSink = Callable[[SessionUp, dict[int, bytes], dict[str, bytes]], None]
+"""Called with a session message, serialized order events by sequence, and serialized intents by id."""
+AnswerSink = Callable[[IntentAnswer], None]
+
+
+class LiveDesk:
+    """See the module."""
+
+    def __init__(self, desk: Desk, journal: Journal, clock: Clock, log_incarnation: str) -> None:
+        self.desk = desk
+        self.clock = clock
+        self.hub: StreamHub[EventRow] = StreamHub(
+            SequencedLog(log_incarnation, STREAM_EVENTS, desk.state.orders.log.head)
+        )
+        self.tick_to_wire = LatencyRing()
+        self.frame_to_wire = LatencyRing()
+        self.risk_round_trip = LatencyRing()
+        self.ack_latency = LatencyRing()
+        self.orders_sent = 0
+        self.warnings: deque[tuple[int, str, str]] = deque(maxlen=MAX_LOG_LINES)
+        """(time, level, text) for the heartbeat."""
+        self._journal = journal
+        self._sessions: dict[str, VenueSession] = {}
+        self._rests: dict[str, VenueRest] = {}
+        self._up_sink: UpSink | None = None
+        self._answer_sinks: dict[str, AnswerSink] = {}
+        self._raw_intents: dict[str, bytes] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._tick: asyncio.TimerHandle | None = None
+        journal.on_durable(self._durable)
+
+    def attach(self, session: VenueSession, rest: VenueRest) -> None:
+        """Use these links for their venue."""
+        self._sessions[session.name] = session
+        self._rests[session.name] = rest
+
+    def start(self) -> None:
+        """Do what the desk wanted at its start, and begin to tick."""
+        self.flush()
+        self._tick = self._loop.call_later(TICK_S, self._on_tick)
+
+    def stop(self) -> None:
+        """No more timers and reads."""
+        if self._tick is not None:
+            self._tick.cancel()
+        for task in self._reads:
+            task.cancel()
+
+    # ---- events in
+
+    def submit(self, intents: Sequence[tuple[OrderIntent, bytes]], sink: AnswerSink) -> None:
+        """Take intents; each answer goes to the sink, now or later."""
+        now_ns = self.clock.now_ns()
+        for intent, raw in intents:
+            self._answer_sinks[intent.intent_id] = sink
+            self._raw_intents[intent.intent_id] = raw
+            self.desk.on_intent(intent, now_ns, raw)
+        self.flush()
+
+    def cancel(self, client_order_id: str, reason: str) -> CancelAnswer:
+        """Cancel one order."""
+        answer = self.desk.on_cancel(client_order_id, reason, self.clock.now_ns())
+        self.flush()
+        return answer
+
+    def latch(self, latch: StopLatch) -> None:
+        """A stop was set in the other thread."""
+        self.desk.on_latch(latch, self.clock.now_ns())
+        self.flush()
+
+    def risk_connected(self, session_id: str, sink: UpSink) -> None:
+        """The session to riskd is open."""
+        self._up_sink = sink
+        self.desk.session_connected(session_id, self.clock.now_ns())
+        self.flush()
+
+    def risk_lost(self) -> None:
+        """The session to riskd is gone."""
+        self._up_sink = None
+        self.desk.session_lost(self.clock.now_ns())
+        self.flush()
+
+    def risk_message(self, down: SessionDown) -> None:
+        """riskd said something."""
+        self.desk.on_session(down, self.clock.now_ns())
+        self.flush()
+
+    def venue_up(self, name: str) -> None:
+        """A private connection is open."""
+        self.desk.venue_connected(name, self.clock.now_ns())
+        self.flush()
+
+    def venue_down(self, name: str) -> None:
+        """A private connection is gone."""
+        self.desk.venue_lost(name, self.clock.now_ns())
+        self.flush()
+
+    def venue_frame(self, name: str, data: bytes) -> None:
+        """A private frame arrived. One that breaks the protocol costs the connection."""
+        now_ns = self.clock.now_ns()
+        try:
+            event = self.desk.state.codecs[name].decode(data)
+        except VenueProtocolError as exc:
+            _log.error("venue_protocol", venue=name, error=str(exc), frame=data[:512].decode(errors="replace"))
+            self._sessions[name].drop("protocol error")
+            return
+        if event is not None:
+            self.desk.on_venue_event(name, event, now_ns)
+            self.flush()
+
+    def quotes_moved(self, instrument_ids: Sequence[str]) -> None:
+        """Best prices were written into the quote board."""
+        now_ns = self.clock.now_ns()
+        for instrument_id in instrument_ids:
+            self.desk.quote_moved(instrument_id, now_ns)
+        if self.desk.has_output:
+            self.flush()
+
+    def shut_down(self) -> None:
+        """Stop policy of the desk."""
+        self.desk.shut_down(self.clock.now_ns())
+        self.flush()
+
+    def _durable(self, seq: int) -> None:
+        self.desk.on_durable(seq, self.clock.now_ns())
+        if self.desk.has_output:
+            self.flush()
+
+    def _on_tick(self) -> None:
+        self._tick = self._loop.call_later(TICK_S, self._on_tick)
+        now_ns = self.clock.now_ns()
+        due_ns = self.desk.next_timer_ns(now_ns)
+        if due_ns is not None and due_ns <= now_ns:
+            self.desk.handle_timer(now_ns)
+            self.flush()
+
+    # ---- outbox out
+
+    def flush(self) -> None:
+        """Do everything that the desk wants."""
+        out = self.desk.take()
+        for send in out.sends:
+            self._send(send)
+        for record_type, payload in out.records:
+            self._journal.append(record_type, payload)
+        if out.records and self._journal.appended_seq != self.desk.state.last_record:
+            raise InvariantError("the desk's record numbers and the journal's have parted")
+        up = self.desk.take_up()
+        if up is not None and self._up_sink is not None:
+            self._up_sink(up, {event.sequence: raw for event, raw in out.events}, self._raw_intents)
+        self._raw_intents.clear()
+        for answer in out.answers:
+            sink = self._answer_sinks.pop(answer.intent_id, None)
+            if sink is not None:
+                sink(answer)
+        for row in out.events:
+            self.hub.publish(row)
+        if self.desk.asks.round_trips_ns:
+            for duration_ns in self.desk.asks.round_trips_ns:
+                self.risk_round_trip.add(duration_ns)
+            self.desk.asks.round_trips_ns.clear()
+        self._rest(out)
+
+    def _rest(self, out: DeskOutbox) -> None:
+        for level, event, text in out.notices:
+            getattr(_log, level)(event, text=text)
+            if level != "info":
+                self.warnings.append((self.clock.now_ns(), level, f"{event}: {text}"))
+        for job in out.reads:
+            self._start_read(job)
+        for venue, reason in out.reconnects:
+            self._sessions[venue].drop(reason)
+
+    def _send(self, send: VenueSend) -> None:
+        session = self._sessions.get(send.venue)
+        if session is None or not session.send(send.data):
+            return  # the connection went away: venue_down makes everything on its way unproven
+        if send.market_sent_time_ns:
+            now_ns = self.clock.now_ns()
+            self.tick_to_wire.add(now_ns - send.market_sent_time_ns)
+            if send.market_receive_time_ns:
+                self.frame_to_wire.add(now_ns - send.market_receive_time_ns)
+        if send.is_order:
+            self.orders_sent += 1
+
+    def _start_read(self, job: ReadJob) -> None:
+        if len(self._reads) >= MAX_OPEN_READS:
+            self._loop.call_later(TICK_S, self._finish_read, job, None)
+            return
+        task = self._loop.create_task(self._read(job), name=f"read {job.kind.name}")
+        self._reads.add(task)
+        task.add_done_callback(self._read_done)
+
+    def _read_done(self, task: asyncio.Task[None]) -> None:
+        self._reads.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error  # our bug: the loop's handler stops the daemon
+
+    async def _read(self, job: ReadJob) -> None:
+        result = None
+        try:
+            codec = self.desk.state.codecs[job.venue]
+            traded = [i.instrument_id for i in self.desk.state.instruments.values() if i.venue == job.venue]
+            result = await self._rests[job.venue].read(job, codec, traded)
+        except READ_ERRORS as exc:
+            _log.warning("venue_read_failed", venue=job.venue, kind=job.kind.name, error=str(exc))
+        self._finish_read(job, result)
+
+    def _finish_read(self, job: ReadJob, result: object) -> None:
+        self.desk.on_read(job, result, self.clock.now_ns())  # type: ignore[arg-type]
+        self.flush()
+
+    def link_state(self, name: str) -> tuple[str, int]:
+        """Return (state, age of the last frame in ms) of a private connection."""
+        session = self._sessions[name]
+        venue = self.desk.state.venues[name]
+        age_ms = int((self._loop.time() - session.last_frame_s) * 1_000) if session.last_frame_s else 0
+        if not session.connected:
+            return "connecting", age_ms
+        return ("live" if venue.live else "connecting"), age_ms
+
+
+def lease_left_ms(desk: Desk, now_ns: int) -> int:
+    """Return how long the lease still holds."""
+    return max(0, (desk.state.link.lease_until_ns - now_ns) // NS_PER_MS)

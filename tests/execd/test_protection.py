@@ -1,0 +1,461 @@
+"""Every filled entry gets its stop at the venue, sized to what is really held, and never looser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from execd.settings import DeskSettings, ProtectionSettings
+from tests.execd.desk_kit import DeskKit
+from tests.support.builders import BTC
+from tradebot.core.approvals import LevelEntry, LevelTable
+from tradebot.core.intents import IntentStatus
+from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.venues.api_orders import RequestKind
+
+
+def filled_entry(kit: DeskKit, qty: str = "0.01", price: str = "60000") -> None:
+    """Buy and let the stop rest."""
+    order = kit.order(qty=qty, limit_price=price, time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, qty, price)
+    kit.advance(1)
+
+
+def test_the_stop_is_sized_net_of_the_base_fee_and_priced_from_the_average_fill() -> None:
+    kit = DeskKit()
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.004", "59990")
+    kit.match(order, "0.006", "60000")
+
+    (frame,) = kit.take_sends(RequestKind.PLACE)
+    params = frame["params"]
+    assert params["type"] == "STOP_LOSS_LIMIT"
+    assert params["quantity"] == "0.00999"
+    assert params["side"] == "SELL"
+    assert params["stopPrice"] == "59696.02"  # average 59996 x 0.995
+    assert params["price"] == "59516.93"  # 30 bps lower, floor to the tick
+
+
+def test_the_stop_waits_for_its_derivation_to_be_durable() -> None:
+    kit = DeskKit()
+    order = kit.order()
+    kit.place()
+    kit.auto_durable = False
+    kit.match(order, "0.01", "60000")
+    assert not kit.take_sends(RequestKind.PLACE)
+
+    kit.desk.on_durable(len(kit.records), kit.now_ns)
+    kit.pump()
+
+    assert len(kit.take_sends(RequestKind.PLACE)) == 1
+
+
+def test_a_working_entry_is_protected_after_a_short_wait_for_more_fills() -> None:
+    kit = DeskKit()
+    order = kit.order(qty="0.01", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.004", "60000")
+    assert not kit.take_sends(RequestKind.PLACE)
+
+    kit.advance(100)
+
+    (frame,) = kit.take_sends(RequestKind.PLACE)
+    assert frame["params"]["quantity"] == "0.00399"
+
+
+def test_a_further_fill_resizes_by_cancel_and_new_and_never_loosens() -> None:
+    kit = DeskKit()
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.004", "60000")
+    kit.advance(100)
+    (first,) = kit.place()
+    kit.match(order, "0.006", "59000")
+    assert kit.serve_cancels() == 1
+
+    (second,) = kit.place()
+    assert second["origQty"] == "0.00999"
+    assert Decimal(second["stopPrice"]) == Decimal(first["stopPrice"])
+    assert [o.state.status for o in kit.working_stops()] == [OrderStatus.NEW]
+
+
+def test_dust_is_told_and_not_protected() -> None:
+    kit = DeskKit()
+    order = kit.order(qty="0.00005", limit_price="60000")
+    kit.place()
+    kit.match(order, "0.00005", "60000")
+
+    assert not kit.take_sends(RequestKind.PLACE)
+    assert any(event == "position_dust" for _, event, _ in kit.notices)
+
+
+def test_with_a_take_profit_both_legs_rest_as_one_list() -> None:
+    kit = DeskKit()
+    kit.approver.take_profit = Decimal("0.01")
+    order = kit.order()
+    kit.place()
+    kit.match(order, "0.01", "60000")
+
+    (frame,) = kit.take_sends(RequestKind.PLACE_OCO)
+    assert frame["method"] == "orderList.place.oco"
+    assert frame["params"]["aboveType"] == "TAKE_PROFIT_LIMIT"
+    assert frame["params"]["abovePrice"] == "60600"
+    assert frame["params"]["belowType"] == "STOP_LOSS_LIMIT"
+    assert frame["params"]["belowStopPrice"] == "59700"
+
+
+def test_a_filled_target_leaves_nothing_to_cancel_when_the_venue_takes_its_sibling_down() -> None:
+    kit = DeskKit()
+    kit.approver.take_profit = Decimal("0.01")
+    order = kit.order()
+    kit.place()
+    kit.match(order, "0.01", "60000")
+    stop, target = sorted(kit.place(), key=lambda row: row["type"] != "STOP_LOSS_LIMIT")
+    kit.match(target["clientOrderId"], "0.00999", "60600")
+    kit.end(stop["clientOrderId"], "EXPIRED")
+    kit.advance(3_000)
+
+    assert kit.desk.state.orders.positions.qty("s1", BTC) == 0
+    assert not kit.take_sends(RequestKind.CANCEL)
+    assert not kit.take_sends(RequestKind.PLACE)
+    assert kit.desk.state.orders.working_count == 0
+
+
+def test_a_filled_stop_closes_the_position_and_nothing_more_is_sent() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    (stop,) = kit.place()
+    kit.match(stop["clientOrderId"], "0.00999", "59700")
+    kit.advance(20_000)
+
+    assert kit.desk.state.orders.positions.qty("s1", BTC) == 0
+    assert not kit.take_sends(RequestKind.PLACE)
+    assert not kit.take_sends(RequestKind.PLACE_OCO)
+
+
+def test_a_stop_that_the_market_jumped_over_is_followed_by_an_emergency_exit() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.quote("59500", "59501")  # stop 59700, 20 bps below it is 59580.6
+    assert kit.serve_cancels() == 1
+
+    (frame,) = kit.take_sends(RequestKind.PLACE)
+    assert frame["params"]["type"] == "LIMIT"
+    assert frame["params"]["timeInForce"] == "IOC"
+    assert frame["params"]["quantity"] == "0.00999"
+    assert Decimal(frame["params"]["price"]) == Decimal(58905)  # 59500 less the grant's 100 bps
+
+
+def test_a_stop_that_hangs_just_beyond_its_trigger_gets_two_seconds() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.quote("59699", "59700")
+    kit.advance(1_900)
+    assert not kit.take_sends(RequestKind.CANCEL)
+
+    kit.advance(200)
+
+    assert kit.serve_cancels() == 1
+    assert kit.take_sends(RequestKind.PLACE)[0]["params"]["timeInForce"] == "IOC"
+
+
+def test_a_price_that_comes_back_in_time_leaves_the_stop_alone() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.quote("59699", "59700")
+    kit.advance(1_000)
+    kit.quote("59800", "59801")
+    kit.advance(5_000)
+
+    assert not kit.take_sends(RequestKind.CANCEL)
+
+
+def test_a_stop_that_would_trigger_at_once_becomes_an_emergency_exit() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.refuse(RequestKind.PLACE, -2010, "Stop price would trigger immediately.")
+    kit.advance(50)
+
+    (frame,) = kit.take_sends(RequestKind.PLACE)
+    assert frame["params"]["timeInForce"] == "IOC"
+
+
+def test_a_rejected_stop_is_tried_again_and_after_fifteen_seconds_the_position_is_closed() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    tries = 0
+    for _ in range(140):
+        frames = [send for send in kit.sends if send.kind is RequestKind.PLACE]
+        if frames and b'"IOC"' in frames[0].data:
+            break
+        tries += len(frames)
+        kit.refuse(RequestKind.PLACE, -1013, "Filter failure: PRICE_FILTER")
+        kit.advance(125)
+
+    (frame,) = kit.take_sends(RequestKind.PLACE)
+    assert frame["params"]["timeInForce"] == "IOC"
+    assert tries >= 10
+    assert ("UNPROTECTED_POSITION", False) in kit.alarms
+
+
+def test_protection_works_without_riskd() -> None:
+    kit = DeskKit()
+    order = kit.order()
+    kit.place()
+    kit.desk.session_lost(kit.now_ns)
+    kit.pump()
+    kit.match(order, "0.01", "60000")
+
+    assert len(kit.take_sends(RequestKind.PLACE)) == 1
+
+
+def test_at_killed_no_protection_is_sent_either() -> None:
+    kit = DeskKit()
+    order = kit.order()
+    kit.place()
+    kit.levels(LevelTable(9, (LevelEntry(SYSTEM_SCOPE, TradingLevel.KILLED, 9),)))
+    kit.match(order, "0.01", "60000")
+    kit.advance(3_000)
+
+    assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_a_grant_is_not_used_more_often_than_it_says() -> None:
+    kit = DeskKit(
+        DeskSettings("demo", {"binance": "main"}, protection=ProtectionSettings(retry_ms=10, blocked_retry_ms=50))
+    )
+    kit.approver.grant_orders = 2
+    filled_entry(kit)
+    sent = 0
+    for _ in range(30):
+        sent += len([s for s in kit.sends if s.kind is RequestKind.PLACE])
+        kit.refuse(RequestKind.PLACE, -1013, "Filter failure")
+        kit.advance(20)
+
+    assert sent == 2
+    assert kit.renewals
+
+
+def test_an_expired_grant_is_not_used() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.now_ns += 25 * 3_600 * 1_000_000_000
+    kit.match(order, "0.01", "60000")
+
+    assert not kit.take_sends(RequestKind.PLACE)
+    assert any("GRANT_EXPIRED" in text for _, _, text in kit.notices)
+
+
+def test_an_exit_takes_the_stop_down_first_and_sells_only_what_is_free() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    (stop,) = kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    assert kit.asks[0].order is None  # the parent is asked before the stop is touched
+    assert not kit.take_sends(RequestKind.CANCEL)
+    kit.allow()
+    assert not kit.asks  # no size is known before the stop has ended
+    assert kit.serve_cancels() == 1
+    kit.allow()
+
+    (row,) = kit.place()
+    assert (row["side"], row["origQty"]) == ("SELL", "0.00999")
+    kit.match(row["clientOrderId"], "0.00999", "59995")
+    kit.advance(10_000)
+    assert kit.desk.state.orders.positions.qty("s1", BTC) == 0
+    assert kit.answers[-1].status is IntentStatus.ACCEPTED
+    assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_what_an_exit_leaves_is_protected_again() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty="0.004", limit_price="59990", stop_loss_fraction=None
+    )
+    kit.allow()
+    kit.serve_cancels()
+    kit.allow()
+    (row,) = kit.place()
+    kit.match(row["clientOrderId"], "0.004", "59995")
+
+    (stop,) = kit.place()
+    assert stop["type"] == "STOP_LOSS_LIMIT"
+    assert stop["origQty"] == "0.00599"
+
+
+def test_a_refused_exit_leaves_the_stop_where_it_is() -> None:
+    from tradebot.core.approvals import ApprovalAnswer, Verdict
+
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    ask = kit.asks.pop()
+    kit.answer(ApprovalAnswer(ask.ask_id, Verdict.BLOCK, "d", check_id="STA-02", reason="LEVEL"))
+
+    assert not kit.take_sends(RequestKind.CANCEL)
+    assert len(kit.working_stops()) == 1
+
+
+def test_an_exit_refused_after_the_stop_went_is_protected_again() -> None:
+    from tradebot.core.approvals import ApprovalAnswer, Verdict
+
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    kit.allow()
+    kit.serve_cancels()
+    ask = kit.asks.pop()
+    kit.answer(ApprovalAnswer(ask.ask_id, Verdict.BLOCK, "d", check_id="STA-02", reason="LEVEL"))
+
+    (stop,) = kit.place()
+    assert stop["type"] == "STOP_LOSS_LIMIT"
+    assert kit.answers[-1].reason == "LEVEL"
+
+
+def test_a_stop_that_fills_while_it_is_being_canceled_ends_the_exit() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    (stop,) = kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    kit.allow()
+    kit.match(stop["clientOrderId"], "0.00999", "59700")
+    kit.serve_cancels()
+
+    assert kit.answers[-1].reason == "NO_POSITION"
+    assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_a_stop_that_cannot_be_canceled_makes_the_exit_give_up() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    kit.allow()
+    kit.take_sends(RequestKind.CANCEL)  # lost
+    kit.advance(5_100)
+
+    assert kit.answers[-1].reason == "PROTECTION_CANCEL_UNKNOWN"
+    assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_an_exit_without_a_position_is_refused() -> None:
+    kit = DeskKit()
+    kit.submit(role=OrderRole.EXIT, side=Side.SELL, stop_loss_fraction=None)
+
+    assert kit.answers[-1].reason == "NO_POSITION"
+
+
+def test_a_resting_exit_of_a_protected_position_is_refused() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(
+        intent_id="x",
+        role=OrderRole.EXIT,
+        side=Side.SELL,
+        qty=None,
+        limit_price="61000",
+        time_in_force=TimeInForce.GTC,
+        stop_loss_fraction=None,
+    )
+
+    assert kit.answers[-1].reason == "RESTING_EXIT_UNPROTECTED"
+
+
+def test_an_operator_cannot_take_the_last_protection_away() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    (stop,) = kit.place()
+
+    answer = kit.desk.on_cancel(stop["clientOrderId"], "fat finger", kit.now_ns)
+
+    assert (answer.accepted, answer.reason) == (False, "LAST_PROTECTION")
+    assert not kit.take_sends(RequestKind.CANCEL)
+
+
+def test_a_reduce_command_closes_each_holders_share_once() -> None:
+    from tradebot.core.approvals import ReduceCommand, SessionDown
+
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    command = ReduceCommand("r1", BTC, "", Side.SELL, Decimal("0.005"), 50, "POS-03")
+    kit.desk.on_session(SessionDown(reduces=[command]), kit.now_ns)
+    kit.desk.on_session(SessionDown(reduces=[command]), kit.now_ns)
+    kit.pump()
+    assert kit.serve_cancels() == 1
+    (ask,) = kit.asks
+    assert ask.parent is None
+    assert ask.order is not None
+    assert (ask.order.role, ask.order.reduce_id, ask.order.strategy_id) == (OrderRole.REDUCE, "r1", "s1")
+    assert ask.order.order.qty == Decimal("0.005")
+    kit.allow()
+    (row,) = kit.place()
+    kit.match(row["clientOrderId"], "0.005", "59990")
+
+    (stop,) = kit.place()
+    assert stop["origQty"] == "0.00499"
+
+
+def test_a_position_whose_grant_was_lost_asks_riskd_for_a_new_one() -> None:
+    kit = DeskKit()
+    kit.approver.grants = False
+    order = kit.order()
+    kit.place()
+    kit.match(order, "0.01", "60000")
+    kit.advance(6_000)
+
+    assert kit.renewals == [f"entry:{order.id}"]
+    assert ("UNPROTECTED_POSITION", False) in kit.alarms
+
+
+def test_a_renewed_grant_protects_at_once_and_clears_the_alarm() -> None:
+    from tradebot.core.approvals import SessionDown
+    from tradebot.wire.approvals import sign_grant
+
+    kit = DeskKit()
+    kit.approver.grants = False
+    order = kit.order()
+    kit.place()
+    kit.match(order, "0.01", "60000")
+    kit.advance(6_000)
+    terms = kit.approver.grant_terms(order.facts.terms, "s1", kit.now_ns)
+    kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(terms, "key-1", b"k" * 32)]), kit.now_ns)
+    kit.pump()
+    kit.advance(1_100)
+    kit.place()
+    kit.advance(10)
+
+    assert len(kit.working_stops()) == 1
+    assert ("UNPROTECTED_POSITION", True) in kit.alarms
+
+
+def test_an_entry_of_a_short_market_type_is_a_limit_order_with_a_price() -> None:
+    kit = DeskKit()
+    from tests.support.builders import make_intent
+
+    intent = replace(make_intent(), order_type=OrderType.STOP_LIMIT)
+    kit.submit(intent)
+
+    assert kit.answers[-1].reason == "NOT_SUPPORTED"
