@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
     parser = _Parser(prog="python -m backtest", allow_abbrev=False, description=__doc__)
     parser.add_argument("--strategy", required=True, help="registered kind, or id in the configuration")
-    parser.add_argument("--data", type=Path, default=None, metavar="FILE", help="recording, plain or .gz")
+    parser.add_argument(
+        "--data", type=Path, action="append", default=[], metavar="FILE", help="recording; repeat to continue it"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the synthetic market, when no file is given")
     parser.add_argument("--seconds", type=int, default=600, help="length of the synthetic market")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="environment file")
@@ -57,7 +59,8 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
     args = parser.parse_args(argv)
     return BacktestOptions(
         strategy=args.strategy,
-        data=args.data,
+        data=args.data[0] if args.data else None,
+        then=tuple(args.data[1:]),
         seed=args.seed,
         seconds=args.seconds,
         config=args.config,

@@ -55,6 +55,8 @@ class BacktestOptions:
     """Registered kind; also the strategy id, by which the limits file knows it."""
     data: Path | None = None
     """Recording: lines `<receive time ns> <raw frame>`, plain or gzip. None: the synthetic market."""
+    then: tuple[Path, ...] = ()
+    """Further files of the same recording, played after it as one stream."""
     seed: int = 1
     """Of the synthetic market."""
     seconds: int = 600

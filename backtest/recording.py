@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from simexchange.config import DEFAULT_SYMBOLS
 from simexchange.recording import synthetic_lines
 from tradebot.core.errors import ConfigError, VenueProtocolError
 from tradebot.core.instruments import Instrument
-from tradebot.core.market import RowColumns
+from tradebot.core.market import BookState, RowColumns
 from tradebot.venues.api import BboEvent, BookDelta, MarketDataVenue, TradeEvent
 
 PEEKED_LINES: Final = 20_000
@@ -67,15 +68,18 @@ class Source:
     lines: Callable[[], Iterator[Line]]
 
 
-def recorded(path: Path) -> Source:
-    """Return a file as a source.
+def recorded(path: Path, *following: Path) -> Source:
+    """Return a file, and those that continue it, as one source.
 
     Raises:
-        ConfigError: If it is not a recording.
+        ConfigError: If one of them is not a recording.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such recording; `tradebot sample-data FILE` makes one")
-    return Source(path.name, tuple(find_symbols(path)), lambda: read_lines(path))
+    paths = (path, *following)
+    for one in paths:
+        if not one.is_file():
+            raise ConfigError(f"{one}: no such recording; `tradebot sample-data FILE` makes one")
+    name = ", ".join(one.name for one in paths)
+    return Source(name, tuple(find_symbols(path)), lambda: chain.from_iterable(map(read_lines, paths)))
 
 
 def synthetic(venue_name: str, symbols: Sequence[str], seed: int, seconds: int) -> Source:
@@ -121,6 +125,9 @@ class Recording:
         """Lines read."""
         self.last_ns = 0
         """Receive time of the last line."""
+        self.never_live = {instrument.instrument_id for instrument in instruments}
+        """Markets whose book was never proven, so that nothing could be entered."""
+        self._names = [instrument.instrument_id for instrument in instruments]
         self.bad_frames = 0
         """Frames that broke the venue's documentation; the book they belonged to was synced anew."""
 
@@ -165,6 +172,8 @@ class Recording:
         if book.wants_snapshot(now_ns):
             token = book.snapshot_asked(now_ns)
             book.handle_snapshot(token, self._codec.decode_snapshot(index, raw), now_ns)
+            if book.state is BookState.LIVE:
+                self.never_live.discard(self._names[index])
 
     def _frame(self, index: int, raw: bytes, now_ns: int) -> None:
         try:

@@ -45,7 +45,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     config, engine_config = _load(options.config)
     venue = load_market_data(config.venue)
     if options.data is not None:
-        source = recorded(options.data)
+        source = recorded(options.data, *options.then)
     else:
         source = synthetic(config.venue, options.symbols, options.seed, options.seconds)
     symbols = options.symbols or source.symbols
@@ -159,7 +159,11 @@ def _result(
     for _, instrument_id, qty in world.open_positions():
         open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
     day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
-    warnings = [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
+    warnings = [
+        f"{name}: no usable depth snapshot in the recording, so nothing was entered there"
+        for name in sorted(recording.never_live)
+    ]
+    warnings += [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
     return BacktestResult(
         strategy=options.strategy,
         data=source.name,

@@ -24,10 +24,11 @@ import uvloop
 
 from benchmarks.processes import Group
 from marketdata.config import MarketdataConfig
-from marketdata.feed import LinkState, Room
+from marketdata.feed import Room
 from marketdata.market import Market
 from marketdata.row_log import join_rows
 from marketdata.shell import App
+from marketdata.stream_client import LinkState
 from tradebot.core.instruments import Instrument, Product
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, HistoryBar, MarketRow, RowColumns, RowKind
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as pb

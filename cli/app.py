@@ -281,15 +281,25 @@ def sample_data(
 @command(app, "backtest")
 def backtest(
     call: Call,
-    strategy: Annotated[str, typer.Option(help="Registered strategy.")] = "breakout_atr",
-    data: Annotated[Path | None, typer.Option(help="Recorded file. Default: the synthetic market.")] = None,
+    strategy: Annotated[str, typer.Option(help="Registered kind, or an id of the configuration.")] = "breakout_atr",
+    data: Annotated[Path | None, typer.Option(help="Recording. Default: the synthetic market.")] = None,
     seed: Annotated[int, typer.Option(envvar="SEED", help="Seed when no file is given.")] = 1,
     seconds: Annotated[int, typer.Option(min=1, help="Market time when no file is given.")] = 600,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="One strategy parameter; repeatable.")
+    ] = None,
+    strategy_path: Annotated[Path | None, typer.Option(help="Your own strategies.")] = None,
+    symbols: Annotated[str, typer.Option(help="Comma-separated venue symbols.")] = "",
+    events: Annotated[Path | None, typer.Option(help="Write every event here, JSON lines.")] = None,
+    max_seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so much recorded time.")] = None,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
 
-    return run(call, strategy, data, seed, seconds)
+    source = {"data": data} if data else {"seed": seed, "seconds": seconds}
+    more = {"strategy-path": strategy_path, "symbols": symbols, "events": events, "max-seconds": max_seconds}
+    options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
+    return run(call, strategy, [*options, *(("param", item) for item in param or ())])
 
 
 # --- strategies, certificates, version

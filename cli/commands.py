@@ -161,8 +161,13 @@ def _down(daemon: str, target: Target) -> views.DaemonView:
 def console(call: Call) -> int:
     """Hand the terminal over to the console."""
     target = find_target(call.config, call.state)
-    command = [sys.executable, "-m", "console", "--config", str(target.config), "--state", str(target.state)]
-    return subprocess.call(command)
+    return subprocess.call(console_command(target.config, target.state, call.operator, call.role))
+
+
+def console_command(config: Path, state: Path, operator: str, role: str) -> list[str]:
+    """Return the command line of the console."""
+    command = [sys.executable, "-m", "console", "--config", str(config), "--state", str(state)]
+    return [*command, "--operator", operator, "--role", role]
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------
@@ -426,10 +431,11 @@ def tables(call: Call) -> int:
     return Exit.OK
 
 
-def backtest(call: Call, strategy: str, data: Path | None, seed: int, seconds: int) -> int:
+def backtest(call: Call, strategy: str, options: Sequence[tuple[str, str]]) -> int:
     """Hand over to the backtest program."""
     command = [sys.executable, "-m", "backtest", "--strategy", strategy]
-    command += ["--data", str(data)] if data else ["--seed", str(seed), "--seconds", str(seconds)]
+    for name, value in options:
+        command += [f"--{name}", value]
     if call.config is not None:
         command += ["--config", str(call.config)]
     if call.json:

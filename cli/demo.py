@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from cli import views
+from cli.call import operator_name
 from cli.client import Daemons
 from cli.command_ids import new_command_id
+from cli.commands import console_command
 from cli.config import config_for_mode
 from cli.exit_codes import Exit
 from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys
@@ -278,7 +279,7 @@ def _optional_float(daemon: views.DaemonView, name: str) -> float | None:
 def _run_with_console(launcher: Launcher, duration_s: int | None) -> int:
     """Open the console on the running system; when it is left, everything stops."""
     plan = launcher.plan
-    command = [sys.executable, "-m", "console", "--config", str(plan.config), "--state", str(plan.state)]
+    command = [*console_command(plan.config, plan.state, operator_name(), Role.TRADER), "--owned"]
     old = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the console while it has the terminal
     try:
         console = subprocess.Popen(command)
@@ -289,7 +290,7 @@ def _run_with_console(launcher: Launcher, duration_s: int | None) -> int:
             code = console.wait()
     finally:
         signal.signal(signal.SIGINT, old)
-    progress("console left: this is a demo, so everything stops now (with `tradebot up` trading would go on)")
+    progress("stopping every daemon; with `tradebot up` trading goes on without a console")
     launcher.stop()
     return Exit.OK if code in (0, -signal.SIGTERM) else Exit.CRASH
 

@@ -110,7 +110,6 @@ class ConsoleApp(App[None]):
         await self.push_screen("overview")
         self.run_worker(self._link.run(), name="streams", exit_on_error=True)
         self.set_interval(1 / self._paint_hz, self.paint)
-        self.call_after_refresh(self.paint)
 
     async def on_unmount(self) -> None:
         """Give the connections up."""
@@ -141,7 +140,7 @@ class ConsoleApp(App[None]):
             kill_window_left_ns=self._stop_keys.kill_window_left_ns(time.monotonic_ns()),
         )
         for screen in self.screen_stack:
-            if isinstance(screen, LiveScreen) and screen.is_active:
+            if isinstance(screen, LiveScreen) and screen.is_current:
                 screen.paint(frame)
 
     def _measure_lag(self) -> None:
@@ -197,7 +196,6 @@ class ConsoleApp(App[None]):
         """Go to a screen."""
         if isinstance(self.screen, LiveScreen):
             await self.switch_screen(name)
-            self.call_after_refresh(self.paint)
 
     async def action_back(self) -> None:
         """End the filter, else go to the overview."""

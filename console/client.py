@@ -31,6 +31,7 @@ from console.model import (
     Source,
     Strategy,
     StrategyPnl,
+    TradingRules,
     VenueLink,
 )
 from console.stop_client import StopClient
@@ -38,7 +39,7 @@ from console.stop_keys import StopLevel
 from console.store import Store
 from tradebot.core.errors import RejectedError, TransientError
 from tradebot.core.levels import TradingLevel
-from tradebot.rpc.common.v1 import level_pb2, order_pb2, status_pb2
+from tradebot.rpc.common.v1 import instrument_pb2, level_pb2, order_pb2, status_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
@@ -134,6 +135,9 @@ class GrpcLink:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     async def _watch_marketdata(self) -> None:
+        request = market_pb.ListInstrumentsRequest()
+        answer = await self._market.ListInstruments(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        self._store.instruments([rules for item in answer.instruments if (rules := _rules(item)) is not None])
         async for message in self._market.WatchStatus(market_pb.WatchStatusRequest(), metadata=self._metadata):
             now_ns = self._clock.now_ns()
             self._store.beat(beat_from_wire(message.status), now_ns)
@@ -200,6 +204,8 @@ class GrpcLink:
             case risk_pb.RISK_EVENT_KIND_HOLD_RAISED:
                 self._store.hold_raised(hold_from_wire(event.hold))
             case risk_pb.RISK_EVENT_KIND_HOLD_CLEARED:
+                if not event.hold.hold_id:
+                    raise TransientError(f"a hold without id was cleared ({event.text}): asking for all holds again")
                 self._store.hold_cleared(event.hold.hold_id)
             case risk_pb.RISK_EVENT_KIND_COMMAND:
                 self._store.command(Command(event.time_ns, event.operator, event.text))
@@ -263,7 +269,7 @@ class GrpcLink:
             client_order_id=client_order_id, reason=reason, command_id=new_command_id()
         )
         answer, failure = await self._call("execd", self._execution.CancelOrder, request)
-        name = client_order_id[-6:]
+        name = client_order_id[-4:]
         if answer is None:
             return f"cancel {name}: {failure}"
         if answer.accepted:
@@ -352,6 +358,14 @@ def beat_from_wire(status: status_pb2.DaemonStatus) -> Beat:
 
 def _with_items(beat: Beat, extra: Sequence[tuple[str, str]]) -> Beat:
     return replace(beat, items=(*beat.items, *extra))
+
+
+def _rules(item: instrument_pb2.Instrument) -> TradingRules | None:
+    """Return the rules, None when they cannot be read: they only decorate what is shown."""
+    tick, lot, smallest = amount(item.tick_size), amount(item.lot_size), amount(item.min_qty)
+    if tick is None or lot is None or smallest is None:
+        return None
+    return TradingRules(item.instrument_id, tick, lot, smallest, amount(item.min_notional) or Decimal(0))
 
 
 def _book(row: market_pb.BookStatus) -> BookRow:

@@ -88,6 +88,23 @@ class ExecdFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TradingRules:
+    """What the console needs to know of an instrument."""
+
+    instrument_id: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_qty: Decimal
+    min_notional: Decimal
+    """Quote asset; 0 when the venue has no such rule."""
+
+    def is_dust(self, qty: Decimal, price: Decimal | None) -> bool:
+        """True when the venue takes no order of this size: nothing can close or protect it."""
+        size = abs(qty)
+        return size < max(self.min_qty, self.lot_size) or (price is not None and size * price < self.min_notional)
+
+
+@dataclass(frozen=True, slots=True)
 class BookRow:
     """State of one book from marketdata's heartbeat."""
 

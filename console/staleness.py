@@ -88,6 +88,8 @@ def mark(text: str, freshness: Freshness, tone: Tone = Tone.NORMAL) -> Span:
     The text may be padded on the left; `~` takes one cell of the padding, so columns keep their width when they have
     one to spare.
     """
+    if text.strip() == UNKNOWN:
+        return Span(text, Tone.STALE)
     match freshness:
         case Freshness.DEAD:
             return Span(UNKNOWN.rjust(len(text)), Tone.STALE)

@@ -40,6 +40,11 @@ class StopCommand:
         return sum(answer.ok for answer in self.answers.values())
 
     @property
+    def missing(self) -> list[str]:
+        """Daemons that have not acknowledged it."""
+        return [name for name in STOP_DAEMONS if not (name in self.answers and self.answers[name].ok)]
+
+    @property
     def complete(self) -> bool:
         """True when every stop daemon has it."""
         return self.acked == len(STOP_DAEMONS)
@@ -59,8 +64,7 @@ class StopCommand:
         """Return the truth about this stop in one line."""
         total = len(STOP_DAEMONS)
         if not self.complete:
-            missing = [name for name in STOP_DAEMONS if not (name in self.answers and self.answers[name].ok)]
-            silent = ", ".join(f"{name} {self._error(name)}".rstrip() for name in missing)
+            silent = ", ".join(f"{name} {self._error(name)}".rstrip() for name in self.missing)
             doing = "HALTING" if self.level is StopLevel.HALT else "KILLING"
             seconds = (now_ns - self.started_ns) // (1000 * NS_PER_MS)
             waited = f" {seconds} s" if self.is_incomplete_alarm(now_ns) else ""

@@ -28,6 +28,7 @@ from console.model import (
     Source,
     StopPing,
     Strategy,
+    TradingRules,
     VenueLink,
 )
 from console.orders import OrderBook, OrderRow
@@ -130,6 +131,8 @@ class PositionView:
     """Of the mark and what depends on it."""
     age_ns: int | None
     """Of the mark."""
+    is_dust: bool = False
+    """Too small for any order: left over by fees and lot steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ class Store:
         self._ladders: dict[str, Ladder] = {}
         self._stop = _Stop()
         self._price_places: dict[str, int] = {}
+        self._rules: dict[str, TradingRules] = {}
         self._log: deque[LogEntry] = deque(maxlen=MAX_LOG_LINES)
         self._last_command: Command | None = None
         self._notice: tuple[int, str] = (0, "")
@@ -275,6 +279,12 @@ class Store:
             self._rates.setdefault(beat.daemon, Rate()).sample(messages, beat.incarnation, beat.time_ns)
         for entry in beat.logs:
             self.note(entry)
+
+    def instruments(self, rules: Iterable[TradingRules]) -> None:
+        """What is traded, with the venue's rules."""
+        self._rules = {item.instrument_id: item for item in rules}
+        for item in self._rules.values():
+            self._price_places[item.instrument_id] = places(item.tick_size.normalize())
 
     def books(self, rows: Iterable[BookRow], now_ns: int) -> None:
         """All books, with marketdata's heartbeat."""
@@ -493,11 +503,13 @@ class Store:
     def _position_views(self, now_ns: int) -> Iterator[PositionView]:
         stream = self._feeds[Source.POSITIONS].freshness(now_ns, ACCOUNT)
         for received_ns, row in sorted(self._positions.values(), key=lambda item: item[1].key):
+            rules = self._rules.get(row.instrument_id)
+            dust = rules is not None and rules.is_dust(row.qty, row.mark_price or row.avg_price)
             if row.mark_price is None:
-                yield PositionView(row, stream, Freshness.DEAD, None)
+                yield PositionView(row, stream, Freshness.DEAD, None, dust)
                 continue
             age_ns = row.mark_age_ms * NS_PER_MS + _beyond_period(now_ns - received_ns)
-            yield PositionView(row, stream, max(stream, grade(age_ns, MARKET)), age_ns)
+            yield PositionView(row, stream, max(stream, grade(age_ns, MARKET)), age_ns, dust)
 
     def _money(self, now_ns: int) -> MoneyView:
         feed = self._feeds[Source.PNL]
@@ -584,7 +596,7 @@ class Store:
                 text = f"{link.link.venue} {link.link.channel} connection down"
                 yield Condition(f"link-{link.link.venue}-{link.link.channel}", 2, text, "check the venue's status", 3.0)
         for item in positions:
-            if item.position.stop_price is None and item.freshness <= Freshness.LATE:
+            if item.position.stop_price is None and item.freshness <= Freshness.LATE and not item.is_dust:
                 text = f"{item.position.instrument_id} {item.position.strategy_id}: position without a resting stop"
                 yield Condition(
                     f"unprotected-{item.position.key}",
@@ -599,12 +611,8 @@ class Store:
     def _stop_conditions(self, now_ns: int, stop: StopView) -> Iterator[Condition]:
         command = self._stop.command
         if command is not None and command.is_incomplete_alarm(now_ns):
-            yield Condition(
-                "stop-incomplete",
-                1,
-                f"{command.level.value} INCOMPLETE: {', '.join(stop.silent) or 'no answer'}",
-                BREAK_GLASS,
-            )
+            text = f"{command.level.value} INCOMPLETE: {', '.join(command.missing)} did not acknowledge"
+            yield Condition("stop-incomplete", 1, text, BREAK_GLASS)
         if stop.known and stop.answering == 0:
             yield Condition("stop-path", 1, "STOP 0/2: no daemon takes a stop from here", BREAK_GLASS, 2.0)
         elif stop.known and stop.answering < stop.total:

@@ -202,8 +202,10 @@ def compact(value: Decimal | None, *, signed: bool = False) -> str:
 
 
 def percent(value: float | None, decimals: int = 0) -> str:
-    """Return `14%`, or `?`."""
-    return UNKNOWN if value is None else f"{value:.{decimals}f}%"
+    """Return `14%`, `?`, or `999+` for what has left every scale."""
+    if value is None:
+        return UNKNOWN
+    return "999+" if value >= 999.5 else f"{value:.{decimals}f}%"
 
 
 def age(age_ns: int | None) -> str:

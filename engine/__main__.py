@@ -9,6 +9,7 @@ import uuid
 from engine.catalog import load_catalog
 from engine.client import ExecutionLink, MarketLink
 from engine.config import EngineConfig
+from engine.metrics_shell import EngineMetrics
 from engine.runner import EngineCore, EngineOptions
 from engine.service import DriveServicer, EngineServicer, binding, settings_of
 from engine.shell import LiveEngine
@@ -56,6 +57,7 @@ async def _serve_live(shell: ServiceShell[EngineConfig]) -> None:
         await server.start()
         if core.runs:  # without strategies there is nothing to want and nothing to watch
             _start_links(shell, engine)
+        shell.tasks.start("metrics", EngineMetrics(shell.metrics, engine).run())
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()

@@ -367,11 +367,9 @@ class EngineCore:
     def execution_started(self, orders: Sequence[OrderSnapshot], positions: Sequence[PositionView]) -> None:
         """execd's link is up: take its view of orders and positions; intents it does not know were lost."""
         self.fold.rehydrate(orders, positions)
-        alive = {order.facts.intent_id for order in orders if not order.status.is_terminal}
-        for intent_id, slot in list(self._open_intents.items()):
-            if intent_id not in alive:
-                slot.done(intent_id)
-                del self._open_intents[intent_id]
+        for intent_id, slot in self._open_intents.items():
+            slot.done(intent_id)
+        self._open_intents.clear()
         for order in orders:
             if not order.status.is_terminal and order.facts.role in (OrderRole.ENTRY, OrderRole.EXIT):
                 self._adopt(order)
@@ -382,7 +380,7 @@ class EngineCore:
         self.execution_up = False
 
     def _adopt(self, order: OrderSnapshot) -> None:
-        """Wait for the end of an order of an earlier life of this engine before the next entry."""
+        """Wait for the end of an order that execd still works, of this life or an earlier one, before the next."""
         facts = order.facts
         run = self.runs.get(facts.strategy_id)
         for unit in run.units if run is not None else ():

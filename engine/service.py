@@ -40,6 +40,9 @@ SERVICE: Final = "tradebot.rpc.engine.v1.EngineService"
 STATUS_INTERVAL_S: Final = 1.0
 MAX_COMMAND_IDS: Final = 1_024
 """Commands remembered so that a repeat changes nothing."""
+OPERATOR_KEY: Final = "tradebot-operator"
+"""Metadata in which console and command line name the operator."""
+MAX_OPERATOR_CHARS: Final = 64
 DRIVE_INCARNATION: Final = "drive"
 """Incarnation of every drive: the same drive gives the same intent ids."""
 
@@ -49,6 +52,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def binding(servicer: EngineServiceServicer) -> ServiceBinding:
     """Return what an RpcServer serves."""
     return ServiceBinding(SERVICE, add_EngineServiceServicer_to_server, servicer)
+
+
+def _operator(context: Context) -> str:
+    """Return who is calling, for the audit: the role, and the name that the client gave itself (never an identity)."""
+    role = str(caller_role())
+    for key, value in context.invocation_metadata() or ():
+        if key == OPERATOR_KEY and isinstance(value, str) and value:
+            return f"{value[:MAX_OPERATOR_CHARS]} ({role})"
+    return role
 
 
 class EngineServicer(EngineServiceServicer):
@@ -82,16 +94,19 @@ class EngineServicer(EngineServiceServicer):
                     grpc.StatusCode.FAILED_PRECONDITION,
                     f"strategy {request.strategy_id} failed ({run.fault}): fix it and restart the engine",
                 )
-            self._switch(run, request, str(caller_role()))
+            self._switch(run, request, _operator(context))
             self._remember(request.command_id)
         return pb.SetStrategyEnabledResponse(strategy=strategy_status(run))
 
     async def WatchStatus(
         self, request: pb.WatchStatusRequest, context: Context
     ) -> AsyncIterator[pb.WatchStatusResponse]:
+        seen_ns = self._clock.now_ns()
         while True:
             self._engine.report_faults()
-            yield pb.WatchStatusResponse(status=self._status(), strategies=self._strategies())
+            status = self._status(seen_ns)
+            seen_ns = status.time_ns
+            yield pb.WatchStatusResponse(status=status, strategies=self._strategies())
             await asyncio.sleep(STATUS_INTERVAL_S)
 
     async def Drive(self, request_iterator: AsyncIterator[pb.DriveRequest], context: Context) -> AsyncIterator[Any]:
@@ -109,6 +124,8 @@ class EngineServicer(EngineServiceServicer):
         _log.warning(
             "strategy_switched", strategy_id=strategy_id, enabled=request.enabled, by=operator, reason=request.reason
         )
+        switched = "on" if request.enabled else "off"
+        self._engine.note("warning", f"strategy {strategy_id} switched {switched} by {operator}: {request.reason}")
 
     def _remember(self, command_id: str) -> None:
         self._commands[command_id] = None
@@ -118,7 +135,7 @@ class EngineServicer(EngineServiceServicer):
     def _strategies(self) -> list[pb.StrategyStatus]:
         return [strategy_status(run) for run in self._engine.core.runs.values()]
 
-    def _status(self) -> status_pb2.DaemonStatus:
+    def _status(self, seen_ns: int) -> status_pb2.DaemonStatus:
         engine = self._engine
         core = engine.core
         problems = [f"strategy {name} failed: {run.fault}" for name, run in core.runs.items() if run.fault]
@@ -148,6 +165,11 @@ class EngineServicer(EngineServiceServicer):
             started_time_ns=self._started_ns,
             time_ns=self._clock.now_ns(),
             items=[status_pb2.StatusItem(name=name, value=str(value)) for name, value in figures.items()],
+            log_lines=[
+                status_pb2.LogLine(time_ns=time_ns, level=level, daemon="engine", text=text)
+                for time_ns, level, text in engine.notes
+                if time_ns > seen_ns
+            ],
         )
 
 

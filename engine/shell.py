@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
@@ -13,6 +15,9 @@ from tradebot.core.market import RowColumns
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
 from tradebot.runtime.clock import Clock
 from tradebot.runtime.outbox import Outbox, OutboxFullError
+
+MAX_NOTES: Final = 200
+"""Warnings kept for the status streams."""
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +40,8 @@ class LiveEngine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns: int | None = None
         self._faults: set[str] = set()
+        self.notes: deque[tuple[int, str, str]] = deque(maxlen=MAX_NOTES)
+        """(time, level, text) of what an operator should see, newest last."""
 
     def take_rows(self, rows: RowColumns, sequences: Sequence[int], sent_time_ns: int) -> None:
         """Market data arrived."""
@@ -44,6 +51,8 @@ class LiveEngine:
 
     def market_lost(self) -> None:
         """The market data stream ended."""
+        if self.market_up:
+            self.note("warning", "market data stream lost")
         self.market_up = False
         self.core.market_lost()
         self.schedule()
@@ -58,6 +67,8 @@ class LiveEngine:
 
     def execution_lost(self) -> None:
         """execd's stream ended."""
+        if self._outbox is not None:
+            self.note("warning", "execd's stream lost: no intents until it is back")
         self._outbox = None
         self.core.execution_lost()
 
@@ -93,6 +104,11 @@ class LiveEngine:
             if run.fault and strategy_id not in self._faults:
                 self._faults.add(strategy_id)
                 _log.error("strategy_fault", strategy_id=strategy_id, error=run.fault)
+                self.note("error", f"strategy {strategy_id} taken out: {run.fault}")
+
+    def note(self, level: str, text: str) -> None:
+        """Keep a line for the status streams."""
+        self.notes.append((self.clock.now_ns(), level, text))
 
     def _on_timer(self) -> None:
         self._timer, self._timer_ns = None, None

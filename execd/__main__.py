@@ -6,6 +6,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import structlog
 
@@ -147,7 +148,7 @@ async def _trade(
     for name, config in common.venues.items():
         session = _venue_session(live, name, config.trade_ws_url)
         live.attach(session, rests[name])
-        shell.tasks.start(f"venue {name}", redial(f"{name} trading", session.run_once))
+        shell.tasks.start(f"venue {name}", session.keep_connected(partial(live.quiet_s, name)))
     shell.tasks.start("risk session", redial("riskd", risk.session))
     shell.tasks.start("market data", redial("marketdata", market.session))
     await server.set_serving(True)

@@ -8,90 +8,27 @@ the best price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from decimal import Decimal
-from enum import Enum
 
-from execd.gateway import Blocked, CancelPurpose
+from execd.gateway import CancelPurpose
+from execd.guarded import Guarded, Watch
 from execd.orders import Order
 from execd.positions import base_fee
-from execd.protection_terms import derive_prices, protectable_qty, stop_terms, target_terms
+from execd.protection_orders import ProtectionOrders
+from execd.protection_terms import protectable_qty
 from execd.records import ReadKind, RecordType
 from execd.settings import NS_PER_MS, ProtectionSettings
 from execd.state import DeskState
-from tradebot.core.approvals import GrantTerms, ProtectionGrant
+from tradebot.core.approvals import ProtectionGrant
 from tradebot.core.instruments import Product
-from tradebot.core.order_events import OrderEvent, OrderFacts
-from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
 from tradebot.wire.approvals import open_grant
 from tradebot.wire.execd_records import grant_bytes, pack_parts
 
 ZERO = Decimal(0)
 _RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
-
-
-class Watch(Enum):
-    """What the second line is doing about one entry."""
-
-    NORMAL = "normal"
-    EMERGENCY = "emergency"
-    """Cancel what rests, then close at the market within the bound."""
-
-
-@dataclass(slots=True)
-class Guarded:
-    """One entry and what protects it. Amounts in base units."""
-
-    entry: Order
-    grant: ProtectionGrant | None = None
-    terms: GrantTerms | None = None
-    """The opened grant."""
-    open_qty: Decimal = ZERO
-    """Filled, less base fees, less what was closed; >= 0 for both directions."""
-    orders: list[Order] = field(default_factory=list)
-    """Protecting orders that may still work, and emergency exits."""
-    watch: Watch = Watch.NORMAL
-    frozen: bool = False
-    """An exit is taking the protection down."""
-    naked_since_ns: int = 0
-    """0: protected, or nothing to protect."""
-    breach_since_ns: int = 0
-    next_try_ns: int = 0
-    settle_until_ns: int = 0
-    flat_since_ns: int = 0
-    """When an order of a list was left over by its filled sibling: the venue takes it down by itself."""
-    bound_by_free: bool = False
-    """The venue said that the balance does not suffice: size the next order by the free balance."""
-    written_off: set[str] = field(default_factory=set)
-    """UNKNOWN orders that the venue's locked balance proves not to rest: others may take their place."""
-    balance_asked_ns: int = 0
-    retried: bool = False
-    alarmed: bool = False
-    dust_told: bool = False
-    child_index: int = 0
-
-    @property
-    def strategy_id(self) -> str:
-        return self.entry.facts.strategy_id
-
-    @property
-    def instrument_id(self) -> str:
-        return self.entry.facts.terms.instrument_id
-
-    def live(self) -> list[Order]:
-        """Return the protecting orders that are not terminal."""
-        return [order for order in self.orders if order.working]
-
-
-@dataclass(slots=True)
-class _HeldPlacement:
-    """A derivation that waits for its journal record."""
-
-    record_seq: int
-    guarded: Guarded
-    legs: tuple[OrderTerms, ...]
-    role: OrderRole
 
 
 class Protection:
@@ -102,8 +39,7 @@ class Protection:
         self._guarded: dict[str, Guarded] = {}
         self._by_instrument: dict[str, list[Guarded]] = {}
         self._by_order: dict[str, Guarded] = {}
-        self._held: list[_HeldPlacement] = []
-        self._renewing: set[str] = set()
+        self.orders = ProtectionOrders(state)
         self._timed_ns = 0
         """Timers up to here have fired."""
 
@@ -114,7 +50,7 @@ class Protection:
         terms = open_grant(grant, self._state.gateway.keys)
         guarded = self._of_entry(entry)
         guarded.grant, guarded.terms = grant, terms
-        self._renewing.discard(terms.grant_id)
+        self.orders.renewing.discard(terms.grant_id)
         if journal:
             self._state.record(RecordType.GRANT, pack_parts(entry.id.encode(), grant_bytes(grant)))
 
@@ -232,7 +168,7 @@ class Protection:
         if live:
             self._tend(guarded, live, stop, target, now_ns)
         elif self._settled(guarded, now_ns) and now_ns >= guarded.next_try_ns:
-            self._place(guarded, target, now_ns)
+            self.orders.place(guarded, target, now_ns)
 
     def _tend(self, guarded: Guarded, live: list[Order], stop: Order | None, target: Decimal, now_ns: int) -> None:
         """Orders are out: leave them, or take them down so that the next step can place better ones."""
@@ -303,164 +239,6 @@ class Protection:
             return False
         guarded.settle_until_ns = 0
         return True
-
-    # ---- placing
-
-    def _place(self, guarded: Guarded, target: Decimal, now_ns: int) -> None:
-        if guarded.grant is None or guarded.terms is None:
-            return  # PTR-06 alarms run on the timer
-        venue = self._state.venue_of(guarded.instrument_id)
-        if not venue.live or any(held.guarded is guarded for held in self._held):
-            return
-        if guarded.watch is Watch.EMERGENCY:  # an IOC order that found no taker must not become a storm
-            guarded.next_try_ns = now_ns + self._ms(self._settings.retry_ms)
-        if guarded.bound_by_free and guarded.terms.side is Side.SELL:
-            instrument = self._state.instruments[guarded.instrument_id]
-            target = min(
-                target, instrument.qty(instrument.qty_lots_floor(self._state.free_base(guarded.instrument_id)))
-            )
-            guarded.bound_by_free = False
-            if not target:
-                return
-        if guarded.watch is Watch.EMERGENCY:
-            legs, role = self._emergency_legs(guarded, guarded.terms, target), OrderRole.EMERGENCY_EXIT
-        else:
-            legs, role = self._protection_legs(guarded, guarded.terms, target), OrderRole.PROTECTION
-        if not legs:
-            return
-        parts = []
-        for leg in legs:
-            guarded.child_index += 1
-            facts = OrderFacts(
-                leg,
-                guarded.strategy_id,
-                guarded.entry.facts.intent_id,
-                guarded.child_index,
-                role,
-                now_ns,
-                guarded.entry.id,
-                guarded.entry.facts.trace_id,
-            )
-            detail = f"grant {guarded.terms.grant_id}: {_derivation(guarded, leg)}"
-            raw_event = self._state.emit(
-                leg.client_order_id,
-                OrderEventKind.ASKED,
-                now_ns,
-                facts=facts,
-                reason="DERIVED",
-                detail=detail,
-                journal=False,
-            )
-            parts.append(raw_event)
-        seq = self._state.record(RecordType.DERIVATION, pack_parts(pack_parts(*parts), bytes([len(parts)])))
-        placement = _HeldPlacement(seq, guarded, legs, role)
-        if seq <= self._state.durable_seq:
-            self._send(placement, now_ns)
-        else:
-            self._held.append(placement)
-
-    def _protection_legs(self, guarded: Guarded, terms: GrantTerms, target: Decimal) -> tuple[OrderTerms, ...]:
-        state = self._state
-        instrument = state.instruments[guarded.instrument_id]
-        use = state.gateway.uses.get(terms.grant_id)
-        tightest = use.stop_price if use else None
-        offset = self._settings.stop_limit_offset_bps
-        prices = derive_prices(terms, guarded.entry.state.avg_price, tightest, offset, instrument)
-        if prices is None:
-            return ()
-        stop = stop_terms(terms, prices, target, state.new_client_order_id(guarded.strategy_id))
-        leg = target_terms(terms, prices, target, state.new_client_order_id(guarded.strategy_id), instrument)
-        return (stop,) if leg is None else (stop, leg)
-
-    def _emergency_legs(self, guarded: Guarded, terms: GrantTerms, target: Decimal) -> tuple[OrderTerms, ...]:
-        state = self._state
-        reference = self._reference(guarded, terms)
-        if reference is None:
-            return ()
-        bound = terms.emergency_bound_bps or self._settings.emergency_bound_bps
-        limit = state.quotes.bounded_limit(guarded.instrument_id, terms.side, reference, bound)
-        client_order_id = state.new_client_order_id(guarded.strategy_id)
-        return (
-            OrderTerms(
-                client_order_id,
-                guarded.instrument_id,
-                terms.side,
-                OrderType.LIMIT,
-                target,
-                limit,
-                None,
-                TimeInForce.IOC,
-                False,
-                True,
-            ),
-        )
-
-    def _reference(self, guarded: Guarded, terms: GrantTerms) -> Decimal | None:
-        """Return the market price that bounds an emergency exit: the last quote, or else the stop that was missed."""
-        quoted = self._state.quotes.opposite(guarded.instrument_id, terms.side)
-        if quoted is not None:
-            return quoted
-        use = self._state.gateway.uses.get(terms.grant_id)
-        return use.stop_price if use else None
-
-    def durable(self, seq: int, now_ns: int) -> None:
-        """Send the derivations that only waited for the disk."""
-        ready = [placement for placement in self._held if placement.record_seq <= seq]
-        if ready:
-            self._held = [placement for placement in self._held if placement.record_seq > seq]
-            for placement in ready:
-                self._send(placement, now_ns)
-
-    def _send(self, placement: _HeldPlacement, now_ns: int) -> None:
-        state, guarded = self._state, placement.guarded
-        venue = state.venue_of(guarded.instrument_id)
-        blocked: Blocked | None = None
-        if guarded.grant is None or guarded.terms is None or not venue.live:
-            blocked = Blocked("VENUE_DISCONNECTED", "the private stream is down", "STA-03")
-        elif any(o.cancel_wanted for o in self._orders_of(placement)) or guarded.frozen:
-            blocked = Blocked("CANCELED_BEFORE_SEND", "overtaken by an exit", "")
-        else:
-            request_id = state.requests.next_id()
-            passed = state.gateway.pass_granted(
-                guarded.grant,
-                placement.legs,
-                placement.role,
-                guarded.open_qty,
-                self._reference(guarded, guarded.terms),
-                request_id,
-                f"L{placement.legs[0].client_order_id}",
-                venue.timestamp_ms(now_ns),
-                now_ns,
-            )
-            if isinstance(passed, Blocked):
-                blocked = passed
-            elif state.settings.dry_run:
-                state.record(RecordType.DRY_RUN, passed.data)
-                blocked = Blocked("DRY_RUN", "stopped at the wire", "")
-            else:
-                state.send_passed(passed, request_id, now_ns)
-        for order in self._orders_of(placement):
-            if blocked is None:
-                order.sent_ns = now_ns
-                state.emit(order.id, OrderEventKind.SENT, now_ns)
-            elif order.working:
-                state.emit(
-                    order.id,
-                    OrderEventKind.REFUSED,
-                    now_ns,
-                    reason=blocked.reason,
-                    detail=blocked.detail,
-                    check_id=blocked.check_id,
-                )
-        if blocked is not None:
-            guarded.next_try_ns = now_ns + self._ms(self._settings.blocked_retry_ms)
-            if blocked.reason in ("GRANT_SPENT", "GRANT_EXPIRED"):
-                self._ask_renewal(guarded)
-            state.notice("error", "protection_blocked", f"{guarded.entry.id} {blocked.reason}: {blocked.detail}")
-
-    def _orders_of(self, placement: _HeldPlacement) -> Iterable[Order]:
-        found = (self._state.orders.get(leg.client_order_id) for leg in placement.legs)
-        return [order for order in found if order is not None]
 
     # ---- second line and deadlines
 
@@ -540,18 +318,11 @@ class Protection:
             return
         terms = guarded.terms
         if terms is None or terms.expires_time_ns - now_ns < self._ms(self._settings.renew_before_ms):
-            self._ask_renewal(guarded)
-
-    def _ask_renewal(self, guarded: Guarded) -> None:
-        grant_id = guarded.terms.grant_id if guarded.terms else f"entry:{guarded.entry.id}"
-        if self._state.link.welcomed and grant_id not in self._renewing:
-            self._renewing.add(grant_id)
-            self._state.out.up.renew_grant_ids.append(grant_id)
-            self._state.out.up_dirty = True
+            self.orders.ask_renewal(guarded)
 
     def session_started(self) -> None:
         """Renewals asked of an earlier session are asked again."""
-        self._renewing.clear()
+        self.orders.renewing.clear()
 
     def next_timer_ns(self) -> int | None:
         """Return when something may be due."""
@@ -618,8 +389,8 @@ class Protection:
     def account_read(self, venue: str, now_ns: int) -> None:
         """A fresh account was read: it may prove that an UNKNOWN stop does not rest.
 
-        On spot a resting sell locks what it sells. When no more is locked than our confirmed orders explain, an order of
-        unproven outcome is not there, and its place may be taken without any risk of selling twice.
+        On spot a resting sell locks what it sells. When no more is locked than our confirmed orders explain, an order
+        of unproven outcome is not there, and its place may be taken without any risk of selling twice.
         """
         for guarded in list(self._guarded.values()):
             if not guarded.balance_asked_ns or self._state.venue_of(guarded.instrument_id).name != venue:
@@ -663,11 +434,3 @@ class Protection:
     @staticmethod
     def _ms(milliseconds: int) -> int:
         return milliseconds * NS_PER_MS
-
-
-def _derivation(guarded: Guarded, leg: OrderTerms) -> str:
-    entry = guarded.entry
-    return (
-        f"{leg.order_type.name} {leg.side.name} {leg.qty} stop {leg.stop_price} limit {leg.price} "
-        f"from open {guarded.open_qty} at average {entry.state.avg_price} of entry {entry.id}"
-    )

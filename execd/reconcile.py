@@ -66,6 +66,9 @@ class Reconciler:
         """Read the whole private side of a venue now."""
         if venue.name in self._jobs.values():
             return
+        if now_ns < venue.quiet_until_ns:
+            self._next_ns[venue.name] = venue.quiet_until_ns
+            return
         since_ns = self.watermarks.get(venue.name, now_ns)
         since_ms = max(0, since_ns // NS_PER_MS - self._state.settings.reconcile_overlap_ms)
         self._jobs[self._state.read(ReadKind.SNAPSHOT, venue.name, since_ms=since_ms)] = venue.name
@@ -132,7 +135,10 @@ class Reconciler:
                 self._events.book(order, execution, now_ns, trade.venue_order_id)
         for order, row in rows:
             self._events.row(order, row, now_ns)
-            self._unknown.found(order, now_ns)
+            if (
+                order.state.status is not OrderStatus.PENDING_CANCEL
+            ):  # that one needs its own answer, younger than the cancel
+                self._unknown.found(order, now_ns)
         return {order.id for order, _ in rows}
 
     def _look_for_missing(self, venue: VenueState, snapshot: VenueSnapshot, seen: set[str], now_ns: int) -> None:

@@ -70,8 +70,8 @@ class Restorer:
         raw_intent, raw_event = unpack_parts(payload, 2)
         if raw_intent:
             intent = intent_of(raw_intent)
-            if not self._desk.window.seen(intent.intent_id):
-                self._desk.window.open(intent.intent_id)
+            if not self._desk.intents.window.seen(intent.intent_id):
+                self._desk.intents.window.open(intent.intent_id)
         self._event(event_of(raw_event))
 
     def _derivation(self, payload: bytes) -> None:
@@ -93,7 +93,7 @@ class Restorer:
             OrderRole.EXIT,
         ):
             refused = order.state.status is OrderStatus.REJECTED
-            desk.window.close(
+            desk.intents.window.close(
                 IntentAnswer(
                     order.facts.intent_id,
                     IntentStatus.REFUSED if refused else IntentStatus.ACCEPTED,
@@ -132,5 +132,5 @@ class Restorer:
 
     def _intent_refused(self, payload: bytes) -> None:
         intent_id, check_id, reason, detail = (part.decode() for part in unpack_parts(payload, 4))
-        self._desk.window.open(intent_id)
-        self._desk.window.close(IntentAnswer(intent_id, IntentStatus.REFUSED, check_id, reason, detail))
+        self._desk.intents.window.open(intent_id)
+        self._desk.intents.window.close(IntentAnswer(intent_id, IntentStatus.REFUSED, check_id, reason, detail))

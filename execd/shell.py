@@ -20,10 +20,10 @@ from execd.records import ReadJob, VenueSend
 from execd.venue_rest import READ_ERRORS, VenueRest
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
-from tradebot.core.errors import InvariantError, VenueProtocolError
+from tradebot.core.errors import InvariantError, RateLimitedError, VenueProtocolError
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.order_events import OrderEvent
-from tradebot.runtime.clock import NS_PER_MS, Clock
+from tradebot.runtime.clock import NS_PER_S, Clock
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.sequenced_log import SequencedLog
 from tradebot.runtime.stream_hub import StreamHub
@@ -68,6 +68,7 @@ class LiveDesk:
         self._reads: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._tick: asyncio.TimerHandle | None = None
+        desk.state.wire = self._send
         journal.on_durable(self._durable)
 
     def attach(self, session: VenueSession, rest: VenueRest) -> None:
@@ -200,6 +201,9 @@ class LiveDesk:
             for duration_ns in self.desk.asks.round_trips_ns:
                 self.risk_round_trip.add(duration_ns)
             self.desk.asks.round_trips_ns.clear()
+        for duration_ns in self.desk.venue_side.ack_ns:
+            self.ack_latency.add(duration_ns)
+        self.desk.venue_side.ack_ns.clear()
         self._rest(out)
 
     def _rest(self, out: DeskOutbox) -> None:
@@ -243,6 +247,9 @@ class LiveDesk:
             codec = self.desk.state.codecs[job.venue]
             traded = [i.instrument_id for i in self.desk.state.instruments.values() if i.venue == job.venue]
             result = await self._rests[job.venue].read(job, codec, traded)
+        except RateLimitedError as exc:
+            _log.error("venue_rate_limited", venue=job.venue, error=str(exc))
+            self.desk.venue_quiet(job.venue, exc.retry_after_ns, self.clock.now_ns())
         except READ_ERRORS as exc:
             _log.warning("venue_read_failed", venue=job.venue, kind=job.kind.name, error=str(exc))
         self._finish_read(job, result)
@@ -250,6 +257,10 @@ class LiveDesk:
     def _finish_read(self, job: ReadJob, result: object) -> None:
         self.desk.on_read(job, result, self.clock.now_ns())  # type: ignore[arg-type]
         self.flush()
+
+    def quiet_s(self, name: str) -> float:
+        """Return for how long the venue must not be bothered at all."""
+        return max(0, self.desk.state.venues[name].quiet_until_ns - self.clock.now_ns()) / NS_PER_S
 
     def link_state(self, name: str) -> tuple[str, int]:
         """Return (state, age of the last frame in ms) of a private connection."""
@@ -259,8 +270,3 @@ class LiveDesk:
         if not session.connected:
             return "connecting", age_ms
         return ("live" if venue.live else "connecting"), age_ms
-
-
-def lease_left_ms(desk: Desk, now_ns: int) -> int:
-    """Return how long the lease still holds."""
-    return max(0, (desk.state.link.lease_until_ns - now_ns) // NS_PER_MS)

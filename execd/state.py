@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from execd.gateway import CancelPurpose, Gateway, Passed
 from execd.latch import LatchBoard
@@ -28,6 +29,8 @@ from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, next_st
 from tradebot.venues.api_orders import OrderCodec, RequestKind
 from tradebot.wire.execd_records import event_bytes
 
+MAX_STRATEGY_CODES: Final = 10_000
+
 
 @dataclass(slots=True)
 class VenueState:
@@ -36,6 +39,8 @@ class VenueState:
     name: str
     account: str
     connected: bool = False
+    login_sent: bool = False
+    """On this connection: the venue refuses a second one."""
     live: bool = False
     """Logged in: user events flow."""
     reconciling: bool = True
@@ -85,9 +90,12 @@ class DeskState:
         self.log_incarnation = ""
         self.start_number = 0
         self._id_sequence = 0
+        self._strategy_codes: dict[str, int] = {}
         self._next_record = 1
         self._next_job = 0
         self.durable_seq = 0
+        self.wire: Callable[[VenueSend], None] | None = None
+        """Writes an order at once, before its bookkeeping; without it orders leave with the outbox."""
         self.on_fold: Callable[[Order, OrderEvent], object] | None = None
         """Quantities that other parts keep; they follow each event at once, decisions wait for `fresh`."""
 
@@ -114,8 +122,12 @@ class DeskState:
     def new_client_order_id(self, strategy_id: str) -> str:
         """Return an id that was never used."""
         self._id_sequence += 1
-        parts = ClientOrderIdParts(strategy_code(strategy_id), self.start_number, self._id_sequence)
-        return make_client_order_id(parts, self.id_key)
+        code = self._strategy_codes.get(strategy_id)
+        if code is None:
+            if len(self._strategy_codes) >= MAX_STRATEGY_CODES:
+                self._strategy_codes.clear()
+            code = self._strategy_codes[strategy_id] = strategy_code(strategy_id)
+        return make_client_order_id(ClientOrderIdParts(code, self.start_number, self._id_sequence), self.id_key)
 
     def emit(
         self,
@@ -217,7 +229,10 @@ class DeskState:
         """Hand the gateway's bytes to the shell and wait for the answer."""
         ids = tuple(leg.client_order_id for leg in passed.legs)
         send = VenueSend(passed.venue, passed.data, passed.kind, ids[0], market_sent_ns, market_received_ns)
-        self.out.sends.append(send)
+        if self.wire is not None:
+            self.wire(send)
+        else:
+            self.out.sends.append(send)
         self._await(request_id, passed.venue, passed.kind, ids, now_ns)
 
     def cancel(self, order: Order, reason: str, now_ns: int, purpose: CancelPurpose | None = None) -> bool:

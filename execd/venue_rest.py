@@ -9,7 +9,8 @@ import msgspec
 
 from execd.reconcile import VenueSnapshot
 from execd.records import ReadJob, ReadKind
-from tradebot.core.errors import InvariantError, TransientError, VenueProtocolError
+from execd.settings import NS_PER_S
+from tradebot.core.errors import InvariantError, RateLimitedError, TransientError, VenueProtocolError
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import OrderStatus
 from tradebot.runtime.clock import Clock
@@ -18,6 +19,8 @@ from tradebot.venues import load_market_data
 from tradebot.venues.api_orders import AccountRows, OrderCodec, OrderVenue, RestRead, VenueCredentials, VenueTrade
 
 TIMEOUT_MS: Final = 8_000
+DEFAULT_QUIET_S: Final = 60
+"""After a rate limit answer that does not say how long: one window of the venue's budget."""
 _WORKING: Final = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_NEW)
 
 
@@ -56,6 +59,11 @@ class VenueRest:
             raise InvariantError(f"{read.method} is not a read: orders never go through the REST library")
         try:
             return await getattr(self._library, read.method)(dict(read.params))
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as exc:
+            headers = self._library.last_response_headers or {}
+            wait_s = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
+            wait_ns = (int(wait_s) if str(wait_s).isdecimal() else DEFAULT_QUIET_S) * NS_PER_S
+            raise RateLimitedError(f"{self._venue.name} {read.method}: {exc}", wait_ns) from exc
         except ccxt.BaseError as exc:
             raise TransientError(f"{self._venue.name} {read.method}: {type(exc).__name__}: {exc}") from exc
 

@@ -7,8 +7,9 @@ between. A connection that is silent is pinged; one that does not answer is drop
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from picows import WSAutoPingStrategy, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -18,6 +19,9 @@ from tradebot.core.errors import DisconnectedError
 CONNECT_TIMEOUT_S: Final = 10.0
 PING_AFTER_S: Final = 5.0
 PONG_WITHIN_S: Final = 5.0
+MIN_RECONNECT_S: Final = 0.05
+MAX_RECONNECT_S: Final = 5.0
+"""Venues count connection attempts: this stays far below 300 in five minutes."""
 MAX_FRAME_BYTES: Final = 4 << 20
 MAX_MESSAGE_BYTES: Final = 8 << 20
 """A fragmented message longer than this is not an answer to anything we ask."""
@@ -92,6 +96,26 @@ class VenueSession:
         if self._transport is not None:
             _log.warning("venue_connection_dropped", venue=self.name, reason=reason)
             self._transport.disconnect(False)
+
+    async def keep_connected(self, quiet_s: Callable[[], float], rng: random.Random | None = None) -> NoReturn:
+        """Connect again and again, with jittered backoff and never while the venue wants silence.
+
+        Args:
+            quiet_s: How long the venue must not be bothered.
+            rng: Jitter; a test passes a seeded one.
+        """
+        chance = rng or random.Random()
+        loop = asyncio.get_running_loop()
+        wait_s = MIN_RECONNECT_S
+        while True:
+            started = loop.time()
+            try:
+                await self.run_once()
+            except DisconnectedError as exc:
+                _log.warning("venue_link_down", venue=self.name, reason=str(exc))
+            lasted = loop.time() - started > MAX_RECONNECT_S
+            wait_s = MIN_RECONNECT_S if lasted else min(wait_s * 2, MAX_RECONNECT_S)
+            await asyncio.sleep(max(wait_s * chance.uniform(0.5, 1.0), quiet_s()))
 
     async def run_once(self) -> None:
         """Connect and stay until the connection ends.

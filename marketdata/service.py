@@ -113,6 +113,8 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
                 await write(message)
         except TooSlowError as exc:
             raise SlowReaderError(str(exc)) from exc
+        except grpc.aio.InternalError:
+            return  # how grpcio says that the reader left while we were writing to it
         finally:
             publisher.unsubscribe(reader)
 

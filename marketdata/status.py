@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from tradebot.core.market import BookState
 
 if TYPE_CHECKING:
-    from marketdata.feed import FeedSource, LinkState
+    from marketdata.feed import FeedSource
     from marketdata.market import Market
+    from marketdata.stream_client import LinkState
 
 RATE_WINDOW_NS: Final = 5_000_000_000
 MAX_RATE_POINTS: Final = 64

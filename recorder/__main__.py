@@ -11,14 +11,11 @@ from recorder.config import RecorderConfig
 from recorder.service import RecorderServicer
 from recorder.shell import Recorder
 from recorder.sqlite_store import SqliteStore
-from tradebot.rpc.recorder.v1.recorder_service_pb2_grpc import add_RecorderServiceServicer_to_server
 from tradebot.runtime.grpc_client import open_channel, redial
-from tradebot.runtime.grpc_server import RpcServer, ServiceBinding
+from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.state_dir import StateLock
-
-SERVICE = "tradebot.rpc.recorder.v1.RecorderService"
 
 
 async def serve(shell: ServiceShell[RecorderConfig]) -> None:
@@ -26,12 +23,11 @@ async def serve(shell: ServiceShell[RecorderConfig]) -> None:
     common, section = shell.common, shell.section
     path = (section.database or common.state_dir / "db" / "tradebot.sqlite").resolve()
     with StateLock.acquire(path.parent):
-        recorder = Recorder(section, SqliteStore(path, section.synchronous), shell.clock)
+        recorder = Recorder(section, SqliteStore(path, section.synchronous), shell.clock, shell.metrics)
         channels = [open_channel(common, daemon, shell.role) for daemon in ("marketdata", "execd", "riskd")]
         links = Links(recorder, shell.clock, *channels)
         servicer = RecorderServicer(recorder, path, common.mode, uuid4().hex, shell.clock)
-        binding = ServiceBinding(SERVICE, add_RecorderServiceServicer_to_server, servicer)
-        server = RpcServer(shell.role, common, [binding], on_crash=shell.crash)
+        server = RpcServer(shell.role, common, [servicer.binding()], on_crash=shell.crash)
         await server.start()
         sessions = {
             "tape": links.tape,

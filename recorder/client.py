@@ -76,6 +76,8 @@ class Links:
         if stored is not None:
             request.incarnation, request.resume_after_sequence = stored.incarnation, stored.sequence
         incarnation, first = "", True
+        # Head of the last heartbeat: when the next one comes, every row up to it has been sent to us.
+        idle_head: int | None = None
         async for message in self._marketdata.Subscribe(request, wait_for_ready=True):
             self.messages += 1
             incarnation = message.incarnation or incarnation
@@ -91,6 +93,10 @@ class Links:
             if message.HasField("rows") and message.rows.kind:
                 entries += self._tape.apply(rows_from_wire(message.rows))
                 position = StreamPosition(TAPE_SOURCE, incarnation, last_sequence_from_wire(message.rows))
+            else:
+                if idle_head is not None:
+                    position = StreamPosition(TAPE_SOURCE, incarnation, idle_head)
+                idle_head = message.head_sequence
             self._recorder.accept(entries, position)
 
     async def books(self) -> None:

@@ -12,6 +12,8 @@ from tradebot.core.amounts import format_decimal
 
 NS_PER_MS: Final = 1_000_000
 SOURCE: Final = "riskd.events"
+EARLY_PERCENT: Final = 90
+"""A sample this early counts: riskd's one-second beat jitters, and every second sample would be left out otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Positions:
     """Follows riskd's positions: rows for every change, and a PnL snapshot per symbol at each interval."""
 
     def __init__(self, pnl_interval_ms: int) -> None:
-        self._interval_ns = pnl_interval_ms * NS_PER_MS
+        self._interval_ns = pnl_interval_ms * NS_PER_MS * EARLY_PERCENT // 100
         self._latest: dict[tuple[str, str], PositionRecord] = {}
         self._last_pnl_ns = 0
 

@@ -13,6 +13,7 @@ from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.recorder.v1 import recorder_service_pb2 as pb
 from tradebot.rpc.recorder.v1 import recorder_service_pb2_grpc as pb_grpc
 from tradebot.runtime.clock import Clock
+from tradebot.runtime.grpc_server import ServiceBinding
 
 HEARTBEAT_S: Final = 1.0
 MAX_QUEUED_OK: Final = 20_000
@@ -29,6 +30,12 @@ class RecorderServicer(pb_grpc.RecorderServiceServicer):
         self._incarnation = incarnation
         self._clock = clock
         self._started_ns = clock.now_ns()
+
+    def binding(self) -> ServiceBinding:
+        """Return what the server registers."""
+        return ServiceBinding(
+            "tradebot.rpc.recorder.v1.RecorderService", pb_grpc.add_RecorderServiceServicer_to_server, self
+        )
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.GetStatisticsResponse:
         if request.flush:

@@ -16,16 +16,14 @@ from riskd.shell import LateSink, LiveGate
 from riskd.stop_flag import StopFlag
 from riskd.stop_service import StopServicer
 from tradebot.core.approvals import StopLatch
-from tradebot.rpc.stop.v1.stop_service_pb2_grpc import add_StopServiceServicer_to_server
 from tradebot.runtime.grpc_client import open_channel, redial
-from tradebot.runtime.grpc_server import RpcServer, ServiceBinding
+from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
 
-STOP_SERVICE = "tradebot.rpc.stop.v1.StopService"
 PREFIX_BYTES = 4
 
 
@@ -65,9 +63,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
 
         stops = StopServicer(flag, journal, journal.flush, tell_loop, clock)
         server = RpcServer(shell.role, common, [servicer.binding()], on_crash=shell.crash)
-        stop_server = StopServer(
-            shell.role, common, ServiceBinding(STOP_SERVICE, add_StopServiceServicer_to_server, stops)
-        )
+        stop_server = StopServer(shell.role, common, stops.binding())
         await server.start()
         stop_server.start()
         market = MarketClient(live, open_channel(common, Role.MARKETDATA, shell.role))
@@ -78,6 +74,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.ready()
         await shell.wait_stop()
         servicer.stopping = True
+        live.close()
         await server.stop()
         stop_server.stop()
     finally:

@@ -46,6 +46,8 @@ def make_case(
     rule = books.rules.get(instrument_id)
     venue = order.venue if order is not None else "" if rule is None else rule.venue
     reduce = state.reduces.get(order.reduce_id) if order is not None and role is OrderRole.REDUCE else None
+    if reduce is not None and reduce.flatten_id not in state.flattens:
+        reduce = None  # the ladder is done: its commands are void
     level = max(state.holds.level_for(venue, instrument_id, strategy_id), stop_level)
     registered, listed = may_trade(state.limits, strategy_id, instrument_id)
     case = Case(

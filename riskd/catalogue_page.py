@@ -1,4 +1,4 @@
-"""Writes docs/risk-checks.md from the catalogue: `python -m riskd.catalogue_page > docs/risk-checks.md`."""
+"""docs/risk-checks.md, made from the catalogue; `riskd.catalogue_shell` prints it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from riskd.catalogue import CATALOGUE, COMMON_REASONS, FAMILIES, CheckSpec
 
 _HEAD = """# Risk checks
 
-Generated from `riskd/catalogue.py` by `python -m riskd.catalogue_page > docs/risk-checks.md`; a test keeps it current.
+Generated from `riskd/catalogue.py` by `python -m riskd.catalogue_shell > docs/risk-checks.md`; a test keeps it current.
 
 Checks run in this order and every violation is reported; the first one gives the refusal its code. Any check also
 refuses with {common}: an input that is missing or stale, a limit that the file does not define, an error inside the
@@ -44,7 +44,3 @@ def _when(spec: CheckSpec) -> str:
     if not spec.built:
         return "not yet built"
     return "".join(letter for letter, on in (("P", spec.parent), ("O", spec.order), ("R", spec.reducing)) if on)
-
-
-if __name__ == "__main__":
-    print(render_page(), end="")

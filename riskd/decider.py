@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.accountant import Accountant
-from riskd.asks import make_case
+from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
 from riskd.checks import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, SOFT, InputMissing, LimitUndefined
@@ -245,13 +245,13 @@ class Decider:
             now_ns,
             intent is not None,
             order is not None,
-            intent_id,
-            case.strategy_id,
+            intent_id[:MAX_ID_CHARACTERS],
+            case.strategy_id[:MAX_ID_CHARACTERS],
             intent.incarnation if intent is not None and authentic else "",
             intent.intent_sequence if intent is not None and authentic else 0,
             0 if order is None else order.child_index,
-            case.instrument_id,
-            case.venue,
+            case.instrument_id[:MAX_ID_CHARACTERS],
+            case.venue[:MAX_ID_CHARACTERS],
             "" if order is None else order.account,
             case.side.value,
             case.role.value,
@@ -259,7 +259,7 @@ class Decider:
             verdict,
             int(case.level),
             self._state.holds.epoch,
-            case.terms,
+            None if case.problem else case.terms,
             qty,
             from_units(case.price or case.stop_price),
             sized.binding,

@@ -21,7 +21,6 @@ from tradebot.core.orders import OrderEventKind, OrderRole, OrderState, OrderSta
 
 MAX_ENDED_ORDERS: Final = 10_000
 """Terminal orders that are remembered for late fills; the oldest is forgotten first."""
-MAX_PARENTS: Final = 100_000
 
 CLOSING_ROLES: Final = frozenset({OrderRole.EXIT, OrderRole.REDUCE, OrderRole.EMERGENCY_EXIT})
 """Reducing orders that compete for the same position. Protection does not: it makes way for them."""
@@ -103,7 +102,7 @@ class Commitments:
         self.ended: dict[str, TrackedOrder] = {}
         """Terminal orders, oldest first."""
         self.parents: dict[str, Parent] = {}
-        """Open and recently closed parents, oldest first."""
+        """Open parents, oldest first. What they reserve is bounded by the limits, how long by their time to live."""
         self.by_instrument: dict[str, Committed] = defaultdict(Committed)
         self.by_asset: dict[tuple[str, str], int] = defaultdict(int)
         """(venue, asset) -> units that all of this would need, fees included."""
@@ -117,11 +116,6 @@ class Commitments:
     def approve_parent(self, parent: Parent, rules: Mapping[str, InstrumentRule], *, reserve: bool = True) -> None:
         """Take an approved intent; reserve it as a whole unless its only order follows at once and draws everything."""
         self.parents[parent.intent_id] = parent
-        while len(self.parents) > MAX_PARENTS:
-            oldest = next(iter(self.parents))
-            if not self.parents[oldest].closed:
-                raise InvariantError(f"more than {MAX_PARENTS} intents are open at once")
-            del self.parents[oldest]
         if reserve:
             self._reserve(parent, rules)
 
@@ -161,8 +155,8 @@ class Commitments:
 
     def close_parent(self, intent_id: str, rules: Mapping[str, InstrumentRule]) -> None:
         """Give back what an intent's orders did not draw."""
-        parent = self.parents.get(intent_id)
-        if parent is not None and not parent.closed:
+        parent = self.parents.pop(intent_id, None)
+        if parent is not None:
             parent.closed = True
             self._reserve(parent, rules)
 
@@ -242,9 +236,10 @@ class Commitments:
             self.orders[key] = self.ended.pop(key)
         parent = self.parents.get(order.intent_id)
         if parent is not None and key in parent.children:
-            if over and not parent.closed:
-                parent.closed = True  # a plain intent is one venue order: when that is over, so is the intent
-            self._reserve(parent, rules)
+            if over:  # a plain intent is one venue order: when that is over, so is the intent
+                self.close_parent(parent.intent_id, rules)
+            else:
+                self._reserve(parent, rules)
 
     def _count(self, order: TrackedOrder, leaves: int, rules: Mapping[str, InstrumentRule]) -> None:
         rule = rules[order.instrument_id]

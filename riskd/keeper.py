@@ -9,6 +9,7 @@ from riskd.holds import (
     ALARMS,
     DEFAULT_ALARM,
     MAX_HOLDS,
+    MIN_REASON_CHARACTERS,
     OPERATOR_CAUSE,
     STOP_CAUSE,
     ClearRefusal,
@@ -140,10 +141,8 @@ class HoldKeeper:
             for hold in self._state.holds.listed()
             if hold.release is ReleaseRule.ONE_KEY and hold.cause in (OPERATOR_CAUSE, STOP_CAUSE)
         ]
-        for hold in found:
-            refusal = may_clear(hold, second_key=False, typed_phrase="", reason=reason, cool_off_ns=0, now_ns=now_ns)
-            if refusal is not None:
-                raise RejectedError(refusal.reason, refusal.detail)
+        if len(reason.strip()) < MIN_REASON_CHARACTERS:
+            raise RejectedError("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
         for hold in found:
             self.clear(hold.hold_id, reason, operator, now_ns)
         cleared = " ".join(h.hold_id for h in found) or "nothing to clear"

@@ -260,6 +260,11 @@ class Portfolio:
                 self.unconverted_fees[execution.fee_asset] += execution.fee * share
         realized = position.apply_fill(execution.side, qty, execution.price, fee)
         if fee_base:
+            # The fee costs what the base is worth now, not what it was bought for: the difference is closed result, and
+            # with it PnL by prices equals the money in the account.
+            difference = (execution.price - position.avg_price) * fee_base
+            position.realized_pnl += difference
+            realized += difference
             position.remove_base(fee_base)
         if execution.liquidity is Liquidity.MAKER:
             held.maker_fees += fee

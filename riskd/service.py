@@ -15,11 +15,11 @@ import grpc
 import structlog
 
 from riskd import reports
-from riskd.audit import AuditEntry, find_decision, read_audit
+from riskd.audit_shell import AuditEntry, find_decision, read_audit
 from riskd.messages_service import pnl_message, position_message, risk_event_message
 from riskd.shell import LiveGate
 from tradebot._version import __version__
-from tradebot.core.approvals import SessionDown
+from tradebot.core.approvals import SessionDown, SessionUp
 from tradebot.core.errors import RejectedError, SequenceGapError
 from tradebot.core.levels import TradingLevel
 from tradebot.rpc.common.v1 import status_pb2
@@ -39,6 +39,9 @@ DEFAULT_AUDIT: Final = 100
 MAX_AUDIT: Final = 10_000
 MAX_TEXT: Final = 500
 """Longest reason, operator name or id that is taken."""
+
+MAX_ASK_BYTES: Final = 64 << 10
+"""AUT-01: a larger ask is malformed, whatever it says."""
 
 Context = Any
 """grpc.aio.ServicerContext, generic in types that say nothing here."""
@@ -81,6 +84,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         try:
             async for message in request_iterator:
                 up, malformed = up_from_wire(message)
+                if message.ByteSize() > MAX_ASK_BYTES:
+                    malformed += _take_oversized(up, message)
                 if up.hello is not None:
                     _log.info("session_up", session_id=up.hello.session_id, order_log_head=up.hello.order_log_head)
                 if not self._live.session_message(outbox, up, malformed):
@@ -291,8 +296,9 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
         items = {
-            "decisions": live.decisions,
-            "refusals": live.refusals,
+            "approvals": gate.state.approvals,
+            "refusals": gate.state.refusals,
+            "check_us_p50": live.decide_us_p50(),
             "holds": len(gate.state.holds.holds),
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),
@@ -347,6 +353,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
 async def _invalid(context: Context, error: RejectedError) -> NoReturn:
     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     raise AssertionError  # abort never returns
+
+
+def _take_oversized(up: SessionUp, message: pb.SessionRequest) -> list[tuple[int, str]]:
+    """Remove asks that are too large and return them as malformed."""
+    sizes = {ask.ask_id: size for ask in message.asks if (size := ask.ByteSize()) > MAX_ASK_BYTES}
+    up.asks = [ask for ask in up.asks if ask.ask_id not in sizes]
+    return [(ask_id, f"{size} bytes, at most {MAX_ASK_BYTES} are allowed") for ask_id, size in sizes.items()]
 
 
 def _audit_message(entry: AuditEntry) -> pb.AuditRecord:

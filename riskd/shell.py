@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -27,6 +28,7 @@ TICK_S: Final = 0.1
 KEPT_RISK_EVENTS: Final = 2_000
 KEPT_POSITION_CHANGES: Final = 2_000
 KEPT_WARNINGS: Final = 200
+KEPT_TIMES: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -47,8 +49,7 @@ class LiveGate:
         """What watchers of risk events get; a cleared hold travels along, the book has forgotten it."""
         self.positions: StreamHub[str] = StreamHub(SequencedLog(incarnation, KEPT_POSITION_CHANGES))
         """Instruments whose positions changed."""
-        self.decisions = 0
-        self.refusals = 0
+        self._decide_us: deque[int] = deque(maxlen=KEPT_TIMES)
         self.warnings: deque[tuple[int, str, str]] = deque(maxlen=KEPT_WARNINGS)
         """Time, level and text of what an operator should read."""
         self._outbox: Outbox[SessionDown] | None = None
@@ -58,6 +59,10 @@ class LiveGate:
     def session_up(self) -> bool:
         """Whether execd is connected."""
         return self._outbox is not None
+
+    def decide_us_p50(self) -> int:
+        """Return the median time per ask, microseconds: checks, signing and records."""
+        return sorted(self._decide_us)[len(self._decide_us) // 2] if self._decide_us else 0
 
     # ---- execd's session
 
@@ -73,7 +78,10 @@ class LiveGate:
             self._outbox = outbox
         elif self._outbox is not None and self._outbox is not outbox:
             return False
+        started_ns = time.perf_counter_ns()
         down = self.gate.handle(up, self.clock.now_ns(), malformed)
+        if up.asks:
+            self._decide_us.append((time.perf_counter_ns() - started_ns) // (1_000 * len(up.asks)))
         if not down.is_empty():
             outbox.put(down)
         self.publish()
@@ -92,6 +100,13 @@ class LiveGate:
         if self._outbox is not None and not down.is_empty():
             self._outbox.put(down)
         self.publish()
+
+    def close(self) -> None:
+        """End every stream, so that stopping does not wait for watchers."""
+        self.events.close()
+        self.positions.close()
+        if self._outbox is not None:
+            self._outbox.close()
 
     # ---- market data and time
 
@@ -134,8 +149,6 @@ class LiveGate:
     def _publish_one(self, record: Record) -> None:
         match record:
             case DecisionRecord():
-                self.decisions += 1
-                self.refusals += not record.approved_qty
                 self.events.publish((record, None))
             case OrderEventSeen(event=event):
                 if event.execution is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -51,6 +51,7 @@ MAX_SENDERS: Final = 20_000
 MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
 MAX_GRANTS: Final = 100_000
+NO_TYPES: Final[frozenset[str]] = frozenset()
 UNATTRIBUTED: Final = "unattributed"
 """Strategy of executions whose order nobody knows."""
 
@@ -73,6 +74,9 @@ class RiskState:
         self.prefix = ""
         self.decisions = 0
         """Decisions of this start; numbers their ids."""
+        self.approvals = 0
+        """Asks allowed since this state began."""
+        self.refusals = 0
         self.instruments: list[Instrument] = []
         self.rules: dict[str, InstrumentRule] = {}
         self.order_log = ""
@@ -152,8 +156,8 @@ class RiskState:
         commitments, portfolio, holds = self.commitments, self.portfolio, self.holds
         parts: list[object] = [
             self.prefix,
-            self.decisions,
-            self.instruments,
+            (self.decisions, self.approvals, self.refusals),
+            [(repr(replace(i, order_types=NO_TYPES)), sorted(i.order_types)) for i in self.instruments],
             self.order_log,
             self.applied,
             sorted(self.seen_intents),
@@ -174,7 +178,7 @@ class RiskState:
             (holds.epoch, holds.raised_count, [(repr(s), e) for s, e in holds.fences.items()]),
             list(holds.cleared_latches),
             self.loss,
-            [repr(g) for g in self.grants.values()],
+            [_grant_line(grant) for grant in self.grants.values()],
             sorted(self.flattens.items()),
             sorted(self.reduces),
             (self.flatten_count, self.reduce_count),
@@ -204,7 +208,9 @@ class RiskState:
             self.sequences[sender] = max(record.intent_sequence, self.sequences.pop(sender, 0))
             _bound(self.sequences, MAX_SENDERS)
         if record.verdict == Verdict.BLOCK.value:
+            self.refusals += 1
             return
+        self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
         qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
         if record.parent:
@@ -343,6 +349,10 @@ def _with_qty(terms: OrderTerms, qty: Decimal) -> OrderTerms:
         terms.post_only,
         terms.reduce_only,
     )
+
+
+def _grant_line(grant: GrantTerms) -> tuple[object, ...]:
+    return (repr(replace(grant, order_types=frozenset())), sorted(kind.name for kind in grant.order_types))
 
 
 def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:

@@ -18,10 +18,12 @@ from tradebot.core.approvals import StopLatch
 from tradebot.core.errors import TradebotError
 from tradebot.core.levels import TradingLevel
 from tradebot.rpc.stop.v1 import stop_service_pb2 as pb
-from tradebot.rpc.stop.v1.stop_service_pb2_grpc import StopServiceServicer
+from tradebot.rpc.stop.v1.stop_service_pb2_grpc import StopServiceServicer, add_StopServiceServicer_to_server
 from tradebot.runtime.clock import Clock
+from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import caller_role
 
+SERVICE_NAME: Final = "tradebot.rpc.stop.v1.StopService"
 MAX_TEXT: Final = 256
 MAX_COMMANDS: Final = 10_000
 """Command ids remembered, so that a repeated stop changes nothing."""
@@ -61,6 +63,10 @@ class StopServicer(StopServiceServicer):
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[str, None] = {}
+
+    def binding(self) -> ServiceBinding:
+        """Return what a server needs to serve this."""
+        return ServiceBinding(SERVICE_NAME, add_StopServiceServicer_to_server, self)
 
     def Stop(  # noqa: N802
         self, request: pb.StopRequest, context: grpc.ServicerContext

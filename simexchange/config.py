@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from simexchange.feeds import HISTORY_S
 from simexchange.venue import SymbolSetup
 from tradebot.core.amounts import to_money
 from tradebot.core.instruments import Instrument, Product
@@ -142,6 +143,8 @@ class SimexchangeConfig(ConfigModel):
     """Venue symbol -> market."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Of the synthetic market and of everything else that is drawn."""
+    history_s: Annotated[int, Field(ge=0, le=1_000_000)] = HISTORY_S
+    """Seconds of candles generated before the synthetic market starts."""
     replay: tuple[Path, ...] = ()
     """Recorded files instead of the synthetic market, one continuous stream in this order. A single path is fine."""
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0

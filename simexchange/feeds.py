@@ -21,7 +21,7 @@ from tradebot.sim.synthetic import SyntheticMarket, SyntheticParams
 from tradebot.venues.server_api import Depth, PublicTrade, RecordedFrame, RecordingCodec, Touch
 
 HISTORY_S: Final = 12_600
-"""Generated candles before the start: three and a half hours, so 200 one-minute bars warm up."""
+"""Generated candles before the start by default: three and a half hours, so 200 one-minute bars warm up."""
 MAX_LINES_BEFORE_SNAPSHOT: Final = 50_000
 """A recording must show its depth snapshot within its first lines."""
 MAX_ACTIONS_PER_RUN: Final = 200_000
@@ -78,6 +78,7 @@ class SyntheticFeed:
         on_events: OnEvents,
         rng: SplitMix64,
         start_ns: int,
+        history_s: int,
     ) -> None:
         self._publishers = publishers
         self._books = books
@@ -88,7 +89,7 @@ class SyntheticFeed:
         start_ms = start_ns // NS_PER_MS
         first_second = start_ms // 1_000 * 1_000
         for process, publisher, book in zip(self._processes, publishers, books, strict=True):
-            publisher.candles.load(process.history(first_second - HISTORY_S * 1_000, first_second))
+            publisher.candles.load(process.history(first_second - history_s * 1_000, first_second))
             publisher.candles.advance(start_ms)
             process.begin(start_ns)
             book.drain()
@@ -284,7 +285,7 @@ class ReplayFeed:
                 if not self._loses_diff():
                     publisher.pass_on(frame.stream, self._codec.shift(frame, shift_ms))
             case _:
-                if frame.final_id >= book.first_snapshot_id:
+                if frame.final_id >= book.first_snapshot_id and frame.bids and frame.asks:
                     (bid, bid_lots), (ask, ask_lots) = frame.bids[0], frame.asks[0]
                     book.touch = Touch(frame.final_id, bid, bid_lots, ask, ask_lots)
                     _add_levels(rows, instrument, frame, RowKind.BBO)
@@ -317,7 +318,9 @@ class ReplayFeed:
         if book is None:
             return Touch(0, 0, 0, 0, 0)
         if not book.touch.bid:
-            (bid, bid_lots), (ask, ask_lots) = book.book.top(Side.BUY, 1)[0], book.book.top(Side.SELL, 1)[0]
+            (bid, bid_lots), (ask, ask_lots) = (
+                (book.book.top(side, 1) or [(0, 0)])[0] for side in (Side.BUY, Side.SELL)
+            )
             return Touch(book.last_id, bid, bid_lots, ask, ask_lots)
         return book.touch
 

@@ -49,7 +49,7 @@ def synthetic_lines(
     for i in range(len(venue.symbols)):
         for stream in (Stream("trade", i), Stream("book_ticker", i), Stream("depth", i, DIFF_MS)):
             venue.wanted[stream] = True
-    venue.start(synthetic_feed, start_ns)
+    venue.start(lambda one, at_ns: synthetic_feed(one, at_ns, history_s=0), start_ns)
     codec = venue.server.streams
     waiting = set(range(len(venue.symbols)))
     for step in range(1, duration_ns // STEP_NS + 1):

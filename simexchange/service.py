@@ -183,7 +183,7 @@ class Exchange:
     def _make_feed(self, venue: SimVenue, start_ns: int) -> Feed:
         config = self._config
         if not config.replay:
-            return synthetic_feed(venue, start_ns)
+            return synthetic_feed(venue, start_ns, config.history_s)
         return ReplayFeed(
             venue.engine,
             recorded_lines(config.replay),

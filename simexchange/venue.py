@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from simexchange.faults import FaultBox
-from simexchange.feeds import Feed, SyntheticFeed
+from simexchange.feeds import HISTORY_S, Feed, SyntheticFeed
 from simexchange.publisher import NS_PER_MS, Frame, LiveBook, SymbolPublisher
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.orders import Side
@@ -278,14 +278,16 @@ class SimVenue:
         return list(self.publishers[instrument].tape)
 
 
-def synthetic_feed(venue: SimVenue, start_ns: int) -> Feed:
-    """Return the seeded synthetic market of a venue."""
+def synthetic_feed(venue: SimVenue, start_ns: int, history_s: int = HISTORY_S) -> Feed:
+    """Return the seeded synthetic market of a venue, with generated candles of `history_s` seconds before it."""
     books = [
         LiveBook(market, publisher, venue.server.streams, venue.wanted, venue.frames, venue.loses_diff)
         for market, publisher in zip(venue.engine.markets, venue.publishers, strict=True)
     ]
     params = [setup.synthetic for setup in venue.setups]
-    return SyntheticFeed(venue.engine, params, venue.publishers, books, venue.on_events, venue.rng.fork(), start_ns)
+    return SyntheticFeed(
+        venue.engine, params, venue.publishers, books, venue.on_events, venue.rng.fork(), start_ns, history_s
+    )
 
 
 def _new_order(request: OrderRequest) -> NewOrder:

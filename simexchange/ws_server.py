@@ -301,4 +301,7 @@ class WsServer:
             asyncio.get_running_loop().call_later(fault.delay_ms / 1_000, write_now, connection, answer)
         elif kind != "drop":
             self._writer.send(connection, answer)
+        for notice in session.notices:
+            self._writer.send(connection, notice)
+        session.notices.clear()
         self._run()

@@ -22,7 +22,7 @@ def log_panel(view: View, width: int, needle: str = "", *, narrow: bool = False)
         f"Log WARN+{filtered(needle)}",
         tuple(f"{entry.time_ns}{index}" for index, entry in enumerate(entries)),
         lambda index: log_line(entries[index], width, narrow=narrow),
-        empty="nothing to report",
+        empty="no line yet",
     )
 
 

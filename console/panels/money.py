@@ -46,6 +46,7 @@ def money_panel(view: View, width: int) -> Panel:
         (" day total ", result(field("day_pnl")), " limit", amount(field("day_limit"), decimals=0),
          t.bar(used, BAR_WIDTH), used_text, " equity  ", amount(field("equity"))),
     ]  # fmt: skip
+    quiet = Tone.STALE if freshness >= Freshness.STALE else Tone.NORMAL
     with_bar = width >= MONEY_WIDTH
     lines = [
         line(
@@ -53,7 +54,7 @@ def money_panel(view: View, width: int) -> Panel:
             row[1],
             row[2],
             row[3],
-            *((f" {row[4]:<{BAR_WIDTH}}", f"{row[5]:<9}") if with_bar else ()),
+            Span(f" {row[4]:<{BAR_WIDTH}}{row[5]:<9}" if with_bar else "", quiet),
             row[6],
             row[7],
         )
@@ -72,7 +73,6 @@ def equity_panel(view: View, width: int, rows: int) -> Panel:
     title = title_of_money(view, f"Equity{span} {currency}".rstrip())
     equity = money.pnl.equity if money.pnl else None
     now = mark(t.number(equity, 12, decimals=2).strip(), money.freshness)
-    drawdown = "dd ?" if money.pnl is None or money.freshness is Freshness.DEAD else f"dd {money.pnl.drawdown_pct:.2f}%"
     height = max(1, rows - 1)
     label_width = 10
     values = list(money.history)
@@ -86,7 +86,7 @@ def equity_panel(view: View, width: int, rows: int) -> Panel:
             line(f" {_label(labels.get(row), label_width - 1)} ", Span("│", Tone.MUTED), Span(curve[row], tone))
             for row in range(height)
         ]
-    foot = line(Span(" now ", Tone.MUTED), now, Span(f"  {drawdown}", Tone.MUTED))
+    foot = line(Span(" now ", Tone.MUTED), now, Span("  dd ", Tone.MUTED), _drawdown(view))
     return Panel.of_lines(title, [t.fit_line(row, width) for row in (*body, foot)])
 
 
@@ -94,9 +94,14 @@ def equity_strip(view: View, width: int) -> Line:
     """Return the equity curve in one line."""
     money = view.money
     equity = money.pnl.equity if money.pnl else None
-    drawdown = "?" if money.pnl is None or money.freshness is Freshness.DEAD else f"{money.pnl.drawdown_pct:.2f}%"
-    head = line(" equity ", mark(t.number(equity, 12, decimals=2).strip(), money.freshness), f"  dd {drawdown}  ")
+    now = mark(t.number(equity, 12, decimals=2).strip(), money.freshness)
+    head = line(" equity ", now, "  dd ", _drawdown(view), "  ")
     return t.fit_line((*head, Span(t.sparkline(money.history, max(0, width - t.line_width(head) - 1)))), width)
+
+
+def _drawdown(view: View) -> Span:
+    pnl = view.money.pnl
+    return mark(t.UNKNOWN if pnl is None else f"{pnl.drawdown_pct:.2f}%", view.money.freshness, Tone.MUTED)
 
 
 def _label(value: float | None, width: int) -> str:

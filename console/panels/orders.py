@@ -146,6 +146,7 @@ def why_line(view: View, width: int, selected_key: str | None) -> Line:
     if row is None:
         row = next((item for item in rows if item.status in (OrderStatus.REJECTED, OrderStatus.UNKNOWN)), None)
     if row is None:
-        return t.fit_line((Span(" why> no order was refused", Tone.MUTED),), width)
+        words = nothing("no order was refused", view.orders.freshness)
+        return t.fit_line((Span(f" why> {words}", Tone.MUTED),), width)
     words = row.why or f"{row.status.name}, nothing to explain"
     return t.fit_line((Span(f" why> {row.short_id}: ", Tone.MUTED), Span(t.clip(words, width - 15))), width)

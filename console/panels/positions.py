@@ -35,7 +35,8 @@ def positions_panel(view: View, width: int, needle: str = "") -> Panel:
     """Return the open positions."""
     shown = [item for item in view.positions if matches(item.position.key, needle)]
     stale = sum(item.mark_freshness >= Freshness.STALE for item in view.positions)
-    count = count_text(len(view.positions), view.positions_freshness)
+    dust = sum(item.is_dust for item in view.positions)
+    count = count_text(len(view.positions) - dust, view.positions_freshness) + (f" +{dust} dust" if dust else "")
     title = f"Positions {count}{f' ({stale} stale)' if stale else ''}{filtered(needle)}"
     columns = choose(POSITION_COLUMNS, width)
     return Panel(
@@ -62,7 +63,8 @@ def position_line(item: PositionView, price_places: Mapping[str, int], columns: 
     def price(name: str, value: Decimal | None, freshness: Freshness) -> Span:
         return cell(name, None if value is None else t.padded(value, decimals), freshness)
 
-    stop = Span("none", Tone.P2) if row.stop_price is None else price("STOP", row.stop_price, good)
+    nothing = Span("dust", Tone.MUTED) if item.is_dust else Span("none", Tone.P2)
+    stop = nothing if row.stop_price is None else price("STOP", row.stop_price, good)
     average = None if row.avg_price is None else t.rounded(row.avg_price, max(decimals, 2))
     return row_line(
         columns,

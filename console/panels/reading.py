@@ -40,6 +40,10 @@ HELP = (
 )
 
 
+OUTCOMES = {"BLOCK": 0, "SOFT": 1, "PASS": 2, "SKIPPED": 3, "NOT_APPLICABLE": 4}
+"""What decided stands first; within one outcome the catalogue's order stays."""
+
+
 def help_lines() -> list[Line]:
     """Return the help."""
     lines: list[Line] = []
@@ -78,7 +82,7 @@ def order_lines(row: OrderRow, explanation: Explanation | None) -> list[Line]:
     lines += [line(f" fill     {fill}") for fill in explanation.fills]
     if explanation.verdict:
         lines.append(line(Span(f" riskd    {explanation.verdict} at level {explanation.level}", Tone.STRONG)))
-    for check in explanation.checks:
+    for check in sorted(explanation.checks, key=lambda item: OUTCOMES.get(item.outcome, 0)):
         bad = check.outcome == "BLOCK"
         tone = Tone.P2 if bad else Tone.P3 if check.outcome == "SOFT" else Tone.MUTED
         limit = f" limit {check.limit}" if check.limit else ""

@@ -10,6 +10,9 @@ from console.staleness import Freshness, mark
 from console.store import View
 from console.text import EMPTY, Line, Span, Tone, line
 
+NEAR_LIMIT: Final = 0.75
+"""Share of the day's loss limit from which it is coloured."""
+
 
 def mode_span(view: View) -> Span:
     """Return the mode; real money is reversed."""
@@ -71,13 +74,14 @@ def day_line(view: View) -> Line:
     pnl = money.pnl
     late = f" {t.age(money.age_ns)} old" if money.freshness is Freshness.LATE else ""
     stale = f" ({pnl.stale_inputs} stale)" if pnl.stale_inputs else ""
-    used = "" if pnl.limit_used is None else f" {t.percent(pnl.limit_used * 100)}"
-    tone = Tone.P1 if (pnl.limit_used or 0) >= 1 else Tone.P2 if (pnl.limit_used or 0) >= 0.75 else Tone.NORMAL
+    share = pnl.limit_used or 0.0
+    used = "" if pnl.limit_used is None else f" {t.percent(share * 100)}"
+    tone = Tone.P1 if share >= 1 else Tone.P2 if share >= NEAR_LIMIT else Tone.NORMAL
     return line(
         "day ",
         gain(pnl.day_pnl, 14, money.freshness),
         f" {pnl.currency}",
-        Span(used, tone),
+        Span(used, Tone.STALE if money.freshness >= Freshness.STALE else tone),
         Span(f"{stale}{late}", Tone.STALE),
     )
 
@@ -90,27 +94,39 @@ def who_variants(view: View) -> tuple[str, ...]:
 
 def status_lines(view: View, width: int, *, narrow: bool) -> list[Line]:
     """Return the lines that are on every screen, without the alarm line. The longest form that fits is taken."""
-    lines = [
-        t.first_fitting(
-            [_first_line(view, narrow, extras, who) for extras in (True, False) for who in who_variants(view)], width
-        )
-    ]
+    form = _narrow_first_line if narrow else _normal_first_line
+    full, name, clock = who_variants(view)
+    variants = [form(view, extras, who) for who, extras in ((full, True), (full, False), (name, False), (clock, False))]
+    lines = [t.first_fitting(variants, width)]
     if narrow:
         lines.append(t.fit_line(_day_bar_line(view, width), width))
     return lines
 
 
-def _first_line(view: View, narrow: bool, extras: bool, who: str) -> Line:
-    holds = smaller_holds(view) if extras else EMPTY
-    if narrow:
-        head = (mode_span(view), level_span(view), *holds)
-        parts: list[Line] = [head, (stop_span(view, short=True),), (data_span(view),), alarm_counts(view)]
-    else:
-        risk = {None: "?", 0: "normal", 1: "cautious"}.get(view.level.level, "halt")
-        head = (mode_span(view), Span(" "), level_span(view), *holds, Span(f"  risk {risk} " if extras else " "))
-        day = (Span(" "), *day_line(view), Span(" "))
-        parts = [head, (stop_span(view),), day, (data_span(view),), alarm_counts(view)]
-    return (*t.join(parts, "│"), Span("│", Tone.MUTED), Span(who))
+def _normal_first_line(view: View, extras: bool, who: str) -> Line:
+    level = view.level
+    risk = {None: "?", 0: "normal", 1: "cautious"}.get(level.level, "halt")
+    words = f"  risk {'~' if level.freshness is Freshness.STALE else ''}{risk}"
+    parts: list[Line] = [
+        (mode_span(view), Span(" "), level_span(view), *smaller_holds(view), Span(words if extras else "")),
+        (stop_span(view),),
+        day_line(view),
+        (data_span(view),),
+        alarm_counts(view),
+        (Span(who),),
+    ]
+    return t.join(parts, " │ " if extras else "│")
+
+
+def _narrow_first_line(view: View, extras: bool, who: str) -> Line:
+    parts: list[Line] = [
+        (mode_span(view), level_span(view), *(smaller_holds(view) if extras else EMPTY)),
+        (stop_span(view, short=True),),
+        (data_span(view),),
+        alarm_counts(view),
+        (Span(who),),
+    ]
+    return t.join(parts, "│")
 
 
 def _day_bar_line(view: View, width: int) -> Line:
@@ -119,14 +135,11 @@ def _day_bar_line(view: View, width: int) -> Line:
     if pnl is None or freshness is Freshness.DEAD:
         return (*result, Span("  upnl "), Span("?", Tone.STALE), Span("  net "), Span("?", Tone.STALE))
     limit = f" of {t.compact(pnl.day_limit)} {t.bar(pnl.limit_used, BAR_WIDTH)}" if pnl.day_limit is not None else ""
-    tail = (
-        Span("  upnl "),
-        gain(pnl.unrealized, 12, freshness),
-        Span("  net "),
-        mark(t.compact(pnl.net, signed=True), freshness),
+    unrealized = (Span("  upnl "), gain(pnl.unrealized, 12, freshness))
+    net = (Span("  net "), mark(t.compact(pnl.net, signed=True), freshness))
+    return t.first_fitting(
+        [(*result, Span(limit), *unrealized, *net), (*result, *unrealized, *net), (*result, *unrealized), result], width
     )
-    whole = (*result, Span(limit), *tail)
-    return whole if t.line_width(whole) <= width else (*result, *tail)
 
 
 def alarm_line(view: View, width: int, *, kill_window_left_ns: int, frozen_s: int | None) -> Line:
@@ -139,7 +152,8 @@ def alarm_line(view: View, width: int, *, kill_window_left_ns: int, frozen_s: in
     if frozen_s is not None:
         return t.fit_line((Span(f" FROZEN {frozen_s}s  what you see is old; space = continue ", Tone.REVERSE),), width)
     if not view.alarms:
-        return t.fit_line((Span(" no alarm", Tone.MUTED),), width)
+        connected = all(item.beat is not None for item in view.daemons)
+        return t.fit_line((Span(" no alarm" if connected else " connecting ...", Tone.MUTED),), width)
     worst = view.alarms[0]
     tone = (Tone.P1, Tone.P2, Tone.P3)[worst.priority - 1]
     since = t.age(view.now_ns - worst.since_ns)

@@ -30,6 +30,7 @@ def gain(value: Decimal | None, width: int, freshness: Freshness = Freshness.FRE
         return Span(t.UNKNOWN, Tone.STALE)
     if freshness >= Freshness.STALE:
         return mark(t.number(value, max(1, width - 1), signed=True, decimals=2).strip(), freshness)
+    value = t.rounded(value, 2)  # what rounds to nothing is neither gain nor loss
     arrow, tone = ("^", Tone.GAIN) if value > 0 else ("v", Tone.LOSS) if value < 0 else (" ", Tone.NORMAL)
     return Span(f"{arrow} {t.number(value, max(1, width - 2), signed=True, decimals=2).strip()}", tone)
 
@@ -52,4 +53,4 @@ def filtered(needle: str) -> str:
 
 
 def nothing(words: str, freshness: Freshness) -> str:
-    return f"? {words.partition(':')[0]} known" if freshness is Freshness.DEAD else words
+    return "? not known" if freshness is Freshness.DEAD else words

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -47,6 +48,10 @@ class KeyLine(LiveTable):
 class LiveScreen(Screen[None]):
     """A screen that is repainted from the view; the status lines are the same on all of them."""
 
+    def on_mount(self) -> None:
+        """Show something at once, not at the next tick."""
+        self.call_after_refresh(self.app.paint)  # type: ignore[attr-defined]
+
     def compose(self) -> ComposeResult:
         """Status, the screen's own panels, keys."""
         yield LiveTable("status")
@@ -68,9 +73,14 @@ class LiveScreen(Screen[None]):
     def paint(self, frame: Frame) -> None:
         """Show a frame; called by the paint timer, also while a dialog covers this screen."""
         width, height = self.size
-        if width == 0 or not self.is_mounted:
+        if width == 0:
             return
-        plan = plan_layout(width, height)
+        try:
+            self._paint(frame, plan_layout(width, height), width, height)
+        except NoMatches:
+            return  # being composed or taken down while the timer ticks: there is nothing to paint on
+
+    def _paint(self, frame: Frame, plan: Plan, width: int, height: int) -> None:
         status, keys = self.query_one("#status", LiveTable), self.query_one("#keys", KeyLine)
         tiny = plan.kind is Kind.TINY
         set_height(status, plan.status)

@@ -20,6 +20,8 @@ from tradebot.runtime.clock import ManualClock
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """The library's SVG loads fonts from the network; the reader's own monospace font does as well."""
 
+COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
+
 
 class NoLink:
     """Nobody to talk to."""
@@ -57,6 +59,7 @@ async def render(width: int, height: int) -> tuple[str, str]:
 def picture(app: ConsoleApp) -> str:
     """Return what the app shows as SVG without anything loaded from elsewhere."""
     svg = FONT_FACE.sub("", app.export_screenshot(title="tradebot console", simplify=True))
+    svg = COMMENT.sub("", svg)
     return svg.replace("Fira Code", "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas")
 
 

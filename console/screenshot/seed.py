@@ -19,6 +19,7 @@ from console.model import (
     StopPing,
     Strategy,
     StrategyPnl,
+    TradingRules,
     VenueLink,
 )
 from console.store import Identity, Store
@@ -94,6 +95,11 @@ def seed_daemons(store: Store, now_ns: int) -> None:
 
 def seed_market(store: Store, now_ns: int) -> None:
     """Two live books, the first with its levels."""
+    rules = (
+        TradingRules(BTC, Decimal("0.10"), Decimal("0.00001"), Decimal("0.00001"), Decimal(5)),
+        TradingRules(ETH, Decimal("0.10"), Decimal("0.0001"), Decimal("0.0001"), Decimal(5)),
+    )
+    store.instruments(rules)
     store.books(
         (
             BookRow(BTC, "LIVE", Decimal("65010.10"), Decimal("65011.20"), Decimal("65010.60"), 84, 1),

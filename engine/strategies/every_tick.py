@@ -15,7 +15,7 @@ from tradebot.core.orders import OrderRole, Side
 class EveryTickParams(Params):
     """Parameters of every_tick."""
 
-    on: Literal["trade", "bbo"] = "trade"
+    trigger: Literal["trade", "bbo"] = "trade"
     side: Literal["BUY", "SELL"] = "BUY"
     qty: Annotated[Decimal, Field(gt=0)] | None = None
     """Quantity of each order; none: riskd sizes it."""
@@ -33,7 +33,7 @@ class EveryTick(Strategy):
     def start(self) -> None:
         self.count = 0
         self.every = self.params.every
-        self.on_trades = self.params.on == "trade"
+        self.on_trades = self.params.trigger == "trade"
         self.proposal = Proposal(Side[self.params.side], OrderRole.ENTRY, "tick", qty=self.params.qty)
 
     def on_trade(self, market: Market) -> Proposals:

@@ -17,6 +17,7 @@ PURE_LIBRARIES = ("tradebot.core", "tradebot.features", "tradebot.sim", "tradebo
 COMMON_SHELLS = ("__main__", "app", "client", "config", "feed", "gateway_io", "service", "shell")
 # Single imports a pure module may have all the same, each with its reason.
 EXCEPTIONS = {
+    ("riskd.stop_flag", "threading"): "a lock around one cell, which the stop server's thread sets and the gate reads",
     ("execd.latch", "threading"): "a lock around one cell, which the stop server's thread sets and the gateway reads",
 }
 # These read a file once and are frozen values from then on, so a core may import them.

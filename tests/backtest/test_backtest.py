@@ -60,15 +60,27 @@ def test_two_runs_are_byte_identical_whatever_the_hash_seed(tmp_path: Path) -> N
     assert json.loads(outputs[0][0])["fills"] > 0
 
 
-def test_the_documented_first_strategy_runs_in_the_backtest(project_root: Path, tmp_path: Path) -> None:
+def test_the_documented_first_strategy_runs_with_the_documented_commands(project_root: Path, tmp_path: Path) -> None:
     text = (project_root / "docs" / "your-first-strategy.md").read_text(encoding="utf-8")
-    (tmp_path / "double_average.py").write_text(text.split("```python\n")[1].split("```")[0])
-    result = run_backtest(
-        BacktestOptions("double_average", seconds=120, params={"bar_ms": 1000}, strategy_path=(str(tmp_path),))
+    folder = tmp_path / "my_strategies"
+    folder.mkdir()
+    (folder / "double_average.py").write_text(text.split("```python\n")[1].split("```")[0])
+    script = text.split("```sh\n")[1].split("```")[0]
+    assert script.count(".venv/bin/tradebot ") == 2
+    done = subprocess.run(
+        ["sh", "-euc", script.replace(".venv/bin/tradebot", f"{sys.executable} -m cli")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(project_root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
-    assert result.strategy == "double_average"
-    assert result.fills > 0
+    assert done.returncode == 0, done.stderr
+    figures = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line)
+    assert figures["strategy"].startswith("double_average on ")
+    assert int(figures["fills"].split(",")[0]) > 0
 
 
 @pytest.mark.parametrize(
@@ -109,10 +121,13 @@ def test_a_strategy_that_raises_ends_the_backtest_with_its_name(
 @pytest.mark.real
 def test_a_real_recording_is_traded_and_all_of_it_is_booked() -> None:
     path = real_data_file("history/binance_spot/BTCUSDT-ws-20240808T2354.log.gz")
-    result = run_backtest(BacktestOptions("breakout_atr", path, params={"bar_ms": 1000}))
+    sequel = real_data_file("history/binance_spot/BTCUSDT-ws-20240809T0000.log.gz")
+    result = run_backtest(BacktestOptions("breakout_atr", path, (sequel,), params={"bar_ms": 1000}))
 
-    assert result.rows == 191_893
+    assert result.frames == 99_574
+    assert 650 < result.market_seconds < 655
     assert result.fills >= 10
+    assert result.warnings == []
     assert result.unknown_orders == 0
     booked = result.start_equity + result.realized_pnl + result.unrealized_pnl - result.fees
     assert abs(result.equity - booked) < Decimal("0.05")

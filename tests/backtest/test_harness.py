@@ -41,6 +41,7 @@ class TouchWorld:
     said: list[TouchOutcome] = field(default_factory=list)
     rows: int = 0
     speaks_unasked_at: int = 0
+    refuses: bool = False
 
     @property
     def is_quiet(self) -> bool:
@@ -60,7 +61,9 @@ class TouchWorld:
             item = min(self.on_way, key=lambda one: one[0])
             self.on_way.remove(item)
             at_ns, what, intent = item
-            if what == "arrive":
+            if what == "arrive" and self.refuses:
+                self.said.append(TouchOutcome(at_ns, answer=IntentAnswer(intent.intent_id, IntentStatus.REFUSED)))
+            elif what == "arrive":
                 self.said.append(TouchOutcome(at_ns, answer=IntentAnswer(intent.intent_id, IntentStatus.ACCEPTED)))
                 self.on_way.append((at_ns + FILL_AFTER, "fill", intent))
             else:
@@ -173,6 +176,16 @@ async def test_a_flat_quiet_market_is_one_step_per_decision_not_per_row() -> Non
 
     assert played.steps < 200
     assert flat <= played.steps
+
+
+async def test_a_refusal_is_heard_even_though_nothing_else_is_going_on() -> None:
+    played = await play(random_market(3, 120), 500, TouchWorld(refuses=True))
+
+    assert len(played.decisions) > 3
+    assert len(played.heard) == len(played.decisions)
+    assert [at_ns - decided for at_ns, (decided, _, _) in zip(played.heard, played.decisions, strict=True)] == [
+        GRID - (decided + LINK) % GRID + LINK for decided, _, _ in played.decisions
+    ]
 
 
 async def test_a_world_that_speaks_of_the_past_is_a_bug_and_stops_the_run() -> None:

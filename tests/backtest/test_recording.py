@@ -79,6 +79,29 @@ def test_a_file_that_is_no_recording_names_its_line(tmp_path: Path) -> None:
         recorded(tmp_path / "absent.log")
 
 
+def test_files_that_continue_each_other_are_one_recording(tmp_path: Path) -> None:
+    lines = [b"%d %b\n" % line for line in synthetic(VENUE, [], seed=1, seconds=4).lines()]
+    half = len(lines) // 2
+    first, second = tmp_path / "a.log", tmp_path / "b.log"
+    first.write_bytes(b"".join(lines[:half]))
+    second.write_bytes(b"".join(lines[half:]))
+    whole, parts = make_recording(synthetic(VENUE, [], 1, 4)), make_recording(recorded(first, second))
+
+    assert joined(list(parts.batches())) == joined(list(whole.batches()))
+    assert parts.never_live == set()
+
+
+def test_a_recording_without_a_snapshot_has_no_live_book(tmp_path: Path) -> None:
+    path = tmp_path / "tail.log"
+    lines = [line for line in synthetic(VENUE, [], seed=1, seconds=2).lines() if b"lastUpdateId" not in line[1]]
+    path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
+    recording = make_recording(recorded(path))
+    for _ in recording.batches():
+        pass
+
+    assert recording.never_live == {"binance:BTC-USDT"}
+
+
 def test_a_symbol_without_rules_says_where_to_get_them() -> None:
     with pytest.raises(ConfigError, match=r"DOGEUSDT: no built-in trading rules.*--exchange-info"):
         find_rules(VENUE, load_market_data(VENUE), ["DOGEUSDT"])

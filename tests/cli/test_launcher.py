@@ -195,3 +195,19 @@ def test_other_settings_do_not_keep_a_demo_from_free_ports(short_tmp_path: Path)
         "venues.binance.market_ws_url",
         "venues.binance.trade_ws_url",
     }
+
+
+def test_a_corrupt_journal_is_refused_and_not_touched(short_tmp_path: Path) -> None:
+    plan = plan_for(short_tmp_path, daemons=("riskd",))
+    with launched(plan) as launcher:
+        wait_ready(launcher)
+    (journal,) = (short_tmp_path / "journal" / "riskd").glob("*.journal")
+    damaged = bytearray(journal.read_bytes())
+    damaged[300] ^= 0xFF
+    journal.write_bytes(damaged)
+    error = refusal(plan)
+
+    assert error.exit_code == Exit.UNREACHABLE
+    assert str(error).startswith("riskd: journal ")
+    assert "is corrupt at byte" in str(error)
+    assert journal.read_bytes() == damaged

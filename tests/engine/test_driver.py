@@ -70,7 +70,7 @@ def test_a_step_without_output_reaches_the_horizon() -> None:
 
 
 def test_an_order_event_comes_before_a_row_of_the_same_time() -> None:
-    driver, core = make_driver(on="bbo")
+    driver, core = make_driver(trigger="bbo")
     add(driver, [*live_market(), trade(10_000, T0 + S, receive_ns=T0 + S)])
     (first,) = driver.step([], [], T0, 1).intents
     event = fill_event(first[1], "1", "100", now_ns=T0 + S)
@@ -81,7 +81,7 @@ def test_an_order_event_comes_before_a_row_of_the_same_time() -> None:
 
 
 def test_the_past_cannot_be_changed() -> None:
-    driver, _ = make_driver(on="bbo")
+    driver, _ = make_driver(trigger="bbo")
     add(driver, live_market())
     ((_, intent),) = driver.step([], [], T0 + S, S).intents
     with pytest.raises(RejectedError, match="EVENT_IN_THE_PAST"):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_client import generate_latest
 
+from engine.metrics_shell import EngineMetrics
 from engine.switch_shell import SwitchedOff, SwitchFile
 from tests.engine.builders import ETH, MS, S, fill_event, live_market, trade
 from tests.engine.live_kit import MarketServer, engine_stub, live_engine
@@ -18,6 +20,7 @@ from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.runtime.identity import Role
+from tradebot.runtime.metrics import Metrics
 from tradebot.runtime.state_dir import StateError
 from tradebot.wire.intents import intent_from_wire
 from tradebot.wire.orders import event_to_wire
@@ -161,6 +164,36 @@ async def test_switching_off_stops_entries_and_is_remembered(short_tmp_path: Pat
         answer = await stub.SetStrategyEnabled(request)  # the same command again changes nothing
         assert answer.strategy.enabled
         assert SwitchFile(short_tmp_path).entries == {}
+
+
+async def test_the_operators_name_and_role_are_kept_and_shown(short_tmp_path: Path) -> None:
+    async with live_engine(short_tmp_path) as kit:
+        stub = engine_stub(kit)
+        watching = aiter(engine_stub(kit, Role.VIEWER).WatchStatus(pb.WatchStatusRequest()))
+        await anext(watching)
+        request = pb.SetStrategyEnabledRequest(strategy_id="s1", enabled=False, reason="news", command_id="c1")
+        answer = await stub.SetStrategyEnabled(request, metadata=(("tradebot-operator", "ana"),))
+        assert answer.strategy.changed_by == "ana (trader)"
+
+        status = await anext(watching)
+        assert "strategy s1 switched off by ana (trader): news" in [line.text for line in status.status.log_lines]
+        status = await anext(watching)
+        assert not [line for line in status.status.log_lines if "switched" in line.text]
+
+
+async def test_metrics_follow_the_counters(short_tmp_path: Path) -> None:
+    async with live_engine(short_tmp_path) as kit:
+        await kit.until(lambda: kit.engine.core.execution_up and kit.engine.market_up)
+        metrics = Metrics("engine")
+        figures = EngineMetrics(metrics, kit.engine)
+        kit.market.push(tick())
+        await kit.until(lambda: kit.execution.intents)
+        figures.update()
+
+        text = generate_latest(metrics.registry).decode()
+        assert 'tradebot_engine_intents{strategy="s1"} 1.0' in text
+        assert "tradebot_engine_rows 4.0" in text
+        assert "tradebot_engine_books_live 1.0" in text
 
 
 async def test_status_says_what_is_missing_and_lists_strategies(short_tmp_path: Path) -> None:

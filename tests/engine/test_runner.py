@@ -6,9 +6,10 @@ from typing import ClassVar
 import pytest
 
 from engine.bars import NEVER_NS, Bar
+from engine.holdings import OrderFold
 from engine.markets import Market
 from engine.runner import EngineCore, EngineOptions
-from engine.strategy import Params, Proposal, Proposals, Strategy, enter, leave, strategy
+from engine.strategy import BarWindow, Params, Proposal, Proposals, SignalStrategy, Strategy, enter, leave, strategy
 from tests.engine.builders import (
     ETH,
     MS,
@@ -25,7 +26,7 @@ from tests.engine.builders import (
     price_path,
     trade,
 )
-from tests.support.builders import BTC, make_instrument
+from tests.support.builders import BTC, make_execution, make_instrument, make_terms
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.intents import IntentAnswer, IntentStatus
 from tradebot.core.market import BookState, MarketRow
@@ -76,6 +77,29 @@ class Ticker(Strategy):
         return self.due_ns
 
 
+@strategy("dated")
+class Dated(Strategy):
+    """Says with each bar which one it was; never waits."""
+
+    overlapping: ClassVar[bool] = True
+
+    def on_bar(self, market: Market, bar: Bar) -> Proposals:
+        return enter(Side.BUY, str((bar.open_time_ns - T0) // S))
+
+
+@strategy("wish")
+class Wish(SignalStrategy):
+    """Wants what the test wrote into it."""
+
+    wanted: float | None = None
+
+    def window(self) -> int:
+        return 1
+
+    def signal(self, bars: BarWindow) -> float | None:
+        return self.wanted
+
+
 @strategy("broken")
 class Broken(Strategy):
     """Raises on the first trade."""
@@ -95,7 +119,7 @@ class Pair(Strategy):
         return [Proposal(Side.BUY, OrderRole.ENTRY, "pair", market=m) for m in (market, other)]
 
 
-CLASSES = {cls.kind: cls for cls in (Probe, Patient, Ticker, Broken, Pair)}
+CLASSES = {cls.kind: cls for cls in (Probe, Patient, Ticker, Dated, Wish, Broken, Pair)}
 
 
 def make_probe(kind: str = "probe", history: bool = True) -> tuple[Desk, Probe]:
@@ -244,6 +268,76 @@ def test_dust_counts_as_flat() -> None:
 
     assert desk.core.fold.holdings["s1", BTC].qty == Decimal("0.04")
     assert desk.core.fold.holdings["s1", BTC].is_flat  # worth 4 USDT, the venue takes 5 and more
+
+
+def test_a_partial_fill_does_not_end_the_entry() -> None:
+    desk, _ = make_probe()
+    desk.take(live_market(), price_path([10_000] * 2))
+    answer(desk)
+    part = fill_event(desk.intents[0], "0.01", "100", status=OrderStatus.PARTIALLY_FILLED)  # dust: still flat
+    desk.core.handle_order_events([part], T0 + 2 * S)
+    desk.take(price_path([10_000] * 3, T0 + 2 * S))
+
+    assert len(desk.intents) == 1
+
+
+def test_of_several_bars_that_close_together_only_the_newest_may_trade() -> None:
+    desk = make_desk("dated", {"bar_ms": 1000}, classes=CLASSES)
+    desk.take(live_market(), trade(10_000, T0 + 100 * MS), trade(10_000, T0 + 4 * S + 100 * MS))
+
+    assert [intent.context.signal for intent in desk.intents] == ["3"]
+    assert desk.core.runs["s1"].dropped == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "role", "side", "strength"),
+    [
+        (0.5, OrderRole.ENTRY, Side.BUY, "0.5"),
+        (7.0, OrderRole.ENTRY, Side.BUY, "1"),
+        (-1.0, None, None, ""),  # spot cannot be sold short
+        (0.0, None, None, ""),
+        (None, None, None, ""),
+        (float("nan"), None, None, ""),
+    ],
+)
+def test_a_signal_opens_a_position_when_flat(
+    wanted: float | None, role: OrderRole | None, side: Side | None, strength: str
+) -> None:
+    desk = make_desk("wish", {"bar_ms": 1000}, classes=CLASSES)
+    wish = desk.core.runs["s1"].units[0].strategy
+    assert isinstance(wish, Wish)
+    wish.wanted = wanted
+    desk.take(live_market(), price_path([10_000] * 2))
+
+    made = [(intent.role, intent.side, intent.strength) for intent in desk.intents]
+    assert made == ([] if role is None else [(role, side, Decimal(strength))])
+
+
+@pytest.mark.parametrize(("wanted", "leaves"), [(1.0, False), (0.1, False), (0.0, True), (-1.0, True), (None, False)])
+def test_a_signal_closes_a_long_when_it_is_gone(wanted: float | None, leaves: bool) -> None:
+    desk = make_desk("wish", {"bar_ms": 1000}, classes=CLASSES)
+    wish = desk.core.runs["s1"].units[0].strategy
+    assert isinstance(wish, Wish)
+    desk.core.execution_started([], [PositionView("s1", BTC, Decimal(1), Decimal(100))])
+    wish.wanted = wanted
+    desk.take(live_market(), price_path([10_000] * 2))
+
+    assert [intent.role for intent in desk.intents] == ([OrderRole.EXIT] if leaves else [])
+
+
+def test_a_reduce_is_shared_among_the_strategies_that_hold() -> None:
+    fold = OrderFold()
+    first, second = (fold.add_holding(name, make_instrument()) for name in ("a", "b"))
+    fold.rehydrate(
+        [], [PositionView("a", BTC, Decimal("0.3"), Decimal(100)), PositionView("b", BTC, Decimal("0.5"), Decimal(90))]
+    )
+    terms = make_terms("r", side=Side.SELL, qty="0.6")
+    execution = make_execution("x", client_order_id="r", side=Side.SELL, qty="0.6", price="95")
+    facts = OrderFacts(terms, "riskd", "reduce", 0, OrderRole.REDUCE, T0)
+    fold.apply(OrderEvent(1, "r", OrderEventKind.FILL_COMPLETE, OrderStatus.FILLED, T0, facts, execution), T0 + 5)
+
+    assert (first.qty, second.qty) == (Decimal(0), Decimal("0.2"))
+    assert first.last_exit_ns == T0 + 5
 
 
 def test_riskds_own_reduce_shrinks_the_holding() -> None:

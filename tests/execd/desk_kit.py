@@ -1,4 +1,5 @@
-"""A desk with a hand-moved clock, a risk daemon that says what the test tells it, and a venue that speaks the real protocol.
+"""A desk with a hand-moved clock, a risk daemon that says what the test tells it, and a venue that speaks the real
+protocol.
 
 The venue here is a script, not a matching engine: tests decide what it answers and in which order. Its frames are the
 venue's own JSON, so every test also runs the codecs.
@@ -36,8 +37,9 @@ from tradebot.core.approvals import (
     Welcome,
 )
 from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import OrderEvent
-from tradebot.core.orders import OrderRole, OrderTerms, OrderType
+from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType
 from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials
 from tradebot.venues.binance.execution import EXECUTION
 from tradebot.wire.approvals import sign_approval, sign_grant
@@ -542,10 +544,21 @@ class DeskKit:
 
     # ---- looking
 
+    def status(self, order: Order | str) -> OrderStatus:
+        """Return where an order stands now."""
+        found = self.desk.state.orders.get(order if isinstance(order, str) else order.id)
+        assert found is not None
+        return found.state.status
+
+    def latch_level(self) -> TradingLevel:
+        """Return the level latched now."""
+        return self.latches.level
+
     def by_role(self, role: OrderRole) -> list[Order]:
         """Return all orders of one role, oldest first."""
         return [order for order in self.desk.state.orders.all_orders() if order.facts.role is role]
 
     def working_stops(self) -> list[Order]:
         """Return the stops that rest."""
-        return [o for o in self.by_role(OrderRole.PROTECTION) if o.working and o.facts.terms.stop_price is not None]
+        protection = self.by_role(OrderRole.PROTECTION)
+        return [o for o in protection if o.working and o.facts.terms.order_type is OrderType.STOP_LIMIT]

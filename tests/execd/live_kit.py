@@ -1,7 +1,7 @@
 """execd's real shell against simexchange in the same process, with a risk daemon that allows everything.
 
-What is real: journal on disk, WebSocket connection, REST reads, codecs, gateway, the exchange's matching. What is not: riskd
-(its place takes `Approver`) and marketdata (quotes are taken from the exchange's own book).
+What is real: journal on disk, WebSocket connection, REST reads, codecs, gateway, the exchange's matching. What is
+not: riskd (its place takes `Approver`) and marketdata (quotes are taken from the exchange's own book).
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from execd.settings import DeskSettings, ProtectionSettings, UnknownSettings
 from execd.shell import LiveDesk
 from execd.venue_rest import VenueRest
 from execd.venue_session import VenueSession
-from simexchange.config import SimexchangeConfig
+from simexchange.config import LimitsConfig, SimexchangeConfig
 from simexchange.service import Exchange
 from tests.execd.desk_kit import ID_KEY, KEYS, Approver
 from tests.support.builders import BTC, make_intent
 from tradebot.core.approvals import LeaseAnswer, LevelTable, SessionDown, SessionUp, Welcome
-from tradebot.core.errors import TransientError
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType
 from tradebot.runtime.clock import SystemClock
@@ -122,10 +121,7 @@ class LiveKit:
         self.journal.close()
 
     async def _dial(self) -> None:
-        while True:
-            with suppress(TransientError):
-                await self.session.run_once()
-            await asyncio.sleep(0.02)
+        await self.session.keep_connected(lambda: self.live.quiet_s("binance"))
 
     async def _quotes(self) -> None:
         """Play marketdata: the exchange's best prices, every few milliseconds."""
@@ -199,7 +195,7 @@ class LiveKit:
         return [
             o
             for o in self.orders(OrderRole.PROTECTION)
-            if o.state.status is OrderStatus.NEW and o.facts.terms.stop_price is not None
+            if o.state.status is OrderStatus.NEW and o.facts.terms.order_type is OrderType.STOP_LIMIT
         ]
 
     async def fault(self, **rule: Any) -> None:
@@ -230,7 +226,8 @@ class LiveKit:
 @asynccontextmanager
 async def live_kit(state: Path, settings: DeskSettings = QUICK) -> AsyncIterator[LiveKit]:
     """Start exchange and execd."""
-    config = SimexchangeConfig(rest_port=0, ws_port=0, seed=7, response_delay_ms=(0, 0))
+    limits = LimitsConfig(weight_per_minute=1_000_000)  # the kit polls quotes, which a real subscriber never does
+    config = SimexchangeConfig(rest_port=0, ws_port=0, seed=7, response_delay_ms=(0, 0), limits=limits)
     async with Exchange(config, venue_name="binance", api_key="test-key", api_secret="test-secret") as exchange:
         kit = LiveKit(exchange, state, settings)
         await kit.start()

@@ -14,7 +14,7 @@ from tests.support.builders import BTC
 from tradebot.core.approvals import Approval, ApprovalAnswer, ApprovalTerms, LevelEntry, LevelTable, StopLatch, Verdict
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
 from tradebot.wire.approvals import sign_approval
 
@@ -88,7 +88,7 @@ def test_every_flipped_bit_of_an_approval_is_refused() -> None:
         for position in range(len(data) * 8):
             flipped = bytearray(data)
             flipped[position // 8] ^= 1 << position % 8
-            bad = replace(good, **{part: bytes(flipped)})
+            bad = Approval(bytes(flipped), good.mac, "key-1") if part == "terms" else replace(good, mac=bytes(flipped))
             result = gateway.pass_approved(bad, asked, Decimal(0), "1", 0, kit.now_ns)
             passed += getattr(result, "reason", "") != "APPROVAL_BAD_SIGNATURE"
 
@@ -309,7 +309,11 @@ def test_an_approval_of_the_session_before_is_void_in_the_next_one() -> None:
 def test_a_builder_that_says_something_else_is_caught_by_reading_back() -> None:
     kit = DeskKit()
     place = kit.codec.place
-    kit.codec.place = lambda r, terms, t: place(r, replace(terms, qty=terms.qty * 10), t)  # type: ignore[method-assign]
+
+    def careless(request_id: str, terms: OrderTerms, timestamp_ms: int) -> bytes:
+        return place(request_id, replace(terms, qty=terms.qty * 10), timestamp_ms)
+
+    kit.codec.place = careless  # type: ignore[method-assign]
     kit.submit()
     kit.allow()
 

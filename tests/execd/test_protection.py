@@ -256,7 +256,7 @@ def test_an_expired_grant_is_not_used() -> None:
 def test_an_exit_takes_the_stop_down_first_and_sells_only_what_is_free() -> None:
     kit = DeskKit()
     filled_entry(kit)
-    (stop,) = kit.place()
+    kit.place()
     kit.submit(
         intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
     )

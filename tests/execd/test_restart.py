@@ -1,4 +1,4 @@
-"""Killed anywhere, execd comes back from its journal: nothing lost, nothing sent twice, positions equal to the venue's."""
+"""Killed anywhere, execd comes back from its journal: nothing lost, nothing sent twice, positions as at the venue."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_ask_without_outcome_is_unknown_after_a_restart_and_adopted_when_the_
 
     again = kit.desk.state.orders.get(order.id)
     assert again is not None
-    assert again.state.status is OrderStatus.NEW
+    assert kit.status(again) is OrderStatus.NEW
     assert again.facts.decision_id == ""
 
 
@@ -153,12 +153,12 @@ def test_an_ask_that_never_reached_the_venue_is_unknown_and_reserved_until_prove
     kit.asks.clear()
     kit.restart()
     (order,) = kit.desk.state.orders.all_orders()
-    assert order.state.status is OrderStatus.UNKNOWN
+    assert kit.status(order) is OrderStatus.UNKNOWN
     for _ in range(150):
         kit.advance(500)
         kit.serve_queries()
 
-    assert order.state.status is OrderStatus.REJECTED
+    assert kit.status(order) is OrderStatus.REJECTED
     assert order.reason == "NEVER_PLACED"
 
 
@@ -171,7 +171,7 @@ def test_fills_that_happened_while_we_were_down_are_booked_once_and_protected() 
 
     again = kit.desk.state.orders.get(order.id)
     assert again is not None
-    assert again.state.status is OrderStatus.FILLED
+    assert kit.status(again) is OrderStatus.FILLED
     assert kit.desk.state.orders.positions.qty("s1", BTC) == Decimal("0.00999")
     (stop,) = kit.place()
     assert stop["origQty"] == "0.00999"

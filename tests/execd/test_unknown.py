@@ -35,9 +35,9 @@ def test_no_answer_in_time_is_unknown_and_nothing_is_resent() -> None:
 
     order = kit.desk.state.orders.get(order_id)
     assert order is not None
-    assert order.state.status is OrderStatus.UNKNOWN
+    assert kit.status(order) is OrderStatus.UNKNOWN
     assert not kit.take_sends(RequestKind.PLACE)
-    assert kit.desk.venue_status(kit.desk.state.venues["binance"]).unknown_client_order_ids == (order_id,)
+    assert kit.desk.risk_side.venue_status(kit.desk.state.venues["binance"]).unknown_client_order_ids == (order_id,)
 
 
 def test_it_is_queried_at_half_one_two_four_eight_sixteen_and_thirty_seconds() -> None:
@@ -62,7 +62,7 @@ def test_an_order_that_was_placed_is_found_and_adopted() -> None:
 
     order = kit.desk.state.orders.get(order_id)
     assert order is not None
-    assert order.state.status is OrderStatus.NEW
+    assert kit.status(order) is OrderStatus.NEW
     assert kinds(kit, order_id) == [K.ASKED, K.SENT, K.OUTCOME_UNKNOWN, K.RECOVERED]
     assert len(kit.venue.orders) == 1
 
@@ -78,7 +78,7 @@ def test_an_order_that_filled_in_silence_is_found_with_its_trades() -> None:
 
     order = kit.desk.state.orders.get(order_id)
     assert order is not None
-    assert order.state.status is OrderStatus.FILLED
+    assert kit.status(order) is OrderStatus.FILLED
     assert kit.desk.state.orders.fill_count == 2
     assert kit.desk.state.orders.positions.qty("s1", BTC) == Decimal("0.00999")
     assert len(kit.take_sends(RequestKind.PLACE)) == 1  # its stop
@@ -93,7 +93,7 @@ def test_one_not_found_proves_nothing() -> None:
 
     order = kit.desk.state.orders.get(order_id)
     assert order is not None
-    assert order.state.status is OrderStatus.UNKNOWN
+    assert kit.status(order) is OrderStatus.UNKNOWN
 
 
 def test_an_order_never_placed_is_proven_absent_after_the_deadline_and_five_answers() -> None:
@@ -107,7 +107,7 @@ def test_an_order_never_placed_is_proven_absent_after_the_deadline_and_five_answ
         kit.serve_queries()
 
     waited_s = (kit.now_ns - sent_ns) / 1e9
-    assert order.state.status is OrderStatus.REJECTED
+    assert kit.status(order) is OrderStatus.REJECTED
     assert kinds(kit, order_id)[-1] is K.PROVEN_ABSENT
     assert 37 <= waited_s <= 75  # recvWindow 2 s + margin 15 s + 20 s spread, then the next answers and a full read
     assert not kit.take_sends(RequestKind.PLACE)
@@ -125,7 +125,7 @@ def test_an_order_that_appears_late_inside_the_window_is_adopted() -> None:
     kit.advance(15_000)
     kit.serve_queries()
 
-    assert order.state.status is OrderStatus.NEW
+    assert kit.status(order) is OrderStatus.NEW
 
 
 def test_an_order_that_appears_after_it_was_proven_absent_is_booked_and_alarms() -> None:
@@ -136,7 +136,7 @@ def test_an_order_that_appears_after_it_was_proven_absent_is_booked_and_alarms()
     for _ in range(200):
         kit.advance(500)
         kit.serve_queries()
-    assert order.state.status is OrderStatus.REJECTED
+    assert kit.status(order) is OrderStatus.REJECTED
     kit._take(order.facts.terms, False)
     kit.match(order_id, "0.01", "60000")
 
@@ -161,11 +161,11 @@ def test_a_disconnect_makes_what_is_on_its_way_unknown_and_the_reconnect_resolve
     kit.pump()
     order = kit.desk.state.orders.get(order_id)
     assert order is not None
-    assert order.state.status is OrderStatus.UNKNOWN
+    assert kit.status(order) is OrderStatus.UNKNOWN
 
     kit.connect_venue()
 
-    assert order.state.status is OrderStatus.NEW
+    assert kit.status(order) is OrderStatus.NEW
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_cancel_rejected_as_unknown_is_a_query_and_finds_the_fill() -> None:
     kit.serve_queries()
     kit.serve_reads()
 
-    assert order.state.status is OrderStatus.FILLED
+    assert kit.status(order) is OrderStatus.FILLED
 
 
 def test_a_cancel_without_an_answer_changes_nothing_and_is_sent_again_when_the_order_still_works() -> None:
@@ -230,10 +230,10 @@ def test_a_cancel_without_an_answer_changes_nothing_and_is_sent_again_when_the_o
     kit.take_sends(RequestKind.CANCEL)  # lost
     kit.advance(3_600)
     kit.serve_queries()
-    assert order.state.status is OrderStatus.PENDING_CANCEL
+    assert kit.status(order) is OrderStatus.PENDING_CANCEL
 
     assert kit.serve_cancels() == 1
-    assert order.state.status is OrderStatus.CANCELED
+    assert kit.status(order) is OrderStatus.CANCELED
 
 
 def test_a_terminal_report_with_a_hole_waits_for_the_missing_trade() -> None:
@@ -248,7 +248,7 @@ def test_a_terminal_report_with_a_hole_waits_for_the_missing_trade() -> None:
 
     kit.serve_reads()
 
-    assert order.state.status is OrderStatus.CANCELED
+    assert kit.status(order) is OrderStatus.CANCELED
     assert order.state.filled_qty == Decimal("0.004")
 
 

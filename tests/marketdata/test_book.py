@@ -283,6 +283,42 @@ def test_a_lost_link_is_a_gap_and_an_answer_from_before_is_ignored() -> None:
     assert desk.state() is BookState.SYNCING
 
 
+def test_an_answer_to_a_request_of_the_old_link_does_not_stand_for_the_new_one() -> None:
+    desk = Desk()
+    desk.book.handle_delta(delta(10), desk.now)
+    old = desk.ask()
+    desk.book.link_down(desk.now)
+    desk.book.link_up(desk.now)
+    desk.book.handle_delta(delta(12), desk.now)
+    new = desk.ask()
+    desk.book.handle_snapshot(old, snapshot(11), desk.now)
+    assert desk.state() is BookState.SYNCING
+    desk.book.handle_snapshot(new, snapshot(12), desk.now)
+
+    assert desk.state() is BookState.LIVE
+
+
+def test_what_waited_for_comparison_is_forgotten_with_the_book() -> None:
+    desk = Desk().live(10)
+    desk.book.handle_bbo(bbo(15), desk.now)
+    desk.book.handle_delta(delta(20), desk.now)
+    desk.now += 10 * S
+    desk.book.handle_snapshot(desk.ask(), snapshot(20), desk.now)
+    desk.book.check(desk.now, link_alive_ns=desk.now)
+
+    assert desk.state() is BookState.LIVE
+
+
+def test_a_best_bid_and_offer_from_before_the_book_is_not_published() -> None:
+    desk = Desk().live(10)
+    desk.book.handle_delta(delta(11, 12, bids=[(100, 2)]), desk.now)
+    desk.kinds()
+    desk.book.handle_bbo(bbo(11, bid_qty=5), desk.now)
+
+    assert desk.kinds() == []
+    assert desk.book.touch == (100, 2, 101, 7)
+
+
 def test_no_snapshot_is_asked_for_without_a_link() -> None:
     desk = Desk().live(10)
     desk.book.link_down(desk.now)

@@ -194,6 +194,21 @@ async def test_people_see_instruments_book_bars_and_status(daemon: RunningDaemon
     await stream.close()
 
 
+async def test_prometheus_sees_link_rate_and_books(daemon: RunningDaemon) -> None:
+    stream = Subscription(daemon.stub, book_only())
+    await stream.until_state(BookState.LIVE)
+    value = daemon.shell.metrics.registry.get_sample_value
+    async with asyncio.timeout(5):
+        while value("tradebot_marketdata_book_state", {"instrument": BTC, "state": "LIVE"}) != 1:  # noqa: ASYNC110  no event
+            await asyncio.sleep(0.05)
+
+    assert (value("tradebot_marketdata_ws_uptime_seconds", {"venue": "binance"}) or 0) > 0
+    assert (value("tradebot_marketdata_frames_received") or 0) > 0
+    assert value("tradebot_marketdata_book_gaps", {"instrument": BTC}) == 0
+    assert value("tradebot_marketdata_book_staleness_seconds", {"instrument": BTC}) is not None
+    await stream.close()
+
+
 @pytest.mark.parametrize(
     ("request_", "method", "code", "named"),
     [

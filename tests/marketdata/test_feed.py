@@ -182,3 +182,25 @@ async def test_a_staleness_bound_below_the_ping_interval_is_a_config_error(short
         with pytest.raises(ConfigError, match=r"marketdata\.link_stale_ms 1500: .*2000"):
             async with following(short_tmp_path, venue, VENUE.spec.stream_limits, section):
                 pass
+
+
+async def test_symbols_the_venue_refuses_are_a_config_error(short_tmp_path: Path) -> None:
+    async with ScriptedVenue(["BTCUSDT"]) as venue:
+        venue.rest_status = 400
+        with pytest.raises(ConfigError, match=r"venues\.binance\.symbols .*BTCUSDT.*correct the names"):
+            async with following(short_tmp_path, venue):
+                pass
+
+
+async def test_a_venue_that_is_out_of_order_is_waited_for(short_tmp_path: Path) -> None:
+    async with ScriptedVenue(["BTCUSDT"]) as venue:
+        venue.rest_status = 503
+
+        async def repair() -> None:
+            await venue.until(lambda: len(venue.rest_paths) >= 3, "three attempts")
+            venue.rest_status = 200
+
+        repairing = asyncio.ensure_future(repair())
+        async with following(short_tmp_path, venue) as daemon:
+            assert len(daemon.app.market.instruments) == 1
+        await repairing

@@ -19,7 +19,7 @@ from marketdata.publisher import (
     TooManyReadersError,
     TooSlowError,
 )
-from marketdata.row_log import PAGE_ROWS, RowFilter, RowLog
+from marketdata.row_log import MAX_BATCHES, PAGE_ROWS, RowFilter, RowLog
 from tests.marketdata.market_kit import T0, RowReader, delta, snapshot, trade
 from tests.support.builders import make_instrument
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -220,6 +220,20 @@ def test_the_log_keeps_a_bounded_number_of_rows() -> None:
 
     assert 2 * PAGE_ROWS <= held <= 4 * PAGE_ROWS
     assert len(log.rows_after(log.first_sequence - 1, 10**9).kind) == held
+
+
+def test_a_reader_behind_more_cuts_than_are_kept_still_gets_every_row() -> None:
+    market = make_market()
+    fast, slow = (market.publisher.subscribe(ALL, T0, lossless=True) for _ in range(2))
+    list(drain(fast)), list(drain(slow))
+    count = MAX_BATCHES + 100
+    for trade_id in range(1, count + 1):
+        publish_trades(market, 1, first_id=trade_id)
+        fast.next_message(T0)
+
+    assert market.log.batch(market.log.end_batch - MAX_BATCHES) is not None
+    assert market.log.batch(market.log.end_batch - MAX_BATCHES - 1) is None
+    assert [row.id for row in rows_of(slow)] == list(range(1, count + 1))
 
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=40), st.lists(st.integers(0, 3), min_size=40, max_size=40))

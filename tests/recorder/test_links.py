@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -17,6 +18,7 @@ from recorder.client import Links
 from recorder.config import RecorderConfig
 from recorder.shell import Recorder
 from recorder.sqlite_store import SqliteStore
+from recorder.tables import Entry, Op, StreamPosition
 from tests.support.builders import BTC, make_execution, make_instrument, make_terms
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, MarketRow, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderFacts, OrderSnapshot
@@ -209,8 +211,10 @@ class World:
             while not condition():  # noqa: ASYNC110  what is waited for is a database, not a task
                 await asyncio.sleep(0.01)
 
-    async def until_following(self, recorder: Recorder) -> None:
-        await self.until(lambda: recorder.position("execd.orders") is not None and self.market.readers > 0)
+    async def until_following(self) -> None:
+        """Wait until both streams have a place in the database: before that there is nothing to resume."""
+        stored = "SELECT count(*) FROM stream_positions WHERE source IN ('execd.orders', 'marketdata.tape')"
+        await self.until(lambda: self.query(stored) == [(2,)] and self.market.readers > 0)
 
     async def until_caught_up(self, recorder: Recorder) -> None:
         await self.until(lambda: _sequence(recorder, "execd.orders") == self.execd.hub.log.last_sequence)
@@ -256,7 +260,7 @@ async def test_crashes_of_the_recorder_lose_nothing_and_write_nothing_twice(worl
         for life in range(LIVES):
             last = life == LIVES - 1
             async with world.recording(clean=last) as recorder:
-                await world.until_following(recorder)
+                await world.until_following()
                 for _ in range(rng.randint(20, 60)):
                     world.execd.publish(OrderEventKind.FILL, exec_id=f"t{world.execd.hub.log.last_sequence}")
                     world.market.publish(world.market.hub.log.last_sequence + 1)
@@ -332,3 +336,20 @@ async def test_a_new_log_of_the_same_daemon_is_read_from_its_beginning(world: Wo
     assert world.query("SELECT incarnation, sequence FROM events ORDER BY 1, 2") == [
         ("log1", 1), ("log2", 1), ("log2", 2), ("log2", 3),
     ]  # fmt: skip
+
+
+async def test_a_writer_canceled_in_the_middle_of_a_batch_leaves_it_to_the_last_flush(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "t.sqlite")
+    recorder = Recorder(RecorderConfig(), store, SystemClock())
+    blocker = asyncio.get_running_loop().run_in_executor(recorder._thread, time.sleep, 0.2)
+    recorder.accept([Entry(Op.TRADE, (1, BTC, "1", "1", "BUY", 1, 1))], StreamPosition("marketdata.tape", "run1", 1))
+    flush = asyncio.create_task(recorder.flush())
+    await asyncio.sleep(0.05)
+    flush.cancel()
+    await asyncio.gather(flush, return_exceptions=True)
+    await blocker
+    await recorder.close()
+
+    with sqlite3.connect(tmp_path / "t.sqlite") as db:
+        assert db.execute("SELECT id FROM trades").fetchall() == [(1,)]
+        assert db.execute("SELECT sequence FROM stream_positions").fetchall() == [(1,)]

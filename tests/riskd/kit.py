@@ -13,7 +13,6 @@ from typing import Any
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
-from tests.support.builders import BTC as BTC
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
 from tradebot.core.approvals import (
@@ -44,6 +43,7 @@ from tradebot.core.orders import (
 from tradebot.runtime.config import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+BTC = "binance:BTC-USDT"
 ETH = "binance:ETH-USDT"
 KEY = Signer("0a0b0c0d", b"k" * 32)
 START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes before midnight
@@ -142,8 +142,11 @@ class Desk:
         return down
 
     def account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> SessionDown:
+        return self.say(accounts=[self.make_account(*balances, after=after, **more)])
+
+    def make_account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> AccountSnapshot:
         told = balances or (("USDT", self.usdt),)
-        snapshot = AccountSnapshot(
+        return AccountSnapshot(
             "binance",
             "main",
             tuple(Balance(asset, Decimal(amount), Decimal(0)) for asset, amount in told),
@@ -152,11 +155,12 @@ class Desk:
             self.sequence if after is None else after,
             **more,
         )
-        return self.say(accounts=[snapshot])
 
     def venue(self, *, alarms: tuple[VenueAlarm, ...] = (), **changes: Any) -> SessionDown:
-        status = VenueStatus("binance", "main", True, self.now_ns, False, alarms=alarms)
-        return self.say(venues=[replace(status, **changes)])
+        return self.say(venues=[replace(self.make_venue(), alarms=alarms, **changes)])
+
+    def make_venue(self) -> VenueStatus:
+        return VenueStatus("binance", "main", True, self.now_ns, False)
 
     # ---- the market speaks
 

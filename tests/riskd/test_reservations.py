@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ def test_an_approved_order_counts_before_the_venue_has_heard_of_it() -> None:
     desk = Desk()
     desk.plain(qty="0.01")
 
-    assert free_usdt(desk) == Decimal("10000") - Decimal("600.6")
+    assert free_usdt(desk) == Decimal(10000) - Decimal("600.6")
 
 
 @pytest.mark.parametrize("kind", [K.REFUSED, K.REJECTED, K.PROVEN_ABSENT, K.CANCELED, K.EXPIRED])
@@ -172,7 +174,9 @@ def test_after_the_order_of_a_plain_intent_is_over_nothing_more_may_come_from_it
 
 
 def test_fifty_orders_that_fit_alone_never_exceed_the_cap_together() -> None:
-    desk = Desk(limits=make_test_limits({"POS-02": {"max_notional": 2000, "soft_pct": 20}, "SIZ-02": {"max_notional": 700}}))
+    desk = Desk(
+        limits=make_test_limits({"POS-02": {"max_notional": 2000, "soft_pct": 20}, "SIZ-02": {"max_notional": 700}})
+    )
     rng = random.Random(7)
     approved = Decimal(0)
     for _ in range(50):
@@ -278,11 +282,11 @@ def test_aggregates_equal_a_recount_after_random_lives() -> None:
     fresh = commitments.recount(desk.gate.state.rules)
     assert live
 
-    def nonzero(table: dict[object, object]) -> dict[object, object]:
+    def nonzero(table: Mapping[Any, int]) -> dict[Any, int]:
         return {key: value for key, value in table.items() if value}
 
-    assert nonzero(dict(commitments.by_asset)) == nonzero(dict(fresh.by_asset))
-    assert nonzero(dict(commitments.closing)) == nonzero(dict(fresh.closing))
+    assert nonzero(commitments.by_asset) == nonzero(fresh.by_asset)
+    assert nonzero(commitments.closing) == nonzero(fresh.closing)
     for key in (BTC, ETH):
         assert commitments.by_instrument[key] == fresh.by_instrument[key]
     assert desk.gate.state.digest() == desk.replayed().state.digest()

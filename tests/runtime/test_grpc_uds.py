@@ -255,7 +255,12 @@ async def test_reflection_is_for_operators_and_off_in_real_unless_set(
 
     assert daemon is grpc.StatusCode.PERMISSION_DENIED
     if reflects:
-        assert operator == ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", NAME]
+        assert operator == [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+            NAME,
+        ]
     else:
         assert operator is grpc.StatusCode.UNIMPLEMENTED
 

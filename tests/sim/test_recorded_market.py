@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.sim.kit import NOW_NS, fills, make_engine, make_order
 from tradebot.core.market import BUY_FLAG, SELL_FLAG, RowColumns, RowKind
 from tradebot.core.orders import Liquidity, Side, TimeInForce
@@ -138,3 +141,50 @@ def test_a_snapshot_forgets_the_book_before_it() -> None:
     play(engine, (RowKind.BOOK_CLEAR, BUY, 0, 0, 1), (RowKind.SNAPSHOT_LEVEL, BUY, 90, 5, 1))
 
     assert (engine.markets[0].best(BUY), engine.markets[0].best(SELL)) == (90, None)
+
+
+row_sides = st.sampled_from(Side)
+row_prices = st.integers(97, 103)
+row_lots = st.integers(0, 6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("level"), row_sides, row_prices, row_lots),
+            st.tuples(st.just("trade"), row_sides, row_prices, st.integers(1, 6)),
+            st.tuples(st.just("order"), row_sides, row_prices, st.integers(1, 6)),
+        ),
+        max_size=40,
+    )
+)
+def test_nothing_displayed_is_used_twice_and_no_order_of_ours_stays_crossed(
+    script: list[tuple[str, Side, int, int]],
+) -> None:
+    engine = make_engine(is_recorded=True)
+    market = engine.markets[0]
+    shown: dict[tuple[Side, int], int] = {}
+    used: dict[tuple[Side, int], int] = {}
+    for name, side, price, lots in script:
+        if name == "level":
+            best = market.book.best_ask if side is BUY else market.book.best_bid
+            if lots and best is not None and (price >= best if side is BUY else price <= best):
+                continue  # a recorded book is not crossed
+            shown[side, price], used[side, price] = lots, 0
+            events = play(engine, level(side, price, lots))
+        elif name == "trade":
+            events = play(engine, trade(side, price, lots))
+        else:
+            events = engine.place(make_order(side, lots, price), NOW_NS).events
+        for event in events:
+            if isinstance(event, OrderReport) and event.fill and event.fill.liquidity is Liquidity.TAKER:
+                key = (event.terms.side.opposite, event.fill.price)
+                used[key] = used.get(key, 0) + event.fill.lots
+
+        assert all(lots_used <= shown.get(key, 0) for key, lots_used in used.items())
+        for own_side in Side:
+            for own_price in market.own_orders(own_side):
+                against = market.best(own_side.opposite)
+                assert against is None or (own_price - against) * own_side.sign < 0
+        engine.assert_consistent()

@@ -37,7 +37,7 @@ class PureExchange:
     """The synthetic venue on a clock that moves when told to."""
 
     def __init__(self, **config: Any) -> None:
-        self.config = SimexchangeConfig(**({"seed": 11} | config))
+        self.config = SimexchangeConfig(**({"seed": 11, "history_s": 60} | config))
         self.venue = SimVenue(
             [one.setup(VENUE, name) for name, one in self.config.symbols.items()],
             [AccountSetup("main", KEY, SECRET, self.config.money_balances())],
@@ -48,7 +48,7 @@ class PureExchange:
             is_recorded=False,
         )
         self.now_ns = START_NS
-        self.venue.start(synthetic_feed, self.now_ns)
+        self.venue.start(lambda venue, at_ns: synthetic_feed(venue, at_ns, self.config.history_s), self.now_ns)
         self.session = self.venue.server.session("127.0.0.1", self.now_ns)
 
     def advance(self, seconds: float) -> None:

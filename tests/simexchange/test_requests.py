@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.simexchange.kit import KEY, PureExchange
+from tests.simexchange.kit import KEY, PureExchange, signature
 from tests.support.realdata import real_data_file
 from tradebot.venues.server_api import HttpRequest
 
@@ -30,7 +30,7 @@ def test_a_market_order_answers_with_its_fills_and_tells_the_account_the_same(ex
     result, events = answer["result"], exchange.events()
 
     assert (answer["status"], result["status"], result["executedQty"]) == (200, "FILLED", "0.01000000")
-    assert [e["x"] for e in events if e["e"] == "executionReport"][0] == "NEW"
+    assert next(e["x"] for e in events if e["e"] == "executionReport") == "NEW"
     trades = [e for e in events if e.get("x") == "TRADE"]
     assert [(f["price"], f["qty"], f["tradeId"]) for f in result["fills"]] == [(e["L"], e["l"], e["t"]) for e in trades]
     assert {e["N"] for e in trades} == {"BTC"}
@@ -100,7 +100,7 @@ def test_refusals_that_depend_on_the_market(exchange: PureExchange) -> None:
 
     assert error(exchange.limit("BUY", exchange.price(0.9), newClientOrderId="dup")) == (-2010, "Duplicate order sent.")
     assert error(exchange.place(**crossing)) == (-2010, "Order would immediately match and take.")
-    assert error(exchange.place(**stop)) == (-2010, "Stop price would trigger immediately.")
+    assert error(exchange.place(**stop)) == (-2010, "Order would trigger immediately.")
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,6 @@ def test_a_request_that_is_not_ours_is_refused(
 
 def test_the_signature_covers_numbers_as_they_were_written(exchange: PureExchange) -> None:
     text = f"apiKey={KEY}&quantity=0.0010&side=BUY&symbol=BTCUSDT&timestamp={exchange.now_ms}&type=MARKET"
-    from tests.simexchange.kit import signature
-
     raw = (
         f'{{"id":1,"method":"order.place","params":{{"symbol":"BTCUSDT","side":"BUY","type":"MARKET","quantity":0.0010,'
         f'"apiKey":"{KEY}","timestamp":{exchange.now_ms},"signature":"{signature(text)}"}}}}'
@@ -206,12 +204,66 @@ def test_an_oco_can_be_canceled_as_a_list_or_with_everything(exchange: PureExcha
     assert (canceled["orderListId"], canceled["listOrderStatus"]) == (first["orderListId"], "ALL_DONE")
     assert [row["orderListId"] for row in rest] == [second["orderListId"]]
     assert error(exchange.ws("openOrders.cancelAll", symbol="BTCUSDT"))[0] == -2011
-    assert error(oco("three") | {"error": {"code": 0, "msg": ""}}) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("side", "above", "below", "code"),
+    [
+        ("SELL", "STOP_LOSS", "LIMIT_MAKER", -1197),
+        ("BUY", "LIMIT_MAKER", "STOP_LOSS", -1165),
+        ("SELL", "TAKE_PROFIT", "TAKE_PROFIT", -1199),
+        ("BUY", "STOP_LOSS", "STOP_LOSS", -1196),
+        ("SELL", "LIMIT_MAKER", "LIMIT_MAKER", -1168),
+        ("SELL", "MARKET", "STOP_LOSS", -1158),
+    ],
+)
+def test_an_oco_with_its_legs_the_wrong_way_round_is_refused(
+    exchange: PureExchange, side: str, above: str, below: str, code: int
+) -> None:
+    params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": "0.001"}
+    for prefix, kind, factor in (("above", above, 1.01), ("below", below, 0.99)):
+        params[f"{prefix}Type"] = kind
+        params[f"{prefix}Price" if kind == "LIMIT_MAKER" else f"{prefix}StopPrice"] = exchange.price(factor)
+        if kind == "MARKET":
+            del params[f"{prefix}StopPrice"]
+
+    assert error(exchange.ws("orderList.place.oco", **params))[0] == code
+
+
+def test_one_subscription_per_account_and_its_end_is_told(exchange: PureExchange) -> None:
+    first = exchange.ws("userDataStream.subscribe.signature")["result"]["subscriptionId"]
+    again = exchange.ws("userDataStream.subscribe.signature")
+    ended = exchange.ws("userDataStream.unsubscribe", signed=False, subscriptionId=first)
+    gone = exchange.ws("userDataStream.unsubscribe", signed=False, subscriptionId=first)
+
+    assert (error(again)[0], ended["status"], error(gone)[0]) == (-2035, 200, -2036)
+    notice = json.loads(exchange.session.notices[0])
+    assert (notice["subscriptionId"], notice["event"]["e"]) == (first, "eventStreamTerminated")
+
+
+def test_refused_orders_do_not_count_and_filled_ones_no_longer(exchange: PureExchange) -> None:
+    exchange.limit("BUY", exchange.price(0.9), "5")
+    exchange.place(side="BUY", type="MARKET", quantity="0.001")
+    exchange.limit("BUY", exchange.price(0.9))
+    counts = exchange.get("/api/v3/rateLimit/order", signed=True)
+
+    assert [row["count"] for row in counts] == [1, 1]
+
+
+def test_an_expired_order_says_why(exchange: PureExchange) -> None:
+    exchange.place(side="BUY", type="LIMIT", timeInForce="IOC", quantity="0.001", price=exchange.price(0.99))
+    exchange.place(side="BUY", type="LIMIT", timeInForce="FOK", quantity="0.001", price=exchange.price(0.99))
+
+    assert [e["eR"] for e in exchange.events() if e.get("x") == "EXPIRED"] == [
+        "UNFILLED_IOC_QUANTITY_EXPIRED",
+        "UNFILLED_FOK_ORDER_EXPIRED",
+    ]
 
 
 def test_cancel_replace_reports_both_legs(exchange: PureExchange) -> None:
     exchange.limit("BUY", exchange.price(0.9), newClientOrderId="old")
-    new = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.001"}
+    new: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    new["quantity"] = "0.001"
     good = exchange.ws(
         "order.cancelReplace",
         cancelReplaceMode="STOP_ON_FAILURE",
@@ -251,7 +303,7 @@ def test_reads_agree_with_what_happened(exchange: PureExchange) -> None:
 
 
 @pytest.mark.parametrize("params", [{"origClientOrderId": "never"}, {"orderId": "999"}])
-def test_an_unknown_order_does_not_exist(exchange: PureExchange, params: dict[str, str]) -> None:
+def test_an_unknown_order_does_not_exist(exchange: PureExchange, params: dict[str, Any]) -> None:
     answer = exchange.rest("GET", "/api/v3/order", symbol="BTCUSDT", **params)
 
     assert (answer.status, json.loads(answer.body)["code"]) == (400, -2013)
@@ -277,10 +329,10 @@ def test_answers_carry_true_weights_and_order_counts(exchange: PureExchange) -> 
         price=exchange.price(0.9),
     )
 
-    assert placed.headers["X-MBX-USED-WEIGHT-1M"] == "50"
+    assert placed.headers["X-MBX-USED-WEIGHT-1M"] == "52"
     assert (placed.headers["X-MBX-ORDER-COUNT-10S"], placed.headers["X-MBX-ORDER-COUNT-1D"]) == ("1", "1")
     limits = {row["rateLimitType"]: row["count"] for row in exchange.ws("ping", signed=False)["rateLimits"]}
-    assert limits == {"REQUEST_WEIGHT": 51}
+    assert limits == {"REQUEST_WEIGHT": 2 + 50 + 1}
 
 
 def test_too_many_orders_and_too_much_weight_are_refused_with_a_time_to_wait() -> None:
@@ -302,8 +354,6 @@ def test_a_rest_request_for_nothing_is_not_found(exchange: PureExchange) -> None
 
 
 def test_the_rest_signature_covers_the_encoded_text(exchange: PureExchange) -> None:
-    from tests.simexchange.kit import signature
-
     text = f"symbol=BTCUSDT&origClientOrderId=a%2Db&timestamp={exchange.now_ms}"
     request = HttpRequest(
         "GET", "/api/v3/order", f"{text}&signature={signature(text)}", "", {"x-mbx-apikey": KEY}, "127.0.0.1"
@@ -312,7 +362,8 @@ def test_the_rest_signature_covers_the_encoded_text(exchange: PureExchange) -> N
     assert json.loads(exchange.venue.server.rest(request, exchange.now_ns).body)["code"] == -2013
 
 
-def test_klines_cover_the_warm_up_and_chain_into_the_live_market(exchange: PureExchange) -> None:
+def test_klines_cover_the_warm_up_and_chain_into_the_live_market() -> None:
+    exchange = PureExchange(history_s=12_600)
     exchange.advance(5)
     seconds = exchange.get("/api/v3/klines", symbol="BTCUSDT", interval="1s", limit=300)
     minutes = exchange.get("/api/v3/klines", symbol="ETHUSDT", interval="1m", limit=200)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import PROJECT_ROOT
 from tests.support.builders import make_instrument
 from tests.venues import binance_frames as frames
 from tradebot.core.errors import ConfigError, VenueProtocolError
@@ -292,3 +293,24 @@ def test_answers_tell_the_budget() -> None:
     assert (slow.retry_after_s, slow.error) == (7.0, "HTTP 429 code -1003 Too many requests.")
     assert banned.retry_after_s == 120.0
     assert (wrong.retry_after_s, wrong.error) == (None, "HTTP 400 code -1121 Invalid symbol.")
+
+
+def test_the_frames_kept_with_the_venue_are_read(codec: Any) -> None:
+    path = PROJECT_ROOT / "tradebot/venues/binance/captures/handmade_public.jsonl"
+    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    kinds = {case["case"]: type(codec.decode(case["raw"].encode())).__name__ for case in cases}
+
+    assert kinds == {
+        "trade": "TradeEvent",
+        "depth": "BookDelta",
+        "bookTicker": "BboEvent",
+        "kline": "BarEvent",
+        "trade bare": "TradeEvent",
+        "depth bare": "BookDelta",
+        "bookTicker bare": "BboEvent",
+        "kline bare": "BarEvent",
+        "serverShutdown": "PlannedShutdown",
+        "serverShutdown bare": "PlannedShutdown",
+        "subscribe ack": "ControlReply",
+        "subscribe error": "ControlReply",
+    }

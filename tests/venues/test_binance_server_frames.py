@@ -201,6 +201,14 @@ def test_our_own_frames_are_read_back_by_the_recording_reader() -> None:
     assert recordings.read(b'{"stream":"other@trade","data":{}}') is None
 
 
+def test_recorded_levels_finer_than_the_steps_are_rounded_down_or_left_out() -> None:
+    raw = b'{"lastUpdateId":9,"bids":[["100.0","1.7"],["99.0","0.3"],["98.5","4"]],"asks":[["101.0","0.0"]]}'
+    frame = BinanceRecordings([TEXT]).read(raw)
+
+    assert frame is not None
+    assert (frame.bids, frame.asks) == ([(100, 1), (99, 1)], [(101, 0)])
+
+
 def test_a_partial_book_carries_no_symbol_and_no_time() -> None:
     frame = json.loads(STREAMS.partial_depth(Stream("partial_depth", 0, 100, 5), Depth(4, [(100, 1)], [(101, 2)])))
 

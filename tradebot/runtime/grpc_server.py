@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from tradebot.runtime.config import CommonConfig, Mode
+from tradebot.runtime.config import CommonConfig
 from tradebot.runtime.endpoints import MAX_MESSAGE_BYTES, bind_tcp, bind_unix, listen_address, socket_path
-from tradebot.runtime.identity import OPERATOR_ROLES, MethodTable, Role
+from tradebot.runtime.identity import MethodTable, Role
 from tradebot.runtime.methods import METHOD_TABLE
+from tradebot.runtime.reflection import add_reflection, reflects
 from tradebot.runtime.rpc_guard import AioGuard, OnDenied, ignore_denied
 from tradebot.runtime.rpc_handlers import HandlerTap, OnCrash, guard_aio_handler
 from tradebot.runtime.tls import server_credentials
@@ -131,17 +131,10 @@ class RpcServer:
         guard = AioGuard(self._table, role, self._on_denied)
         server = grpc.aio.server(interceptors=(guard,), options=COMMON_SERVER_OPTIONS)
         server.add_generic_rpc_handlers(self._handlers)
-        if self._reflects(role):
-            names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+        if reflects(self._common, role):
+            add_reflection(server, (*self._names, health.SERVICE_NAME))
         self._servers.append(server)
         return server
-
-    def _reflects(self, role: Role | None) -> bool:
-        switch = self._common.transport.reflection
-        if switch is None:
-            switch = self._common.mode is not Mode.REAL
-        return switch and (role is None or role in OPERATOR_ROLES)  # over TCP the table keeps daemons out
 
     async def _set_health(self, status: Any) -> None:
         for name in ("", *self._names):

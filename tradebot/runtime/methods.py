@@ -12,6 +12,7 @@ STANDARD_RULES: dict[str, frozenset[Role]] = {
     "/grpc.health.v1.Health/Watch": EVERYBODY,
     "/grpc.health.v1.Health/List": EVERYBODY,
     # Reflection is registered for operator roles only, and not at all where it is switched off.
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": OPERATORS,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPERATORS,
 }
 

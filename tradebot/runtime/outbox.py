@@ -6,6 +6,7 @@ means that the peer has stopped reading: the stream is broken off instead of gro
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Generic
@@ -15,6 +16,8 @@ from tradebot.runtime.sequenced_log import ItemT
 from tradebot.runtime.wakeup import Wakeup
 
 MAX_PENDING_ITEMS = 65_536
+LINGER_S = 0.002
+"""Longest time an item that is not urgent waits before it is written by itself."""
 MAX_BATCH_ITEMS = 256
 """Measured knee: larger messages gain little and make the first item in them wait for the last."""
 
@@ -28,6 +31,9 @@ class Outbox(Generic[ItemT]):
 
     def __init__(self, max_pending: int = MAX_PENDING_ITEMS, max_batch: int = MAX_BATCH_ITEMS) -> None:
         self._items: deque[ItemT] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._linger: asyncio.TimerHandle | None = None
+        self._urgent = False
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._wakeup = Wakeup()
@@ -40,8 +46,12 @@ class Outbox(Generic[ItemT]):
     def closed(self) -> bool:
         return self._closed
 
-    def put(self, item: ItemT) -> None:
+    def put(self, item: ItemT, *, urgent: bool = True) -> None:
         """Queue one item.
+
+        Args:
+            item: What to write.
+            urgent: False lets it wait up to LINGER_S for company: a message costs 50 us on each side, an item 1 us.
 
         Raises:
             OutboxFullError: At `max_pending`; nothing was queued.
@@ -49,7 +59,17 @@ class Outbox(Generic[ItemT]):
         if len(self._items) >= self._max_pending:
             raise OutboxFullError(f"outbox full: {self._max_pending} items wait for a peer that does not read")
         self._items.append(item)
-        self._wakeup.wake()
+        if urgent:
+            self._urgent = True
+            self._wakeup.wake()
+        elif self._linger is None:
+            self._linger = self._loop.call_later(LINGER_S, self._lingered)
+
+    def _lingered(self) -> None:
+        self._linger = None
+        if self._items:
+            self._urgent = True
+            self._wakeup.wake()
 
     def put_all(self, items: Iterable[ItemT]) -> None:
         """Queue several items in order."""
@@ -64,11 +84,12 @@ class Outbox(Generic[ItemT]):
     async def next_batch(self, idle_s: float | None = None) -> list[ItemT] | None:
         """Return everything pending, up to `max_batch`; an empty list after `idle_s` without items; None at the end."""
         items = self._items
-        if not items:
+        if not self._urgent:
             if not self._closed:
                 await self._wakeup.wait(idle_s)
             if not items and self.closed:
                 return None
+        self._urgent = len(items) > self._max_batch
         if len(items) <= self._max_batch:
             batch = list(items)
             items.clear()

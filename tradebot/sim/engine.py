@@ -133,7 +133,7 @@ class MatchingEngine:
         market = self.markets[new.instrument]
         if (new.account, new.client_order_id) in self._open_ids:
             return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-        broken = market.rules.broken_by(new, market.last_price)
+        broken = market.rules.broken_by(new, market.reference_price(new.side))
         if broken is None:
             broken = self._broken_counts(new) or self._broken_prices(new, market) or self._broken_funds(new, market)
         return None if broken is None else Rejection(broken)
@@ -374,7 +374,7 @@ class MatchingEngine:
                 leg.client_order_id,
             ) in self._open_ids or limit_leg.client_order_id == stop_leg.client_order_id:
                 return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-            broken = market.rules.broken_by(leg, market.last_price) or self._broken_counts(leg, adding=2)
+            broken = market.rules.broken_by(leg, market.reference_price(leg.side)) or self._broken_counts(leg, adding=2)
             if broken is not None:
                 return Rejection(broken)
         last = market.last_price

@@ -109,6 +109,10 @@ class Market:
             return None
         return max(available) if side is Side.BUY else min(available)
 
+    def reference_price(self, taker: Side) -> int:
+        """Return the last price, or what a taker would meet while nothing has traded yet, or 0."""
+        return self.last_price or self.best(taker.opposite) or 0
+
     def next_piece(self, taker: Side, limit: int) -> Piece | None:
         """Return what a taker meets first at or within `limit` ticks (0 = any price), None when there is nothing."""
         maker_side = taker.opposite

@@ -69,7 +69,7 @@ class MarketRules:
         return Fraction(self.price_multiplier_down), Fraction(self.price_multiplier_up)
 
     def broken_by(self, order: NewOrder, last_price: int) -> RejectReason | None:
-        """Return the first rule an order breaks; `last_price` in ticks, 0 when nothing traded yet."""
+        """Return the first rule an order breaks; `last_price` in ticks, 0 when the market has no price at all."""
         for price in (order.price, order.stop_price):
             if price and not self._price_bounds[0] <= price <= self._price_bounds[1]:
                 return RejectReason.PRICE_FILTER
@@ -86,6 +86,8 @@ class MarketRules:
         if is_market and order.lots > market_most:
             return RejectReason.MARKET_LOT_SIZE
         price = order.price or order.stop_price or last_price
+        if not price:
+            return None
         return self._broken_notional(price * order.lots * self.money_per_tick_lot, is_market)
 
     def _broken_notional(self, money: int, is_market: bool) -> RejectReason | None:

@@ -478,6 +478,11 @@ class SessionView(Protocol):
         """Subscription id -> account whose events it gets."""
         ...
 
+    @property
+    def notices(self) -> list[bytes]:
+        """Frames for this connection besides answers; the shell sends and clears them."""
+        ...
+
 
 class RequestView(Protocol):
     """One decoded request of the request API."""

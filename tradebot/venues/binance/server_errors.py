@@ -37,7 +37,7 @@ REFUSALS: Final[dict[str, tuple[int, str]]] = {
     "max_num_algo_orders": (_FILTER, "Filter failure: MAX_NUM_ALGO_ORDERS"),
     "insufficient_balance": (_NEW_ORDER_REJECTED, "Account has insufficient balance for requested action."),
     "would_match": (_NEW_ORDER_REJECTED, "Order would immediately match and take."),
-    "stop_would_trigger": (_NEW_ORDER_REJECTED, "Stop price would trigger immediately."),
+    "stop_would_trigger": (_NEW_ORDER_REJECTED, "Order would trigger immediately."),
     "duplicate_client_order_id": (_NEW_ORDER_REJECTED, "Duplicate order sent."),
     "list_prices": (_NEW_ORDER_REJECTED, "The relationship of the prices for the orders is not correct."),
     "market_closed": (_NEW_ORDER_REJECTED, "Market is closed."),
@@ -94,9 +94,21 @@ def bad_key(status: int = 401) -> VenueError:
     return VenueError(-2015, "Invalid API-key, IP, or permissions for action.", status)
 
 
-def too_many_orders(limit: int, interval: str) -> VenueError:
-    """Return the error for too many unfilled orders."""
-    return VenueError(-1015, f"Too many new orders; current limit is {limit} orders per {interval}.", 429)
+def too_many_orders(limit: int, interval: str, now_ms: int, retry_ms: int) -> VenueError:
+    """Return the error for too many unfilled orders; `retry_ms` from now the window is over."""
+    text = f"Too many new orders; current limit is {limit} orders per {interval}."
+    return VenueError(-1015, text, 429, {"serverTime": now_ms, "retryAfter": now_ms + retry_ms})
+
+
+OCO_TYPES: Final[dict[tuple[str, str], tuple[int, str]]] = {
+    ("BUY", "LIMIT_MAKER"): (-1165, "A limit order in a buy OCO must be below."),
+    ("SELL", "LIMIT_MAKER"): (-1166, "A limit order in a sell OCO must be above."),
+    ("BUY", "STOP_LOSS"): (-1196, "A stop loss order in a buy OCO must be above."),
+    ("SELL", "STOP_LOSS"): (-1197, "A stop loss order in a sell OCO must be below."),
+    ("BUY", "TAKE_PROFIT"): (-1198, "A take profit order in a buy OCO must be below."),
+    ("SELL", "TAKE_PROFIT"): (-1199, "A take profit order in a sell OCO must be above."),
+}
+"""(side, kind of leg) -> error for a leg on the wrong side of the other."""
 
 
 def time_out() -> VenueError:

@@ -1,7 +1,8 @@
 """Server half, rate limits: request weight per address, unfilled orders per account, the headers that show them.
 
-Weights and rules as documented (read 2026-11-21): 6000 weight a minute; order counters fall again when an order gets
-a fill; going on after 429 ends in a ban (418). Placing and canceling with success costs no weight since 2026-04-02.
+Weights and rules as documented (read 2026-11-21): 6000 weight a minute; order counters count what was placed with
+success and fall by one with an order's first fill (the venue lets them fall further for makers); going on after 429
+ends in a ban (418). Placing and canceling with success costs no weight since 2026-04-02.
 """
 
 from __future__ import annotations
@@ -112,9 +113,9 @@ class LimitBook:
         """Raise -1015 when the account may not place `adding` more orders now."""
         orders = self._orders(account)
         if orders.ten_seconds.at(now_ms) + adding > self.limits.orders_per_10s:
-            raise too_many_orders(self.limits.orders_per_10s, "10 SECOND")
+            raise too_many_orders(self.limits.orders_per_10s, "10 SECOND", now_ms, _left_ms(orders.ten_seconds, now_ms))
         if orders.day.at(now_ms) + adding > self.limits.orders_per_day:
-            raise too_many_orders(self.limits.orders_per_day, "1 DAY")
+            raise too_many_orders(self.limits.orders_per_day, "1 DAY", now_ms, _left_ms(orders.day, now_ms))
 
     def add_orders(self, account: str, adding: int, now_ms: int) -> None:
         """Count placed orders."""
@@ -157,6 +158,10 @@ class LimitBook:
 
     def _orders(self, account: str) -> _Orders:
         return self._accounts.setdefault(account, _Orders())
+
+
+def _left_ms(usage: _Usage, now_ms: int) -> int:
+    return usage.length_ms - now_ms % usage.length_ms
 
 
 def depth_weight(limit: int) -> int:

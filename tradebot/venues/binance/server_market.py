@@ -98,15 +98,6 @@ def kline(text: SymbolText, event_ms: int, interval: str, bar: CandleView, *, is
     )
 
 
-def mini_ticker(text: SymbolText, event_ms: int, day: CandleView) -> str:
-    """Return the short 24 h summary."""
-    return (
-        f'{{"e":"24hrMiniTicker","E":{event_ms},"s":"{text.symbol}","c":"{text.price(day.close)}",'
-        f'"o":"{text.price(day.open)}","h":"{text.price(day.high)}","l":"{text.price(day.low)}",'
-        f'"v":"{text.qty(day.lots)}","q":"{text.quote_of(day.tick_lots)}"}}'
-    )
-
-
 # --- REST bodies -----------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side
+from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
 from tradebot.venues.binance.server_format import ZERO, SymbolText, money8, ms
 from tradebot.venues.server_api import (
     AccountTrade,
@@ -91,8 +91,7 @@ def result_body(text: SymbolText, order: OrderView) -> dict[str, Any]:
     body = ack_body(text, order) | _prices(text, order)
     if order.terms.stop_price:
         body["stopPrice"] = text.price(order.terms.stop_price)
-    if order.working_ns:
-        body["workingTime"] = ms(order.working_ns)
+    body["workingTime"] = ms(order.working_ns) if order.working_ns else -1
     body["selfTradePreventionMode"] = order.terms.self_trade_prevention.name
     return body
 
@@ -280,7 +279,28 @@ def execution_report(text: SymbolText, report: OrderReportView, event_ms: int) -
     if report.working_ns:
         event["W"] = ms(report.working_ns)
     event["V"] = terms.self_trade_prevention.name
+    if report.kind.name == "EXPIRED" and not is_self_trade:
+        event["eR"] = _expiry_reason(report)
     return event
+
+
+def _expiry_reason(report: OrderReportView) -> str:
+    match report.end_reason.value:
+        case "list":
+            return "OCO_TRIGGER"
+        case "venue":
+            return "EXCHANGE_CANCELED"
+        case "funds":
+            return "REJECTED"
+    in_force = report.terms.time_in_force
+    if in_force is TimeInForce.GTC:
+        return "INSUFFICIENT_LIQUIDITY"  # a market order ran out of book
+    return "UNFILLED_FOK_ORDER_EXPIRED" if in_force is TimeInForce.FOK else "UNFILLED_IOC_QUANTITY_EXPIRED"
+
+
+def stream_terminated(event_ms: int) -> dict[str, Any]:
+    """Return the event that ends a subscription."""
+    return {"e": "eventStreamTerminated", "E": event_ms}
 
 
 def list_status(text: SymbolText, report: ListReportView, event_ms: int) -> dict[str, Any]:

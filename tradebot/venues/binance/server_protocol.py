@@ -1,7 +1,7 @@
 """Server half, requests: one table of endpoints serves REST and the WebSocket API.
 
 `BinanceServer` checks key, signature, clock and limits, calls the backend and renders the answer. It holds counters
-and no market state. What an endpoint costs and needs stands in `ROUTES`.
+and no market state. What an endpoint costs and needs stands in `server_routes`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from tradebot.core.orders import OrderType, Side
 from tradebot.venues.binance import server_market as market
 from tradebot.venues.binance import server_orders as orders
 from tradebot.venues.binance import server_params as p
 from tradebot.venues.binance.server_auth import ApiKey, check_signature, check_time, rest_payload, ws_payload
 from tradebot.venues.binance.server_errors import (
+    OCO_TYPES,
     VenueError,
     bad_key,
     disconnected,
@@ -29,8 +31,9 @@ from tradebot.venues.binance.server_errors import (
 )
 from tradebot.venues.binance.server_format import NS_PER_MS, SymbolText, encode, ms
 from tradebot.venues.binance.server_info import exchange_info
-from tradebot.venues.binance.server_limits import LimitBook, depth_weight
+from tradebot.venues.binance.server_limits import LimitBook
 from tradebot.venues.binance.server_replay import BinanceRecordings
+from tradebot.venues.binance.server_routes import NONE, REST_PATHS, REST_ROUTES, ROUTES, WS_ROUTES, Route
 from tradebot.venues.binance.server_streams import BinanceStreams
 from tradebot.venues.server_api import (
     BalanceReportView,
@@ -48,14 +51,11 @@ from tradebot.venues.server_api import (
     VenueServerFactory,
 )
 
-MAX_BODY_BYTES: Final = 64 * 1024
+CONNECT_WEIGHT: Final = 2
 MAX_PARAMS: Final = 64
 DAY_MS: Final = 86_400_000
 _MAX_ROWS: Final = 1_000
 _DAY_MINUTES: Final = 1_440
-
-NONE, KEYED, SIGNED = "none", "keyed", "signed"
-"""What a route needs: nothing, an API key, or key and signature."""
 
 
 @dataclass(slots=True)
@@ -72,77 +72,6 @@ class Call:
         return self.now_ns // NS_PER_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint under its REST and WebSocket API names."""
-
-    handler: str
-    """Method of `BinanceServer`, without its leading `_`."""
-    rest: tuple[str, str] = ("", "")
-    ws: str = ""
-    needs: str = SIGNED
-    weight: int | Callable[[Mapping[str, str]], int] = 1
-    action: str = "read"
-    """Neutral name for fault switches: place, cancel, cancel_all, read."""
-    counts_orders: bool = False
-    """The answer shows the order counters."""
-
-
-def _depth_cost(params: Mapping[str, str]) -> int:
-    return depth_weight(p.limit(params, 100, 5_000))
-
-
-def _symbol_cost(one: int, every: int) -> Callable[[Mapping[str, str]], int]:
-    return lambda params: one if params.get("symbol") else every
-
-
-def _my_trades_cost(params: Mapping[str, str]) -> int:
-    return 5 if params.get("orderId") else 20
-
-
-ROUTES: Final = (
-    Route("ping", ("GET", "/api/v3/ping"), "ping", NONE),
-    Route("time", ("GET", "/api/v3/time"), "time", NONE),
-    Route("exchange_info", ("GET", "/api/v3/exchangeInfo"), "exchangeInfo", NONE, 20),
-    Route("depth", ("GET", "/api/v3/depth"), "depth", NONE, _depth_cost),
-    Route("trades", ("GET", "/api/v3/trades"), "trades.recent", NONE, 25),
-    Route("trades", ("GET", "/api/v3/historicalTrades"), "trades.historical", NONE, 25),
-    Route("agg_trades", ("GET", "/api/v3/aggTrades"), "trades.aggregate", NONE, 4),
-    Route("klines", ("GET", "/api/v3/klines"), "klines", NONE, 2),
-    Route("klines", ("GET", "/api/v3/uiKlines"), "uiKlines", NONE, 2),
-    Route("avg_price", ("GET", "/api/v3/avgPrice"), "avgPrice", NONE, 2),
-    Route("ticker_24h", ("GET", "/api/v3/ticker/24hr"), "ticker.24hr", NONE, _symbol_cost(2, 80)),
-    Route("ticker_price", ("GET", "/api/v3/ticker/price"), "ticker.price", NONE, _symbol_cost(2, 4)),
-    Route("book_ticker", ("GET", "/api/v3/ticker/bookTicker"), "ticker.book", NONE, _symbol_cost(2, 4)),
-    Route("place", ("POST", "/api/v3/order"), "order.place", SIGNED, 0, "place", True),
-    Route("test_order", ("POST", "/api/v3/order/test"), "order.test", SIGNED, 1, "read", True),
-    Route("query_order", ("GET", "/api/v3/order"), "order.status", SIGNED, 4),
-    Route("cancel", ("DELETE", "/api/v3/order"), "order.cancel", SIGNED, 0, "cancel", True),
-    Route("cancel_replace", ("POST", "/api/v3/order/cancelReplace"), "order.cancelReplace", SIGNED, 0, "place", True),
-    Route("open_orders", ("GET", "/api/v3/openOrders"), "openOrders.status", SIGNED, _symbol_cost(6, 80)),
-    Route("cancel_all", ("DELETE", "/api/v3/openOrders"), "openOrders.cancelAll", SIGNED, 0, "cancel_all", True),
-    Route("all_orders", ("GET", "/api/v3/allOrders"), "allOrders", SIGNED, 20),
-    Route("place_oco", ("POST", "/api/v3/orderList/oco"), "orderList.place.oco", SIGNED, 0, "place", True),
-    Route("query_list", ("GET", "/api/v3/orderList"), "orderList.status", SIGNED, 4),
-    Route("cancel_list", ("DELETE", "/api/v3/orderList"), "orderList.cancel", SIGNED, 0, "cancel", True),
-    Route("open_lists", ("GET", "/api/v3/openOrderList"), "openOrderLists.status", SIGNED, 6),
-    Route("all_lists", ("GET", "/api/v3/allOrderList"), "allOrderLists", SIGNED, 20),
-    Route("account", ("GET", "/api/v3/account"), "account.status", SIGNED, 20),
-    Route("my_trades", ("GET", "/api/v3/myTrades"), "myTrades", SIGNED, _my_trades_cost),
-    Route("commission", ("GET", "/api/v3/account/commission"), "account.commission", SIGNED, 20),
-    Route("order_limits", ("GET", "/api/v3/rateLimit/order"), "account.rateLimits.orders", SIGNED, 40),
-    Route("system_status", ("GET", "/sapi/v1/system/status"), "", NONE, 1),
-    Route("key_permissions", ("GET", "/sapi/v1/account/apiRestrictions"), "", SIGNED, 1),
-    Route("session_status", ws="session.status", needs=NONE, weight=2),
-    Route("subscribe_user", ws="userDataStream.subscribe.signature", needs=SIGNED, weight=2, action="subscribe"),
-    Route("unsubscribe_user", ws="userDataStream.unsubscribe", needs=NONE, weight=2),
-    Route("list_subscriptions", ws="session.subscriptions", needs=NONE, weight=2),
-)
-_REST: Final = {route.rest: route for route in ROUTES if route.rest[0]}
-_WS: Final = {route.ws: route for route in ROUTES if route.ws}
-_REST_PATHS: Final = frozenset(path for _, path in _REST)
-
-
 @dataclass(slots=True, eq=False)
 class WsSession:
     """One WebSocket API connection: which accounts' events it wants."""
@@ -152,6 +81,8 @@ class WsSession:
     subscriptions: dict[int, str] = field(default_factory=dict)
     """Subscription id -> account."""
     next_subscription: int = 0
+    notices: list[bytes] = field(default_factory=list)
+    """Frames for this connection besides answers, until the shell takes them."""
 
 
 class _WsFrame(msgspec.Struct):
@@ -202,16 +133,16 @@ class BinanceServer:
     @staticmethod
     def rest_action(method: str, path: str) -> str:
         """Return the neutral name of a REST request, for fault switches."""
-        route = _REST.get((method, path))
+        route = REST_ROUTES.get((method, path))
         return route.action if route else "read"
 
     def rest(self, request: HttpRequest, now_ns: int) -> HttpAnswer:
         """Answer one REST request."""
-        route = _REST.get((request.method, request.path))
+        route = REST_ROUTES.get((request.method, request.path))
         account = ""
         try:
             if route is None:
-                raise VenueError(0, "Not found", 405 if request.path in _REST_PATHS else 404)
+                raise VenueError(0, "Not found", 405 if request.path in REST_PATHS else 404)
             params = dict(parse_qsl(request.query, keep_blank_values=True))
             params |= dict(parse_qsl(request.body, keep_blank_values=True))
             self._count(route, params, request.peer, now_ns)
@@ -228,7 +159,7 @@ class BinanceServer:
 
     def rest_fault(self, fault: str, request: HttpRequest, retry_after_s: int, now_ns: int) -> HttpAnswer:
         """Return the answer of a fault switch; see `fault_error`."""
-        route = _REST.get((request.method, request.path))
+        route = REST_ROUTES.get((request.method, request.path))
         return self._rest_error(fault_error(fault, retry_after_s, now_ns), route, "", request.peer, now_ns)
 
     def _rest_error(self, exc: VenueError, route: Route | None, account: str, peer: str, now_ns: int) -> HttpAnswer:
@@ -264,7 +195,7 @@ class BinanceServer:
         if len(frame.params) > MAX_PARAMS:
             return WsCall(frame.id, None, {}, VenueError(-1101, "Too many parameters; expected less."))
         params = {name: _text_of(value) for name, value in frame.params.items() if value is not None}
-        route = _WS.get(frame.method)
+        route = WS_ROUTES.get(frame.method)
         error = None
         if route is None:
             known = "not sent, was empty/null" if not frame.method else "not supported"
@@ -309,15 +240,18 @@ class BinanceServer:
         match route.handler:
             case "subscribe_user":
                 if call.account in session.subscriptions.values():
-                    raise VenueError(-1000, "This connection is already subscribed to this account.")
+                    raise VenueError(-2035, "User Data Stream subscription already active.")
                 number = session.next_subscription
                 session.next_subscription += 1
                 session.subscriptions[number] = call.account
                 return {"subscriptionId": number}
             case "unsubscribe_user":
                 wanted = p.integer(call.params, "subscriptionId")
+                if wanted is not None and wanted not in session.subscriptions:
+                    raise VenueError(-2036, "User Data Stream subscription not active.")
                 for number in list(session.subscriptions) if wanted is None else [wanted]:
-                    session.subscriptions.pop(number, None)
+                    del session.subscriptions[number]
+                    session.notices.append(self.user_frame(number, encode(orders.stream_terminated(call.now_ms))))
                 return {}
             case "list_subscriptions":
                 return [{"subscriptionId": number} for number in session.subscriptions]
@@ -362,9 +296,12 @@ class BinanceServer:
         """Return the announcement of a planned disconnect."""
         return b'{"event":{"e":"serverShutdown","E":%d}}' % ms(now_ns)
 
-    @staticmethod
-    def session(peer: str, now_ns: int) -> WsSession:
-        """Return the state of a new WebSocket API connection."""
+    def session(self, peer: str, now_ns: int) -> WsSession:
+        """Return the state of a new WebSocket API connection; connecting has its own weight."""
+        try:
+            self._book.add_weight(peer, CONNECT_WEIGHT, ms(now_ns))
+        except VenueError:
+            pass  # the requests that follow say so
         return WsSession(peer, ms(now_ns))
 
     # --- common ----------------------------------------------------------------------------------------------------
@@ -517,8 +454,11 @@ class BinanceServer:
 
     def _placed(self, request: OrderRequest, answer_type: str, call: Call) -> Any:
         self._book.check_orders(call.account, 1, call.now_ms)
-        self._book.add_orders(call.account, 1, call.now_ms)
-        done = _ok(self._backend.place(request, call.now_ns))
+        self._book.add_orders(call.account, 1, call.now_ms)  # before its fills take it off again
+        done = self._backend.place(request, call.now_ns)
+        if done.reason:
+            self._book.add_orders(call.account, -1, call.now_ms)
+            raise refusal(done.reason)
         order = _order(done)
         text = self.texts[request.instrument]
         if not answer_type:
@@ -668,14 +608,14 @@ class BinanceServer:
                     quantity=quantity,
                 )
             )
-        stops = [leg for leg in legs if leg.order_type.name in ("STOP", "STOP_LIMIT")]
-        limits = [leg for leg in legs if leg not in stops]
-        if len(stops) != 1 or limits[0].order_type.name == "MARKET" or not _is_list_leg(limits[0]):
-            raise VenueError(-1158, "Order type not supported in OCO.")
+        stop, limit = _oco_legs(order_side, legs[0], legs[1])
         list_id = p.client_id(params, "listClientOrderId") or self._new_id()
         self._book.check_orders(call.account, 2, call.now_ms)
         self._book.add_orders(call.account, 2, call.now_ms)
-        done = _ok(self._backend.place_oco(limits[0], stops[0], list_id, call.now_ns))
+        done = self._backend.place_oco(limit, stop, list_id, call.now_ns)
+        if done.reason:
+            self._book.add_orders(call.account, -2, call.now_ms)
+            raise refusal(done.reason)
         one = _list(done)
         return orders.list_body(text, one, [orders.result_body(text, leg) for leg in one.legs])
 
@@ -802,8 +742,28 @@ def _window(call: Call) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _is_list_leg(leg: OrderRequest) -> bool:
-    return leg.post_only or leg.order_type.name in ("TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+def _leg_kind(leg: OrderRequest) -> str:
+    match leg.order_type:
+        case OrderType.STOP | OrderType.STOP_LIMIT:
+            return "STOP_LOSS"
+        case OrderType.TAKE_PROFIT | OrderType.TAKE_PROFIT_LIMIT:
+            return "TAKE_PROFIT"
+        case _:
+            return "LIMIT_MAKER" if leg.post_only else ""
+
+
+def _oco_legs(side: Side, above: OrderRequest, below: OrderRequest) -> tuple[OrderRequest, OrderRequest]:
+    """Return (stop leg, limit or take-profit leg) when each stands where its type must."""
+    kinds = (_leg_kind(above), _leg_kind(below))
+    if "" in kinds:
+        raise VenueError(-1158, "Order type not supported in OCO.")
+    if kinds == ("LIMIT_MAKER", "LIMIT_MAKER"):
+        raise VenueError(-1168, "At least one OCO order must be contingent.")
+    above_is_stop = side is Side.BUY
+    for kind, should_be_stop in zip(kinds, (above_is_stop, not above_is_stop), strict=True):
+        if (kind == "STOP_LOSS") is not should_be_stop:
+            raise VenueError(*OCO_TYPES[side.name, kind])
+    return (above, below) if above_is_stop else (below, above)
 
 
 def _ok(done: Done) -> Done:

@@ -104,13 +104,21 @@ class BinanceRecordings:
             return RecordedFrame(Stream("trade", instrument), payload, one.E, one.t, one.t, (), (), trade)
         if kind == "bookTicker":
             touch = _TICKER.decode(data)
-            bid, ask = self._levels(instrument, [(touch.b, touch.B), (touch.a, touch.A)])
-            return RecordedFrame(Stream("book_ticker", instrument), payload, 0, touch.u, touch.u, (bid,), (ask,), None)
+            bids, asks = self._levels(instrument, [(touch.b, touch.B)]), self._levels(instrument, [(touch.a, touch.A)])
+            return RecordedFrame(Stream("book_ticker", instrument), payload, 0, touch.u, touch.u, bids, asks, None)
         return None
 
     def _levels(self, instrument: int, levels: _Levels) -> list[tuple[int, int]]:
+        """Return levels in ticks and lots. Old orders may be finer than today's steps: a quantity is rounded down but
+        never to nothing, a price between two ticks is left out.
+        """
         tick, lot = self._steps[instrument]
-        return [(int(Decimal(price) / tick), int(Decimal(qty) / lot)) for price, qty in levels]
+        found: list[tuple[int, int]] = []
+        for price, qty in levels:
+            ticks, lots = Decimal(price) / tick, Decimal(qty) / lot
+            if ticks == (whole := int(ticks)):
+                found.append((whole, max(1, int(lots)) if lots else 0))
+        return found
 
     @staticmethod
     def shift(frame: RecordedFrame, shift_ms: int) -> str:

@@ -1,0 +1,96 @@
+"""The limits file refuses what it cannot mean, with file, key and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from riskd.limits import load_limits, make_limits
+from tests.riskd.kit import ROOT, limits_tree
+from tradebot.core.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+def broken(change: Callable[[Tree], object]) -> str:
+    tree = limits_tree()
+    change(tree)
+    with pytest.raises(ConfigError) as caught:
+        make_limits(tree, Path("demo.yaml"), "hash")
+    text = str(caught.value)
+    assert text.startswith("demo.yaml: ")
+    assert "\n" not in text
+    return text
+
+
+def test_an_unknown_key_is_named_and_the_right_one_suggested() -> None:
+    text = broken(lambda t: t["checks"]["SIZ-02"].update(max_notionl=5))
+
+    assert "checks.SIZ-02.max_notionl: unknown key; did you mean max_notional?" in text
+    assert "sizng" in broken(lambda t: t.update(sizng=1))
+
+
+def test_a_missing_limit_is_named() -> None:
+    assert "checks.AUT-03.max_age_ms: required key is missing" in broken(
+        lambda t: t["checks"]["AUT-03"].pop("max_age_ms")
+    )
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", -1, 0, "ten"])
+def test_a_limit_that_is_no_positive_number_is_refused(value: object) -> None:
+    assert "checks.SIZ-02.max_notional" in broken(lambda t: t["checks"]["SIZ-02"].update(max_notional=value))
+
+
+def test_a_check_that_does_not_exist_is_refused() -> None:
+    assert "checks.SIZ-99: no such check" in broken(lambda t: t["checks"].update({"SIZ-99": {"status": "enforced"}}))
+    assert "checks.EXE-01: no such check" in broken(lambda t: t["checks"].update({"EXE-01": {"status": "enforced"}}))
+
+
+def test_a_check_that_is_not_built_cannot_be_enforced() -> None:
+    assert "checks.MKT-04: not built yet" in broken(lambda t: t["checks"].update({"MKT-04": {"status": "enforced"}}))
+
+
+def test_not_applicable_needs_a_reason() -> None:
+    change = {"SIZ-02": {"status": "not_applicable", "reason": "no"}}
+    assert "checks.SIZ-02.reason" in broken(lambda t: t["checks"].update(change))
+    assert "status" in broken(lambda t: t["checks"].update({"SIZ-02": {"status": "off"}}))
+
+
+@pytest.mark.parametrize(
+    ("check_id", "change", "numbers"),
+    [
+        ("POS-02", {"soft_pct": 26}, ("26", "25")),
+        ("SIZ-02", {"max_notional": 499}, ("500", "499")),
+        ("SIZ-02", {"max_pct_of_equity": 26}, ("26", "25")),
+        ("SIZ-02", {"max_notional": 5001}, ("5001", "5000")),
+        ("POS-02", {"hard_pct": 91}, ("91", "90")),
+        ("POS-02", {"max_notional": 20001}, ("20001", "20000")),
+        ("RAT-01", {"strategy_per_second": 21}, ("21", "20")),
+        ("RAT-01", {"strategy_per_second": 20, "strategy_per_minute": 19}, ("20", "19")),
+        ("PNL-01", {"rearm_at_pct": -1}, ("-1", "-2")),
+    ],
+)
+def test_a_contradiction_is_refused_with_both_numbers(check_id: str, change: Tree, numbers: tuple[str, str]) -> None:
+    text = broken(lambda t: t["checks"][check_id].update(change))
+
+    assert all(f" {number}" in text for number in numbers)
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
+    data = (ROOT / "config" / "limits" / "demo.yaml").read_bytes()
+    path = tmp_path / "limits.yaml"
+    path.write_bytes(data)
+    first = load_limits(path).hash
+    path.write_bytes(data + b"\n")
+
+    assert load_limits(path).hash != first
+
+
+def test_limits_cannot_be_changed_after_loading() -> None:
+    limits = load_limits(ROOT / "config" / "limits" / "demo.yaml")
+
+    with pytest.raises(ValueError, match="frozen"):
+        limits.file.profile = "other"

@@ -1,0 +1,155 @@
+"""Fail closed: no missing, stale or absurd input, and no error, ever turns a refusal into an approval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from riskd import checks
+from riskd.catalogue import CATALOGUE
+from riskd.plans import Stage
+from tests.riskd.kit import BTC, Desk, make_test_limits, violations
+from tradebot.core.approvals import Verdict
+from tradebot.core.orders import OrderType
+
+
+def no_quote(desk: Desk) -> None:
+    desk.gate.board.views.clear()
+
+
+def no_book_state(desk: Desk) -> None:
+    desk.gate.board.views[BTC].state = 0
+
+
+def no_time(desk: Desk) -> None:
+    desk.gate.board.views[BTC].updated_ns = 0
+
+
+def zero_prices(desk: Desk) -> None:
+    desk.gate.board.views[BTC].bid = desk.gate.board.views[BTC].ask = 0
+
+
+def negative_price(desk: Desk) -> None:
+    desk.gate.board.views[BTC].bid = -1
+
+
+def no_status(desk: Desk) -> None:
+    desk.gate.session.statuses.clear()
+
+
+def no_balances(desk: Desk) -> None:
+    desk.gate.state.portfolio.balances.clear()
+    desk.gate.state.portfolio.snapshot_venues.clear()
+    desk.gate.accountant.forget_equity()
+
+
+def zero_equity(desk: Desk) -> None:
+    desk.gate.state.portfolio.balances.clear()
+    desk.gate.accountant.forget_equity()
+
+
+def no_day_start(desk: Desk) -> None:
+    desk.gate.state.portfolio.day_start = None
+
+
+def no_rule(desk: Desk) -> None:
+    desk.gate.state.rules.pop(BTC)
+
+
+INPUTS: list[Callable[[Desk], None]] = [
+    no_quote, no_book_state, no_time, zero_prices, negative_price, no_status, no_balances, zero_equity, no_day_start,
+    no_rule,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
+def test_an_entry_without_one_of_its_inputs_is_refused(take_away: Callable[[Desk], None]) -> None:
+    desk = Desk()
+    desk.wait(1)
+    assert desk.plain(qty="0.001").approval is not None
+    take_away(desk)
+    answer = desk.plain(qty="0.001")
+
+    assert answer.verdict is Verdict.BLOCK
+    assert answer.approval is None
+    assert answer.grant is None
+
+
+@pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
+def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Callable[[Desk], None]) -> None:
+    for qty, price in (("50", "60000"), ("0.01", "70000"), ("0.000001", "60000"), ("0.01", "59999.999")):
+        desk = Desk()
+        desk.wait(1)
+        take_away(desk)
+        assert desk.plain(qty=qty, limit_price=price).approval is None
+
+
+@pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
+def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
+    desk = Desk()
+    plan = desk.gate.decider._plans[Stage.PLAIN, False]
+
+    def broken(case: object) -> checks.Row:
+        raise KeyError("boom")
+
+    steps = tuple((c, broken if c == check_id else check) for c, check in plan.steps)
+    object.__setattr__(plan, "steps", steps)
+    answer = desk.plain()
+
+    assert answer.verdict is Verdict.BLOCK
+    assert (answer.check_id, answer.reason) == (check_id, "CHECK_ERROR")
+
+
+def test_all_violations_are_reported_in_catalogue_order() -> None:
+    answer = Desk().plain(strategy_id="s3", qty="50.000001", limit_price="70000.001")
+    order = [spec.check_id for spec in CATALOGUE]
+    found = [v.check_id for v in answer.violations]
+
+    assert found == sorted(found, key=order.index)
+    assert {"AUT-02", "SPC-01", "SPC-02", "PRC-01", "SIZ-02", "POS-01", "POS-02"} <= set(found)
+    assert answer.check_id == "AUT-02"
+    assert "3500000" in next(v for v in answer.violations if v.check_id == "SIZ-02").measured
+
+
+def test_a_bigger_order_never_turns_a_refusal_into_an_approval() -> None:
+    desk = Desk()
+    refused = False
+    for lots in range(100, 6000, 300):
+        answer = desk.gate.check_intent(desk.intent(qty=Decimal(lots) / 100_000), desk.now_ns)
+        assert not (refused and answer.verdict is not Verdict.BLOCK)
+        refused = refused or answer.verdict is Verdict.BLOCK
+
+    assert refused
+
+
+def test_a_worse_price_never_turns_a_refusal_into_an_approval() -> None:
+    desk = Desk()
+    refused = False
+    for price in range(60000, 61000, 50):
+        answer = desk.gate.check_intent(desk.intent(qty="0.001", limit_price=str(price)), desk.now_ns)
+        assert not (refused and answer.verdict is not Verdict.BLOCK)
+        refused = refused or answer.verdict is Verdict.BLOCK
+
+    assert refused
+
+
+def test_a_market_intent_without_a_quote_is_refused() -> None:
+    desk = Desk()
+    no_quote(desk)
+    answer = desk.ask(desk.intent(order_type=OrderType.MARKET, limit_price=None))
+
+    assert violations(answer)["PRC-01"] == "CHECK_INPUT_MISSING"
+
+
+def test_same_state_and_same_ask_give_byte_identical_answers() -> None:
+    def run() -> list[tuple[int, bytes]]:
+        desk = Desk(limits=make_test_limits())
+        desk.plain()
+        desk.plain(qty="50")
+        desk.plain(qty=None)
+        desk.fill("c1", "0.01")
+        return desk.sink.records
+
+    assert run() == run()

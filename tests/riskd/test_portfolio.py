@@ -1,0 +1,188 @@
+"""Positions and PnL against a slow calculator that keeps every unit's price, and the money in the account."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+
+import pytest
+
+from riskd import reports
+from tests.riskd.kit import BTC, ETH, SECOND, Desk
+from tests.support.builders import make_instrument
+from tradebot.core.order_events import OrderFacts
+from tradebot.core.orders import Liquidity, OrderRole, OrderTerms, OrderType, Side
+
+ZERO = Decimal(0)
+
+
+class SlowBook:
+    """An independent account: signed quantity, cost of what is held, cash moved by trades, fees."""
+
+    def __init__(self) -> None:
+        self.qty = ZERO
+        self.cost = ZERO
+        self.realized = ZERO
+        self.fees = ZERO
+        self.cash = ZERO
+        self.base = ZERO
+
+    def fill(self, side: Side, qty: Decimal, price: Decimal, fee: Decimal, fee_in_base: bool) -> None:
+        sign = 1 if side is Side.BUY else -1
+        self.cash -= sign * qty * price
+        self.base += sign * qty
+        left = qty
+        if self.qty * sign < 0:  # closes first
+            closed = min(left, abs(self.qty))
+            average = self.cost / self.qty
+            self.realized += (price - average) * closed * (-sign)
+            self.qty += sign * closed
+            self.cost = average * self.qty
+            left -= closed
+        self.qty += sign * left
+        self.cost += sign * left * price
+        if fee_in_base:
+            average = self.cost / self.qty if self.qty else ZERO
+            self.realized += (price - average) * fee
+            self.qty -= fee
+            self.cost = average * self.qty
+            self.fees += fee * price
+            self.base -= fee
+        else:
+            self.fees += fee
+            self.cash -= fee
+
+
+def some_order(desk: Desk, number: int, side: Side) -> OrderFacts:
+    terms = OrderTerms(f"x{number}", BTC, side, OrderType.LIMIT, Decimal(100), Decimal(60000))
+    return OrderFacts(terms, "s1", f"i{number}", 0, OrderRole.ENTRY, desk.now_ns)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_positions_pnl_fees_and_money_agree_with_the_slow_calculator(seed: int) -> None:
+    rng = random.Random(seed)
+    desk, slow = Desk(usdt="10000000"), SlowBook()
+    for number in range(150):
+        side = rng.choice([Side.BUY, Side.SELL]) if number > 5 else Side.BUY
+        qty = Decimal(rng.randrange(1, 500)) / 100_000
+        price = Decimal(rng.randrange(5_900_000, 6_100_000)) / 100
+        in_base = rng.random() < 0.3
+        fee = (qty / 1000).quantize(Decimal("1e-10")) if in_base else (qty * price / 1000).quantize(Decimal("1e-8"))
+        desk.fill(
+            f"x{number}", str(qty), str(price), side=side, complete=False, fee=str(fee),
+            fee_asset="BTC" if in_base else "USDT", facts=some_order(desk, number, side),
+            liquidity=rng.choice(list(Liquidity)),
+        )  # fmt: skip
+        slow.fill(side, qty, price, fee, in_base)
+
+    held = desk.gate.state.portfolio.positions[BTC, "s1"]
+    assert held.position.qty == slow.qty
+    assert held.position.realized_pnl == pytest.approx(slow.realized, abs=Decimal("1e-12"))
+    assert (
+        held.maker_fees + held.taker_fees == held.position.fees_paid == pytest.approx(slow.fees, abs=Decimal("1e-12"))
+    )
+    assert held.position.avg_price == pytest.approx(slow.cost / slow.qty, abs=Decimal("1e-12"))
+    # I14: money in the account = what came in + everything that trading did to it, to the last unit per fill.
+    balances = desk.gate.state.portfolio.balances
+    assert balances["binance", "BTC"] == slow.base * 10**12
+    assert abs(balances["binance", "USDT"] - (10_000_000 + slow.cash) * 10**12) <= 150
+    # PnL by price equals PnL by money at any mark.
+    mark = Decimal("60123.45")
+    by_price = slow.realized + (mark - slow.cost / slow.qty) * slow.qty - slow.fees
+    by_money = slow.cash + slow.base * mark
+    assert by_price == pytest.approx(by_money, abs=Decimal("1e-10"))
+
+
+def test_a_flip_closes_first_and_opens_at_the_fill() -> None:
+    desk = Desk()
+    desk.fill("x1", "0.01", "60000", facts=some_order(desk, 1, Side.BUY), complete=False)
+    desk.fill("x2", "0.03", "61000", side=Side.SELL, facts=some_order(desk, 2, Side.SELL), complete=False)
+    held = desk.gate.state.portfolio.positions[BTC, "s1"]
+
+    assert held.position.realized_pnl == 10
+    assert (held.position.qty, held.position.avg_price) == (Decimal("-0.02"), Decimal(61000))
+
+
+def test_a_fill_is_booked_once_by_its_exec_id() -> None:
+    desk = Desk()
+    desk.fill("x1", "0.01", facts=some_order(desk, 1, Side.BUY), complete=False, exec_id="t1")
+    desk.fill("x1", "0.01", complete=False, exec_id="t1")
+
+    assert desk.gate.state.portfolio.net[BTC] == 10**10
+
+
+def test_a_fee_in_a_third_asset_is_converted_by_marks_at_the_fill_and_replays_without_them() -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument("binance:BNB-USDT")))
+    desk.quote("binance:BNB-USDT", "599.99", "600")
+    desk.fill("x1", "0.01", facts=some_order(desk, 1, Side.BUY), complete=False, fee="0.001", fee_asset="BNB")
+
+    assert desk.gate.state.portfolio.positions[BTC, "s1"].taker_fees == Decimal("0.6")
+    assert desk.gate.state.portfolio.balances["binance", "BNB"] == -(10**9)
+    assert desk.replayed().state.portfolio.positions[BTC, "s1"].taker_fees == Decimal("0.6")
+
+
+def test_a_fee_without_any_mark_is_kept_apart_and_not_guessed() -> None:
+    desk = Desk()
+    desk.fill("x1", "0.01", facts=some_order(desk, 1, Side.BUY), complete=False, fee="0.001", fee_asset="BNB")
+
+    assert desk.gate.state.portfolio.positions[BTC, "s1"].taker_fees == 0
+    assert desk.gate.state.portfolio.unconverted_fees == {"BNB": Decimal("0.001")}
+
+
+def test_equity_marks_what_we_own_at_the_bid() -> None:
+    desk = Desk()
+    desk.account(("USDT", "4000"), ("BTC", "0.1"))
+    desk.quote(BTC, "59000", "61000")
+    desk.gate.accountant.forget_equity()
+
+    assert desk.gate.equity(desk.now_ns).value == (4000 + 5900) * 10**12
+
+
+def test_an_asset_that_no_market_values_is_worth_nothing_and_counts_as_stale() -> None:
+    desk = Desk()
+    desk.account(("USDT", "4000"), ("SHIB", "1000000"))
+    equity = desk.gate.equity(desk.now_ns + SECOND)
+
+    assert (equity.value, equity.stale_inputs, equity.complete) == (4000 * 10**12, 1, True)
+
+
+def test_an_asset_whose_market_never_spoke_leaves_equity_unknown() -> None:
+    desk = Desk(connect=False)
+    desk.hello()
+    desk.quote(BTC, "59999.99", "60000.01")
+    desk.account(("USDT", "4000"), ("ETH", "1"))
+    desk.venue()
+
+    assert desk.gate.equity(desk.now_ns).complete is False
+    assert desk.plain(qty="0.001").reason == "CHECK_INPUT_MISSING"
+
+
+def test_the_day_rolls_at_midnight_utc() -> None:
+    desk = Desk()
+    desk.wait(1)
+    desk.buy("0.01")
+    day, turnover = desk.gate.state.portfolio.day, desk.gate.state.portfolio.turnover
+    desk.wait(2 * 3600)
+
+    assert turnover == 600
+    assert desk.gate.state.portfolio.day == day + 1
+    assert desk.gate.state.portfolio.turnover == 0
+
+
+def test_reports_show_positions_and_pnl_as_the_books_have_them() -> None:
+    desk = Desk()
+    desk.wait(1)
+    desk.plain(qty="0.01")
+    desk.fill("c1", "0.01", "60000", fee="0.6", liquidity=Liquidity.MAKER)
+    desk.quote(BTC, "60500", "60500.02")
+    desk.gate.accountant.forget_equity()
+    (position,) = reports.positions(desk.gate, desk.now_ns)
+    pnl = reports.pnl(desk.gate, desk.now_ns)
+
+    assert (position.qty, position.mark, position.unrealized_pnl) == (Decimal("0.01"), Decimal(60500), Decimal(5))
+    assert (position.maker_fees, position.taker_fees) == (Decimal("0.6"), ZERO)
+    assert position.limit_used_pct == pytest.approx(100 * 605 / (0.25 * 10004.4))
+    assert (pnl.unrealized_pnl, pnl.maker_fees, pnl.gross) == (Decimal(5), Decimal("0.6"), Decimal(605))
+    assert pnl.equity == Decimal("10004.4")
+    assert pnl.day_pnl == Decimal("4.4")
+    assert pnl.strategies["s1"].open_positions == 1
