@@ -17,18 +17,16 @@ from execd.latch import LatchBoard
 from execd.market_client import MarketClient
 from execd.restore import Restorer
 from execd.risk_client import RiskClient
-from execd.service import ExecutionServicer
+from execd.service import ExecutionServicer, execution_binding
 from execd.shell import LiveDesk
-from execd.stop_service import StopServicer
+from execd.stop_service import StopServicer, stop_binding
 from execd.venue_rest import VenueRest
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import StopLatch
 from tradebot.core.errors import ConfigError, TransientError
 from tradebot.core.instruments import Instrument
-from tradebot.rpc.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
-from tradebot.rpc.stop.v1.stop_service_pb2_grpc import add_StopServiceServicer_to_server
 from tradebot.runtime.grpc_client import open_channel, redial
-from tradebot.runtime.grpc_server import RpcServer, ServiceBinding
+from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.journal_format import JournalRecord
@@ -39,8 +37,6 @@ from tradebot.runtime.stop_service import StopServer
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import OrderCodec, OrderVenue, VenueCredentials
 
-SERVICE = "tradebot.rpc.execution.v1.ExecutionService"
-STOP_SERVICE = "tradebot.rpc.stop.v1.StopService"
 VENUE_RETRY_S = 1.0
 SHUTDOWN_CANCELS_S = 0.5
 """Time for the cancels of entries to leave before the connections close."""
@@ -130,7 +126,7 @@ async def _trade(
     server = RpcServer(
         shell.role,
         common,
-        [ServiceBinding(SERVICE, add_ExecutionServiceServicer_to_server, servicer)],
+        [execution_binding(servicer)],
         on_crash=shell.crash,
     )
     loop = asyncio.get_running_loop()
@@ -139,9 +135,7 @@ async def _trade(
         loop.call_soon_threadsafe(live.latch, latch)
 
     stop_servicer = StopServicer(latches, shell.clock, tell_loop)
-    stop_server = StopServer(
-        shell.role, common, ServiceBinding(STOP_SERVICE, add_StopServiceServicer_to_server, stop_servicer)
-    )
+    stop_server = StopServer(shell.role, common, stop_binding(stop_servicer))
     stop_server.start()
     await server.start()
     live.start()

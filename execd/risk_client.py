@@ -57,8 +57,8 @@ class RiskClient:
         try:
             await call.wait_for_connection()
 
-            def sink(up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes]) -> None:
-                outbox.put(encode_up(up, raw_events, raw_intents))
+            def sink(up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes], urgent: bool) -> None:
+                outbox.put(encode_up(up, raw_events, raw_intents), urgent=urgent)
 
             self._live.risk_connected(session_id, sink)
             writer = asyncio.create_task(self._write(call, outbox), name="risk session")
@@ -107,26 +107,13 @@ def encode_up(up: SessionUp, raw_events: Mapping[int, bytes], raw_intents: Mappi
         parts += (_EVENT_TAG, _varint(len(raw)), raw)
     asks, up.asks = up.asks, []
     events, up.order_events = up.order_events, []
-    rest = up_to_wire(up).SerializeToString() if _has_rest(up) else b""
+    rest = up_to_wire(up).SerializeToString() if up.has_more_than_events() else b""
     up.asks, up.order_events = asks, events
     for ask in asks:
         raw = _encode_ask(ask, raw_intents)
         parts += (_ASK_TAG, _varint(len(raw)), raw)
     parts.append(rest)
     return b"".join(parts)
-
-
-def _has_rest(up: SessionUp) -> bool:
-    return bool(
-        up.hello
-        or up.accounts
-        or up.venues
-        or up.abandons
-        or up.never_used
-        or up.latches
-        or up.ping
-        or up.renew_grant_ids
-    )
 
 
 def _encode_ask(ask: ApprovalAsk, raw_intents: Mapping[str, bytes]) -> bytes:

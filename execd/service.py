@@ -22,13 +22,18 @@ from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import PositionView
 from tradebot.rpc.common.v1 import intent_pb2, status_pb2
 from tradebot.rpc.execution.v1 import execution_service_pb2 as pb
-from tradebot.rpc.execution.v1.execution_service_pb2_grpc import ExecutionServiceServicer
+from tradebot.rpc.execution.v1.execution_service_pb2_grpc import (
+    ExecutionServiceServicer,
+    add_ExecutionServiceServicer_to_server,
+)
+from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import OPERATOR_ROLES, caller_role
 from tradebot.runtime.outbox import Outbox
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.intents import answer_to_wire, intent_from_wire
 from tradebot.wire.orders import event_to_wire, execution_to_wire, snapshot_to_wire
 
+SERVICE: Final = "tradebot.rpc.execution.v1.ExecutionService"
 HEARTBEAT_S: Final = 1.0
 MAX_LISTED: Final = 1_000
 DEFAULT_LISTED: Final = 200
@@ -79,7 +84,8 @@ class ExecutionServicer(ExecutionServiceServicer):
         outbox: Outbox[bytes] = Outbox()
 
         def take_answer(answer: IntentAnswer) -> None:
-            outbox.put(pb.SubmitIntentsResponse(answers=[answer_to_wire(answer)]).SerializeToString())
+            # The engine acts on fills, not on answers: these wait for company.
+            outbox.put(pb.SubmitIntentsResponse(answers=[answer_to_wire(answer)]).SerializeToString(), urgent=False)
 
         with live.hub.subscribe() as events:
             yield self._rehydration(wanted)
@@ -139,7 +145,8 @@ class ExecutionServicer(ExecutionServiceServicer):
                 for event, raw in batch.items:
                     order = orders.get(event.client_order_id)
                     if not wanted or (order is not None and order.facts.strategy_id in wanted):
-                        outbox.put(b"".join((_EVENTS_TAG, _varint(len(raw)), raw)))
+                        data = b"".join((_EVENTS_TAG, _varint(len(raw)), raw))
+                        outbox.put(data, urgent=event.execution is not None)
         finally:
             outbox.close()
 
@@ -364,6 +371,11 @@ class ExecutionServicer(ExecutionServiceServicer):
             figures[f"{name}_p50"] = ring.percentile_us(50)
             figures[f"{name}_p99"] = ring.percentile_us(99)
         return figures
+
+
+def execution_binding(servicer: ExecutionServicer) -> ServiceBinding:
+    """Return the service for the server."""
+    return ServiceBinding(SERVICE, add_ExecutionServiceServicer_to_server, servicer)
 
 
 def _manual_strategy(given: str, context: Context, role: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from execd.desk import CancelAnswer, Desk
 from execd.latency import LatencyRing
 from execd.records import Outbox as DeskOutbox
-from execd.records import ReadJob, VenueSend
+from execd.records import ReadJob, RecordType, VenueSend
 from execd.venue_rest import READ_ERRORS, VenueRest
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
@@ -38,9 +39,24 @@ MAX_LOG_LINES: Final = 64
 _log = structlog.get_logger("execd.desk")
 
 EventRow = tuple[OrderEvent, bytes]
-UpSink = Callable[[SessionUp, dict[int, bytes], dict[str, bytes]], None]
-"""Called with a session message, serialized order events by sequence, and serialized intents by id."""
+UpSink = Callable[[SessionUp, dict[int, bytes], dict[str, bytes], bool], None]
+"""Called with a session message, serialized order events by sequence, serialized intents by id, and whether it is
+urgent.
+"""
 AnswerSink = Callable[[IntentAnswer], None]
+
+
+LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.WATERMARK})
+"""Records that wait for company, unless they book a fill: no order waits for them."""
+
+
+@dataclass(slots=True)
+class HeldEvents:
+    """Order events that are told to nobody before their records are durable: what was said is never unsaid."""
+
+    record_seq: int
+    for_riskd: list[OrderEvent]
+    rows: list[EventRow]
 
 
 class LiveDesk:
@@ -60,6 +76,7 @@ class LiveDesk:
         self.warnings: deque[tuple[int, str, str]] = deque(maxlen=MAX_LOG_LINES)
         """(time, level, text) for the heartbeat."""
         self._journal = journal
+        self._held: deque[HeldEvents] = deque()
         self._sessions: dict[str, VenueSession] = {}
         self._rests: dict[str, VenueRest] = {}
         self._up_sink: UpSink | None = None
@@ -119,6 +136,8 @@ class LiveDesk:
     def risk_lost(self) -> None:
         """The session to riskd is gone."""
         self._up_sink = None
+        for held in self._held:
+            held.for_riskd.clear()  # the next session resumes by sequence
         self.desk.session_lost(self.clock.now_ns())
         self.flush()
 
@@ -165,6 +184,7 @@ class LiveDesk:
 
     def _durable(self, seq: int) -> None:
         self.desk.on_durable(seq, self.clock.now_ns())
+        self._tell(seq)
         if self.desk.has_output:
             self.flush()
 
@@ -183,20 +203,27 @@ class LiveDesk:
         out = self.desk.take()
         for send in out.sends:
             self._send(send)
+        urgent = any(event.execution is not None for event, _ in out.events) or any(
+            record_type not in LINGERING for record_type, _ in out.records
+        )
         for record_type, payload in out.records:
-            self._journal.append(record_type, payload)
+            self._journal.append(record_type, payload, urgent=urgent)
         if out.records and self._journal.appended_seq != self.desk.state.last_record:
             raise InvariantError("the desk's record numbers and the journal's have parted")
         up = self.desk.take_up()
+        events: list[OrderEvent] = []
         if up is not None and self._up_sink is not None:
-            self._up_sink(up, {event.sequence: raw for event, raw in out.events}, self._raw_intents)
+            events, up.order_events = up.order_events, events
+            if up.has_more_than_events():
+                self._up_sink(up, {}, self._raw_intents, True)
         self._raw_intents.clear()
+        if events or out.events:
+            self._held.append(HeldEvents(self._journal.appended_seq, events, out.events))
+            self._tell(self._journal.durable_seq)
         for answer in out.answers:
             sink = self._answer_sinks.pop(answer.intent_id, None)
             if sink is not None:
                 sink(answer)
-        for row in out.events:
-            self.hub.publish(row)
         if self.desk.asks.round_trips_ns:
             for duration_ns in self.desk.asks.round_trips_ns:
                 self.risk_round_trip.add(duration_ns)
@@ -205,6 +232,18 @@ class LiveDesk:
             self.ack_latency.add(duration_ns)
         self.desk.venue_side.ack_ns.clear()
         self._rest(out)
+
+    def _tell(self, durable_seq: int) -> None:
+        """Tell riskd and the readers of the streams about every event whose record is durable."""
+        held = self._held
+        while held and held[0].record_seq <= durable_seq:
+            batch = held.popleft()
+            if batch.for_riskd and self._up_sink is not None:
+                raws = {event.sequence: raw for event, raw in batch.rows}
+                urgent = any(event.execution is not None for event in batch.for_riskd)
+                self._up_sink(SessionUp(order_events=batch.for_riskd), raws, {}, urgent)
+            for row in batch.rows:
+                self.hub.publish(row)
 
     def _rest(self, out: DeskOutbox) -> None:
         for level, event, text in out.notices:

@@ -15,9 +15,11 @@ from execd.latch import LatchBoard
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import TradingLevel
 from tradebot.rpc.stop.v1 import stop_service_pb2 as pb
-from tradebot.rpc.stop.v1.stop_service_pb2_grpc import StopServiceServicer
+from tradebot.rpc.stop.v1.stop_service_pb2_grpc import StopServiceServicer, add_StopServiceServicer_to_server
 from tradebot.runtime.clock import Clock
+from tradebot.runtime.grpc_server import ServiceBinding
 
+SERVICE: Final = "tradebot.rpc.stop.v1.StopService"
 MAX_TEXT: Final = 256
 _LEVELS: Final = {pb.STOP_LEVEL_HALT: TradingLevel.HALTED, pb.STOP_LEVEL_KILL: TradingLevel.KILLED}
 _LEVELS_BACK: Final = {TradingLevel.HALTED: pb.STOP_LEVEL_HALT, TradingLevel.KILLED: pb.STOP_LEVEL_KILL}
@@ -56,3 +58,8 @@ class StopServicer(StopServiceServicer):
 
     def Ping(self, request: pb.PingRequest, context: grpc.ServicerContext) -> pb.PingResponse:  # noqa: N802
         return pb.PingResponse(daemon="execd", level=_LEVELS_BACK.get(self._latches.level, pb.STOP_LEVEL_UNSPECIFIED))
+
+
+def stop_binding(servicer: StopServicer) -> ServiceBinding:
+    """Return the service for the server."""
+    return ServiceBinding(SERVICE, add_StopServiceServicer_to_server, servicer)

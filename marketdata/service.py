@@ -6,6 +6,7 @@ no timer delays a row, and no task is made per message.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ from tradebot.wire.instruments import instrument_to_wire
 from tradebot.wire.market import bar_to_wire, encode_facts
 
 MAX_BARS: Final = 1_000
+MAX_INTERVAL_MS: Final = 1_000
+"""Longest pause between messages that a reader may ask for: heartbeats come once a second."""
 DEFAULT_DEPTH: Final = 10
 HEARTBEAT_NS: Final = int(HEARTBEAT_S * NS_PER_S)
 _SERVICE_NAME: Final = "tradebot.rpc.marketdata.v1.MarketDataService"
@@ -93,6 +96,7 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
             raise TooManySubscribersError(str(exc)) from exc
         wakeup = Wakeup()
         reader.wake = wakeup.wake
+        pause_s = min(request.min_interval_ms, MAX_INTERVAL_MS) / 1000
         write, next_message = context.write, reader.next_message
         header = pb.SubscribeResponse(incarnation=self._incarnation, instruments=self._instruments(indexes))
         try:
@@ -111,6 +115,8 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
                 publisher.on_handed_out()
                 wrote_ns = now_ns()
                 await write(message)
+                if pause_s:
+                    await asyncio.sleep(pause_s)
         except TooSlowError as exc:
             raise SlowReaderError(str(exc)) from exc
         except grpc.aio.InternalError:

@@ -92,10 +92,11 @@ class Connection:
 
     def close(self, reason: str, *, at_once: bool = False) -> None:
         """End this life of the connection; `run` starts the next one."""
-        if self._socket is not None and not self._close_reason:
+        if not self._close_reason:
             self._close_reason = reason
             self._at_once = at_once
-            self._socket.close()
+            if self._socket is not None:
+                self._socket.close()
 
     def watch(self, now_ns: int) -> None:
         """Ping a silent link, give up a dead or old one."""
@@ -141,6 +142,8 @@ class Connection:
             self._up_ns = self.alive_ns = self._clock.now_ns()
             rest = venue.streams_to_subscribe(self._streams)
             _log.info("link_up", venue=self._feed.name, instruments=len(self.indexes), streams=len(self._streams))
+            if self._close_reason:  # said in the very first frames, while we were still being connected
+                self._socket.close()
             if rest:
                 closed = asyncio.ensure_future(self._socket.wait_closed())
                 asking = asyncio.ensure_future(self._subscribe(rest))

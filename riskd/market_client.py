@@ -14,6 +14,8 @@ from tradebot.rpc.marketdata.v1.market_data_service_pb2_grpc import MarketDataSe
 from tradebot.wire.instruments import instrument_from_wire
 
 KINDS: Final = (rows_pb2.ROW_KIND_BBO, rows_pb2.ROW_KIND_TRADE, rows_pb2.ROW_KIND_BOOK_STATE)
+PACE_MS: Final = 5
+"""Marks a few milliseconds old are as good; a message per tick is not."""
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +29,7 @@ class MarketClient:
 
     async def session(self) -> None:
         """Subscribe and read until the stream ends."""
-        call = self._stub.Subscribe(pb.SubscribeRequest(kinds=KINDS), wait_for_ready=True)
+        call = self._stub.Subscribe(pb.SubscribeRequest(kinds=KINDS, min_interval_ms=PACE_MS), wait_for_ready=True)
         try:
             async for message in call:
                 if message.instruments:

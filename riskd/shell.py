@@ -12,7 +12,7 @@ import structlog
 
 from riskd.gate import RiskGate
 from riskd.marks import Columns
-from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised, OrderEventSeen, Record
+from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised, OrderEventSeen, Record, RecordType
 from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -33,6 +33,12 @@ KEPT_TIMES: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 RiskEventRecord = HoldRaised | HoldCleared | DecisionRecord | Command
+
+
+LINGERING: Final = frozenset(
+    {RecordType.DECISION, RecordType.ORDER_EVENT, RecordType.ACCOUNT, RecordType.RELEASE, RecordType.GRANT}
+)
+"""Records that wait for company: execd sends again what a dead riskd had not written down."""
 
 
 class LiveGate:
@@ -83,7 +89,7 @@ class LiveGate:
         if up.asks:
             self._decide_us.append((time.perf_counter_ns() - started_ns) // (1_000 * len(up.asks)))
         if not down.is_empty():
-            outbox.put(down)
+            outbox.put(down, urgent=not _only_acknowledges(down))
         self.publish()
         return True
 
@@ -171,6 +177,11 @@ class LiveGate:
         _log.warning("hold_raised", hold_id=hold.hold_id, text=text, by=hold.raised_by)
 
 
+def _only_acknowledges(down: SessionDown) -> bool:
+    """True when execd waits for nothing in it: a count of order events taken."""
+    return not (down.answers or down.lease or down.welcome or down.levels or down.reduces or down.renewed_grants)
+
+
 class LateSink:
     """The journal as the gate sees it: nothing is appended before the journal was read back and opened."""
 
@@ -185,4 +196,4 @@ class LateSink:
         """Queue one record."""
         if self._journal is None:
             raise InvariantError("a record before the journal was opened")
-        return self._journal.append(record_type, payload)
+        return self._journal.append(record_type, payload, urgent=record_type not in LINGERING)

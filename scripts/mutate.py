@@ -147,7 +147,7 @@ def main() -> int:
     sample = random.Random(options.seed).sample(pool, min(options.limit, len(pool)))
     shutil.rmtree(WORK, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in (*COPIED, "tests", "config", "proto", "scripts"):
+    for name in (*COPIED, "tests", "config", "proto", "scripts", "docs"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, WORK / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", WORK)

@@ -1,1 +1,1 @@
-"""`python -m console.screenshot FILE.svg`: the overview on invented data, for the README and for looking at changes."""
+"""Pictures of the console, for the README and for looking at changes: on invented data or on a running system."""

@@ -1,4 +1,7 @@
-"""Write the overview as SVG: `python -m console.screenshot FILE.svg [--size 120x36] [--text]`."""
+"""Write the overview as SVG: `python -m console.screenshot FILE.svg [--state DIR] [--size 120x36] [--text]`.
+
+Without a state folder it shows invented data, the same each time.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,16 @@ from pathlib import Path
 from rich.console import Console
 
 from console.app import ConsoleApp
+from console.client import GrpcLink
+from console.config import ConsoleConfig
 from console.model import Explanation
 from console.screenshot.seed import NOW_NS, seeded_store
 from console.stop_keys import StopLevel
-from tradebot.runtime.clock import ManualClock
+from console.store import Identity, Store
+from tradebot._version import __version__
+from tradebot.runtime.clock import ManualClock, SystemClock
+from tradebot.runtime.config import load_config
+from tradebot.runtime.identity import Role
 
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """The library's SVG loads fonts from the network; the reader's own monospace font does as well."""
@@ -49,10 +58,25 @@ class NoLink:
 
 
 async def render(width: int, height: int) -> tuple[str, str]:
-    """Return the overview as (SVG, text)."""
+    """Return the overview on invented data as (SVG, text)."""
     app = ConsoleApp(seeded_store(), NoLink, ManualClock(NOW_NS))
     async with app.run_test(size=(width, height)) as pilot:
         await pilot.pause(0.3)
+        return picture(app), screen_text(app)
+
+
+async def render_live(config: Path, state: Path, seconds: float, width: int, height: int) -> tuple[str, str]:
+    """Return the overview on a running system, after watching it for a while, as (SVG, text)."""
+    loaded = load_config(config, "console", ConsoleConfig, (), state)
+    clock = SystemClock()
+    store = Store(Identity(loaded.common.mode, "ana", Role.TRADER, __version__), clock.now_ns())
+
+    def make_link() -> GrpcLink:
+        return GrpcLink(loaded.common, loaded.section, Role.TRADER, "ana", store, clock)
+
+    app = ConsoleApp(store, make_link, clock)
+    async with app.run_test(size=(width, height)) as pilot:
+        await pilot.pause(seconds)
         return picture(app), screen_text(app)
 
 
@@ -78,10 +102,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="console.screenshot")
     parser.add_argument("file", type=Path, help="SVG file to write")
     parser.add_argument("--size", default="120x36", help="columns x lines")
+    parser.add_argument("--state", type=Path, help="state folder of a running system to look at")
+    parser.add_argument("--config", type=Path, default=Path("config/demo.yaml"), help="its configuration")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch it first")
     parser.add_argument("--text", action="store_true", help="also print it as text")
     flags = parser.parse_args()
     width, height = (int(part) for part in flags.size.split("x"))
-    svg, text = asyncio.run(render(width, height))
+    work = (
+        render(width, height)
+        if flags.state is None
+        else render_live(flags.config, flags.state, flags.seconds, width, height)
+    )
+    svg, text = asyncio.run(work)
     flags.file.write_text(svg, encoding="utf-8")
     if flags.text:
         print(text)

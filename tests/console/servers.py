@@ -56,9 +56,7 @@ class Riskd(risk_grpc.RiskServiceServicer):
     async def ListAudit(self, request: Any, context: Any) -> Any:
         records = [
             risk_pb.AuditRecord(time_ns=9, operator="riskd", role="riskd", command="HOLD", result="cleared"),
-            risk_pb.AuditRecord(
-                time_ns=8, operator="ana", role="trader", command="HALT", result="done", reason="drill"
-            ),
+            risk_pb.AuditRecord(time_ns=8, operator="ana", role="trader", command="HALT", result="ok", reason="drill"),
         ]
         return risk_pb.ListAuditResponse(records=records)
 

@@ -18,7 +18,7 @@ from console.widgets.live_table import LiveTable
 from tests.console.kit import Desk, make_hold, make_store
 from tradebot.core.levels import ReleaseRule
 
-SETTLE_S = 0.3
+SETTLE_S = 0.2
 """Longer than the silence that a second press needs."""
 
 
@@ -29,6 +29,12 @@ async def desk() -> Desk:
 
 async def settle(pilot: Pilot[None], seconds: float = SETTLE_S) -> None:
     await pilot.pause(seconds)
+
+
+def type_into_focus(app: ConsoleApp, text: str) -> None:
+    """Put text into the focused field; single keys would cost a round trip each."""
+    assert isinstance(app.focused, Input)
+    app.focused.value = text
 
 
 def hold_the_key(app: ConsoleApp, *, delay_s: float = 0.5, every_s: float = 0.03, count: int = 60) -> None:
@@ -258,11 +264,13 @@ async def test_clearing_a_hold_needs_a_reason_of_eight_characters(desk: Desk) ->
         await pilot.pause()
         assert any("After it: RUNNING, nothing is held" in row for row in desk.lines())
 
-        await pilot.press(*"ok", "enter", "y")
+        type_into_focus(desk.app, "ok")
+        await pilot.press("enter", "y")
         await pilot.pause()
         assert desk.link.calls == []
 
-        await pilot.press("end", *" now ok!", "enter", "y")
+        type_into_focus(desk.app, "ok now ok!")
+        await pilot.press("enter", "y")
         await pilot.pause()
 
         assert desk.link.calls == [("clear", "H7", "ok now ok!")]
@@ -287,7 +295,8 @@ async def test_switching_a_strategy_off_asks_once_and_on_needs_a_reason(desk: De
 
         await pilot.press("G", "e")
         await pilot.pause()
-        await pilot.press(*"spread is back", "enter", "y")
+        type_into_focus(desk.app, "spread is back")
+        await pilot.press("enter", "y")
         await pilot.pause()
 
         assert desk.link.calls[1:] == [("strategy", "carry", "True", "spread is back")]

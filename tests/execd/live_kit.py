@@ -138,7 +138,7 @@ class LiveKit:
                 self.live.quotes_moved([BTC])
                 await asyncio.sleep(0.03)
 
-    def _risk(self, up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes]) -> None:
+    def _risk(self, up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes], urgent: bool) -> None:
         """Play riskd: welcome, leases, and yes to every ask."""
         down = SessionDown()
         if up.hello is not None:

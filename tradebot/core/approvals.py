@@ -245,6 +245,20 @@ class SessionUp:
     ping: LeasePing | None = None
     renew_grant_ids: list[str] = field(default_factory=list)
 
+    def has_more_than_events(self) -> bool:
+        """True when there is anything besides order events."""
+        return bool(
+            self.asks
+            or self.ping
+            or self.hello
+            or self.accounts
+            or self.venues
+            or self.abandons
+            or self.never_used
+            or self.latches
+            or self.renew_grant_ids
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LevelEntry:

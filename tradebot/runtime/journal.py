@@ -1,11 +1,11 @@
 """The write-ahead journal: append never blocks, one thread makes groups durable, the event loop hears once per group.
 
 Rules: a record is durable only when `durable_seq` reached it; what must not happen before that (sending an order) waits
-for it. Records that nobody waits for may be appended with `urgent=False`: they travel with the next urgent one, or after
-LINGER_S, so a busy daemon writes one group per order instead of three. A failed write is never retried, because after one the kernel may have dropped the dirty pages: the journal is
-failed for good and the daemon stops. Segments are written ahead with zeros and opened O_DSYNC, so making a group
-durable is one system call, without file system metadata and with a single hand-over of the interpreter lock. See
-`journal_format` for the bytes.
+for it. Records that nobody waits for may be appended with `urgent=False`: they travel with the next urgent one, or
+after LINGER_S, so a busy daemon writes one group per order instead of three. A failed write is never retried, because
+after one the kernel may have dropped the dirty pages: the journal is failed for good and the daemon stops. Segments are
+written ahead with zeros and opened O_DSYNC, so making a group durable is one system call, without file system metadata
+and with a single hand-over of the interpreter lock. See `journal_format` for the bytes.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class Journal:
             self._signal()
 
     def _signal(self) -> None:
-        """Wake the writer once for all that waits. It takes the flag down before it takes records, so none is missed."""
+        """Wake the writer once for all that waits: it takes the flag down before it takes records."""
         if not self._signaled:
             self._signaled = True
             self._queue.put(_Go())

@@ -36,6 +36,8 @@ from tradebot.runtime.sd_notify import SystemdNotifier
 from tradebot.runtime.state_dir import StateError
 from tradebot.runtime.task_set import TaskSet
 
+GC_THRESHOLDS = (50_000, 20, 50)
+"""Collect rarely: messages and events make no cycles, and each full collection stops the loop for milliseconds."""
 EXIT_OK = 0
 EXIT_CONFIG = 2
 EXIT_STATE = 3
@@ -88,6 +90,7 @@ class ServiceShell(Generic[SectionT]):
             self.tasks.start("watchdog", self._feed_watchdog())
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         self._notifier.ready()
         _log.info("ready", pid=os.getpid(), metrics_port=self.metrics.port)
 
