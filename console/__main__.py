@@ -31,7 +31,8 @@ def _run(flags: argparse.Namespace) -> int:
     from console.app import ConsoleApp
     from console.client import GrpcLink
     from console.config import ConsoleConfig
-    from console.store import Identity, Store
+    from console.store import Store
+    from console.view import Identity
     from tradebot._version import __version__
     from tradebot.core.errors import ConfigError
     from tradebot.runtime.clock import SystemClock
@@ -48,7 +49,7 @@ def _run(flags: argparse.Namespace) -> int:
     logs = common.state_dir / "logs"
     configure_logs("console", common.log, logs / "console.log" if logs.is_dir() else Path(os.devnull))
     clock = SystemClock()
-    store = Store(Identity(common.mode, flags.operator, flags.role, __version__), clock.now_ns())
+    store = Store(Identity(common.mode, flags.operator, flags.role, __version__))
 
     def make_link() -> GrpcLink:
         return GrpcLink(common, loaded.section, Role(flags.role), flags.operator, store, clock)
@@ -65,7 +66,7 @@ def exit_line(mode: str, owned: bool) -> str:
     """Return what leaving means."""
     if owned:
         return f"console left: this {mode} belongs to it and stops now"
-    return "console left: trading goes on unchanged; `tradebot console` opens it again, `tradebot halt` stops"
+    return "console left: trading goes on unchanged (`tradebot halt` stops it)"
 
 
 def _flags(arguments: list[str] | None) -> argparse.Namespace:

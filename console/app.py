@@ -25,7 +25,8 @@ from console.screens.dialogs import ConfirmDialog, TextDialog
 from console.screens.lists import HoldsScreen, OrdersScreen, PositionsScreen, SystemScreen
 from console.screens.overview import OverviewScreen
 from console.stop_keys import StopKeys, StopLevel
-from console.store import Store, View
+from console.store import Store
+from console.view import View
 from console.widgets.live_table import LiveTable
 from tradebot.core.levels import ReleaseRule
 from tradebot.runtime.clock import Clock
@@ -100,6 +101,7 @@ class ConsoleApp(App[None]):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._needle = ""
         self._frozen: View | None = None
+        self._urgent: set[str] = set()
         self._last_paint_ns: int | None = None
         self._fps = float(paint_hz)
         self.animation_level = "none"
@@ -131,6 +133,7 @@ class ConsoleApp(App[None]):
         live = self.store.view(now_ns)
         if self._frozen is not None and any(alarm.priority == 1 for alarm in live.alarms):
             self._frozen = None
+        self._ring_for_new_alarms({alarm.key for alarm in live.alarms if alarm.priority == 1})
         frozen = self._frozen
         frame = Frame(
             live=live,
@@ -142,6 +145,12 @@ class ConsoleApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen) and screen.is_current:
                 screen.paint(frame)
+
+    def _ring_for_new_alarms(self, urgent: set[str]) -> None:
+        """Ring once for each alarm of the first priority that was not there before."""
+        if urgent - self._urgent:
+            self.bell()
+        self._urgent = urgent
 
     def _measure_lag(self) -> None:
         now_ns = time.monotonic_ns()

@@ -197,13 +197,6 @@ class Pnl:
             return None
         return self.day_start_equity * Decimal(str(self.day_limit_pct)) / 100
 
-    @property
-    def day_total_result(self) -> Decimal | None:
-        """Realized plus unrealized minus fees since the state began."""
-        if self.realized is None or self.unrealized is None or self.fees is None:
-            return None
-        return self.realized + self.unrealized - self.fees
-
 
 @dataclass(frozen=True, slots=True)
 class Position:

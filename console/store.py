@@ -7,12 +7,13 @@ is as good as its worst input. When a stream closes, everything from it turns st
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from console.alarms import Alarm, AlarmBook, Condition
+from console.alarms import AlarmBook
+from console.conditions import conditions
 from console.equity import EquityHistory
 from console.model import (
     DAEMONS,
@@ -31,13 +32,26 @@ from console.model import (
     TradingRules,
     VenueLink,
 )
-from console.orders import OrderBook, OrderRow
+from console.orders import OrderBook
 from console.rates import Rate
 from console.staleness import ACCOUNT, HEARTBEAT, MARKET, Feed, Freshness, grade
 from console.stop_keys import StopLevel
 from console.stop_state import StopCommand
 from console.text import places
-from tradebot.core.levels import Hold, ScopeKind, TradingLevel
+from console.view import (
+    BookView,
+    DaemonView,
+    Identity,
+    LadderView,
+    LevelView,
+    LinkView,
+    MoneyView,
+    OrdersView,
+    PositionView,
+    StopView,
+    View,
+)
+from tradebot.core.levels import Hold, TradingLevel
 from tradebot.core.order_events import OrderEvent, OrderSnapshot
 
 MAX_LOG_LINES: Final = 500
@@ -48,167 +62,10 @@ NOTICE_NS: Final = 10 * NS_PER_S
 """How long the answer to the operator's own action is shown."""
 PING_VALID_NS: Final = 3 * NS_PER_S
 """A ping a second is expected; an answer older than this proves nothing."""
-UNPROTECTED_DELAY_S: Final = 5.0
-"""Between an entry's fill and its stop resting at the venue."""
-UI_LAG_ALARM_MS: Final = 250
 LATCHES: Final = {"HALT": TradingLevel.HALTED, "KILL": TradingLevel.KILLED}
 BEATS: Final = {
     source.value: source for source in (Source.MARKETDATA, Source.ENGINE, Source.RISKD, Source.EXECD, Source.RECORDER)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who looks at what."""
-
-    mode: str
-    """demo, paper, testnet, real."""
-    operator: str
-    role: str
-    build: str
-
-
-@dataclass(frozen=True, slots=True)
-class LevelView:
-    """The level in force for the whole system, as far as it is known."""
-
-    level: TradingLevel | None
-    freshness: Freshness
-    holds: tuple[Hold, ...]
-    holds_freshness: Freshness
-
-
-@dataclass(frozen=True, slots=True)
-class StopView:
-    """Whether the stop path works."""
-
-    answering: int
-    total: int
-    slowest_ms: float
-    known: bool
-    """False until every daemon was asked once."""
-    silent: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonView:
-    """One daemon."""
-
-    daemon: str
-    beat: Beat | None
-    freshness: Freshness
-    age_ns: int | None
-    figure: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkView:
-    """One venue connection."""
-
-    link: VenueLink
-    daemon: str
-    freshness: Freshness
-    age_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class BookView:
-    """State of one book."""
-
-    book: BookRow
-    freshness: Freshness
-    age_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class PositionView:
-    """One position."""
-
-    position: Position
-    freshness: Freshness
-    """Of the quantity."""
-    mark_freshness: Freshness
-    """Of the mark and what depends on it."""
-    age_ns: int | None
-    """Of the mark."""
-    is_dust: bool = False
-    """Too small for any order: left over by fees and lot steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class MoneyView:
-    """The account's money."""
-
-    pnl: Pnl | None
-    freshness: Freshness
-    """Worst of the stream and the inputs that riskd calls stale."""
-    age_ns: int | None
-    history: Sequence[float]
-    history_span_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class LadderView:
-    """The book of the selected instrument."""
-
-    instrument_id: str
-    ladder: Ladder | None
-    freshness: Freshness
-    age_ns: int | None
-    last: Decimal | None
-    own_prices: frozenset[tuple[bool, Decimal]]
-    """(is buy, price) of our working orders there."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrdersView:
-    """Orders, those with an unproven outcome first, then newest activity first."""
-
-    rows: tuple[OrderRow, ...]
-    working: int
-    unknown: int
-    freshness: Freshness
-    age_ns: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that can be shown, at one moment."""
-
-    now_ns: int
-    identity: Identity
-    level: LevelView
-    stop: StopView
-    stop_command: StopCommand | None
-    alarms: tuple[Alarm, ...]
-    money: MoneyView
-    daemons: tuple[DaemonView, ...]
-    links: tuple[LinkView, ...]
-    books: tuple[BookView, ...]
-    positions: tuple[PositionView, ...]
-    positions_freshness: Freshness
-    orders: OrdersView
-    ladder: LadderView
-    strategies: tuple[Strategy, ...]
-    strategies_freshness: Freshness
-    log: tuple[LogEntry, ...]
-    last_command: Command | None
-    notice: str
-    """Answer to the operator's own last action, or empty."""
-    price_places: Mapping[str, int]
-    """Decimals that prices of an instrument are shown with."""
-    ui_lag_ms: float
-    fps: float
-    started_ns: int
-
-    @property
-    def data_grades(self) -> tuple[int, int]:
-        """Number of (stale, dead) inputs among books, venue connections, money, positions and orders."""
-        grades = [book.freshness for book in self.books] + [link.freshness for link in self.links]
-        grades += [self.money.freshness, self.positions_freshness, self.orders.freshness]
-        if not self.books:
-            grades.append(Freshness.DEAD)  # nobody tells us about any market
-        return grades.count(Freshness.STALE), grades.count(Freshness.DEAD)
 
 
 @dataclass(slots=True)
@@ -229,10 +86,9 @@ class _Stop:
 class Store:
     """The latest-wins model behind every screen."""
 
-    def __init__(self, identity: Identity, now_ns: int) -> None:
+    def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.selected_instrument = ""
-        self._started_ns = now_ns
         self._feeds = {source: Feed() for source in Source}
         self._beats: dict[str, Beat] = {}
         self._rates: dict[str, Rate] = {}
@@ -404,14 +260,14 @@ class Store:
         links, books = tuple(self._links(now_ns)), tuple(self._books(now_ns))
         positions, orders = tuple(self._position_views(now_ns)), self._orders_view(now_ns)
         daemons = tuple(self._daemon(name, now_ns) for name in DAEMONS)
-        conditions = self._conditions(now_ns, level, stop, money, daemons, links, books, positions, orders)
-        return View(
+        view = View(
             now_ns=now_ns,
             identity=self.identity,
             level=level,
             stop=stop,
             stop_command=self._stop.command,
-            alarms=self._alarms.evaluate(conditions, now_ns),
+            alarms=(),
+            risk_session_up=None if self._execd is None else self._execd.risk_session_up,
             money=money,
             daemons=daemons,
             links=links,
@@ -428,8 +284,8 @@ class Store:
             price_places=self._price_places,
             ui_lag_ms=self._ui[0],
             fps=self._ui[1],
-            started_ns=self._started_ns,
         )
+        return replace(view, alarms=self._alarms.evaluate(conditions(view), now_ns))
 
     @property
     def working_orders_now(self) -> int | None:
@@ -548,86 +404,7 @@ class Store:
             freshness = Freshness.DEAD
         return LadderView(name, ladder, freshness, age_ns, last, own)
 
-    # --- alarms -------------------------------------------------------------------------------------------------------
 
-    def _conditions(
-        self,
-        now_ns: int,
-        level: LevelView,
-        stop: StopView,
-        money: MoneyView,
-        daemons: Sequence[DaemonView],
-        links: Sequence[LinkView],
-        books: Sequence[BookView],
-        positions: Sequence[PositionView],
-        orders: OrdersView,
-    ) -> Iterator[Condition]:
-        yield from self._stop_conditions(now_ns, stop)
-        if money.pnl is not None and (money.pnl.limit_used or 0.0) >= 1.0:
-            yield Condition("day-loss", 1, "day loss limit reached", "h = holds; check that entries stopped")
-        if orders.unknown:
-            text = f"{orders.unknown} order{'s' if orders.unknown > 1 else ''} UNKNOWN: exposure stays reserved"
-            yield Condition("unknown-orders", 2, text, "execd queries the venue; see orders", 2.0)
-        for hold in level.holds:
-            yield from _hold_condition(hold)
-        # While everything is stopped, daemons say so; that is the stop, not a fault of its own.
-        stopped = level.level is not None and level.level >= TradingLevel.HALTED
-        for daemon in daemons:
-            if daemon.freshness is Freshness.DEAD:
-                yield Condition(
-                    f"dead-{daemon.daemon}", 2, f"{daemon.daemon} {DEAD_EFFECT[daemon.daemon]}", "tradebot status", 3.0
-                )
-            elif daemon.beat is not None and daemon.beat.state == "DEGRADED" and not stopped:
-                text = f"{daemon.daemon} degraded: {daemon.beat.summary}"
-                yield Condition(f"degraded-{daemon.daemon}", 3, text, "7 = system", 2.0)
-        risk_dead = any(daemon.daemon == "riskd" and daemon.freshness is Freshness.DEAD for daemon in daemons)
-        if self._execd is not None and not self._execd.risk_session_up and not risk_dead:
-            yield Condition(
-                "risk-session", 2, "execd has no risk session: only reducing orders leave", "tradebot status", 2.0
-            )
-        if not any(daemon.daemon == "marketdata" and daemon.freshness is Freshness.DEAD for daemon in daemons):
-            for book in books:
-                if book.freshness >= Freshness.STALE:
-                    state = book.book.state if book.book.state != "LIVE" else "stale"
-                    text = f"{book.book.instrument_id} book {state}: no new entries there"
-                    yield Condition(f"book-{book.book.instrument_id}", 2, text, "check the venue's status", 3.0)
-        for link in links:
-            if link.link.state == "down":
-                text = f"{link.link.venue} {link.link.channel} connection down"
-                yield Condition(f"link-{link.link.venue}-{link.link.channel}", 2, text, "check the venue's status", 3.0)
-        for item in positions:
-            if item.position.stop_price is None and item.freshness <= Freshness.LATE and not item.is_dust:
-                text = f"{item.position.instrument_id} {item.position.strategy_id}: position without a resting stop"
-                yield Condition(
-                    f"unprotected-{item.position.key}",
-                    2,
-                    text,
-                    "3 = positions; execd must place it",
-                    UNPROTECTED_DELAY_S,
-                )
-        if self._ui[0] > UI_LAG_ALARM_MS:
-            yield Condition("ui-lag", 3, f"console is slow: {self._ui[0]:.0f} ms behind", "close other programs", 2.0)
-
-    def _stop_conditions(self, now_ns: int, stop: StopView) -> Iterator[Condition]:
-        command = self._stop.command
-        if command is not None and command.is_incomplete_alarm(now_ns):
-            text = f"{command.level.value} INCOMPLETE: {', '.join(command.missing)} did not acknowledge"
-            yield Condition("stop-incomplete", 1, text, BREAK_GLASS)
-        if stop.known and stop.answering == 0:
-            yield Condition("stop-path", 1, "STOP 0/2: no daemon takes a stop from here", BREAK_GLASS, 2.0)
-        elif stop.known and stop.answering < stop.total:
-            text = f"STOP {stop.answering}/{stop.total}: {', '.join(stop.silent)} does not answer"
-            yield Condition("stop-path", 2, text, "F9 still stops through the other one", 2.0)
-
-
-BREAK_GLASS: Final = "tradebot down; then cancel at the venue's own site"
-DEAD_EFFECT: Final = {
-    "marketdata": "does not answer: no fresh prices, no new entries",
-    "engine": "does not answer: no new signals; protection runs in execd",
-    "riskd": "does not answer: no risk-increasing order leaves; money is not known",
-    "execd": "does not answer: no order can be sent or canceled; stops rest at the venue",
-    "recorder": "does not answer: nothing is recorded; trading goes on",
-}
 FIGURES: Final = {
     "marketdata": (("messages", "msgs {}"),),
     "engine": (("intents", "{} intents"), ("signals", "{} signals")),
@@ -636,19 +413,6 @@ FIGURES: Final = {
     "recorder": (("queue_rows", "queue {}"), ("rows_written", "{} rows")),
 }
 """Figures shown beside a daemon: the first one that it reports."""
-MISMATCH_CAUSES: Final = ("POSITION_MISMATCH", "BALANCE_DRIFT", "FILL_ANOMALY")
-
-
-def _hold_condition(hold: Hold) -> Iterator[Condition]:
-    """Holds of operators are their own decision, not an alarm; the machine's are. AUTO ones end by themselves."""
-    where = hold.scope.name or "system"
-    text = f"{where} {hold.level.name} by {hold.cause}: {hold.evidence}".rstrip(": ")
-    if hold.cause in MISMATCH_CAUSES:
-        yield Condition(f"hold-{hold.hold_id}", 1, text, "h = holds; tradebot audit")
-    elif hold.level >= TradingLevel.HALTED and not hold.latch_id and not hold.cause.startswith("OPERATOR"):
-        yield Condition(f"hold-{hold.hold_id}", 2, text, "h = holds")
-    elif hold.level >= TradingLevel.REDUCE_ONLY and hold.scope.kind is ScopeKind.SYSTEM and not hold.latch_id:
-        yield Condition(f"hold-{hold.hold_id}", 3, text, "h = holds", 3.0)
 
 
 def _at_least(

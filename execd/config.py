@@ -41,6 +41,8 @@ class UnknownConfig(ConfigModel):
 class ProtectionConfig(ConfigModel):
     """How entries are protected."""
 
+    max_stops_per_instrument: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """Orders with a trigger that the venue takes per market; entries beyond it are refused."""
     settle_ms: Milliseconds = 100
     """Wait for more fills of a working entry before its stop is placed or resized."""
     stop_limit_offset_bps: BasisPoints = 30

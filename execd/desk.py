@@ -66,7 +66,7 @@ class Desk:
         self.protection = Protection(self.state)
         self.state.on_fold = self.protection.fold
         self.exits = ExitDesk(self.state, self.asks, self.protection)
-        self.intents = IntentDesk(self.state, self.asks, self.exits)
+        self.intents = IntentDesk(self.state, self.asks, self.exits, self.protection)
         self.unknown = UnknownTracker(self.state)
         self.events = VenueEvents(self.state)
         self.reconciler = Reconciler(self.state, self.events, self.unknown)

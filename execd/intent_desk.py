@@ -10,6 +10,7 @@ from execd.asking import AskDesk, AskOutcome, AskResult
 from execd.exits import ExitDesk
 from execd.intake import IntentWindow, Refusal, check_intent, order_terms
 from execd.orders import is_entry
+from execd.protection import Protection
 from execd.records import RecordType
 from execd.state import DeskState
 from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
@@ -35,10 +36,11 @@ class CancelAnswer:
 class IntentDesk:
     """Takes intents; entries go straight to riskd, exits to the exit desk."""
 
-    def __init__(self, state: DeskState, asks: AskDesk, exits: ExitDesk) -> None:
+    def __init__(self, state: DeskState, asks: AskDesk, exits: ExitDesk, protection: Protection) -> None:
         self.state = state
         self.asks = asks
         self.exits = exits
+        self.protection = protection
         self.window = IntentWindow(state.settings.intent_window)
         self.stopping = False
 
@@ -85,8 +87,11 @@ class IntentDesk:
         venue = self.state.venue_of(intent.instrument_id)
         if not venue.live:
             return Refusal("STA-03", "VENUE_DISCONNECTED", f"{venue.name}: the private stream is down")
-        if intent.role is OrderRole.ENTRY and self.state.latches.level >= TradingLevel.HALTED:
-            return Refusal("STA-01", "LATCHED", "a stop is latched in execd")
+        if intent.role is OrderRole.ENTRY:
+            if self.state.latches.level >= TradingLevel.HALTED:
+                return Refusal("STA-01", "LATCHED", "a stop is latched in execd")
+            if self.protection.slots_full(intent.instrument_id):
+                return Refusal("PTR-06", "NO_STOP_SLOT", "the venue takes no further stop order in this market")
         return None
 
     def _refuse_intent(self, intent_id: str, refusal: Refusal) -> None:

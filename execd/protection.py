@@ -371,6 +371,14 @@ class Protection:
             guarded.next_try_ns = 0
             self._step(guarded, now_ns)
 
+    def slots_full(self, instrument_id: str) -> bool:
+        """Return whether one more protected position would need more stops than the venue takes per market."""
+        used = 0
+        for guarded in self._by_instrument.get(instrument_id, ()):
+            if guarded.open_qty and guarded.terms is not None:
+                used += 1 if guarded.terms.take_profit_fraction is None else 2
+        return used >= self._settings.max_stops_per_instrument
+
     def is_last_protection(self, order: Order) -> bool:
         """Return whether an open position would lose its stop with this order."""
         guarded = self._by_order.get(order.id)

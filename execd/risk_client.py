@@ -123,9 +123,9 @@ def _encode_ask(ask: ApprovalAsk, raw_intents: Mapping[str, bytes]) -> bytes:
         order = ask.order
         message.order.intent_id = order.intent_id
         message.order.child_index = order.child_index
-        message.order.action = order.action.value  # type: ignore[assignment]
+        message.order.action = order.action.wire  # type: ignore[assignment]
         message.order.order.CopyFrom(terms_to_wire(order.order))
-        message.order.role = order.role.value  # type: ignore[assignment]
+        message.order.role = order.role.wire  # type: ignore[assignment]
         message.order.venue = order.venue
         message.order.account = order.account
         message.order.replaces_client_order_id = order.replaces_client_order_id

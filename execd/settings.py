@@ -41,6 +41,8 @@ class UnknownSettings:
 class ProtectionSettings:
     """How positions are protected."""
 
+    max_stops_per_instrument: int = 5
+    """The venue takes so many orders with a trigger per market; an entry beyond it could not be protected."""
     settle_ms: int = 100
     """Wait for more fills of a working entry before its stop is placed or resized."""
     stop_limit_offset_bps: int = 30

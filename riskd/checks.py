@@ -16,7 +16,7 @@ from riskd.marks import MarketView
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
 from riskd.rules import InstrumentRule, is_operator
 from riskd.settings import NS_PER_MS, Cap
-from riskd.units import amount, with_ppm
+from riskd.units import PPM_PER_BPS, amount, with_ppm
 from tradebot.core.approvals import CheckOutcome, VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.market import BookState
@@ -38,6 +38,8 @@ CHECK_ERROR: Final[Row] = (BLOCK, "CHECK_ERROR", 0, 0)
 RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """Types with a limit price: the only ones that may reach a venue."""
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+LADDER_SLACK_PPM: Final = 5_000
+"""A reduce command's bound counts from the touch, the collar from the mid: half a very wide spread."""
 RISKD_STRATEGY: Final = "riskd"
 
 
@@ -106,7 +108,7 @@ def _in_currency(case: Case, value: int) -> int:
 
 def _bounded(measured: int, limit: int, reason: str) -> Row:
     """At the limit is allowed."""
-    return (PASS if measured <= limit else BLOCK, "" if measured <= limit else reason, limit, measured)
+    return (BLOCK, reason, limit, measured) if measured > limit else (PASS, "", limit, measured)
 
 
 # ---- AUT
@@ -198,10 +200,8 @@ def closable(case: Case) -> tuple[int, str]:
 
 
 def closing_elsewhere(case: Case, owner: str) -> int:
-    """Return unfilled closing quantity of the same side and owner, this ask's own reservation left out."""
-    key = (case.instrument_id, owner, case.side)
-    own = 0 if case.parent is None else case.parent.reserved
-    return max(0, case.books.commitments.closing.get(key, 0) - own)
+    """Return unfilled closing quantity of that side and owner. Exit plans reserve nothing: this ask is not in it."""
+    return case.books.commitments.closing.get((case.instrument_id, owner, case.side), 0)
 
 
 def sta_03(case: Case) -> Row:
@@ -339,7 +339,7 @@ def prc_01(case: Case) -> Row:
     reference = _reference(case)
     collar = _need(settings.reduce_collar_ppm) if case.reducing else _need(_rule(case).collar_ppm)
     if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
-        collar = max(collar, case.reduce.bound_bps * 100 + 5_000)
+        collar = max(collar, case.reduce.bound_bps * PPM_PER_BPS + LADDER_SLACK_PPM)
     near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)
     if case.side is Side.BUY:
         high, low = reference + near, reference - other

@@ -7,9 +7,9 @@ from typing import Final
 from console import text as t
 from console.panels.words import symbol
 from console.staleness import Freshness, mark
-from console.store import BookView, DaemonView, LinkView, View
 from console.table import Panel, Strip2
 from console.text import EMPTY, Line, Span, Tone, line
+from console.view import BookView, DaemonView, LinkView, View
 
 DAEMON_WIDTH: Final = 38
 """Left part of the panel of daemons and venues."""

@@ -8,9 +8,9 @@ from decimal import Decimal
 from console import text as t
 from console.panels.words import symbol
 from console.staleness import Freshness, mark
-from console.store import LadderView, View
 from console.table import Panel, value_cell
 from console.text import EMPTY, Line, Span, Tone, line
+from console.view import LadderView, View
 
 
 def depth_panel(view: View, width: int, rows: int) -> Panel:

@@ -8,9 +8,9 @@ from console import text as t
 from console.model import LogEntry
 from console.panels.words import count_text, filtered, matches, nothing, symbol
 from console.staleness import mark
-from console.store import View
 from console.table import Column, Panel, choose, heading, row_line
 from console.text import Line, Span, Tone, line
+from console.view import View
 
 LOG_LEVELS: Final = {"warning": "WARN", "error": "ERR", "critical": "CRIT"}
 

@@ -8,9 +8,9 @@ from typing import Final
 from console import text as t
 from console.panels.words import BAR_WIDTH, gain, title_of_money
 from console.staleness import Freshness, mark
-from console.store import View
 from console.table import Panel
 from console.text import EMPTY, Line, Span, Tone, line
+from console.view import View
 
 MONEY_WIDTH: Final = 79
 """The money panel needs this much for its bars."""

@@ -10,9 +10,9 @@ from console import text as t
 from console.orders import OrderRow
 from console.panels.words import age_if_late, count_text, filtered, matches, nothing, symbol
 from console.staleness import Freshness, mark
-from console.store import View
 from console.table import Column, Panel, choose, heading, row_line, value_cell
 from console.text import Line, Span, Tone
+from console.view import View
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType
 
 TYPES: Final = {

@@ -9,9 +9,9 @@ from typing import Final
 from console import text as t
 from console.panels.words import count_text, filtered, gain, matches, nothing, symbol
 from console.staleness import Freshness, mark
-from console.store import PositionView, View
 from console.table import Column, Panel, choose, heading, row_line, value_cell
 from console.text import Line, Span, Tone
+from console.view import PositionView, View
 
 POSITION_COLUMNS: Final = (
     Column("SYM", 8),

@@ -7,8 +7,8 @@ from console.model import Explanation
 from console.orders import OrderRow
 from console.panels.orders import ROLES, TYPES
 from console.panels.words import gain
-from console.store import PositionView, View
 from console.text import Line, Span, Tone, line
+from console.view import PositionView, View
 
 HELP = (
     ("Stop", ""),

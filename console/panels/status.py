@@ -7,8 +7,8 @@ from typing import Final
 from console import text as t
 from console.panels.words import BAR_WIDTH, gain
 from console.staleness import Freshness, mark
-from console.store import View
 from console.text import EMPTY, Line, Span, Tone, line
+from console.view import View
 
 NEAR_LIMIT: Final = 0.75
 """Share of the day's loss limit from which it is coloured."""

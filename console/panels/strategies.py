@@ -10,9 +10,9 @@ from console import text as t
 from console.model import Strategy, StrategyPnl
 from console.panels.words import filtered, gain, matches, nothing
 from console.staleness import mark
-from console.store import View
 from console.table import Column, Panel, choose, heading, row_line
 from console.text import Line, Span, Tone
+from console.view import View
 
 STRATEGY_COLUMNS: Final = (
     Column("NAME", 9, grows=True),

@@ -6,9 +6,9 @@ from console import text as t
 from console.panels.daemons import daemon_state, link_state
 from console.panels.words import matches
 from console.staleness import mark
-from console.store import View
 from console.table import Panel
 from console.text import Line, Span, Tone, line
+from console.view import View
 
 LABEL_WIDTH = 34
 

@@ -12,8 +12,8 @@ from console.panels.status import (
     stop_span,
     who_variants,
 )
-from console.store import View
 from console.text import Line, Span, fit_line, join
+from console.view import View
 
 
 def tiny_lines(view: View, width: int, height: int, alarm: Line) -> list[Line]:

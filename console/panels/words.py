@@ -7,8 +7,8 @@ from typing import Final
 
 from console import text as t
 from console.staleness import Freshness, mark
-from console.store import View
 from console.text import Span, Tone
+from console.view import View
 
 BAR_WIDTH: Final = 12
 

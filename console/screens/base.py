@@ -13,9 +13,9 @@ from textual.widget import Widget
 from console.layout import Kind, Plan, plan_layout
 from console.panels.status import alarm_line, key_line, status_lines
 from console.panels.tiny import tiny_lines
-from console.store import View
 from console.table import Panel
 from console.text import Line
+from console.view import View
 from console.widgets.live_table import LiveTable
 
 STOP_AREA_WIDTH = 27

@@ -20,7 +20,8 @@ from console.config import ConsoleConfig
 from console.model import Explanation
 from console.screenshot.seed import NOW_NS, seeded_store
 from console.stop_keys import StopLevel
-from console.store import Identity, Store
+from console.store import Store
+from console.view import Identity
 from tradebot._version import __version__
 from tradebot.runtime.clock import ManualClock, SystemClock
 from tradebot.runtime.config import load_config
@@ -69,7 +70,7 @@ async def render_live(config: Path, state: Path, seconds: float, width: int, hei
     """Return the overview on a running system, after watching it for a while, as (SVG, text)."""
     loaded = load_config(config, "console", ConsoleConfig, (), state)
     clock = SystemClock()
-    store = Store(Identity(loaded.common.mode, "ana", Role.TRADER, __version__), clock.now_ns())
+    store = Store(Identity(loaded.common.mode, "ana", Role.TRADER, __version__))
 
     def make_link() -> GrpcLink:
         return GrpcLink(loaded.common, loaded.section, Role.TRADER, "ana", store, clock)

@@ -22,7 +22,8 @@ from console.model import (
     TradingRules,
     VenueLink,
 )
-from console.store import Identity, Store
+from console.store import Store
+from console.view import Identity
 from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import OrderFacts, OrderSnapshot
 from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
@@ -37,7 +38,7 @@ ETH: Final = "simx:ETH-USDT"
 
 def seeded_store(now_ns: int = NOW_NS, mode: str = "demo") -> Store:
     """Return a store in the middle of a demo: two positions, orders of every kind, one refusal."""
-    store = Store(Identity(mode, "ana", "trader", "0.1.0"), now_ns - 1_860 * NS_PER_S)
+    store = Store(Identity(mode, "ana", "trader", "0.1.0"))
     seed_history(store, now_ns)
     seed_daemons(store, now_ns)
     seed_market(store, now_ns)

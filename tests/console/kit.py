@@ -11,7 +11,8 @@ from console.model import Beat, Explanation, Pnl, Position, StopPing, VenueLink
 from console.screenshot.__main__ import screen_text
 from console.screenshot.seed import NOW_NS, seeded_store
 from console.stop_keys import StopLevel
-from console.store import Identity, Store
+from console.store import Store
+from console.view import Identity
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.runtime.clock import ManualClock
 
@@ -23,7 +24,7 @@ BTC = "simx:BTC-USDT"
 
 def make_store(role: str = "trader", mode: str = "demo") -> Store:
     """Return a store that has heard nothing."""
-    return Store(Identity(mode, "ana", role, "0.1.0"), T0)
+    return Store(Identity(mode, "ana", role, "0.1.0"))
 
 
 def make_beat(

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from console.client import GrpcLink, amount, new_command_id
+from console.client import GrpcLink, new_command_id
 from console.config import ConsoleConfig
 from console.staleness import Freshness
 from console.stop_keys import StopLevel
-from console.store import Identity, Store
+from console.store import Store
+from console.view import Identity
+from console.wire_client import amount
 from tests.console.servers import (
     Latch,
     execd_serving,
@@ -40,7 +42,7 @@ class Console:
 
     def __init__(self, common: CommonConfig) -> None:
         self.clock = SystemClock()
-        self.store = Store(Identity("demo", "ana", "trader", "0"), self.clock.now_ns())
+        self.store = Store(Identity("demo", "ana", "trader", "0"))
         self.link = GrpcLink(common, ConsoleConfig(), Role.TRADER, "ana", self.store, self.clock)
 
     async def until(self, condition: Callable[[], bool]) -> None:

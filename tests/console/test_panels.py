@@ -24,9 +24,9 @@ from console.panels.strategies import strategies_panel, strategies_strip
 from console.panels.system import system_panel
 from console.panels.tiny import tiny_lines
 from console.screenshot.seed import NOW_NS, seeded_store
-from console.store import View
 from console.table import Panel
 from console.text import Line, Tone, plain
+from console.view import View
 from tests.console.kit import S, make_hold, make_pnl, make_position, make_store
 
 CUT_NUMBER = re.compile(r"\d…")

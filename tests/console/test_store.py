@@ -11,7 +11,8 @@ from console.model import BookRow, Command, ExecdFacts, Ladder, LogEntry, Source
 from console.orders import MAX_DONE_ORDERS
 from console.staleness import Freshness
 from console.stop_keys import StopLevel
-from console.store import MAX_LOG_LINES, Store, View
+from console.store import MAX_LOG_LINES, Store
+from console.view import View
 from tests.console.kit import BTC, MS, T0, S, make_beat, make_hold, make_pnl, make_position, make_store
 from tests.support.builders import make_terms
 from tradebot.core.levels import ReleaseRule, Scope, ScopeKind, TradingLevel

@@ -459,3 +459,15 @@ def test_an_entry_of_a_short_market_type_is_a_limit_order_with_a_price() -> None
     kit.submit(intent)
 
     assert kit.answers[-1].reason == "NOT_SUPPORTED"
+
+
+def test_an_entry_that_could_not_be_protected_because_the_venue_takes_no_more_stops_is_refused() -> None:
+    kit = DeskKit(DeskSettings("demo", {"binance": "main"}, protection=ProtectionSettings(max_stops_per_instrument=2)))
+    for number in range(2):
+        order = kit.order(intent_id=f"i{number}")
+        kit.place()
+        kit.match(order, "0.01", "60000")
+        kit.place()
+    kit.submit(intent_id="one too many")
+
+    assert (kit.answers[-1].check_id, kit.answers[-1].reason) == ("PTR-06", "NO_STOP_SLOT")

@@ -15,7 +15,7 @@ import pytest
 from riskd.catalogue import CATALOGUE
 from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAnswer, VenueAction
+from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, VenueAction, Verdict
 from tradebot.core.instruments import Instrument, InstrumentStatus, Product
 from tradebot.core.intents import Algo
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
@@ -99,14 +99,16 @@ for label, age_ms, ttl_ms, reason in (
     ("age above its limit", 1500.001, 0, "INTENT_STALE"),
     ("future at its limit", -250, 0, None),
     ("future beyond its limit", -250.001, 0, "INTENT_FROM_FUTURE"),
+    ("made at the epoch", None, 0, "CHECK_INPUT_MISSING"),
     ("own lifetime reached", 100, 100, None),
     ("own lifetime over", 100.001, 100, "INTENT_STALE"),
     ("own lifetime may not be longer than ours", 1500.001, 60_000, "INTENT_STALE"),
 ):
 
-    def aged(age_ms: float = age_ms, ttl_ms: int = ttl_ms) -> ApprovalAnswer:
+    def aged(age_ms: float | None = age_ms, ttl_ms: int = ttl_ms) -> ApprovalAnswer:
         desk = Desk()
-        return desk.plain(created_time_ns=desk.now_ns - int(age_ms * MS), time_to_live_ms=ttl_ms)
+        created_ns = 0 if age_ms is None else desk.now_ns - int(age_ms * MS)
+        return desk.plain(created_time_ns=created_ns, time_to_live_ms=ttl_ms)
 
     add("AUT-03", label, reason, aged)
 
@@ -232,6 +234,19 @@ for label, age_s, changes, reason in (
 
     add("STA-03", label, reason, readiness)
 
+
+for label, age_ms, reason in (
+    ("ask 5 s on its way", 5000, None),
+    ("ask longer on its way", 5000.001, "VENUE_UNAVAILABLE"),
+):
+
+    def slow_ask(age_ms: float = age_ms) -> ApprovalAnswer:
+        desk = Desk()
+        intent = desk.intent()
+        ask = ApprovalAsk(1, desk.now_ns - int(age_ms * MS), intent, desk.order(intent))
+        return desk.say(asks=[ask]).answers[0]
+
+    add("STA-03", label, reason, slow_ask)
 
 for status, reason in (
     (InstrumentStatus.TRADING, None),
@@ -514,6 +529,23 @@ for label, cap, reason in (("at", "900.000625", None), ("above", "900.000624", "
         return desk.plain(qty="0.0075")  # 450.000075
 
     add("POS-04", label, reason, gross)
+
+for label, soft, outcome in (("at the soft limit", "12", "PASS"), ("above the soft limit", "11.9999", "SOFT")):
+
+    def soft_exposure(soft: str = soft, outcome: str = outcome) -> ApprovalAnswer:
+        limits = make_test_limits(
+            {"POS-02": {"soft_pct": soft}, "POS-04": {"soft_pct": soft}, "SIZ-02": {"max_pct_of_equity": 12}}
+        )
+        desk = Desk(limits=limits)
+        desk.quote(BTC, "59999", "60000")
+        answer = desk.plain(qty="0.02")  # 1,200 of 10,000
+        hits = [hit.check_id for hit in answer.soft_hits]
+        assert hits == ([] if outcome == "PASS" else ["POS-02", "POS-04"])
+        assert answer.verdict is (Verdict.ALLOW if outcome == "PASS" else Verdict.SOFT_ALLOW)
+        return answer
+
+    add("POS-02", label, None, soft_exposure)
+    add("POS-04", label, None, soft_exposure)
 
 # ---- RAT
 

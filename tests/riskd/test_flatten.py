@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from riskd.gate import FlattenResult
 from tests.riskd.kit import BTC, ETH, Desk, violations
 from tradebot.core.approvals import ApproveOrder, ReduceCommand
@@ -108,6 +110,21 @@ def test_the_ladder_widens_until_flat_and_waits_for_a_working_order() -> None:
     assert desk.wait(2).reduces == []
     assert not desk.gate.state.flattens
     assert desk.gate.state.portfolio.positions[BTC, "s1"].units == 0
+
+
+@pytest.mark.parametrize(("price", "approved"), [("57300", True), ("57299.99", False)])
+def test_the_collar_gives_the_ladder_its_own_bound_and_half_a_percent(price: str, approved: bool) -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    flatten(desk, "FLATTEN DEMO 1")
+    desk.gate.take_down()
+    command = [desk.wait(2).reduces for _ in range(3)][-1][0]
+    order = reduce_order(desk, command)
+    answer = desk.ask(None, replace(order, order=replace(order.order, price=Decimal(price))))
+
+    assert command.bound_bps == 400
+    assert (answer.approval is not None) is approved
+    assert approved or violations(answer) == {"PRC-01": "PRICE_COLLAR"}
 
 
 def test_a_command_of_a_finished_ladder_is_void() -> None:

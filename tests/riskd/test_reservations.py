@@ -125,6 +125,26 @@ def test_an_order_that_we_never_approved_counts_from_its_first_sign_of_life() ->
     assert free_usdt(desk) == Decimal("9399.4")
 
 
+@pytest.mark.parametrize(("told", "counted"), [("0.02", "0.01"), ("0.004", "0.004"), ("0", "0.01")])
+def test_what_execd_repeats_of_an_order_may_make_it_smaller_and_never_larger(told: str, counted: str) -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    terms = OrderTerms("c1", BTC, Side.BUY, OrderType.LIMIT, Decimal(told), Decimal(60000))
+    desk.event("c1", K.SENT, facts=OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, desk.now_ns))
+
+    assert desk.gate.state.commitments.orders["c1"].leaves == Decimal(counted) * 10**12
+    assert free_usdt(desk) == Decimal("9399.4")  # the intent reserves what its order does not use
+
+
+def test_an_order_that_execd_only_asked_about_may_still_be_approved() -> None:
+    desk = Desk()
+    intent = desk.intent(qty="0.01")
+    order = desk.order(intent)
+    desk.event("c1", K.ASKED, facts=OrderFacts(order.order, "s1", intent.intent_id, 0, OrderRole.ENTRY, desk.now_ns))
+
+    assert desk.ask(intent, order).approval is not None
+
+
 def test_a_parent_reserves_and_its_order_draws_it_down_without_counting_twice() -> None:
     desk = Desk()
     intent = desk.intent(qty="0.01")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 
 from tradebot.core.accounts import AccountSnapshot, VenueStatus
 from tradebot.core.instruments import Instrument
@@ -16,16 +15,17 @@ from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, TradingLevel
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.wire_enum import WireEnum
 
 
-class VenueAction(Enum):
+class VenueAction(WireEnum):
     """Kind of venue message. Values are wire values of the proto enum."""
 
     NEW = 1
     REPLACE = 2
 
 
-class Verdict(Enum):
+class Verdict(WireEnum):
     """riskd's answer. Values are wire values of the proto enum."""
 
     ALLOW = 1
@@ -33,7 +33,7 @@ class Verdict(Enum):
     BLOCK = 3
 
 
-class CheckOutcome(Enum):
+class CheckOutcome(WireEnum):
     """What became of one check. Values are wire values of the proto enum."""
 
     PASS = 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.wire_enum import WireEnum
 
 
-class Algo(Enum):
+class Algo(WireEnum):
     """How an intent is worked. Values are wire values of the proto enum."""
 
     PLAIN = 1
@@ -72,7 +72,7 @@ class OrderIntent:
     trace_id: str = ""
 
 
-class IntentStatus(Enum):
+class IntentStatus(WireEnum):
     """Where an intent stands after execd took it. Values are wire values of the proto enum."""
 
     ACCEPTED = 1

@@ -6,7 +6,9 @@ Source: the design's holds section: raising is always allowed, lowering means cl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
+
+from tradebot.core.wire_enum import WireEnum
 
 
 class TradingLevel(IntEnum):
@@ -20,7 +22,7 @@ class TradingLevel(IntEnum):
     KILLED = 5
 
 
-class ScopeKind(Enum):
+class ScopeKind(WireEnum):
     """What a hold covers. Values are wire values of the proto enum."""
 
     SYSTEM = 1
@@ -53,7 +55,7 @@ class Scope:
 SYSTEM_SCOPE = Scope(ScopeKind.SYSTEM)
 
 
-class ReleaseRule(Enum):
+class ReleaseRule(WireEnum):
     """How a hold may be cleared. Values are wire values of the proto enum."""
 
     AUTO = 1

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 from typing import Final
 
 from tradebot.core.errors import InvariantError
+from tradebot.core.wire_enum import WireEnum
 
 
-class Side(Enum):
+class Side(WireEnum):
     """Direction of an order (FIX 54)."""
 
     BUY = 1
@@ -30,7 +30,7 @@ class Side(Enum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
-class OrderType(Enum):
+class OrderType(WireEnum):
     """Order type (FIX 40). Values are wire values of the proto enum."""
 
     LIMIT = 1
@@ -43,7 +43,7 @@ class OrderType(Enum):
     TAKE_PROFIT_LIMIT = 6
 
 
-class TimeInForce(Enum):
+class TimeInForce(WireEnum):
     """How long an order may rest (FIX 59)."""
 
     GTC = 1
@@ -51,7 +51,7 @@ class TimeInForce(Enum):
     FOK = 3
 
 
-class OrderStatus(Enum):
+class OrderStatus(WireEnum):
     """Where an order stands (FIX 39, plus UNKNOWN: sent, outcome not proven)."""
 
     PENDING_NEW = 1
@@ -67,7 +67,7 @@ class OrderStatus(Enum):
     @property
     def is_terminal(self) -> bool:
         """True when nothing but a late fill can still happen."""
-        return self in TERMINAL_STATUSES
+        return 4 <= self.wire <= 8 and self is not OrderStatus.PENDING_CANCEL
 
 
 TERMINAL_STATUSES: Final = frozenset(
@@ -75,7 +75,7 @@ TERMINAL_STATUSES: Final = frozenset(
 )
 
 
-class OrderEventKind(Enum):
+class OrderEventKind(WireEnum):
     """What happened to an order. Values are wire values of the proto enum."""
 
     ASKED = 1
@@ -171,7 +171,7 @@ def next_status(status: OrderStatus, kind: OrderEventKind) -> OrderStatus:
         raise InvariantError(f"order event {kind.name} is impossible in status {status.name}") from None
 
 
-class OrderRole(Enum):
+class OrderRole(WireEnum):
     """Why an order exists. Values are wire values of the proto enum."""
 
     ENTRY = 1
@@ -206,7 +206,7 @@ class OrderTerms:
     """Enforced by the venue for perpetuals; by our checks everywhere."""
 
 
-class Liquidity(Enum):
+class Liquidity(WireEnum):
     """Which side of the match we were."""
 
     MAKER = 1

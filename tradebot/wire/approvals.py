@@ -43,11 +43,11 @@ def sign_approval(terms: ApprovalTerms, key_id: str, key: bytes) -> Approval:
         valid_for_ms=terms.valid_for_ms,
         session_id=terms.session_id,
         ask_id=terms.ask_id,
-        action=terms.action.value,  # type: ignore[arg-type]
+        action=terms.action.wire,  # type: ignore[arg-type]
         venue=terms.venue,
         account=terms.account,
         order=terms_to_wire(terms.order),
-        role=terms.role.value,  # type: ignore[arg-type]
+        role=terms.role.wire,  # type: ignore[arg-type]
         decision_id=terms.decision_id,
         replaces_client_order_id=terms.replaces_client_order_id,
         strategy_id=terms.strategy_id,
@@ -94,11 +94,11 @@ def sign_grant(terms: GrantTerms, key_id: str, key: bytes) -> ProtectionGrant:
         account=terms.account,
         entry_client_order_id=terms.entry_client_order_id,
         instrument_id=terms.instrument_id,
-        side=terms.side.value,  # type: ignore[arg-type]
+        side=terms.side.wire,  # type: ignore[arg-type]
         max_qty=format_decimal(terms.max_qty),
         min_price=format_decimal(terms.min_price),
         max_price=format_decimal(terms.max_price),
-        order_types=sorted(t.value for t in terms.order_types),  # type: ignore[misc]
+        order_types=sorted(t.wire for t in terms.order_types),  # type: ignore[misc]
         tighten_only=terms.tighten_only,
         max_orders=terms.max_orders,
         expires_time_ns=terms.expires_time_ns,

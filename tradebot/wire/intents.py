@@ -28,15 +28,15 @@ def intent_to_wire(intent: OrderIntent) -> pb.OrderIntent:
         incarnation=intent.incarnation,
         intent_sequence=intent.intent_sequence,
         instrument_id=intent.instrument_id,
-        side=intent.side.value,  # type: ignore[arg-type]
-        role=intent.role.value,  # type: ignore[arg-type]
+        side=intent.side.wire,  # type: ignore[arg-type]
+        role=intent.role.wire,  # type: ignore[arg-type]
         qty=write_optional_decimal(intent.qty),
         strength=format_decimal(intent.strength),
-        order_type=intent.order_type.value,  # type: ignore[arg-type]
+        order_type=intent.order_type.wire,  # type: ignore[arg-type]
         limit_price=write_optional_decimal(intent.limit_price),
-        time_in_force=intent.time_in_force.value,  # type: ignore[arg-type]
+        time_in_force=intent.time_in_force.wire,  # type: ignore[arg-type]
         post_only=intent.post_only,
-        algo=intent.algo.value,  # type: ignore[arg-type]
+        algo=intent.algo.wire,  # type: ignore[arg-type]
         context=pb.SignalContext(
             signal=context.signal,
             score=format_decimal(context.score),
@@ -114,7 +114,7 @@ def answer_to_wire(answer: IntentAnswer) -> pb.IntentAnswer:
     """Return the message."""
     return pb.IntentAnswer(
         intent_id=answer.intent_id,
-        status=answer.status.value,  # type: ignore[arg-type]
+        status=answer.status.wire,  # type: ignore[arg-type]
         check_id=answer.check_id,
         reason=answer.reason,
         detail=answer.detail,

@@ -46,7 +46,7 @@ def hold_to_wire(hold: Hold) -> pb.Hold:
         cause=hold.cause,
         raised_by=hold.raised_by,
         raised_time_ns=hold.raised_ns,
-        release=hold.release.value,  # type: ignore[arg-type]
+        release=hold.release.wire,  # type: ignore[arg-type]
         evidence=hold.evidence,
         until_time_ns=hold.until_ns,
         latch_id=hold.latch_id,

@@ -34,12 +34,12 @@ def terms_to_wire(terms: OrderTerms) -> pb.OrderTerms:
     return pb.OrderTerms(
         client_order_id=terms.client_order_id,
         instrument_id=terms.instrument_id,
-        side=terms.side.value,  # type: ignore[arg-type]
-        order_type=terms.order_type.value,  # type: ignore[arg-type]
+        side=terms.side.wire,  # type: ignore[arg-type]
+        order_type=terms.order_type.wire,  # type: ignore[arg-type]
         qty=format_decimal(terms.qty),
         price=write_optional_decimal(terms.price),
         stop_price=write_optional_decimal(terms.stop_price),
-        time_in_force=terms.time_in_force.value,  # type: ignore[arg-type]
+        time_in_force=terms.time_in_force.wire,  # type: ignore[arg-type]
         post_only=terms.post_only,
         reduce_only=terms.reduce_only,
     )
@@ -67,12 +67,12 @@ def execution_to_wire(execution: Execution) -> pb.Execution:
         exec_id=execution.exec_id,
         client_order_id=execution.client_order_id,
         instrument_id=execution.instrument_id,
-        side=execution.side.value,  # type: ignore[arg-type]
+        side=execution.side.wire,  # type: ignore[arg-type]
         qty=format_decimal(execution.qty),
         price=format_decimal(execution.price),
         fee=format_decimal(execution.fee),
         fee_asset=execution.fee_asset,
-        liquidity=execution.liquidity.value,  # type: ignore[arg-type]
+        liquidity=execution.liquidity.wire,  # type: ignore[arg-type]
         event_time_ns=execution.event_time_ns,
     )
 
@@ -100,7 +100,7 @@ def facts_to_wire(facts: OrderFacts) -> pb.OrderFacts:
         strategy_id=facts.strategy_id,
         intent_id=facts.intent_id,
         child_index=facts.child_index,
-        role=facts.role.value,  # type: ignore[arg-type]
+        role=facts.role.wire,  # type: ignore[arg-type]
         protects_client_order_id=facts.protects_client_order_id,
         trace_id=facts.trace_id,
         created_time_ns=facts.created_time_ns,
@@ -128,8 +128,8 @@ def event_to_wire(event: OrderEvent) -> pb.OrderEvent:
     return pb.OrderEvent(
         sequence=event.sequence,
         client_order_id=event.client_order_id,
-        kind=event.kind.value,  # type: ignore[arg-type]
-        status=event.status.value,  # type: ignore[arg-type]
+        kind=event.kind.wire,  # type: ignore[arg-type]
+        status=event.status.wire,  # type: ignore[arg-type]
         facts=None if event.facts is None else facts_to_wire(event.facts),
         execution=None if event.execution is None else execution_to_wire(event.execution),
         venue_order_id=event.venue_order_id,
@@ -163,7 +163,7 @@ def snapshot_to_wire(snapshot: OrderSnapshot) -> pb.OrderSnapshot:
     """Return the message."""
     return pb.OrderSnapshot(
         facts=facts_to_wire(snapshot.facts),
-        status=snapshot.status.value,  # type: ignore[arg-type]
+        status=snapshot.status.wire,  # type: ignore[arg-type]
         venue_order_id=snapshot.venue_order_id,
         filled_qty=format_decimal(snapshot.filled_qty),
         avg_price=format_decimal(snapshot.avg_price),

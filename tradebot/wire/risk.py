@@ -42,7 +42,7 @@ def check_to_wire(check: CheckResult) -> decision_pb2.CheckResult:
     """Return the message."""
     return decision_pb2.CheckResult(
         check_id=check.check_id,
-        outcome=check.outcome.value,  # type: ignore[arg-type]
+        outcome=check.outcome.wire,  # type: ignore[arg-type]
         reason=check.reason,
         limit=check.limit,
         measured=check.measured,
@@ -71,8 +71,8 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         intent_id=decision.intent_id,
         strategy_id=decision.strategy_id,
         child_index=decision.child_index,
-        role=decision.role.value,  # type: ignore[arg-type]
-        verdict=decision.verdict.value,  # type: ignore[arg-type]
+        role=decision.role.wire,  # type: ignore[arg-type]
+        verdict=decision.verdict.wire,  # type: ignore[arg-type]
         check_id=decision.check_id,
         reason=decision.reason,
         checks=[check_to_wire(c) for c in decision.checks],
@@ -214,9 +214,9 @@ def ask_to_wire(ask: ApprovalAsk) -> risk_service_pb2.ApprovalAsk:
             pb.ApproveOrder(
                 intent_id=order.intent_id,
                 child_index=order.child_index,
-                action=order.action.value,  # type: ignore[arg-type]
+                action=order.action.wire,  # type: ignore[arg-type]
                 order=terms_to_wire(order.order),
-                role=order.role.value,  # type: ignore[arg-type]
+                role=order.role.wire,  # type: ignore[arg-type]
                 venue=order.venue,
                 account=order.account,
                 replaces_client_order_id=order.replaces_client_order_id,
@@ -262,7 +262,7 @@ def answer_to_wire(answer: ApprovalAnswer) -> risk_service_pb2.ApprovalAnswer:
     """Return the message."""
     return pb.ApprovalAnswer(
         ask_id=answer.ask_id,
-        verdict=answer.verdict.value,  # type: ignore[arg-type]
+        verdict=answer.verdict.wire,  # type: ignore[arg-type]
         approval=None if answer.approval is None else approval_to_wire(answer.approval),
         grant=None if answer.grant is None else grant_to_wire(answer.grant),
         check_id=answer.check_id,
@@ -373,7 +373,7 @@ def reduce_to_wire(command: ReduceCommand) -> risk_service_pb2.ReduceCommand:
         reduce_id=command.reduce_id,
         instrument_id=command.instrument_id,
         strategy_id=command.strategy_id,
-        side=command.side.value,  # type: ignore[arg-type]
+        side=command.side.wire,  # type: ignore[arg-type]
         qty=format_decimal(command.qty),
         bound_bps=command.bound_bps,
         reason=command.reason,

@@ -133,7 +133,8 @@ class ExecutionReport(msgspec.Struct, gc=False):
     n: str | None = None
     N: str | None = None
     m: bool = False
-    eR: int | None = None  # noqa: N815
+    eR: str | int | None = None  # noqa: N815
+    """Expiry reason; the documentation read does not say whether name or number."""
 
 
 class RowReader:
@@ -224,7 +225,7 @@ class RowReader:
             status=_lookup(STATUSES, row.X, "X"),
             filled_qty=_amount(row.z),
             event_time_ns=row.T * NS_PER_MS,
-            reason=REASONS.get(row.X, "" if row.r == "NONE" else row.r),
+            reason=REASONS.get(row.X) or ("" if row.r == "NONE" else row.r) or str(row.eR or ""),
             list_id=_list_id(row.g),
         )
         execution = None
