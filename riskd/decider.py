@@ -15,7 +15,7 @@ from riskd.decisions import describe, first_violation, render, render_row
 from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Stage, make_plans
-from riskd.records import CheckRow, DecisionRecord, GrantRenewed
+from riskd.records import CheckRow, DecisionRecord, GrantRenewed, RecordType, decode_record, encode_record
 from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
 from riskd.stop_flag import StopFlag
@@ -100,15 +100,14 @@ class Decider:
         self._plans = make_plans(limits)
         self._plans_by_name = {plan.name: plan for plan in self._plans.values()}
         self._enforced = frozenset(check_id for plan in self._plans.values() for check_id, _ in plan.steps)
-        self.decisions: dict[str, DecisionRecord] = {}
-        """The latest ones, oldest first."""
+        self.decisions: dict[str, bytes] = {}
+        """Payloads of the latest ones by id, oldest first: bytes cost the garbage collector nothing."""
 
     def answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
         """Decide an ask, write the decision down, sign what it allows."""
         case, stage = self._case(ask, now_ns)
         record, terms = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
-        self._ledger.commit(record)
-        self.keep(record)
+        self._write(record)
         if record.verdict == BLOCK_VERDICT:
             return self._refusal(record)
         soft: tuple[CheckResult, ...] = ()
@@ -163,8 +162,7 @@ class Decider:
             [row],
             trace_id=problem[:MAX_PROBLEM_CHARACTERS],
         )
-        self._ledger.commit(record)
-        self.keep(record)
+        self._write(record)
         answer = self._refusal(record)
         return ApprovalAnswer(
             ask_id,
@@ -190,11 +188,22 @@ class Decider:
         """Return a decision with texts."""
         return render(record, self._plans_by_name)
 
-    def keep(self, record: DecisionRecord) -> None:
-        """Remember a decision for GetDecision."""
-        self.decisions[record.decision_id] = record
+    def keep(self, decision_id: str, payload: bytes) -> None:
+        """Remember a decision for `find`."""
+        self.decisions[decision_id] = payload
         if len(self.decisions) > MAX_KEPT_DECISIONS:
             del self.decisions[next(iter(self.decisions))]
+
+    def find(self, decision_id: str) -> DecisionRecord | None:
+        """Return one of the latest decisions; older ones are in the journal."""
+        payload = self.decisions.get(decision_id)
+        record = None if payload is None else decode_record(RecordType.DECISION, payload)
+        return record if isinstance(record, DecisionRecord) else None
+
+    def _write(self, record: DecisionRecord) -> None:
+        payload = encode_record(record)
+        self._ledger.commit(record, payload)
+        self.keep(record.decision_id, payload)
 
     def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
         case = make_case(ask, self._books, self._state, self._session.statuses, self._stop_flag.level, now_ns)

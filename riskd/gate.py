@@ -121,7 +121,7 @@ class RiskGate:
         record = decode_record(record_type, payload)
         self.state.apply(record)
         if isinstance(record, DecisionRecord):
-            self.decider.keep(record)
+            self.decider.keep(record.decision_id, payload)
         elif isinstance(record, InstrumentsSeen):
             self._learn_assets()
 
@@ -335,6 +335,10 @@ class RiskGate:
     def render(self, record: DecisionRecord) -> Decision:
         """Return a decision with texts."""
         return self.decider.render(record)
+
+    def watch(self) -> None:
+        """Keep records for `take_fresh` from here on."""
+        self._ledger.watch()
 
     def take_fresh(self) -> list[Record]:
         """Return the records since the last call: what streams to watchers."""

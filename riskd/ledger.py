@@ -18,21 +18,35 @@ class Ledger:
     def __init__(self, state: RiskState, sink: JournalSink) -> None:
         self.state = state
         self._sink = sink
-        self._fresh: deque[Record] = deque(maxlen=MAX_KEPT_RECORDS)
+        self._fresh: deque[Record] | None = None
+        """None while nobody watches."""
 
-    def commit(self, record: Record) -> EventOutcome | None:
-        """Append a record to the journal and fold it. Returns what an order event did."""
-        self._sink.append(TYPE_OF[type(record)], encode_record(record))
-        self._fresh.append(record)
+    def watch(self) -> None:
+        """Keep fresh records from here on; somebody will take them."""
+        self._fresh = deque(maxlen=MAX_KEPT_RECORDS)
+
+    def commit(self, record: Record, payload: bytes | None = None) -> EventOutcome | None:
+        """Append a record to the journal and fold it. Returns what an order event did.
+
+        Args:
+            record: The record.
+            payload: Its bytes, when the caller has them already.
+        """
+        self._sink.append(TYPE_OF[type(record)], encode_record(record) if payload is None else payload)
+        if self._fresh is not None:
+            self._fresh.append(record)
         return self.state.apply(record)
 
     def adopt(self, record: Record) -> None:
         """Fold a record that somebody else has already appended."""
-        self._fresh.append(record)
+        if self._fresh is not None:
+            self._fresh.append(record)
         self.state.apply(record)
 
     def take_fresh(self) -> list[Record]:
         """Return the records since the last call, oldest first; at most MAX_KEPT_RECORDS."""
+        if not self._fresh:
+            return []
         fresh = list(self._fresh)
         self._fresh.clear()
         return fresh

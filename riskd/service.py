@@ -258,7 +258,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
     # ---- questions
 
     async def GetDecision(self, request: pb.GetDecisionRequest, context: Context) -> pb.GetDecisionResponse:
-        record = self._gate.decider.decisions.get(request.decision_id)
+        record = self._gate.decider.find(request.decision_id)
         if record is None:
             record = await asyncio.to_thread(find_decision, self._journal_dir, request.decision_id)
         if record is None:

@@ -60,6 +60,7 @@ class LiveGate:
         """Time, level and text of what an operator should read."""
         self._outbox: Outbox[SessionDown] | None = None
         self._known_holds: dict[str, Hold] = dict(gate.state.holds.holds)
+        gate.watch()
 
     @property
     def session_up(self) -> bool:

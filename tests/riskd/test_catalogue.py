@@ -58,7 +58,9 @@ def test_a_profile_can_trade(profile: str) -> None:
 def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
     desk = Desk()
     answer = desk.plain()
-    decision = desk.gate.render(desk.gate.decider.decisions[answer.decision_id])
+    record = desk.gate.decider.find(answer.decision_id)
+    assert record is not None
+    decision = desk.gate.render(record)
 
     assert [check.check_id for check in decision.checks] == list(CONFIGURABLE_IDS)
     outcomes = {check.check_id: check.outcome for check in decision.checks}

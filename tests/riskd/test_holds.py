@@ -291,3 +291,35 @@ class HoldsAgainstAModel(RuleBasedStateMachine):
 
 HoldsAgainstAModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestHoldsAgainstAModel = HoldsAgainstAModel.TestCase
+
+
+def test_repeating_a_clear_is_answered_as_done_and_changes_nothing() -> None:
+    desk = Desk()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold,) = desk.gate.state.holds.holds
+    first = clear(desk, hold)
+    epoch = desk.gate.state.holds.epoch
+    again = clear(desk, hold)
+
+    assert (first, again) == ("CLEARED", "CLEARED")
+    assert desk.gate.state.holds.epoch == epoch
+
+
+def test_beyond_the_most_holds_a_raise_covers_the_whole_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskd.keeper.MAX_HOLDS", 2)
+    desk = Desk()
+    for name in ("a", "b", "c"):
+        hold_at(desk, P, Scope(ScopeKind.STRATEGY, name))
+
+    assert desk.levels() == "PAUSED"
+
+
+def test_the_last_hold_of_a_kill_is_cautious_in_its_scope_only() -> None:
+    desk = Desk()
+    hold_at(desk, K, Scope(ScopeKind.INSTRUMENT, ETH))
+    (hold,) = desk.gate.state.holds.holds
+    desk.now_ns += 15 * 60 * SECOND
+    clear(desk, hold, "risk", f"CLEAR {hold}")
+
+    assert desk.gate.state.holds.level_for("binance", ETH, "s1") is C
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is R

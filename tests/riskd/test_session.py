@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from riskd.records import RecordType, StopLatched, encode_record
-from tests.riskd.kit import BTC, KEY, SECOND, Desk, violations
+from tests.riskd.kit import BTC, ETH, KEY, SECOND, Desk, violations
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import Approval, ApprovalAsk, LeasePing, SessionUp, StopLatch, Verdict
 from tradebot.core.errors import RejectedError, SequenceGapError
-from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side
 from tradebot.wire.approvals import open_approval, open_grant
 
@@ -298,3 +298,54 @@ def test_check_intent_says_what_would_be_decided_and_changes_nothing() -> None:
     assert decision.verdict is Verdict.ALLOW
     assert decision.approved_qty == Decimal("0.00833")
     assert desk.gate.state.digest() == before
+
+
+def test_a_recovered_order_halts_the_whole_venue_and_a_fill_anomaly_only_its_instrument() -> None:
+    whole, part = Desk(), Desk()
+    whole.venue(alarms=(VenueAlarm("RECOVERED_ORDER", BTC, "seen"),))
+    part.venue(alarms=(VenueAlarm("FILL_ANOMALY", BTC, "seen"),))
+
+    assert whole.gate.state.holds.level_for("binance", ETH, "s1") is TradingLevel.HALTED
+    assert part.gate.state.holds.level_for("binance", ETH, "s1") is TradingLevel.RUNNING
+
+
+def test_a_late_repeat_of_a_cleared_stop_leaves_no_flag_behind() -> None:
+    desk = Desk()
+    latch = StopLatch("stop-1", TradingLevel.HALTED, "ana", "", desk.now_ns)
+    desk.gate.stop(latch, "trader", desk.now_ns)
+    desk.gate.resume(reason="drill is over", operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+    desk.gate.stop_flag.latch(TradingLevel.HALTED, "stop-1")  # as the stop thread does before the loop hears of it
+    desk.gate.stop(latch, "trader", desk.now_ns)
+
+    assert desk.gate.stop_flag.level is TradingLevel.RUNNING
+    assert desk.plain().approval is not None
+
+
+def test_the_same_log_with_the_same_head_is_no_loss() -> None:
+    desk = Desk()
+    desk.plain()
+    desk.event("c1", K.ASKED)
+    desk.gate.session_lost(desk.now_ns)
+    desk.hello()
+
+    assert desk.levels() == "RUNNING"
+
+
+def test_the_next_timer_is_the_next_evaluation_or_an_earlier_end_of_a_hold() -> None:
+    desk = Desk()
+    desk.gate.handle_timer(desk.now_ns)
+    evaluation = desk.gate.next_timer_ns()
+    desk.gate.keeper.raise_(
+        TradingLevel.PAUSED, SYSTEM_SCOPE, "TEST", ReleaseRule.TIMED, desk.now_ns, "", until_ns=desk.now_ns + 5
+    )
+
+    assert evaluation == desk.now_ns + SECOND
+    assert desk.gate.next_timer_ns() == desk.now_ns + 5
+
+
+def test_a_parent_with_a_live_order_is_not_released_by_time() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.wait(120)
+
+    assert "i1" in desk.gate.state.commitments.parents
