@@ -129,7 +129,8 @@ class AskDesk:
             reduce_id=reduce_id,
             trace_id=facts.trace_id,
         )
-        asked = AskedOrder(self._next_ask_id, now_ns, venue.name, terms, facts.role, facts.strategy_id)
+        wants_stop = intent is not None and intent.protection.stop_loss_fraction is not None
+        asked = AskedOrder(self._next_ask_id, now_ns, venue.name, terms, facts.role, facts.strategy_id, wants_stop)
         context = intent.context if intent is not None else None
         self._ask(intent if with_parent else None, order, PendingAsk(0, now_ns, seq, asked, context, on_outcome))
 
@@ -189,16 +190,18 @@ class AskDesk:
         request_id = state.requests.next_id()
         position = state.orders.positions.total(asked.terms.instrument_id)
         timestamp_ms = venue.timestamp_ms(now_ns)
-        passed = state.gateway.pass_approved(answer.approval, asked, position, request_id, timestamp_ms, now_ns)
+        passed = state.gateway.pass_approved(
+            answer.approval, asked, position, request_id, timestamp_ms, now_ns, grant=answer.grant
+        )
         if isinstance(passed, Blocked):
             state.notice("error", "gateway_blocked", f"{passed.check_id} {passed.reason}: {passed.detail}")
             outcome = AskOutcome(AskResult.REFUSED, passed.check_id, passed.reason, passed.detail)
-            self._refuse(pending, outcome, now_ns, answer, passed.nonce)
+            self._refuse(pending, outcome, now_ns, answer)
             return
         if state.settings.dry_run:
             state.record(RecordType.DRY_RUN, passed.data)
             outcome = AskOutcome(AskResult.REFUSED, "", "DRY_RUN", "stopped at the wire")
-            self._refuse(pending, outcome, now_ns, answer, passed.nonce)
+            self._refuse(pending, outcome, now_ns, answer)
             return
         del self._pending[pending.ask_id]
         context = pending.context
@@ -219,11 +222,10 @@ class AskDesk:
         outcome: AskOutcome,
         now_ns: int,
         answer: ApprovalAnswer | None = None,
-        nonce: str = "",
     ) -> None:
         self._pending.pop(pending.ask_id, None)
         if answer is not None and answer.approval is not None:
-            self._void(answer, outcome.reason, nonce)
+            self._void(answer, outcome.reason)
         if pending.asked is not None:
             client_order_id = pending.asked.terms.client_order_id
             order = self._state.orders.get(client_order_id)
@@ -240,18 +242,23 @@ class AskDesk:
                 )
         pending.on_outcome(outcome, now_ns)
 
-    def _void(self, answer: ApprovalAnswer, reason: str, nonce: str = "") -> None:
-        """State that an approval was not used and never will be."""
+    def _void(self, answer: ApprovalAnswer, reason: str) -> None:
+        """State that an approval was not used and never will be: from here on the gateway refuses it.
+
+        Nothing is said of one that was used or given up before, that belongs to another open ask, or to another session
+        (riskd settles those by the order log): a repeated answer must not free the reservation of an order that works.
+        """
         if answer.approval is None:
             return
-        client_order_id = ""
+        gateway = self._state.gateway
         try:
-            terms = open_approval(answer.approval, self._state.gateway.keys)
-            nonce, client_order_id = terms.nonce, terms.order.client_order_id
+            terms = open_approval(answer.approval, gateway.keys)
         except RejectedError:
-            if not nonce:
-                return  # not an approval of riskd's: there is nothing to release
-        self._state.out.up.never_used.append(NeverUsed(nonce, client_order_id, reason))
+            return  # not an approval of riskd's: there is nothing to release
+        foreign = terms.session_id != self._state.link.session_id or terms.ask_id in self._pending
+        if foreign or not gateway.spend(terms.nonce):
+            return
+        self._state.out.up.never_used.append(NeverUsed(terms.nonce, terms.order.client_order_id, reason))
         self._state.out.up_dirty = True
 
     # ---- time and session

@@ -54,6 +54,8 @@ class AskedOrder:
     """qty 0: sized by riskd."""
     role: OrderRole
     strategy_id: str
+    wants_stop: bool = False
+    """The intent's plan has a stop: the order leaves only together with a grant for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,15 @@ class Gateway:
         if len(self._sent_ids) > MAX_SENT_IDS:
             self._sent_ids.popitem(last=False)
 
+    def spend(self, nonce: str) -> bool:
+        """Accept a nonce never again, because it is used or given up (EXE-03); False when it was spent before."""
+        if nonce in self._nonces:
+            return False
+        self._nonces[nonce] = None
+        if len(self._nonces) > MAX_NONCES:
+            self._nonces.popitem(last=False)
+        return True
+
     def note_grant_use(self, grant_id: str, leg: OrderTerms) -> None:
         """Count one order sent under a grant, live or before a restart."""
         use = self.uses.setdefault(grant_id, GrantUse())
@@ -134,6 +145,8 @@ class Gateway:
         request_id: str,
         timestamp_ms: int,
         now_ns: int,
+        *,
+        grant: ProtectionGrant | None = None,
     ) -> Passed | Blocked:
         """Return the bytes of the approved order, or why it is not sent.
 
@@ -144,6 +157,7 @@ class Gateway:
             request_id: For the venue's answer.
             timestamp_ms: Venue time for the request.
             now_ns: Our time.
+            grant: What came with it; an entry whose stop is not granted is not sent.
         """
         if approval is None:
             return Blocked("APPROVAL_MISSING", "riskd allowed the ask without an approval", "EXE-01")
@@ -154,14 +168,14 @@ class Gateway:
         blocked = self._check_approval(terms, asked, now_ns) or self._check_order(
             terms.order, terms.venue, terms.role, terms.strategy_id, position_qty, now_ns
         )
+        if blocked is None and asked.role is OrderRole.ENTRY and (grant is not None or asked.wants_stop):
+            blocked = self._check_entry_grant(grant, terms)
         if blocked is not None:
             return replace(blocked, nonce=terms.nonce)
         result = self._build(terms.venue, (terms.order,), request_id, "", timestamp_ms)
         if isinstance(result, Blocked):
             return replace(result, nonce=terms.nonce)
-        self._nonces[terms.nonce] = None
-        if len(self._nonces) > MAX_NONCES:
-            self._nonces.popitem(last=False)
+        self.spend(terms.nonce)
         self._note_passed((terms.order,), now_ns)
         return replace(result, decision_id=terms.decision_id, nonce=terms.nonce)
 
@@ -190,6 +204,36 @@ class Gateway:
         sized = asked_qty == 0 or 0 < order.qty <= asked_qty
         if not sized or replace(order, qty=asked_qty) != asked.terms:
             return Blocked("APPROVAL_DIGEST_MISMATCH", f"approved {order} for ask {asked.terms}", "EXE-04")
+        return None
+
+    def _check_entry_grant(self, grant: ProtectionGrant | None, approved: ApprovalTerms) -> Blocked | None:
+        if grant is None:
+            return Blocked("GRANT_MISSING", "riskd allowed an entry with a stop without granting the stop", "EXE-01")
+        try:
+            terms = open_grant(grant, self.keys)
+        except RejectedError as exc:
+            return Blocked("GRANT_BAD_SIGNATURE", str(exc), "EXE-01")
+        order = approved.order
+        granted = (
+            terms.environment,
+            terms.venue,
+            terms.account,
+            terms.entry_client_order_id,
+            terms.instrument_id,
+            terms.side,
+            terms.strategy_id,
+        )
+        wanted = (
+            approved.environment,
+            approved.venue,
+            approved.account,
+            order.client_order_id,
+            order.instrument_id,
+            order.side.opposite,
+            approved.strategy_id,
+        )
+        if granted != wanted:
+            return Blocked("GRANT_CONTEXT_MISMATCH", f"granted for {granted}, approved {wanted}", "EXE-04")
         return None
 
     # ---- by grant

@@ -134,7 +134,7 @@ def _encode_ask(ask: ApprovalAsk, raw_intents: Mapping[str, bytes]) -> bytes:
         message.order.trace_id = order.trace_id
     if ask.parent is None:
         return message.SerializeToString()
-    if raw_intent is None:
+    if not raw_intent:
         raw_intent = intent_bytes(ask.parent)
     parent = _INTENT_TAG + _varint(len(raw_intent)) + raw_intent
     return message.SerializeToString() + _PARENT_TAG + _varint(len(parent)) + parent

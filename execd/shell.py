@@ -46,7 +46,9 @@ urgent.
 AnswerSink = Callable[[IntentAnswer], None]
 
 
-LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.WATERMARK})
+LINGERING: Final = frozenset(
+    {RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK}
+)
 """Records that wait for company, unless they book a fill: no order waits for them."""
 
 

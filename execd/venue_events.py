@@ -203,8 +203,8 @@ class VenueEvents:
                     self.outcome_unknown(order, reply.reason, reply.detail, now_ns)
 
     def _accepted(self, order: Order, row: VenueOrder, reply: VenueReply, now_ns: int) -> None:
-        if order.state.status is OrderStatus.PENDING_NEW:
-            self._emit_accepted(order, row, now_ns)
+        if order.state.status is OrderStatus.PENDING_NEW and not row.status.is_terminal:
+            self._emit_accepted(order, row, now_ns)  # an answer that is also the end says everything in its last event
         for execution in reply.executions:
             if execution.client_order_id == order.id:
                 self.book(order, execution, now_ns, row.venue_order_id)

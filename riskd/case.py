@@ -74,5 +74,7 @@ class Case:
     stop_price: int = 0
     factor_ppm: int = PPM
     """Size factor of the level."""
+    exposure: int | None = None
+    """Worst-case notional of this instrument with the order, once it was needed."""
     gross_others: int | None = None
     """Worst-case notional of all other instruments, once it was needed."""

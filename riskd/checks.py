@@ -439,10 +439,17 @@ def value_price(case: Case) -> int:
     return max(view.ask, case.price)
 
 
+def exposure(case: Case) -> int:
+    """Return this instrument's worst-case notional with the order, account currency."""
+    if case.exposure is None:
+        case.exposure = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
+    return case.exposure
+
+
 def pos_02(case: Case) -> Row:
     """Worst-case position of the instrument."""
     settings = case.books.settings
-    measured = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
+    measured = exposure(case)
     hard, soft = _cap(settings.position_hard, case), _cap(settings.position_soft, case)
     return _two_step(measured, hard, soft, "POSITION_LIMIT")
 
@@ -495,9 +502,8 @@ def worst_notional(case: Case, instrument_id: str) -> int:
 def pos_04(case: Case) -> Row:
     """Gross exposure."""
     settings = case.books.settings
-    here = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
     hard, soft = _cap(settings.gross_hard, case), _cap(settings.gross_soft, case)
-    return _two_step(gross_others(case) + here, hard, soft, "GROSS_EXPOSURE_LIMIT")
+    return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
 # ---- RAT, PNL

@@ -15,7 +15,7 @@ from riskd.decisions import describe, first_violation, render, render_row
 from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Stage, make_plans
-from riskd.records import CheckRow, DecisionRecord, GrantRenewed, RecordType, decode_record, encode_record
+from riskd.records import INT64_MAX, CheckRow, DecisionRecord, GrantRenewed, RecordType, decode_record, encode_record
 from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
 from riskd.stop_flag import StopFlag
@@ -175,10 +175,13 @@ class Decider:
         )
 
     def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
-        """Sign a grant that still protects something again, with a later end; None when there is no such grant."""
+        """Sign a grant that still protects something again, with a later end; None when there is no such grant.
+
+        `grant_id` is the grant's, or `entry:<client order id>` from an execd that never got it.
+        """
         valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
         for terms in self._state.grants.values():
-            if terms.grant_id == grant_id:
+            if grant_id in (terms.grant_id, f"entry:{terms.entry_client_order_id}"):
                 fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
                 self._ledger.commit(GrantRenewed(fresh))
                 return self._signer.grant(fresh)
@@ -240,7 +243,10 @@ class Decider:
                 outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
             if outcome == SOFT and verdict == ALLOW_VERDICT:
                 verdict = SOFT_VERDICT
-            rows.append((check_id, outcome, reason, limit, measured))
+            if limit > INT64_MAX or measured > INT64_MAX:
+                rows.append((check_id, outcome, reason, str(limit), str(measured)))
+            else:
+                rows.append((check_id, outcome, reason, limit, measured))
         intent, order, allowed = case.intent, case.order, verdict != BLOCK_VERDICT
         qty = from_units(case.qty) if allowed else _ZERO
         terms = None

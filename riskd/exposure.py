@@ -50,6 +50,8 @@ class TrackedOrder:
     approved: bool = False
     seen: bool = False
     """Whether execd's order log has mentioned it."""
+    sent: bool = False
+    """Whether that log says that it left, whatever else is claimed."""
     counted: bool = False
     filled: int = 0
     leaves: int = 0
@@ -123,7 +125,7 @@ class Commitments:
         """Count an approved venue order in full and draw its parent down."""
         earlier = self.orders.get(order.state.terms.client_order_id)
         if earlier is not None:  # its ASKED event came first; it was counted with nothing
-            order.seen, order.state.status = earlier.seen, earlier.state.status
+            order.seen, order.sent, order.state.status = earlier.seen, earlier.sent, earlier.state.status
             self._count(earlier, 0, rules)
         order.approved = order.counted = True
         self.orders[order.state.terms.client_order_id] = order
@@ -139,7 +141,8 @@ class Commitments:
             return None
         anomaly = self._advance(order, event)
         order.seen = True
-        order.counted = order.counted or event.kind not in _NOT_SENT
+        order.sent = order.sent or event.kind not in _NOT_SENT
+        order.counted = order.counted or order.sent
         self._refresh(order, rules)
         return order, anomaly
 

@@ -423,7 +423,7 @@ class RiskGate:
         order = orders.get(statement.client_order_id) or next(
             (o for o in orders.values() if o.decision_id == statement.nonce), None
         )
-        if order is not None and order.approved and order.decision_id == statement.nonce:
+        if order is not None and order.approved and not order.sent and order.decision_id == statement.nonce:
             self._ledger.commit(
                 Release(order.state.terms.client_order_id, order.intent_id, f"NEVER_USED {statement.reason}", now_ns)
             )

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
 
 from execd.desk import Desk
 from execd.latch import LatchBoard
 from execd.reconcile import VenueSnapshot
 from execd.restore import Restorer
+from execd.risk_client import RiskClient
 from execd.settings import DeskSettings, ProtectionSettings, UnknownSettings
 from execd.shell import LiveDesk
 from execd.venue_rest import VenueRest
@@ -34,6 +36,7 @@ from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType
 from tradebot.runtime.clock import SystemClock
 from tradebot.runtime.config import VenueConfig
+from tradebot.runtime.grpc_client import redial
 from tradebot.runtime.journal import Journal
 from tradebot.venues.api_orders import VenueCredentials
 from tradebot.venues.binance.execution import EXECUTION
@@ -59,7 +62,10 @@ WAIT_S = 10.0
 class LiveKit:
     """See the module."""
 
-    def __init__(self, exchange: Exchange, state: Path, settings: DeskSettings) -> None:
+    def __init__(
+        self, exchange: Exchange, state: Path, settings: DeskSettings, risk_channel: grpc.aio.Channel | None = None
+    ) -> None:
+        self._risk_channel = risk_channel
         self.exchange = exchange
         self.approver = Approver()
         self.answers: dict[str, IntentAnswer] = {}
@@ -106,7 +112,12 @@ class LiveKit:
         self.clock = clock
         self.session_id = f"session-{time.monotonic_ns()}"
         self._tasks = [asyncio.create_task(self._dial()), asyncio.create_task(self._quotes())]
-        self.live.risk_connected(self.session_id, self._risk)
+        if self._risk_channel is None:
+            self.live.risk_connected(self.session_id, self._risk)
+        else:
+            client = RiskClient(self.live, self._risk_channel)
+            self._tasks.append(asyncio.create_task(redial("riskd", client.session)))
+            await self.until(lambda: self.desk.asks.ready, "session with riskd")
         await self.until(lambda: self.desk.state.venues["binance"].reconciled_ns > 0, "reconciled")
 
     async def stop(self) -> None:
@@ -224,12 +235,14 @@ class LiveKit:
 
 
 @asynccontextmanager
-async def live_kit(state: Path, settings: DeskSettings = QUICK) -> AsyncIterator[LiveKit]:
-    """Start exchange and execd."""
+async def live_kit(
+    state: Path, settings: DeskSettings = QUICK, risk_channel: grpc.aio.Channel | None = None
+) -> AsyncIterator[LiveKit]:
+    """Start exchange and execd; with a channel, execd dials a risk daemon there instead of the kit's own."""
     limits = LimitsConfig(weight_per_minute=1_000_000)  # the kit polls quotes, which a real subscriber never does
     config = SimexchangeConfig(rest_port=0, ws_port=0, seed=7, response_delay_ms=(0, 0), limits=limits)
     async with Exchange(config, venue_name="binance", api_key="test-key", api_secret="test-secret") as exchange:
-        kit = LiveKit(exchange, state, settings)
+        kit = LiveKit(exchange, state, settings, risk_channel)
         await kit.start()
         try:
             yield kit

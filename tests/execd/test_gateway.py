@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from execd.settings import BackstopSettings, DeskSettings
 from tests.execd.desk_kit import KEY, DeskKit
 from tests.support.builders import BTC
-from tradebot.core.approvals import Approval, ApprovalAnswer, ApprovalTerms, LevelEntry, LevelTable, StopLatch, Verdict
+from tradebot.core.approvals import (
+    Approval,
+    ApprovalAnswer,
+    ApprovalTerms,
+    LevelEntry,
+    LevelTable,
+    SessionDown,
+    StopLatch,
+    Verdict,
+)
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
-from tradebot.wire.approvals import sign_approval
+from tradebot.wire.approvals import sign_approval, sign_grant
 
 
 def ask_and_answer(kit: DeskKit, approval: Approval | None) -> None:
@@ -269,7 +279,7 @@ def test_the_backstop_counts_orders_per_second() -> None:
 
 def test_a_smaller_approved_quantity_is_what_is_sent() -> None:
     kit = DeskKit()
-    kit.submit(qty="0.01")
+    kit.submit(qty="0.01", stop_loss_fraction=None)
     terms = kit.approver.terms(kit.asks[0], kit.session_id)
     ask_and_answer(kit, sign_approval(replace(terms, order=replace(terms.order, qty=Decimal("0.004"))), "key-1", KEY))
 
@@ -327,3 +337,55 @@ def test_a_dry_run_stops_the_order_at_the_wire_and_journals_its_bytes() -> None:
 
     assert_not_sent(kit, "DRY_RUN")
     assert b"order.place" in next(payload for kind, payload in kit.records if kind == 11)
+
+
+def test_a_repeated_answer_never_declares_a_sent_order_unused() -> None:
+    kit = DeskKit()
+    kit.submit()
+    answer = kit.approver.answer(kit.asks[0], kit.session_id, kit.now_ns)
+    kit.desk.on_session(SessionDown(answers=[answer, answer]), kit.now_ns)  # the first may still wait for the disk
+    kit.pump()
+    assert len(kit.take_sends(RequestKind.PLACE)) == 1
+
+    kit.desk.on_session(SessionDown(answers=[answer]), kit.now_ns)
+    kit.pump()
+
+    assert kit.never_used == []
+    assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_an_approval_that_was_declared_unused_is_not_used_later() -> None:
+    kit = DeskKit()
+    kit.submit()
+    (ask,) = kit.asks
+    answer = kit.approver.answer(ask, kit.session_id, kit.now_ns)
+    kit.advance(300)  # beyond the deadline
+    kit.desk.on_session(SessionDown(answers=[answer, answer]), kit.now_ns)
+    kit.pump()
+
+    assert [n.nonce for n in kit.never_used] == ["n1"]
+    assert not kit.desk.state.gateway.spend("n1")
+
+
+@pytest.mark.parametrize(
+    ("alter", "reason"),
+    [
+        (None, "GRANT_MISSING"),
+        ({"entry_client_order_id": "another"}, "GRANT_CONTEXT_MISMATCH"),
+        ({"instrument_id": "binance:ETH-USDT"}, "GRANT_CONTEXT_MISMATCH"),
+        ({"side": Side.BUY}, "GRANT_CONTEXT_MISMATCH"),
+        ({"environment": "real"}, "GRANT_CONTEXT_MISMATCH"),
+    ],
+)
+def test_an_entry_with_a_stop_leaves_only_with_a_grant_of_its_own(alter: dict[str, Any] | None, reason: str) -> None:
+    kit = DeskKit()
+    kit.submit()
+    (ask,) = kit.asks
+    answer = kit.approver.answer(ask, kit.session_id, kit.now_ns)
+    assert ask.order is not None
+    terms = kit.approver.grant_terms(ask.order.order, ask.order.strategy_id, kit.now_ns)
+    grant = None if alter is None else sign_grant(replace(terms, **alter), "key-1", KEY)
+    kit.desk.on_session(SessionDown(answers=[replace(answer, grant=grant)]), kit.now_ns)
+    kit.pump()
+
+    assert_not_sent(kit, reason)

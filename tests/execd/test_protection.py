@@ -421,7 +421,7 @@ def test_a_reduce_command_closes_each_holders_share_once() -> None:
 def test_a_position_whose_grant_was_lost_asks_riskd_for_a_new_one() -> None:
     kit = DeskKit()
     kit.approver.grants = False
-    order = kit.order()
+    order = kit.order(stop_loss_fraction=None)
     kit.place()
     kit.match(order, "0.01", "60000")
     kit.advance(6_000)
@@ -436,7 +436,7 @@ def test_a_renewed_grant_protects_at_once_and_clears_the_alarm() -> None:
 
     kit = DeskKit()
     kit.approver.grants = False
-    order = kit.order()
+    order = kit.order(stop_loss_fraction=None)
     kit.place()
     kit.match(order, "0.01", "60000")
     kit.advance(6_000)

@@ -310,3 +310,14 @@ def test_aggregates_equal_a_recount_after_random_lives() -> None:
     for key in (BTC, ETH):
         assert commitments.by_instrument[key] == fresh.by_instrument[key]
     assert desk.gate.state.digest() == desk.replayed().state.digest()
+
+
+def test_a_never_used_statement_about_an_order_that_was_sent_releases_nothing() -> None:
+    desk = Desk()
+    answer = desk.plain(qty="0.01")
+    desk.event("c1", K.SENT)
+    desk.say(never_used=[NeverUsed(answer.decision_id, "c1", "ANSWERED_TWICE")])
+
+    assert free_usdt(desk) == Decimal("9399.4")
+    desk.fill("c1", "0.01")
+    assert not desk.gate.state.holds.holds

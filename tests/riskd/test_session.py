@@ -161,6 +161,16 @@ def test_a_grant_is_renewed_while_its_position_is_open_and_ends_with_it() -> Non
     assert desk.say(renew_grant_ids=[grant_id]).renewed_grants == []
 
 
+def test_a_grant_that_execd_lost_is_signed_again_for_its_entry() -> None:
+    desk = Desk()
+    answer = desk.plain(qty="0.01")
+    assert answer.grant is not None
+    desk.fill("c1", "0.01")
+
+    (renewed,) = desk.say(renew_grant_ids=["entry:c1"]).renewed_grants
+    assert open_grant(renewed, KEYS).grant_id == open_grant(answer.grant, KEYS).grant_id
+
+
 def test_approvals_that_the_complete_order_log_never_mentions_are_released_in_the_next_session() -> None:
     desk = Desk()
     desk.plain(qty="0.01")  # execd dies before its ASK is durable

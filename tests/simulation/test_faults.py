@@ -12,7 +12,8 @@ import pytest
 
 from execd.audit import compare, read_facts
 from execd.records import ReadJob, ReadKind
-from tests.simulation.faulty_world import Faults, FaultyWorld
+from riskd.units import from_units
+from tests.simulation.faulty_world import STRATEGIES, Faults, FaultyWorld
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType
 
 S = 1_000_000_000
@@ -52,10 +53,9 @@ def check(world: FaultyWorld) -> None:
     assert report.venue_fills == report.booked_fills
     base = orders.positions.of_base(world.instruments[0].base)
     assert base == world.venue_base()
-    held = gate.state.portfolio.units_of(world.instruments[0].instrument_id, "breakout_atr")
-    assert held == pytest.approx(
-        float(orders.positions.qty("breakout_atr", world.instruments[0].instrument_id)) * 10**12
-    )
+    name = world.instruments[0].instrument_id
+    for strategy_id in STRATEGIES:
+        assert from_units(gate.state.portfolio.units_of(name, strategy_id)) == orders.positions.qty(strategy_id, name)
     # Every position that can carry a stop has one of its full size (I8).
     for guarded in desk.protection._guarded.values():
         target = desk.protection._target_qty(guarded)
@@ -77,5 +77,23 @@ def test_in_the_end_everybody_agrees(day: str, seed: int) -> None:
     world.play(TRADE_S, CALM_S)
 
     check(world)
-    assert world.fills > 0
     assert [o for o in world.desk.state.orders.all_orders() if o.facts.role is OrderRole.ENTRY]
+
+
+def test_a_day_without_faults_has_fills_stops_and_exits() -> None:
+    world = FaultyWorld(0, Faults(), TRADE_S)
+    world.play(TRADE_S, CALM_S)
+    roles = {o.facts.role for o in world.desk.state.orders.all_orders() if o.state.filled_qty}
+
+    assert world.fills > 5
+    assert {OrderRole.ENTRY, OrderRole.EXIT} <= roles
+
+
+def test_the_same_seed_gives_the_same_day() -> None:
+    days = []
+    for _ in range(2):
+        world = FaultyWorld(5, DAYS["everything"], TRADE_S)
+        world.play(TRADE_S, 20)
+        days.append([payload for _, payload in world.execd_journal])
+
+    assert days[0] == days[1]

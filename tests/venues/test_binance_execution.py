@@ -40,7 +40,7 @@ def frame(body: dict[str, Any]) -> bytes:
 
 
 def test_the_signature_is_the_one_of_the_documentations_example() -> None:
-    params = {
+    params: dict[str, str | int] = {
         "symbol": "BTCUSDT",
         "side": "SELL",
         "type": "LIMIT",

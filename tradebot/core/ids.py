@@ -12,6 +12,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
+from tradebot.core.mac import hmac_sha256
+
 CLIENT_ORDER_ID_VERSION: Final = 1
 CLIENT_ORDER_ID_DIGITS: Final = 32
 _CHECK_DIGITS: Final = 8
@@ -57,4 +59,4 @@ def parse_client_order_id(text: str, key: bytes) -> ClientOrderIdParts | None:
 
 
 def _check(body: str, key: bytes) -> str:
-    return hmac.digest(key, body.encode(), "sha256").hex()[:_CHECK_DIGITS]
+    return hmac_sha256(key, body.encode()).hex()[:_CHECK_DIGITS]

@@ -13,6 +13,7 @@ from typing import Final
 from tradebot.core.amounts import format_decimal, parse_decimal
 from tradebot.core.approvals import Approval, ApprovalTerms, GrantTerms, ProtectionGrant, VenueAction
 from tradebot.core.errors import RejectedError
+from tradebot.core.mac import hmac_sha256
 from tradebot.rpc.risk.v1 import approval_pb2 as pb
 from tradebot.wire.fields import read_enum, read_optional_decimal, wire_values, write_optional_decimal
 from tradebot.wire.orders import ORDER_TYPES, ROLES, SIDES, terms_from_wire, terms_to_wire
@@ -23,7 +24,7 @@ ACTIONS: Final = wire_values(VenueAction)
 
 
 def _mac(domain: bytes, key_id: str, terms: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, b"%b\x00%b\x00%b" % (domain, key_id.encode(), terms), "sha256")
+    return hmac_sha256(key, b"%b\x00%b\x00%b" % (domain, key_id.encode(), terms))
 
 
 def _verify(domain: bytes, key_id: str, terms: bytes, mac: bytes, keys: Mapping[str, bytes], what: str) -> None:

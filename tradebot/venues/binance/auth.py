@@ -6,8 +6,9 @@ UTF-8, not percent-encoded, `apiKey` and `timestamp` included, `signature` exclu
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
+
+from tradebot.core.mac import hmac_sha256
 
 
 def signing_text(params: Mapping[str, str | int]) -> str:
@@ -17,4 +18,4 @@ def signing_text(params: Mapping[str, str | int]) -> str:
 
 def sign(params: Mapping[str, str | int], secret: bytes) -> str:
     """Return the signature of these parameters."""
-    return hmac.digest(secret, signing_text(params).encode(), "sha256").hex()
+    return hmac_sha256(secret, signing_text(params).encode()).hex()
