@@ -46,9 +46,7 @@ urgent.
 AnswerSink = Callable[[IntentAnswer], None]
 
 
-LINGERING: Final = frozenset(
-    {RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK}
-)
+LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK})
 """Records that wait for company, unless they book a fill: no order waits for them."""
 
 
