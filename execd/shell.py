@@ -35,6 +35,8 @@ MAX_OPEN_READS: Final = 32
 STREAM_EVENTS: Final = 100_000
 """Order events kept for readers that resume."""
 MAX_LOG_LINES: Final = 64
+MAX_EVENTS_PER_MESSAGE: Final = 100
+"""A riskd that lost its journal gets the whole log again: in pieces, because gRPC bounds a message (16 MiB here)."""
 
 _log = structlog.get_logger("execd.desk")
 
@@ -240,8 +242,10 @@ class LiveDesk:
             batch = held.popleft()
             if batch.for_riskd and self._up_sink is not None:
                 raws = {event.sequence: raw for event, raw in batch.rows}
-                urgent = any(event.execution is not None for event in batch.for_riskd)
-                self._up_sink(SessionUp(order_events=batch.for_riskd), raws, {}, urgent)
+                for start in range(0, len(batch.for_riskd), MAX_EVENTS_PER_MESSAGE):
+                    events = batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE]
+                    urgent = any(event.execution is not None for event in events)
+                    self._up_sink(SessionUp(order_events=events), raws, {}, urgent)
             for row in batch.rows:
                 self.hub.publish(row)
 
