@@ -33,8 +33,8 @@ class MarketShape(ConfigModel):
     quiet_noise_bps: Annotated[float, Field(ge=0)] = 0.35
     trend_noise_bps: Annotated[float, Field(ge=0)] = 0.8
     trend_drift_bps: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (1.5, 4.5)
-    quiet_mean_s: Annotated[float, Field(gt=1)] = 5.0
-    trend_mean_s: Annotated[float, Field(gt=1)] = 6.0
+    quiet_mean_s: Annotated[float, Field(gt=1)] = 2.5
+    trend_mean_s: Annotated[float, Field(gt=1)] = 4.0
     taker_rate: Annotated[float, Field(gt=0, le=100)] = 4.0
     quote_rate: Annotated[float, Field(gt=0, le=1000)] = 22.0
 

@@ -19,7 +19,7 @@ TABLES = {
 
 
 def test_a_headless_demo_trades_reconciles_and_ends_with_one_json_line() -> None:
-    done = run_command("demo", env={"HEADLESS": "1", "DURATION": "30", "SEED": "11"}, timeout_s=200)
+    done = run_command("demo", env={"HEADLESS": "1", "DURATION": "45", "SEED": "11"}, timeout_s=200)
     assert done.code == 0, done.err
 
     summary = json.loads(done.out.strip().splitlines()[-1])
@@ -38,7 +38,7 @@ def test_a_headless_demo_trades_reconciles_and_ends_with_one_json_line() -> None
 
 
 def test_the_money_in_the_summary_adds_up() -> None:
-    done = run_command("demo", env={"HEADLESS": "1", "DURATION": "20", "SEED": "12"}, timeout_s=200)
+    done = run_command("demo", env={"HEADLESS": "1", "DURATION": "45", "SEED": "12"}, timeout_s=200)
     assert done.code == 0, done.err
 
     summary = json.loads(done.out.strip().splitlines()[-1])

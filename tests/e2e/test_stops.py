@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
+import sys
+import termios
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -84,6 +93,47 @@ def test_kill_sends_nothing_but_cancels_and_needs_more_than_a_resume() -> None:
         assert len(system.venue_orders()) == before
         system.command("resume", "--reason", "must not be enough")
         assert system.trader.holds().system_level == "KILLED"
+
+
+@contextmanager
+def console_on(system: RunningSystem) -> Iterator[int]:
+    """The real console in a terminal of its own; yields the terminal's master side."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+    command = [sys.executable, "-m", "console", "--config", str(system.plan.config), "--state", str(system.state)]
+    env = {**os.environ, "TERM": "xterm-256color"}
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=PROJECT_ROOT, env=env)
+    os.close(slave)
+    drain = threading.Thread(target=_read_to_end, args=(master,), daemon=True)
+    drain.start()
+    try:
+        yield master
+    finally:
+        process.terminate()
+        process.wait(10)
+        drain.join(5)
+        os.close(master)
+
+
+def _read_to_end(fd: int) -> None:
+    with suppress(OSError):  # how a pseudo terminal says that the other side is gone
+        while os.read(fd, 65_536):
+            pass
+
+
+def test_f9_in_the_console_stops_new_orders_and_the_hold_outlives_restarts() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        with console_on(system) as terminal:
+            time.sleep(4)  # the console has drawn itself and opened its channels
+            os.write(terminal, b"\x1b[20~")
+            system.wait(lambda: system.trader.holds().system_level == "HALTED", "the console's HALT")
+            assert_no_new_buys(system)
+        for daemon in ("riskd", "execd"):
+            system.kill_and_wait(daemon)
+
+        assert system.trader.holds().system_level == "HALTED"
+        assert_no_new_buys(system)
 
 
 def test_halt_by_grpcurl_stops_new_orders(grpcurl: Path) -> None:

@@ -61,8 +61,8 @@ class SyntheticParams:
     trend_noise_bps: float = 0.8
     trend_drift_bps: tuple[float, float] = (1.5, 4.5)
     """Drift per second, drawn uniformly per trend."""
-    quiet_mean_s: float = 5.0
-    trend_mean_s: float = 6.0
+    quiet_mean_s: float = 2.5
+    trend_mean_s: float = 4.0
     pull_bps: float = 150.0
     """Distance from the start price at which trends lean clearly back."""
     taker_rate: float = 4.0
