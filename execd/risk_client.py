@@ -23,6 +23,7 @@ from tradebot.runtime.outbox import Outbox
 from tradebot.wire.execd_records import intent_bytes
 from tradebot.wire.orders import event_to_wire, terms_to_wire
 from tradebot.wire.risk import down_from_wire, up_to_wire
+from tradebot.wire.varint import varint
 
 SESSION_METHOD: Final = "/tradebot.rpc.risk.v1.RiskService/Session"
 CALL_TIMEOUT_S: Final = 2.0
@@ -104,14 +105,14 @@ def encode_up(up: SessionUp, raw_events: Mapping[int, bytes], raw_intents: Mappi
     parts: list[bytes] = []
     for event in up.order_events:
         raw = raw_events.get(event.sequence) or event_to_wire(event).SerializeToString()
-        parts += (_EVENT_TAG, _varint(len(raw)), raw)
+        parts += (_EVENT_TAG, varint(len(raw)), raw)
     asks, up.asks = up.asks, []
     events, up.order_events = up.order_events, []
     rest = up_to_wire(up).SerializeToString() if up.has_more_than_events() else b""
     up.asks, up.order_events = asks, events
     for ask in asks:
         raw = _encode_ask(ask, raw_intents)
-        parts += (_ASK_TAG, _varint(len(raw)), raw)
+        parts += (_ASK_TAG, varint(len(raw)), raw)
     parts.append(rest)
     return b"".join(parts)
 
@@ -136,18 +137,9 @@ def _encode_ask(ask: ApprovalAsk, raw_intents: Mapping[str, bytes]) -> bytes:
         return message.SerializeToString()
     if not raw_intent:
         raw_intent = intent_bytes(ask.parent)
-    parent = _INTENT_TAG + _varint(len(raw_intent)) + raw_intent
-    return message.SerializeToString() + _PARENT_TAG + _varint(len(parent)) + parent
+    parent = _INTENT_TAG + varint(len(raw_intent)) + raw_intent
+    return message.SerializeToString() + _PARENT_TAG + varint(len(parent)) + parent
 
 
 def _as_is(data: bytes) -> bytes:
     return data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append((value & 0x7F) | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

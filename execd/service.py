@@ -32,6 +32,7 @@ from tradebot.runtime.outbox import Outbox
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.intents import answer_to_wire, intent_from_wire
 from tradebot.wire.orders import event_to_wire, execution_to_wire, snapshot_to_wire
+from tradebot.wire.varint import varint
 
 SERVICE: Final = "tradebot.rpc.execution.v1.ExecutionService"
 HEARTBEAT_S: Final = 1.0
@@ -145,7 +146,7 @@ class ExecutionServicer(ExecutionServiceServicer):
                 for event, raw in batch.items:
                     order = orders.get(event.client_order_id)
                     if not wanted or (order is not None and order.facts.strategy_id in wanted):
-                        data = b"".join((_EVENTS_TAG, _varint(len(raw)), raw))
+                        data = b"".join((_EVENTS_TAG, varint(len(raw)), raw))
                         outbox.put(data, urgent=event.execution is not None)
         finally:
             outbox.close()
@@ -223,7 +224,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         changed: dict[tuple[str, str], None] = {}
         parts: list[bytes] = []
         for event, raw in rows:
-            parts += (_WATCH_EVENTS_TAG, _varint(len(raw)), raw)
+            parts += (_WATCH_EVENTS_TAG, varint(len(raw)), raw)
             order = desk.state.orders.get(event.client_order_id)
             if order is not None and (event.execution is not None or event.facts is None):
                 changed[order.facts.strategy_id, order.facts.terms.instrument_id] = None
@@ -400,12 +401,3 @@ def _position(view: PositionView) -> pb.PositionView:
         avg_price=format_decimal(view.avg_price),
         stop_price=write_optional_decimal(view.stop_price),
     )
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append((value & 0x7F) | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -1,7 +1,7 @@
 """HMAC-SHA256 with the key prepared once.
 
-The standard one-shot call looks its hash up in OpenSSL at every use: 2 us in a hot loop, 40 to 60 us in a daemon that
-wakes up for one order at a time (measured; seven of them per order). Copying two prepared states needs no look-up.
+The standard one-shot call looks its hash up in OpenSSL at every use: 2 us in a hot loop, 36 to 61 us seen by a profiler
+in loaded daemons that wake up for one order at a time, seven per order. Copying two prepared states needs no look-up.
 Source: RFC 2104.
 """
 

@@ -18,6 +18,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import HistoryBar, MarketRow, RowColumns
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as service_pb
 from tradebot.rpc.marketdata.v1 import rows_pb2 as pb
+from tradebot.wire.varint import MAX_ONE_BYTE, varint
 
 MAX_BATCH_ROWS: Final = 4_096
 """Rows per message at most."""
@@ -27,7 +28,6 @@ _ROWS_TAG: Final = b"\x12"
 _KIND_TAG, _INSTRUMENT_TAG, _SIDE_FLAGS_TAG = b"\x12", b"\x1a", b"\x22"
 _EVENT_TIME_TAG, _RECEIVE_TIME_TAG, _SENT_TIME_TAG = b"\x42", b"\x4a", b"\x51"
 _FIRST_SEQUENCE_TAG: Final = b"\x08"
-_MAX_ONE_BYTE: Final = 0x7F
 
 
 def encode_rows(rows: RowColumns, first_sequence: int, sent_time_ns: int, sequence_offset: Sequence[int] = ()) -> bytes:
@@ -42,18 +42,18 @@ def encode_rows(rows: RowColumns, first_sequence: int, sent_time_ns: int, sequen
     count = len(rows.kind)
     if not count:
         raise InvariantError("a batch without rows")
-    size = _varint(count)
-    times = _varint(count * 8)
+    size = varint(count)
+    times = varint(count * 8)
     instrument = rows.instrument
     varints = pb.Rows(price=rows.price, qty=rows.qty, id=rows.id, sequence_offset=sequence_offset)
-    if max(instrument) <= _MAX_ONE_BYTE:
+    if max(instrument) <= MAX_ONE_BYTE:
         instruments = _INSTRUMENT_TAG + size + bytes(instrument)
     else:
         instruments = pb.Rows(instrument=instrument).SerializeToString()
     body = b"".join(
         (
             _FIRST_SEQUENCE_TAG,
-            _varint(first_sequence),
+            varint(first_sequence),
             _KIND_TAG,
             size,
             bytes(rows.kind),
@@ -72,7 +72,7 @@ def encode_rows(rows: RowColumns, first_sequence: int, sent_time_ns: int, sequen
             sent_time_ns.to_bytes(8, "little", signed=True),
         )
     )
-    return _ROWS_TAG + _varint(len(body)) + body
+    return _ROWS_TAG + varint(len(body)) + body
 
 
 def encode_join(messages: Sequence[bytes], first_sequence: int, sent_time_ns: int) -> bytes:
@@ -81,7 +81,7 @@ def encode_join(messages: Sequence[bytes], first_sequence: int, sent_time_ns: in
     Only for batches without sequence offsets: those count from their own first row.
     """
     fix = pb.Rows(first_sequence=first_sequence, sent_time_ns=sent_time_ns).SerializeToString()
-    return b"".join((*messages, _ROWS_TAG, _varint(len(fix)), fix))
+    return b"".join((*messages, _ROWS_TAG, varint(len(fix)), fix))
 
 
 def encode_facts(*, snapshot: bool = False, conflated_rows: int = 0, head_sequence: int = 0) -> bytes:
@@ -181,20 +181,6 @@ def bar_to_wire(bar: HistoryBar) -> service_pb.Bar:
         volume=format_decimal(bar.volume),
         trade_count=bar.trade_count,
     )
-
-
-def _varint(value: int) -> bytes:
-    if value <= _MAX_ONE_BYTE:
-        return _ONE_BYTE[value]
-    out = bytearray()
-    while value > _MAX_ONE_BYTE:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_ONE_BYTE: Final = [bytes([value]) for value in range(128)]
 
 
 def _fixed64(values: list[int]) -> bytes:
