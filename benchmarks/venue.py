@@ -34,7 +34,10 @@ ASK: Final = "60000.01"
 DEPTH_EVERY_S: Final = 0.1
 MAX_IN_FLIGHT: Final = 512
 """At rate 0: trades whose order has not come back yet."""
-SATURATION_PAUSE_S: Final = 0.0005
+REFILL_BELOW: Final = MAX_IN_FLIGHT // 2
+"""At rate 0 the venue sleeps until so few are in flight: it shares the machine with what is measured."""
+SATURATION_LOOK_S: Final = 0.05
+"""At rate 0 the end of the measured time is looked for at least this often."""
 
 EXCHANGE_INFO: Final[dict[str, Any]] = {
     "timezone": "UTC",
@@ -106,6 +109,9 @@ class Venue:
         self.update_id = 1000
         self.trade_id = 1
         self.orders = 0
+        self.refill_at: int | None = None
+        """Number of orders at which `refill` is set."""
+        self.refill = asyncio.Event()
 
     def rest(self, path: str) -> Any:
         """Return the body of one GET."""
@@ -148,6 +154,8 @@ class Venue:
                 return _encode({"result": None, "id": request.id})
             case "order.place":
                 self.orders += 1
+                if self.orders == self.refill_at:
+                    self.refill.set()
                 params = request.params
                 result: Any = {
                     "symbol": params["symbol"],
@@ -252,9 +260,14 @@ async def _tick(venue: Venue, rate: int, seconds: float) -> int:
     if not rate:
         behind = venue.orders - first  # trades minus orders so far: what was never answered does not count
         while time.monotonic_ns() < end:
-            while venue.trade_id - venue.orders + behind < MAX_IN_FLIGHT:
+            while (in_flight := venue.trade_id - venue.orders + behind) < MAX_IN_FLIGHT:
                 venue.trade()
-            await asyncio.sleep(SATURATION_PAUSE_S)
+            venue.refill.clear()
+            venue.refill_at = venue.orders + in_flight - REFILL_BELOW
+            try:
+                await asyncio.wait_for(venue.refill.wait(), SATURATION_LOOK_S)
+            except TimeoutError:
+                pass
         return venue.trade_id - first
     gap = 1_000_000_000 // rate
     due = time.monotonic_ns()
