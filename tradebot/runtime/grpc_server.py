@@ -15,7 +15,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tradebot.runtime.config import CommonConfig
 from tradebot.runtime.endpoints import MAX_MESSAGE_BYTES, bind_tcp, bind_unix, listen_address, socket_path
-from tradebot.runtime.identity import MethodTable, Role
+from tradebot.runtime.identity import DAEMON_ROLES, MethodTable, Role
+from tradebot.runtime.links.server import LinkServer
 from tradebot.runtime.methods import METHOD_TABLE
 from tradebot.runtime.reflection import add_reflection, reflects
 from tradebot.runtime.rpc_guard import AioGuard, OnDenied, ignore_denied
@@ -90,8 +91,8 @@ class RpcServer:
         self._roles = table.callers(tap.methods()) if roles is None else roles
         health_pb2_grpc.add_HealthServicer_to_server(self._health, cast(Any, tap))
         table.require_covered(tap.methods())
-        self._handlers = tap.generic_handlers()
-        self._servers: list[grpc.aio.Server] = []
+        self._tap = tap
+        self._servers: list[grpc.aio.Server | LinkServer] = []
         self.port: int | None = None
         """TCP port in use, None over Unix sockets."""
 
@@ -127,10 +128,14 @@ class RpcServer:
             await server.stop(grace_s)
         self._servers.clear()
 
-    def _make_server(self, role: Role | None) -> grpc.aio.Server:
+    def _make_server(self, role: Role | None) -> Any:
         guard = AioGuard(self._table, role, self._on_denied)
+        if role in DAEMON_ROLES:
+            link = LinkServer(self._tap.handlers_by_method(), guard)
+            self._servers.append(link)
+            return link
         server = grpc.aio.server(interceptors=(guard,), options=COMMON_SERVER_OPTIONS)
-        server.add_generic_rpc_handlers(self._handlers)
+        server.add_generic_rpc_handlers(self._tap.generic_handlers())
         if reflects(self._common, role):
             add_reflection(server, (*self._names, health.SERVICE_NAME))
         self._servers.append(server)

@@ -64,6 +64,12 @@ class HandlerTap:
         """Full names of everything registered."""
         return frozenset(f"/{service}/{name}" for service, handlers in self.services.items() for name in handlers)
 
+    def handlers_by_method(self) -> dict[str, Handler]:
+        """What a link server takes."""
+        return {
+            f"/{service}/{name}": handler for service, some in self.services.items() for name, handler in some.items()
+        }
+
     def generic_handlers(self) -> tuple[Any, ...]:
         """What a real server takes."""
         return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in self.services.items())
