@@ -200,6 +200,7 @@ class ExecutionLink:
                 [_position_from_wire(view) for view in first.positions],
             )
             self._take(first)
+            outbox.write_through(call, _encode)
             writer = asyncio.create_task(self._write(call, outbox), name="engine intents")
             while isinstance(message := await call.read(), execution_pb.SubmitIntentsResponse):
                 self._take(message)
@@ -223,12 +224,14 @@ class ExecutionLink:
     ) -> None:
         try:
             async for intents in outbox.batches():
-                await call.write(
-                    execution_pb.SubmitIntentsRequest(intents=[intent_to_wire(intent) for intent in intents])
-                )
+                await call.write(_encode(intents))
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             call.cancel()  # the reader sees the end and reports it
+
+
+def _encode(intents: list[OrderIntent]) -> execution_pb.SubmitIntentsRequest:
+    return execution_pb.SubmitIntentsRequest(intents=[intent_to_wire(intent) for intent in intents])
 
 
 def bar_from_wire(bar: market_pb.Bar) -> Bar:

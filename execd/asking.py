@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
 
-from execd.gateway import AskedOrder, Blocked
+from execd.gateway import AskedOrder, Blocked, Prepared
 from execd.orders import Order
 from execd.records import RecordType
 from execd.settings import NS_PER_MS
@@ -24,6 +25,9 @@ from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms
 from tradebot.wire.approvals import open_approval
 from tradebot.wire.execd_records import approval_bytes, pack_parts
+
+MAX_UNPREPARED: Final = 64
+"""Asks whose requests are built ahead at once; in a burst there is no idle time to do it in."""
 
 
 class AskResult(Enum):
@@ -64,6 +68,7 @@ class PendingAsk:
     on_outcome: OnOutcome
     answer: ApprovalAnswer | None = None
     """Kept while it waits for ASK to be durable."""
+    prepared: Prepared | None = None
 
 
 class AskDesk:
@@ -76,6 +81,7 @@ class AskDesk:
         self._held: list[tuple[int, int]] = []
         """(record sequence, ask id) of allowed asks that wait for the disk."""
         self._next_ask_id = 1
+        self._unprepared: list[PendingAsk] = []
         self.round_trips_ns: list[int] = []
         """Since the shell last took them."""
 
@@ -115,8 +121,6 @@ class AskDesk:
         """
         state = self._state
         venue = state.venue_of(terms.instrument_id)
-        raw_event = state.emit(terms.client_order_id, OrderEventKind.ASKED, now_ns, facts=facts, journal=False)
-        seq = state.record(RecordType.ASK, pack_parts(raw_intent, raw_event))
         order = ApproveOrder(
             facts.intent_id,
             facts.child_index,
@@ -132,18 +136,39 @@ class AskDesk:
         wants_stop = intent is not None and intent.protection.stop_loss_fraction is not None
         asked = AskedOrder(self._next_ask_id, now_ns, venue.name, terms, facts.role, facts.strategy_id, wants_stop)
         context = intent.context if intent is not None else None
-        self._ask(intent if with_parent else None, order, PendingAsk(0, now_ns, seq, asked, context, on_outcome))
+        pending = PendingAsk(0, now_ns, 0, asked, context, on_outcome)
+        self._ask(intent if with_parent else None, order, pending, raw_intent)
+        raw_event = state.emit(terms.client_order_id, OrderEventKind.ASKED, now_ns, facts=facts, journal=False)
+        pending.record_seq = state.record(RecordType.ASK, pack_parts(raw_intent, raw_event))
+        if terms.qty > 0 and len(self._unprepared) < MAX_UNPREPARED:
+            self._unprepared.append(pending)
 
     def ask_parent(self, intent: OrderIntent, on_outcome: OnOutcome, now_ns: int) -> None:
         """Ask whether an intent may be worked at all; its order follows when its size is known."""
-        self._ask(intent, None, PendingAsk(0, now_ns, 0, None, None, on_outcome))
+        self._ask(intent, None, PendingAsk(0, now_ns, 0, None, None, on_outcome), b"")
 
-    def _ask(self, parent: OrderIntent | None, order: ApproveOrder | None, pending: PendingAsk) -> None:
+    def _ask(
+        self, parent: OrderIntent | None, order: ApproveOrder | None, pending: PendingAsk, raw_intent: bytes
+    ) -> None:
         pending.ask_id = self._next_ask_id
         self._next_ask_id += 1
         self._pending[pending.ask_id] = pending
-        self._state.out.up.asks.append(ApprovalAsk(pending.ask_id, pending.sent_ns, parent, order))
+        ask = ApprovalAsk(pending.ask_id, pending.sent_ns, parent, order)
+        if self._state.ask_now is not None:
+            self._state.ask_now(ask, raw_intent)
+            return
+        self._state.out.up.asks.append(ask)
         self._state.out.up_dirty = True
+
+    def prepare(self, now_ns: int) -> None:
+        """Build the venue requests of fresh asks while riskd decides. Optional: what is not prepared is built later."""
+        state, fresh = self._state, self._unprepared
+        self._unprepared = []
+        for pending in fresh:
+            if pending.asked is not None and pending.answer is None and pending.ask_id in self._pending:
+                request_id = state.requests.next_id()
+                timestamp_ms = state.venues[pending.asked.venue].timestamp_ms(now_ns)
+                pending.prepared = state.gateway.prepare(pending.asked, request_id, timestamp_ms)
 
     # ---- answers
 
@@ -187,11 +212,12 @@ class AskDesk:
         if obstacle is not None:
             self._refuse(pending, obstacle, now_ns, answer)
             return
-        request_id = state.requests.next_id()
+        prepared = pending.prepared
+        request_id = prepared.request_id if prepared is not None else state.requests.next_id()
         position = state.orders.positions.total(asked.terms.instrument_id)
         timestamp_ms = venue.timestamp_ms(now_ns)
         passed = state.gateway.pass_approved(
-            answer.approval, asked, position, request_id, timestamp_ms, now_ns, grant=answer.grant
+            answer.approval, asked, position, request_id, timestamp_ms, now_ns, grant=answer.grant, prepared=prepared
         )
         if isinstance(passed, Blocked):
             state.notice("error", "gateway_blocked", f"{passed.check_id} {passed.reason}: {passed.detail}")

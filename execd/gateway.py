@@ -71,6 +71,14 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request built and read back before its approval came; worth nothing until the approval says the same."""
+
+    request_id: str
+    passed: Passed
+
+
+@dataclass(frozen=True, slots=True)
 class Blocked:
     """Not sent, and why. `nonce` names the approval that was not used."""
 
@@ -147,6 +155,7 @@ class Gateway:
         now_ns: int,
         *,
         grant: ProtectionGrant | None = None,
+        prepared: Prepared | None = None,
     ) -> Passed | Blocked:
         """Return the bytes of the approved order, or why it is not sent.
 
@@ -158,6 +167,7 @@ class Gateway:
             timestamp_ms: Venue time for the request.
             now_ns: Our time.
             grant: What came with it; an entry whose stop is not granted is not sent.
+            prepared: Used when the approval says exactly what it was built from.
         """
         if approval is None:
             return Blocked("APPROVAL_MISSING", "riskd allowed the ask without an approval", "EXE-01")
@@ -172,12 +182,21 @@ class Gateway:
             blocked = self._check_entry_grant(grant, terms)
         if blocked is not None:
             return replace(blocked, nonce=terms.nonce)
-        result = self._build(terms.venue, (terms.order,), request_id, "", timestamp_ms)
+        result: Passed | Blocked
+        if prepared is not None and prepared.passed.venue == terms.venue and prepared.passed.legs == (terms.order,):
+            result = prepared.passed
+        else:
+            result = self._build(terms.venue, (terms.order,), request_id, "", timestamp_ms)
         if isinstance(result, Blocked):
             return replace(result, nonce=terms.nonce)
         self.spend(terms.nonce)
         self._note_passed((terms.order,), now_ns)
-        return replace(result, decision_id=terms.decision_id, nonce=terms.nonce)
+        return Passed(result.venue, result.data, result.kind, result.legs, terms.decision_id, terms.nonce)
+
+    def prepare(self, asked: AskedOrder, request_id: str, timestamp_ms: int) -> Prepared | None:
+        """Build the request of an ask while riskd decides; None when it could not be sent as asked."""
+        result = self._build(asked.venue, (asked.terms,), request_id, "", timestamp_ms)
+        return None if isinstance(result, Blocked) else Prepared(request_id, result)
 
     def _check_approval(self, terms: ApprovalTerms, asked: AskedOrder, now_ns: int) -> Blocked | None:
         settings, link, order = self._settings, self._link, terms.order
@@ -202,7 +221,7 @@ class Gateway:
             return Blocked("APPROVAL_DIGEST_MISMATCH", "venue, role or strategy differ from the ask", "EXE-04")
         asked_qty = asked.terms.qty
         sized = asked_qty == 0 or 0 < order.qty <= asked_qty
-        if not sized or replace(order, qty=asked_qty) != asked.terms:
+        if not sized or (order if order.qty == asked_qty else replace(order, qty=asked_qty)) != asked.terms:
             return Blocked("APPROVAL_DIGEST_MISMATCH", f"approved {order} for ask {asked.terms}", "EXE-04")
         return None
 

@@ -53,6 +53,7 @@ class RiskClient:
         """Open the session and talk until it ends."""
         outbox: Outbox[bytes] = Outbox()
         call = self._session(wait_for_ready=True)
+        outbox.write_through(call, b"".join)  # protobuf messages join by concatenation: repeated fields append
         writer: asyncio.Task[None] | None = None
         session_id = secrets.token_hex(8)
         try:
@@ -81,7 +82,6 @@ class RiskClient:
     async def _write(call: grpc.aio.StreamStreamCall[bytes, pb.SessionResponse], outbox: Outbox[bytes]) -> None:
         try:
             async for messages in outbox.batches():
-                # Protobuf messages join by concatenation: repeated fields append in order.
                 await call.write(b"".join(messages))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             call.cancel()  # the reader sees the end and reports it

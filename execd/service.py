@@ -90,6 +90,7 @@ class ExecutionServicer(ExecutionServiceServicer):
 
         with live.hub.subscribe() as events:
             yield self._rehydration(wanted)
+            outbox.write_through(context, b"".join)
             self._take_intents(first, take_answer)
             reader = asyncio.create_task(self._read_intents(request_iterator, take_answer, outbox), name="intents")
             relay = asyncio.create_task(self._relay_events(events, wanted, outbox), name="intent events")

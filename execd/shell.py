@@ -20,7 +20,7 @@ from execd.records import Outbox as DeskOutbox
 from execd.records import ReadJob, RecordType, VenueSend
 from execd.venue_rest import READ_ERRORS, VenueRest
 from execd.venue_session import VenueSession
-from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
+from tradebot.core.approvals import ApprovalAsk, SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError, RateLimitedError, VenueProtocolError
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.order_events import OrderEvent
@@ -83,11 +83,11 @@ class LiveDesk:
         self._rests: dict[str, VenueRest] = {}
         self._up_sink: UpSink | None = None
         self._answer_sinks: dict[str, AnswerSink] = {}
-        self._raw_intents: dict[str, bytes] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._tick: asyncio.TimerHandle | None = None
         desk.state.wire = self._send
+        desk.state.ask_now = self._ask_now
         journal.on_durable(self._durable)
 
     def attach(self, session: VenueSession, rest: VenueRest) -> None:
@@ -114,9 +114,9 @@ class LiveDesk:
         now_ns = self.clock.now_ns()
         for intent, raw in intents:
             self._answer_sinks[intent.intent_id] = sink
-            self._raw_intents[intent.intent_id] = raw
             self.desk.on_intent(intent, now_ns, raw)
         self.flush()
+        self.desk.asks.prepare(now_ns)
 
     def cancel(self, client_order_id: str, reason: str) -> CancelAnswer:
         """Cancel one order."""
@@ -217,8 +217,7 @@ class LiveDesk:
         if up is not None and self._up_sink is not None:
             events, up.order_events = up.order_events, events
             if up.has_more_than_events():
-                self._up_sink(up, {}, self._raw_intents, True)
-        self._raw_intents.clear()
+                self._up_sink(up, {}, {}, True)
         if events or out.events:
             self._held.append(HeldEvents(self._journal.appended_seq, events, out.events))
             self._tell(self._journal.durable_seq)
@@ -234,6 +233,12 @@ class LiveDesk:
             self.ack_latency.add(duration_ns)
         self.desk.venue_side.ack_ns.clear()
         self._rest(out)
+
+    def _ask_now(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
+        """Send an ask at once; without a session it is void already."""
+        if self._up_sink is not None:
+            raws = {ask.parent.intent_id: raw_intent} if ask.parent is not None and raw_intent else {}
+            self._up_sink(SessionUp(asks=[ask]), {}, raws, True)
 
     def _tell(self, durable_seq: int) -> None:
         """Tell riskd and the readers of the streams about every event whose record is durable."""

@@ -21,6 +21,7 @@ from execd.requests import PendingRequest, RequestTable
 from execd.risk_link import RiskLink
 from execd.settings import NS_PER_MS, DeskSettings
 from tradebot.core.accounts import Balance, VenueAlarm
+from tradebot.core.approvals import ApprovalAsk
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer
@@ -96,6 +97,10 @@ class DeskState:
         self.durable_seq = 0
         self.wire: Callable[[VenueSend], None] | None = None
         """Writes an order at once, before its bookkeeping; without it orders leave with the outbox."""
+        self.ask_now: Callable[[ApprovalAsk, bytes], None] | None = None
+        """Sends an ask (with its intent as received) at once, before its bookkeeping; without it asks leave with the
+        outbox.
+        """
         self.on_fold: Callable[[Order, OrderEvent], object] | None = None
         """Quantities that other parts keep; they follow each event at once, decisions wait for `fresh`."""
 

@@ -15,7 +15,7 @@ from riskd.decisions import describe, first_violation, render, render_row
 from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Stage, make_plans
-from riskd.records import INT64_MAX, CheckRow, DecisionRecord, GrantRenewed, RecordType, decode_record, encode_record
+from riskd.records import INT64_MAX, CheckRow, DecisionRecord, GrantRenewed, Record, RecordType, decode_record
 from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
 from riskd.stop_flag import StopFlag
@@ -88,6 +88,7 @@ class Decider:
         environment: str,
     ) -> None:
         self._ledger = ledger
+        ledger.on_settled = self._settled
         self._state = ledger.state
         self._books = books
         self._accountant = accountant
@@ -104,10 +105,10 @@ class Decider:
         """Payloads of the latest ones by id, oldest first: bytes cost the garbage collector nothing."""
 
     def answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
-        """Decide an ask, write the decision down, sign what it allows."""
+        """Decide an ask, fold the decision, sign what it allows; its record is owed to the ledger."""
         case, stage = self._case(ask, now_ns)
         record, terms = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
-        self._write(record)
+        self._ledger.owe(record)
         if record.verdict == BLOCK_VERDICT:
             return self._refusal(record)
         soft: tuple[CheckResult, ...] = ()
@@ -162,7 +163,7 @@ class Decider:
             [row],
             trace_id=problem[:MAX_PROBLEM_CHARACTERS],
         )
-        self._write(record)
+        self._ledger.owe(record)
         answer = self._refusal(record)
         return ApprovalAnswer(
             ask_id,
@@ -203,10 +204,9 @@ class Decider:
         record = None if payload is None else decode_record(RecordType.DECISION, payload)
         return record if isinstance(record, DecisionRecord) else None
 
-    def _write(self, record: DecisionRecord) -> None:
-        payload = encode_record(record)
-        self._ledger.commit(record, payload)
-        self.keep(record.decision_id, payload)
+    def _settled(self, record: Record, payload: bytes) -> None:
+        if isinstance(record, DecisionRecord):
+            self.keep(record.decision_id, payload)
 
     def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
         case = make_case(ask, self._books, self._state, self._session.statuses, self._stop_flag.level, now_ns)

@@ -1,12 +1,13 @@
 """RiskGate: the pure core of riskd. Told what happened and what time it is; answers asks, keeps holds, reservations,
-positions and PnL, and writes down every change as a record before anybody hears of it.
+positions and PnL, and writes down every change as a record before anybody hears of it. Decisions are folded first and
+written down right after their answers left: execd's order log brings back what a dead riskd had not written.
 
 Live, in backtests and in tests it is the same object; records go to a sink, everything for execd into one SessionDown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from riskd.accountant import Accountant
@@ -157,13 +158,20 @@ class RiskGate:
 
     # ---- execd
 
-    def handle(self, up: SessionUp, now_ns: int, malformed: Iterable[tuple[int, str]] = ()) -> SessionDown:
+    def handle(
+        self,
+        up: SessionUp,
+        now_ns: int,
+        malformed: Iterable[tuple[int, str]] = (),
+        send: Callable[[SessionDown], None] | None = None,
+    ) -> SessionDown:
         """Apply one message of the session and return everything that is to be sent.
 
         Args:
             up: The message.
             now_ns: Now.
             malformed: Asks that could not even be read, as (ask id, why).
+            send: Takes the result as soon as it is known, before the decisions are written down.
 
         Raises:
             SequenceGapError: An order event is missing: end the session, the next one resumes the log.
@@ -201,7 +209,11 @@ class RiskGate:
             grant = self.decider.renew(grant_id, now_ns)
             if grant is not None:
                 self._down.renewed_grants.append(grant)
-        return self.take_down()
+        down = self.take_down()
+        if send is not None and not down.is_empty():
+            send(down)
+        self._ledger.settle()
+        return down
 
     def take_down(self) -> SessionDown:
         """Return what waits for execd, and forget it. Empty without a session."""

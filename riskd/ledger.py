@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from riskd.records import TYPE_OF, JournalSink, Record, encode_record
@@ -20,22 +21,42 @@ class Ledger:
         self._sink = sink
         self._fresh: deque[Record] | None = None
         """None while nobody watches."""
+        self._owed: list[Record] = []
+        """Folded, not yet appended."""
+        self.on_settled: Callable[[Record, bytes], None] | None = None
+        """Told each record that was owed, with its bytes."""
 
     def watch(self) -> None:
         """Keep fresh records from here on; somebody will take them."""
         self._fresh = deque(maxlen=MAX_KEPT_RECORDS)
 
-    def commit(self, record: Record, payload: bytes | None = None) -> EventOutcome | None:
-        """Append a record to the journal and fold it. Returns what an order event did.
-
-        Args:
-            record: The record.
-            payload: Its bytes, when the caller has them already.
-        """
-        self._sink.append(TYPE_OF[type(record)], encode_record(record) if payload is None else payload)
+    def commit(self, record: Record) -> EventOutcome | None:
+        """Append a record to the journal and fold it. Returns what an order event did."""
+        if self._owed:
+            self.settle()
+        self._sink.append(TYPE_OF[type(record)], encode_record(record))
         if self._fresh is not None:
             self._fresh.append(record)
         return self.state.apply(record)
+
+    def owe(self, record: Record) -> None:
+        """Fold a record now and append it at the next `settle` or `commit`, in order.
+
+        For decisions: nobody waits for their bytes on disk, but execd waits for the answer.
+        """
+        self._owed.append(record)
+        self.state.apply(record)
+
+    def settle(self) -> None:
+        """Append what is owed."""
+        owed, self._owed = self._owed, []
+        for record in owed:
+            payload = encode_record(record)
+            self._sink.append(TYPE_OF[type(record)], payload)
+            if self._fresh is not None:
+                self._fresh.append(record)
+            if self.on_settled is not None:
+                self.on_settled(record, payload)
 
     def adopt(self, record: Record) -> None:
         """Fold a record that somebody else has already appended."""

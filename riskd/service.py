@@ -68,11 +68,11 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         self, request_iterator: Any, context: Context
     ) -> None:
         outbox: Outbox[SessionDown] = Outbox()
+        outbox.write_through(context, _join)
         reader = asyncio.create_task(self._read_session(request_iterator, outbox), name="session reader")
         try:
             async for downs in outbox.batches():
-                # Messages join by concatenation: repeated fields append, single ones take the latest.
-                await context.write(b"".join([down_to_wire(down).SerializeToString() for down in downs]))
+                await context.write(_join(downs))
             if reader.done():
                 reader.result()
         finally:
@@ -374,3 +374,8 @@ def _audit_message(entry: AuditEntry) -> pb.AuditRecord:
         record_hash=entry.record_hash,
         command_id=entry.command_id,
     )
+
+
+def _join(downs: list[SessionDown]) -> bytes:
+    """Messages join by concatenation: repeated fields append, single ones take the latest."""
+    return b"".join([down_to_wire(down).SerializeToString() for down in downs])

@@ -86,11 +86,13 @@ class LiveGate:
         elif self._outbox is not None and self._outbox is not outbox:
             return False
         started_ns = time.perf_counter_ns()
-        down = self.gate.handle(up, self.clock.now_ns(), malformed)
-        if up.asks:
-            self._decide_us.append((time.perf_counter_ns() - started_ns) // (1_000 * len(up.asks)))
-        if not down.is_empty():
+
+        def send(down: SessionDown) -> None:
+            if up.asks:
+                self._decide_us.append((time.perf_counter_ns() - started_ns) // (1_000 * len(up.asks)))
             outbox.put(down, urgent=not _only_acknowledges(down))
+
+        self.gate.handle(up, self.clock.now_ns(), malformed, send)
         self.publish()
         return True
 

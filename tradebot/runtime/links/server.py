@@ -239,6 +239,14 @@ class CallContext:
         if stream.backed_up:
             await stream.drained()
 
+    def write_now(self, message: Any) -> bool:
+        """Send one message without waiting; False when the call is over or the peer takes nothing now."""
+        if self.stream.backed_up or self.stream.closed:
+            return False
+        self._begin()
+        self.stream.send(message if self.serialize is None else self.serialize(message))
+        return True
+
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:
         """End the call with this status."""
         self.aborted = (code, details)
