@@ -38,7 +38,7 @@ MAX_PENDING_BYTES = 32 << 20
 MAX_GROUP_RECORDS = 4_096
 MAX_GROUP_BYTES = 1 << 20
 FLUSH_TIMEOUT_S = 30.0
-LINGER_S = 0.002
+LINGER_S = 0.005
 """Longest time a record that is not urgent waits for company before its group is written."""
 _BACKLOG_RETRY_NS = 10 * NS_PER_MS
 

@@ -17,7 +17,7 @@ from tradebot.runtime.sequenced_log import ItemT
 from tradebot.runtime.wakeup import Wakeup
 
 MAX_PENDING_ITEMS = 65_536
-LINGER_S = 0.002
+LINGER_S = 0.005
 """Longest time an item that is not urgent waits before it is written by itself."""
 MAX_BATCH_ITEMS = 256
 """Measured knee: larger messages gain little and make the first item in them wait for the last."""

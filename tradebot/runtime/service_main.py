@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ import uvloop
 
 from tradebot.core.errors import ConfigError, TradebotError, TransientError
 from tradebot.runtime.clock import SystemClock
+from tradebot.runtime.collector import collect_when_quiet, settle_collector
 from tradebot.runtime.config import CommonConfig, LoadedConfig, SectionT, load_config
 from tradebot.runtime.credentials import SecretStore
 from tradebot.runtime.identity import Role
@@ -36,8 +36,6 @@ from tradebot.runtime.sd_notify import SystemdNotifier
 from tradebot.runtime.state_dir import StateError
 from tradebot.runtime.task_set import TaskSet
 
-GC_THRESHOLDS = (50_000, 20, 50)
-"""Collect rarely: messages and events make no cycles, and each full collection stops the loop for milliseconds."""
 EXIT_OK = 0
 EXIT_CONFIG = 2
 EXIT_STATE = 3
@@ -88,9 +86,8 @@ class ServiceShell(Generic[SectionT]):
         """
         if self._notifier.watchdog_interval_s > 0:
             self.tasks.start("watchdog", self._feed_watchdog())
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        settle_collector()
+        self.tasks.start("collector", collect_when_quiet())
         self._notifier.ready()
         _log.info("ready", pid=os.getpid(), metrics_port=self.metrics.port)
 
