@@ -4,8 +4,8 @@ Readers (files, recorder databases) produce it, the simulator's kernels consume 
 
 Rows are in the order in which both clocks saw them: `exchange_time_ns` never falls over the rows that carry
 `AT_EXCHANGE`, `local_time_ns` never falls over the rows that carry `AT_LOCAL`, and a row is never received before it
-happened. A feed whose two clocks saw the same order (one stream) has both flags on every row. Where streams overtake each
-other, a reader writes the row twice, once per clock, each at its own place in the file; the kernels then keep two books.
+happened. A feed whose two clocks saw the same order (one stream) has both flags on every row. Where streams overtake
+each other, a reader writes the row twice, once per clock, each at its own place; the kernels then keep two books.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ORDER_ADD: Final = 4
 ORDER_CANCEL: Final = 5
 """A resting order left without a trade."""
 ORDER_MODIFY: Final = 6
-"""A resting order has this price and quantity now; it keeps its place only if the price stayed and the quantity fell."""
+"""A resting order has this price and quantity now; it keeps its place if the price stayed and the quantity fell."""
 ORDER_FILL: Final = 7
 """A resting order traded this quantity away."""
 
