@@ -199,7 +199,7 @@ def fill_columns(
 
 def neutral_columns(rows: int, seed: int) -> Neutral:
     """Generate up to `rows` rows: times ns, kind 1 depth 2 trade 4 snapshot, side +1 bid or buyer, ticks, lots."""
-    neutral = {
+    neutral: Neutral = {
         "exchange_time_ns": np.empty(rows, np.int64),
         "local_time_ns": np.empty(rows, np.int64),
         "kind": np.empty(rows, np.int8),
