@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
@@ -34,6 +34,17 @@ class StampedCache(FunctionCache):
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
 
 
+def _forget_constants(dispatcher: Any) -> None:
+    """Compile once per type: numba would compile each function again for every constant it is called with."""
+    by_type = dispatcher.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        plain = tuple(types.unliteral(argument) for argument in arguments)
+        return by_type(plain, {name: types.unliteral(value) for name, value in keywords.items()})
+
+    dispatcher.get_call_template = get_call_template
+
+
 def compiled(function: FunctionT) -> FunctionT:
     """Compile a kernel or a user's strategy with numba, cached on disk beside its file.
 
@@ -42,4 +53,5 @@ def compiled(function: FunctionT) -> FunctionT:
     dispatcher: Any = njit(nogil=True, error_model="numpy")(function)
     if hasattr(dispatcher, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
         dispatcher._cache = StampedCache(function)
+        _forget_constants(dispatcher)
     return cast(FunctionT, dispatcher)

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
+from numba.extending import NativeValue, box, intrinsic, models, register_model, typeof_impl, unbox
 
 from tradebot.sim.kernels.jit import compiled
 
@@ -59,6 +59,16 @@ def _unbox_handle(_kind: Any, value: Any, context: Any) -> NativeValue:
     native = context.pyapi.long_as_longlong(attribute)
     context.pyapi.decref(attribute)
     return NativeValue(native, is_error=cgutils.is_not_null(context.builder, context.pyapi.err_occurred()))
+
+
+@box(HandleType)
+def _box_handle(_kind: Any, value: Any, context: Any) -> Any:
+    maker = context.pyapi.unserialize(context.pyapi.serialize_object(Handle))
+    address = context.pyapi.long_from_longlong(value)
+    handle = context.pyapi.call_function_objargs(maker, (address,))
+    context.pyapi.decref(address)
+    context.pyapi.decref(maker)
+    return handle
 
 
 @intrinsic
