@@ -43,6 +43,7 @@ def peer_events(rows: MarketColumns, tick: float, lot: float) -> np.ndarray:
     events["exch_ts"], events["local_ts"] = rows.exchange_time_ns, rows.local_time_ns
     # A quotient is the float nearest to the decimal price; a product would be off by one bit for many.
     events["px"] = rows.price_ticks / round(1 / tick) if tick < 1 else rows.price_ticks * tick
+    events["px"][kind == columns.CLEAR] = np.inf  # all of the side
     events["qty"] = rows.qty_lots / round(1 / lot) if lot < 1 else rows.qty_lots * lot
     return events
 

@@ -53,7 +53,7 @@ CASES: Final = (
     Case("sim_packet", "packet", "risk", 1.5, 2.5),
     Case("sim_grid", "grid", "risk", 1.2, 2.0),
 )
-EXACT_CASES: Final = (("mm", "risk"), ("mm", "prob2"), ("grid", "risk"))
+EXACT_CASES: Final = (("mm", "risk"), ("mm", "prob2"), ("grid", "risk"), ("packet", "risk"))
 
 
 def difference(ours: Result, peer: Result) -> str:

@@ -39,8 +39,11 @@ def every_packet(sim: Handle) -> tuple[int, int]:
     wakes = 0
     checksum = 0
     while api.wait_feed(sim, REPLAY_STEP_NS, False):
-        checksum += api.best_bid(market) + api.best_ask(market)
         wakes += 1
+        best_bid = api.best_bid(market)
+        best_ask = api.best_ask(market)
+        if best_bid != at.NO_PRICE and best_ask != at.NO_PRICE:
+            checksum += best_bid + best_ask
     return wakes, checksum
 
 

@@ -38,8 +38,10 @@ def every_packet(hbt, tick, lot):  # type: ignore[no-untyped-def]
     checksum = 0
     while hbt.wait_next_feed(False, 60_000_000_000) != 1:
         depth = hbt.depth(0)
-        checksum += depth.best_bid_tick + depth.best_ask_tick
         wakes += 1
+        best_bid, best_ask = depth.best_bid_tick, depth.best_ask_tick
+        if best_bid > 0 and best_ask > 0 and best_ask < 10_000_000_000:
+            checksum += best_bid + best_ask
     return wakes, checksum
 
 

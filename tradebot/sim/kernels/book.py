@@ -6,6 +6,7 @@ Index 0 and the top index are walls with a quantity, so a search for the next le
 from __future__ import annotations
 
 from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.layout import PAGE_BITS
 from tradebot.sim.kernels.memory import Words
 
 
@@ -28,7 +29,11 @@ def level_above(ladder: Words, index: int) -> int:
 
 
 @compiled
-def clear_ladder(ladder: Words, top: int) -> None:
-    """Take every quantity away; our marks and the walls stay."""
-    for index in range(1, top):
-        ladder[index] &= 1
+def clear_ladder(ladder: Words, used: Words, top: int) -> None:
+    """Take every quantity away; our marks and the walls stay. Ladders can be wide: only pages in use are visited."""
+    for page in range((top >> PAGE_BITS) + 1):
+        if used[page]:
+            used[page] = 0
+            first = page << PAGE_BITS
+            for index in range(max(first, 1), min(first + (1 << PAGE_BITS), top)):
+                ladder[index] &= 1

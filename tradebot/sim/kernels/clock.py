@@ -59,7 +59,7 @@ def advance(market: Handle, until_ns: int) -> int:
     if until_ns >= w[at.RAN_TO]:
         run_exchange(market, until_ns, 0)
     # The ring remembers the touch after the last received row, and what the rows in flight replaced.
-    if w[at.ROW] - w[at.LOCAL_ROW] >= w[at.RING_MASK]:
+    if w[at.ONE_ORDER] and w[at.ROW] - w[at.LOCAL_ROW] >= w[at.RING_MASK]:
         w[at.ERROR] = at.ERROR_HISTORY
     return receive_responses(market, until_ns)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+PAGE_BITS: Final = 12
+"""log2 of the ticks that share a byte of USED."""
 NEVER: Final = (1 << 63) - 1
 """A time that does not come."""
 NO_PRICE: Final = -(1 << 62)
@@ -56,6 +58,8 @@ PREVIOUS: Final = 19
 RING_MASK: Final = 20
 LOCAL_BIDS: Final = 21
 LOCAL_ASKS: Final = 22
+USED: Final = 70
+"""Four words, addresses of byte arrays: bids, asks, local bids, local asks. 1 = a level was set on that ladder page."""
 LOCAL_BEST_BID: Final = 23
 LOCAL_BEST_ASK: Final = 24
 

@@ -13,6 +13,7 @@ LEVEL = columns.LEVEL
 CLEAR = columns.CLEAR
 BUYER = columns.BUYER
 AT_LOCAL = columns.AT_LOCAL
+PAGE_BITS = at.PAGE_BITS
 STRIDE = 16
 """Rows looked over at once while catching up."""
 
@@ -31,6 +32,7 @@ def apply_locally(w: Words, row: int) -> None:
         qty = words_at(w[at.QTYS])[row]
         if flag & BUYER:
             bids[price] = qty << 1
+            bytes_at(w[at.USED + 2])[price >> PAGE_BITS] = 1
             if qty > 0:
                 if price > bid:
                     bid = price
@@ -40,6 +42,7 @@ def apply_locally(w: Words, row: int) -> None:
                 bid = level_below(bids, price)
         else:
             asks[price] = qty << 1
+            bytes_at(w[at.USED + 3])[price >> PAGE_BITS] = 1
             if qty > 0:
                 if price < ask:
                     ask = price
@@ -49,10 +52,10 @@ def apply_locally(w: Words, row: int) -> None:
                 ask = level_above(asks, price)
     elif kind == CLEAR:
         if flag & BUYER:
-            clear_ladder(bids, w[at.TOP])
+            clear_ladder(bids, bytes_at(w[at.USED + 2]), w[at.TOP])
             bid = 0
         else:
-            clear_ladder(asks, w[at.TOP])
+            clear_ladder(asks, bytes_at(w[at.USED + 3]), w[at.TOP])
             ask = w[at.TOP]
     w[at.LOCAL_BEST_BID] = bid
     w[at.LOCAL_BEST_ASK] = ask

@@ -21,6 +21,7 @@ TRADE_SEEN = columns.TRADE | columns.AT_EXCHANGE
 CLEAR_SEEN = columns.CLEAR | columns.AT_EXCHANGE
 BUYER = columns.BUYER
 AT_EXCHANGE = columns.AT_EXCHANGE
+PAGE_BITS = at.PAGE_BITS
 
 
 @compiled
@@ -101,6 +102,8 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
     qtys = words_at(w[at.QTYS])
     bids = words_at(w[at.BIDS])
     asks = words_at(w[at.ASKS])
+    used_bids = bytes_at(w[at.USED])
+    used_asks = bytes_at(w[at.USED + 1])
     touches = words_at(w[at.TOUCHES])
     replaced = words_at(w[at.PREVIOUS])
     mask = w[at.RING_MASK]
@@ -129,6 +132,7 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
             if flag & BUYER:
                 word = bids[price]
                 bids[price] = qty << 1 | word & 1
+                used_bids[price >> PAGE_BITS] = 1
                 previous = word >> 1
                 if qty > 0:
                     if price > bid:
@@ -145,6 +149,7 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
             else:
                 word = asks[price]
                 asks[price] = qty << 1 | word & 1
+                used_asks[price >> PAGE_BITS] = 1
                 previous = word >> 1
                 if qty > 0:
                     if price < ask:
@@ -168,10 +173,10 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
                 ours = True
         elif kind == CLEAR_SEEN:
             if flag & BUYER:
-                clear_ladder(bids, w[at.TOP])
+                clear_ladder(bids, used_bids, w[at.TOP])
                 bid = 0
             else:
-                clear_ladder(asks, w[at.TOP])
+                clear_ladder(asks, used_asks, w[at.TOP])
                 ask = w[at.TOP]
         touches[row & mask] = bid << 32 | ask
         replaced[row & mask] = previous

@@ -169,6 +169,8 @@ class _Block:
         w[at.BASE], w[at.TOP] = base, top
         w[at.BIDS], w[at.ASKS] = self._ladder(top), self._ladder(top)
         w[at.BEST_BID], w[at.BEST_ASK] = 0, top
+        for place in range(4):
+            w[at.USED + place] = self._keep(np.zeros((top >> at.PAGE_BITS) + 1, np.uint8))
         w[at.MY_BID], w[at.MY_ASK] = -1, top + 1
         ring = _power_of_two(max(MIN_RING_ROWS, feed.in_flight + 2))
         w[at.TOUCHES], w[at.PREVIOUS], w[at.RING_MASK] = self._array(ring), self._array(ring), ring - 1
