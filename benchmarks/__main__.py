@@ -10,13 +10,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from benchmarks import fanout
-from benchmarks.figures import median
+from benchmarks.figures import Figure, figure, median, say
 from benchmarks.floors.chain import ChainFigures, run_chain
+from benchmarks.sim import speed as sim_speed
 from benchmarks.system import SystemFigures, running_system
 
 RESULT: Final = Path("build/bench.json")
@@ -26,40 +27,6 @@ RATE: Final = 1_000
 SECONDS: Final = 5.0
 FANOUT_SECONDS: Final = 2.0
 RECORDER_SECONDS: Final = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table."""
-
-    id: str
-    ours: float
-    reference: float
-    ratio: float
-    must: float
-    aim: float
-    better: str
-    """"lower" or "higher"."""
-    ok: bool
-    unit: str
-    note: str = ""
-
-
-def figure(
-    name: str,
-    ours: list[float],
-    reference: list[float],
-    must: float,
-    aim: float,
-    better: str,
-    unit: str,
-    note: str = "",
-) -> Figure:
-    """Compare medians; the ratio is ours / reference."""
-    mine, other = median(ours), median(reference)
-    ratio = mine / other
-    ok = ratio <= must if better == "lower" else ratio >= must
-    return Figure(name, round(mine, 1), round(other, 1), round(ratio, 3), must, aim, better, ok, unit, note)
 
 
 def order_path() -> list[Figure]:
@@ -136,13 +103,11 @@ BENCHMARKS: Final[dict[Callable[[], list[Figure]], tuple[str, ...]]] = {
     order_path: ("tick_to_wire_p50", "tick_to_wire_p99", "risk_round_trip"),
     market_data: ("md_fanout_1", "md_fanout_4"),
     sustained: ("orders_sustained",),
+    sim_speed.against_hftbacktest: sim_speed.SPEED_IDS,
+    sim_speed.cold_process: ("sim_cold", "sim_rss"),
+    sim_speed.exactness: ("sim_exact",),
 }
 """What each function measures; the ids of one function cost one run together."""
-
-
-def say(text: str) -> None:
-    """Progress goes to standard error; standard output is the table."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def table(lines: list[Figure]) -> str:

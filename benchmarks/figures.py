@@ -1,7 +1,8 @@
-"""Percentiles and medians of samples."""
+"""Percentiles and medians of samples, and one line of the table."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,3 +32,42 @@ class LatencySummary:
     def of_ns(cls, samples_ns: Sequence[int]) -> LatencySummary:
         """Summarize nanosecond samples."""
         return cls(len(samples_ns), percentile(samples_ns, 0.5) / 1e3, percentile(samples_ns, 0.99) / 1e3)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table."""
+
+    id: str
+    ours: float
+    reference: float
+    ratio: float
+    must: float
+    aim: float
+    better: str
+    """"lower" or "higher"."""
+    ok: bool
+    unit: str
+    note: str = ""
+
+
+def figure(
+    name: str,
+    ours: list[float],
+    reference: list[float],
+    must: float,
+    aim: float,
+    better: str,
+    unit: str,
+    note: str = "",
+) -> Figure:
+    """Compare medians; the ratio is ours / reference."""
+    mine, other = median(ours), median(reference)
+    ratio = mine / other
+    ok = ratio <= must if better == "lower" else ratio >= must
+    return Figure(name, round(mine, 1), round(other, 1), round(ratio, 3), must, aim, better, ok, unit, note)
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error; standard output is the table."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)

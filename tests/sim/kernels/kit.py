@@ -1,0 +1,207 @@
+"""Small feeds, and scripts of a strategy that run in the kernels and in the reference alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.sim.kernels.reference import Model, ReferenceSimulator
+from tradebot.core import columns
+from tradebot.core.columns import MarketColumns
+from tradebot.sim.kernels import api, queues
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.simulator import ConstantLatency, Market, Queue, Simulator
+
+PRICES = (98, 99, 100, 101, 102)
+Step = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One fact with both its times."""
+
+    exchange_ns: int
+    local_ns: int
+    kind: int
+    buyer: bool
+    price: int
+    qty: int
+
+
+def make_columns(happenings: Sequence[Happening]) -> MarketColumns:
+    """Order facts for both clocks: one row where they agree on its place, else one row per clock."""
+    by_exchange = sorted(range(len(happenings)), key=lambda i: happenings[i].exchange_ns)
+    by_local = sorted(range(len(happenings)), key=lambda i: happenings[i].local_ns)
+    rows: list[tuple[Happening, int]] = []
+    early: set[int] = set()
+    i = j = 0
+    while j < len(by_local):
+        if by_local[j] in early:
+            rows.append((happenings[by_local[j]], columns.AT_LOCAL))
+            j += 1
+        elif by_exchange[i] == by_local[j]:
+            rows.append((happenings[by_local[j]], columns.BOTH))
+            i, j = i + 1, j + 1
+        else:
+            early.add(by_exchange[i])
+            rows.append((happenings[by_exchange[i]], columns.AT_EXCHANGE))
+            i += 1
+    flags = [item.kind | clocks | (columns.BUYER if item.buyer else 0) for item, clocks in rows]
+    return MarketColumns(
+        np.array([item.exchange_ns for item, _ in rows], np.int64),
+        np.array([item.local_ns for item, _ in rows], np.int64),
+        np.array(flags, np.uint8),
+        np.array([item.price for item, _ in rows], np.int64),
+        np.array([item.qty for item, _ in rows], np.int64),
+    )
+
+
+BID_PRICES = st.sampled_from((98, 99, 99, 100, 101))
+ASK_PRICES = st.sampled_from((102, 101, 101, 100, 99))
+"""Mostly a touch of 99 / 101, sometimes crossed."""
+
+
+@st.composite
+def feeds(draw: st.DrawFn, overtaking: bool = True) -> MarketColumns:
+    """Draw a short feed; with `overtaking` rows may reach the strategy in another order than they happened."""
+    happenings = [
+        Happening(100, 100, columns.LEVEL, buyer, price, draw(st.integers(1, 9)))
+        for buyer, price in ((True, 99), (True, 98), (False, 101), (False, 102))
+    ]
+    now = 100
+    last_local = 0
+    for _ in range(draw(st.integers(5, 50))):
+        now += draw(st.integers(0, 3))
+        local = now + draw(st.integers(0, 4))
+        if not overtaking:
+            local = last_local = max(local, last_local)
+        buyer = draw(st.booleans())
+        choice = draw(st.integers(0, 29))
+        if choice == 0 and overtaking:
+            happenings.append(Happening(now, local, columns.CLEAR, buyer, 0, 0))
+        elif choice < 18:
+            price = draw(BID_PRICES if buyer else ASK_PRICES)
+            happenings.append(Happening(now, local, columns.LEVEL, buyer, price, draw(st.integers(0, 9))))
+        else:
+            price = draw(ASK_PRICES if buyer else BID_PRICES)
+            happenings.append(Happening(now, local, columns.TRADE, buyer, price, draw(st.integers(1, 4))))
+    return make_columns(happenings)
+
+
+@st.composite
+def submissions(draw: st.DrawFn) -> Step:
+    """Draw a new order, mostly one that rests."""
+    side = draw(st.sampled_from((1, -1)))
+    price = draw(BID_PRICES if side > 0 else ASK_PRICES)
+    kind = draw(st.sampled_from((at.GTC, at.GTC, at.POST_ONLY, at.POST_ONLY, at.IOC, at.FOK, at.MARKET)))
+    return "submit", {"side": side, "price": price, "qty": draw(st.integers(1, 5)), "kind": kind}
+
+
+def scripts() -> st.SearchStrategy[list[Step]]:
+    """Draw what a strategy does."""
+    number = st.integers(0, 5)
+    change = {"number": number, "price": st.integers(98, 102), "qty": st.integers(1, 5)}
+    step = st.one_of(
+        st.tuples(st.just("elapse"), st.fixed_dictionaries({"ns": st.integers(0, 20)})),
+        st.tuples(st.just("elapse"), st.fixed_dictionaries({"ns": st.integers(0, 20)})),
+        st.tuples(st.just("wait"), st.fixed_dictionaries({"ns": st.integers(0, 20), "responses": st.booleans()})),
+        submissions(),
+        submissions(),
+        st.tuples(st.just("cancel"), st.fixed_dictionaries({"number": number})),
+        st.tuples(st.just("modify"), st.fixed_dictionaries(change)),
+    )
+    first = st.lists(submissions(), min_size=1, max_size=4)
+    return st.builds(list.__add__, first, st.lists(step, min_size=1, max_size=25))
+
+
+def models() -> st.SearchStrategy[Model]:
+    """Draw a venue."""
+    return st.builds(
+        Model,
+        entry_ns=st.integers(0, 4),
+        response_ns=st.integers(0, 4),
+        queue=st.integers(queues.RISK_AVERSE, queues.POWER_COMPLEMENT),
+        exponent=st.sampled_from((1.0, 2.0, 2.5, 3.0)),
+        lot_size=st.sampled_from((1.0, 0.5)),
+        partial_fills=st.booleans(),
+    )
+
+
+def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
+    """Build the kernels' simulator for the reference's model."""
+    market = Market(
+        Feed.of(rows, model.entry_ns),
+        Decimal(1),
+        Decimal(str(model.lot_size)),
+        ConstantLatency(model.entry_ns, model.response_ns),
+        Queue(model.queue, model.exponent),
+        model.partial_fills,
+        max_orders=64,
+        max_fills=1000,
+    )
+    return Simulator([market])
+
+
+def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
+    """Run a script in the kernels; return everything the strategy could see, then the fills."""
+    simulator = make_simulator(rows, model)
+    sim = simulator.handle
+    market = api.market(sim, 0)
+    orders: list[int] = []
+    seen: list[Any] = []
+    api.elapse(sim, 0)
+    for name, values in [*script, ("elapse", {"ns": 1000})]:
+        match name:
+            case "elapse":
+                seen.append(api.elapse(sim, values["ns"]))
+            case "wait":
+                api.wait_feed(sim, values["ns"], values["responses"])
+            case "submit":
+                orders.append(api.submit(market, values["side"], values["price"], values["qty"], values["kind"], 0))
+            case "cancel" if values["number"] < len(orders):
+                seen.append(api.cancel(market, orders[values["number"]]))
+            case "modify" if values["number"] < len(orders):
+                seen.append(api.modify(market, orders[values["number"]], values["price"], values["qty"]))
+        seen.append((api.now(sim), api.best_bid(market), api.best_ask(market), api.position(market)))
+        seen.append([api.depth_at(market, side, price) for side in (1, -1) for price in PRICES])
+        seen.append(
+            [
+                (api.order_status(market, order), api.order_leaves(market, order), api.order_price(market, order),
+                 api.order_request(market, order))
+                for order in orders
+            ]
+        )  # fmt: skip
+    simulator.run(lambda _handle: None)
+    numbers = {order: number for number, order in enumerate(orders)}
+    log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
+    return [seen, sorted(log), simulator.account().value_tick_lots]
+
+
+def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
+    """Run a script in the reference."""
+    sim = ReferenceSimulator(rows, model)
+    seen: list[Any] = []
+    sim.elapse(0)
+    for name, values in [*script, ("elapse", {"ns": 1000})]:
+        match name:
+            case "elapse":
+                seen.append(sim.elapse(values["ns"]))
+            case "wait":
+                sim.wait(values["ns"], values["responses"])
+            case "submit":
+                sim.submit(values["side"], values["price"], values["qty"], values["kind"])
+            case "cancel" if values["number"] < len(sim.orders):
+                seen.append(sim.cancel(sim.orders[values["number"]]))
+            case "modify" if values["number"] < len(sim.orders):
+                seen.append(sim.modify(sim.orders[values["number"]], values["price"], values["qty"]))
+        bid, ask = sim.local.best[1], sim.local.best[-1]
+        seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
+        seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
+        seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
+    return [seen, sorted(sim.fills), sim.value]

@@ -1,0 +1,119 @@
+"""Advancing the one clock that all markets and the strategy share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.local import receive_responses, receive_rows
+from tradebot.sim.kernels.matching import first_response, run_rows
+from tradebot.sim.kernels.memory import Handle, Words, handle_at, words, words_at
+from tradebot.sim.kernels.requests import arrive
+
+END: Final = 0
+"""Nothing is left: no row, no request, no response (or the simulator stopped with an error)."""
+TIMEOUT: Final = 1
+FEED: Final = 2
+RESPONSE: Final = 3
+
+
+@compiled
+def run_exchange(market: Handle, until_ns: int, stop_at_response: int) -> int:
+    """Run one exchange: rows and arriving requests up to `until_ns`; return how far it went."""
+    w = words(market)
+    requests = words_at(w[at.REQUESTS])
+    mask = w[at.REQUEST_MASK]
+    while True:
+        limit = until_ns
+        if stop_at_response:
+            limit = min(limit, first_response(w))
+        arrival = at.NEVER
+        if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
+            arrival = requests[(w[at.REQUEST_HEAD] & mask) * at.MESSAGE_WORDS + at.M_TIME]
+        reached = run_rows(market, min(limit, arrival), stop_at_response)
+        if arrival > reached:
+            w[at.RAN_TO] = reached
+            return reached
+        arrive(market)
+
+
+@compiled
+def start(c: Words) -> None:
+    """Set the clock to the first event of all markets."""
+    now = at.NEVER
+    for number in range(c[at.MARKETS]):
+        w = words(handle_at(c[at.FIRST_MARKET + number]))
+        if w[at.ROWS] > 0:
+            now = min(now, words_at(w[at.EXCHANGE_TIMES])[0], words_at(w[at.LOCAL_TIMES])[0])
+    c[at.NOW] = now
+    c[at.STARTED] = 1
+
+
+@compiled
+def advance(market: Handle, until_ns: int) -> int:
+    """Bring one market to `until_ns` on both sides; return the number of responses received."""
+    w = words(market)
+    w[at.WAKE_ROW] = w[at.LOCAL_ROW]
+    receive_rows(market, until_ns)
+    if until_ns >= w[at.RAN_TO]:
+        run_exchange(market, until_ns, 0)
+    # The ring remembers the touch after the last received row, and what the rows in flight replaced.
+    if w[at.ONE_ORDER] and w[at.ROW] - w[at.LOCAL_ROW] >= w[at.RING_MASK]:
+        w[at.ERROR] = at.ERROR_HISTORY
+    return receive_responses(market, until_ns)
+
+
+@compiled
+def finished(c: Words) -> bool:
+    """True when no market has anything left, or one stopped with an error."""
+    left = 0
+    for number in range(c[at.MARKETS]):
+        w = words(handle_at(c[at.FIRST_MARKET + number]))
+        if w[at.ERROR]:
+            return True
+        left += w[at.ROWS] - w[at.ROW] + w[at.ROWS] - w[at.LOCAL_ROW]
+        left += w[at.REQUEST_TAIL] - w[at.REQUEST_HEAD] + w[at.RESPONSE_TAIL] - w[at.RESPONSE_HEAD]
+    return left == 0
+
+
+@compiled
+def advance_all(c: Words, until_ns: int) -> int:
+    """Bring every market to `until_ns`; return the number of responses received."""
+    responses = 0
+    for number in range(c[at.MARKETS]):
+        responses += advance(handle_at(c[at.FIRST_MARKET + number]), until_ns)
+    c[at.NOW] = until_ns
+    return responses
+
+
+@compiled
+def next_response(c: Words, until_ns: int) -> int:
+    """Run the exchanges far enough to know the next response up to `until_ns`; return its time, or `until_ns`.
+
+    No exchange runs past a moment at which the strategy could still have a request arrive there.
+    """
+    reached = c[at.NOW]
+    while reached < until_ns:
+        event = at.NEVER
+        for number in range(c[at.MARKETS]):
+            w = words(handle_at(c[at.FIRST_MARKET + number]))
+            if w[at.ROW] < w[at.ROWS]:
+                event = min(event, words_at(w[at.EXCHANGE_TIMES])[w[at.ROW]])
+            if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
+                slot = (w[at.REQUEST_HEAD] & w[at.REQUEST_MASK]) * at.MESSAGE_WORDS
+                event = min(event, words_at(w[at.REQUESTS])[slot + at.M_TIME])
+            event = min(event, first_response(w))
+        if event > until_ns:
+            return until_ns
+        # One event at a time where latency is zero, else a whole lookahead.
+        reached = min(max(event, reached + c[at.LOOKAHEAD]), until_ns)
+        found = at.NEVER
+        for number in range(c[at.MARKETS]):
+            market = handle_at(c[at.FIRST_MARKET + number])
+            if reached >= words(market)[at.RAN_TO]:
+                run_exchange(market, reached, 1)
+            found = min(found, first_response(words(market)))
+        if found <= reached:
+            return found
+    return until_ns

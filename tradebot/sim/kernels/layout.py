@@ -1,0 +1,213 @@
+"""What each 64-bit word of a block means. Words named F_… hold a float64."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGE_BITS: Final = 12
+"""log2 of the ticks that share a byte of USED."""
+NEVER: Final = (1 << 63) - 1
+"""A time that does not come."""
+NO_PRICE: Final = -(1 << 62)
+"""What the API answers for the best price of an empty side."""
+
+# --- the clock's block ----------------------------------------------------------------------------------------------
+NOW: Final = 0
+MARKETS: Final = 1
+LOOKAHEAD: Final = 2
+"""Smallest order-entry latency of all markets: how far an exchange may run ahead of an undecided wake."""
+STARTED: Final = 3
+FIRST_MARKET: Final = 8
+"""Addresses of the markets' blocks from here on."""
+CLOCK_WORDS: Final = 64
+MAX_MARKETS: Final = CLOCK_WORDS - FIRST_MARKET
+
+# --- a market's block: data -----------------------------------------------------------------------------------------
+CLOCK: Final = 0
+"""Address of the clock's block."""
+ROWS: Final = 1
+ROW: Final = 2
+"""Next row the exchange side reads."""
+LOCAL_ROW: Final = 3
+"""Next row the strategy's side receives."""
+WAKE_ROW: Final = 4
+"""LOCAL_ROW at the previous wake: the rows between are new to the strategy."""
+EXCHANGE_TIMES: Final = 5
+LOCAL_TIMES: Final = 6
+FLAGS: Final = 7
+PRICES: Final = 8
+QTYS: Final = 9
+ORDER_IDS: Final = 10
+ONE_ORDER: Final = 11
+"""1 when both clocks saw the rows in one order: one book serves both sides."""
+
+# --- books ----------------------------------------------------------------------------------------------------------
+BASE: Final = 12
+"""Price in ticks of ladder index 0. Indices 0 and TOP are walls that stop every search."""
+TOP: Final = 13
+BIDS: Final = 14
+ASKS: Final = 15
+"""Ladders: quantity << 1 | one of our orders stands here."""
+BEST_BID: Final = 16
+BEST_ASK: Final = 17
+"""Ladder indices; 0 and TOP mean an empty side."""
+TOUCHES: Final = 18
+"""Ring over rows: best bid << 32 | best ask after the row, ladder indices."""
+PREVIOUS: Final = 19
+"""Ring over rows: the quantity a LEVEL row replaced."""
+RING_MASK: Final = 20
+LOCAL_BIDS: Final = 21
+LOCAL_ASKS: Final = 22
+USED: Final = 70
+"""Four words, addresses of byte arrays: bids, asks, local bids, local asks. 1 = a level was set on that ladder page."""
+LOCAL_BEST_BID: Final = 23
+LOCAL_BEST_ASK: Final = 24
+
+# --- our orders -----------------------------------------------------------------------------------------------------
+ORDERS: Final = 25
+MAX_ORDERS: Final = 26
+FREE: Final = 27
+FREE_COUNT: Final = 28
+OPEN: Final = 29
+"""Slots the strategy sees, oldest first until one is cleared."""
+OPEN_COUNT: Final = 30
+LIVE: Final = 31
+"""Slots resting at the exchange."""
+LIVE_COUNT: Final = 32
+MY_BID: Final = 33
+"""Ladder index of our highest resting bid, -1 for none."""
+MY_ASK: Final = 34
+"""Ladder index of our lowest resting ask, TOP + 1 for none."""
+NEXT_SERIAL: Final = 35
+REQUESTS: Final = 36
+REQUEST_HEAD: Final = 37
+REQUEST_TAIL: Final = 38
+REQUEST_MASK: Final = 39
+RESPONSES: Final = 40
+RESPONSE_HEAD: Final = 41
+RESPONSE_TAIL: Final = 42
+RESPONSE_MASK: Final = 43
+
+# --- models ---------------------------------------------------------------------------------------------------------
+QUEUE_MODEL: Final = 44
+F_QUEUE_POWER: Final = 45
+F_LOT_SIZE: Final = 46
+PARTIAL_FILLS: Final = 47
+ENTRY_LATENCY: Final = 48
+RESPONSE_LATENCY: Final = 49
+RAN_TO: Final = 50
+"""How far the exchange side has run."""
+
+# --- the strategy's account -----------------------------------------------------------------------------------------
+POSITION: Final = 56
+"""Lots, signed."""
+VALUE: Final = 57
+"""Sum of side * price * quantity over fills, tick-lots: what buying cost less what selling brought."""
+MAKER_VALUE: Final = 58
+TAKER_VALUE: Final = 59
+"""Traded value by liquidity, tick-lots."""
+FILLS: Final = 60
+FILLED_QTY: Final = 61
+SUBMITS: Final = 62
+CANCELS: Final = 63
+MODIFIES: Final = 64
+ERROR: Final = 65
+AWAITED: Final = 66
+"""Id of the order whose response is waited for; 0 as soon as one came."""
+FILL_LOG: Final = 67
+FILL_LOG_COUNT: Final = 68
+FILL_LOG_MAX: Final = 69
+MARKET_WORDS: Final = 128
+VALUE_BOUND: Final = 1 << 61
+"""Traded value at which a run stops before 64 bits are too few."""
+
+# --- one order ------------------------------------------------------------------------------------------------------
+ID: Final = 0
+"""serial * MAX_ORDERS + slot + 1; 0 for a free slot."""
+SIDE: Final = 1
+"""1 buy, -1 sell."""
+PRICE: Final = 2
+QTY: Final = 3
+LEAVES: Final = 4
+STATUS: Final = 5
+REQUEST: Final = 6
+"""The request that is under way, or NO_REQUEST."""
+KIND: Final = 7
+"""Order type and time in force."""
+TAG: Final = 8
+"""The strategy's own number."""
+SUBMITTED_AT: Final = 9
+LAST_PRICE: Final = 10
+LAST_QTY: Final = 11
+NEW_PRICE: Final = 12
+NEW_QTY: Final = 13
+"""What a modification under way asks for."""
+X_PRICE: Final = 16
+"""From here on the exchange's view; X_PRICE is a ladder index."""
+X_LEAVES: Final = 17
+X_PLACE: Final = 18
+"""Index in LIVE, -1 when not resting."""
+F_AHEAD: Final = 19
+"""Lots ahead of us in the queue."""
+F_TRADED: Final = 20
+"""Lots traded at our price since the level last changed."""
+X_SINCE: Final = 21
+"""When it came to rest."""
+PRICE_AT_EXCHANGE: Final = 22
+"""Its limit price in ticks; X_PRICE is kept inside the ladder, this is not."""
+ORDER_WORDS: Final = 24
+
+# --- messages -------------------------------------------------------------------------------------------------------
+M_TIME: Final = 0
+M_SLOT: Final = 1
+M_KIND: Final = 2
+"""Request kind, or for a response the new status (or a REFUSED kind)."""
+M_ID: Final = 3
+M_PRICE: Final = 4
+M_QTY: Final = 5
+M_LEAVES: Final = 6
+M_MAKER: Final = 7
+MESSAGE_WORDS: Final = 8
+
+# --- one row of the fill log ----------------------------------------------------------------------------------------
+FILL_COLUMNS: Final = (
+    "exchange_time_ns",
+    "order_id",
+    "side",
+    "price_ticks",
+    "qty_lots",
+    "maker",
+    "leaves_lots",
+    "rested_ns",
+)
+FILL_WORDS: Final = len(FILL_COLUMNS)
+
+# --- codes ----------------------------------------------------------------------------------------------------------
+NO_REQUEST: Final = 0
+REQUEST_NEW: Final = 1
+REQUEST_CANCEL: Final = 2
+REQUEST_MODIFY: Final = 3
+
+PENDING_NEW: Final = 0
+NEW: Final = 1
+PARTIALLY_FILLED: Final = 2
+FILLED: Final = 3
+CANCELED: Final = 4
+EXPIRED: Final = 5
+"""Post-only that would take, IOC and FOK remainders, a market order without a market."""
+CANCEL_REFUSED: Final = 6
+MODIFY_REFUSED: Final = 7
+"""Responses only: the order is no longer at the exchange."""
+
+GTC: Final = 0
+POST_ONLY: Final = 1
+IOC: Final = 2
+FOK: Final = 3
+MARKET: Final = 4
+
+ERROR_NONE: Final = 0
+ERROR_ORDERS: Final = 1
+ERROR_RESPONSES: Final = 2
+ERROR_HISTORY: Final = 3
+ERROR_FILL_LOG: Final = 4
+ERROR_VALUE: Final = 5

@@ -1,0 +1,143 @@
+"""Our orders at the exchange: resting, leaving, filling; and the messages about it.
+
+`LIVE` lists the slots that rest. A ladder's mark bit says whether any of them stands at a price, and MY_BID / MY_ASK
+are their best prices: the pass over rows needs no more than those to know that a row does not concern us.
+"""
+
+from __future__ import annotations
+
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.latency import response_time
+from tradebot.sim.kernels.memory import Handle, Words, floats_at, words, words_at
+
+
+@compiled
+def respond(market: Handle, slot: int, kind: int, price: int, qty: int, maker: int, time_ns: int) -> None:
+    """Send the strategy one message about an order. Messages never overtake each other."""
+    w = words(market)
+    tail = w[at.RESPONSE_TAIL]
+    head = w[at.RESPONSE_HEAD]
+    mask = w[at.RESPONSE_MASK]
+    if tail - head > mask:
+        w[at.ERROR] = at.ERROR_RESPONSES
+        return
+    ring = words_at(w[at.RESPONSES])
+    arrival = response_time(market, time_ns)
+    if tail > head:
+        arrival = max(arrival, ring[((tail - 1) & mask) * at.MESSAGE_WORDS + at.M_TIME])
+    order = words_at(w[at.ORDERS] + 8 * slot * at.ORDER_WORDS)
+    message = (tail & mask) * at.MESSAGE_WORDS
+    ring[message + at.M_TIME] = arrival
+    ring[message + at.M_SLOT] = slot
+    ring[message + at.M_KIND] = kind
+    ring[message + at.M_ID] = order[at.ID]
+    ring[message + at.M_PRICE] = price
+    ring[message + at.M_QTY] = qty
+    ring[message + at.M_LEAVES] = order[at.X_LEAVES]
+    ring[message + at.M_MAKER] = maker
+    w[at.RESPONSE_TAIL] = tail + 1
+
+
+@compiled
+def refresh_best(w: Words) -> None:
+    """Find our best resting prices again."""
+    live = words_at(w[at.LIVE])
+    orders = words_at(w[at.ORDERS])
+    bid = -1
+    ask = w[at.TOP] + 1
+    for place in range(w[at.LIVE_COUNT]):
+        order = live[place] * at.ORDER_WORDS
+        price = orders[order + at.X_PRICE]
+        if orders[order + at.SIDE] > 0:
+            bid = max(bid, price)
+        else:
+            ask = min(ask, price)
+    w[at.MY_BID] = bid
+    w[at.MY_ASK] = ask
+
+
+@compiled
+def rest(market: Handle, slot: int, time_ns: int) -> None:
+    """Put an order at the end of the queue at its price."""
+    w = words(market)
+    orders = words_at(w[at.ORDERS])
+    order = slot * at.ORDER_WORDS
+    price = orders[order + at.X_PRICE]
+    buying = orders[order + at.SIDE] > 0
+    ladder = words_at(w[at.BIDS] if buying else w[at.ASKS])
+    queue = floats_at(w[at.ORDERS])
+    queue[order + at.F_AHEAD] = float(ladder[price] >> 1)
+    queue[order + at.F_TRADED] = 0.0
+    ladder[price] |= 1
+    place = w[at.LIVE_COUNT]
+    words_at(w[at.LIVE])[place] = slot
+    w[at.LIVE_COUNT] = place + 1
+    orders[order + at.X_PLACE] = place
+    orders[order + at.X_SINCE] = time_ns
+    if buying:
+        w[at.MY_BID] = max(w[at.MY_BID], price)
+    else:
+        w[at.MY_ASK] = min(w[at.MY_ASK], price)
+
+
+@compiled
+def leave(market: Handle, slot: int) -> None:
+    """Take an order out of the book."""
+    w = words(market)
+    orders = words_at(w[at.ORDERS])
+    live = words_at(w[at.LIVE])
+    order = slot * at.ORDER_WORDS
+    place = orders[order + at.X_PLACE]
+    last = w[at.LIVE_COUNT] - 1
+    moved = live[last]
+    live[place] = moved
+    orders[moved * at.ORDER_WORDS + at.X_PLACE] = place
+    orders[order + at.X_PLACE] = -1
+    w[at.LIVE_COUNT] = last
+    price = orders[order + at.X_PRICE]
+    side = orders[order + at.SIDE]
+    for other in range(last):
+        base = live[other] * at.ORDER_WORDS
+        if orders[base + at.X_PRICE] == price and orders[base + at.SIDE] == side:
+            return
+    ladder = words_at(w[at.BIDS] if side > 0 else w[at.ASKS])
+    ladder[price] &= -2
+    if price == w[at.MY_BID] or price == w[at.MY_ASK]:
+        refresh_best(w)
+
+
+@compiled
+def log_fill(w: Words, order: int, price: int, qty: int, maker: int, time_ns: int) -> None:
+    """Append to the fill log, if one is kept."""
+    if w[at.FILL_LOG_MAX] == 0:
+        return
+    count = w[at.FILL_LOG_COUNT]
+    if count >= w[at.FILL_LOG_MAX]:
+        w[at.ERROR] = at.ERROR_FILL_LOG
+        return
+    orders = words_at(w[at.ORDERS])
+    row = words_at(w[at.FILL_LOG] + 8 * count * at.FILL_WORDS)
+    row[0] = time_ns
+    row[1] = orders[order + at.ID]
+    row[2] = orders[order + at.SIDE]
+    row[3] = price
+    row[4] = qty
+    row[5] = maker
+    row[6] = orders[order + at.X_LEAVES]
+    row[7] = time_ns - orders[order + at.X_SINCE] if maker else 0
+    w[at.FILL_LOG_COUNT] = count + 1
+
+
+@compiled
+def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: int) -> None:
+    """Trade `qty` lots of an order at `price` (ticks); a resting order that is done leaves the book."""
+    w = words(market)
+    orders = words_at(w[at.ORDERS])
+    order = slot * at.ORDER_WORDS
+    leaves = orders[order + at.X_LEAVES] - qty
+    orders[order + at.X_LEAVES] = leaves
+    log_fill(w, order, price, qty, maker, time_ns)
+    respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker, time_ns)
+    if leaves == 0 and orders[order + at.X_PLACE] >= 0:
+        leave(market, slot)

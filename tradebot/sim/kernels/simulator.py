@@ -1,0 +1,255 @@
+"""Set a simulation up, run a compiled strategy in it, read the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradebot.core.columns import Int64s
+from tradebot.core.errors import InvariantError
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels import queues
+from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.memory import Handle
+
+MARGIN_TICKS: Final = 4096
+"""Room between the data's prices and the ladder's walls, where our own far-off orders stand."""
+RESPONSES_PER_ORDER: Final = 16
+MAX_ORDERS_BOUND: Final = 1 << 16
+MIN_RING_ROWS: Final = 1024
+
+ERRORS: Final = {
+    at.ERROR_ORDERS: "more orders than max_orders: clear inactive ones or raise it",
+    at.ERROR_RESPONSES: "more responses under way than the ring holds: raise max_orders",
+    at.ERROR_HISTORY: "more rows in flight than when the feed was looked through: pass its lookahead to Feed.of",
+    at.ERROR_FILL_LOG: "more fills than max_fills",
+    at.ERROR_VALUE: "the traded value in tick-lots is near 2**62: use larger lots",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How our place in a price level's queue is estimated."""
+
+    model: int = queues.RISK_AVERSE
+    exponent: float = 2.0
+    """n of the power models."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantLatency:
+    """Every request and every response takes the same time, nanoseconds >= 0."""
+
+    entry_ns: int = 0
+    response_ns: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError for a negative latency."""
+        if self.entry_ns < 0 or self.response_ns < 0:
+            raise InvariantError(f"a latency is negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One instrument at one venue, and how the venue is modelled."""
+
+    feed: Feed
+    tick_size: Decimal
+    """Quote units."""
+    lot_size: Decimal
+    """Base units or contracts."""
+    latency: ConstantLatency = ConstantLatency()
+    queue: Queue = Queue()
+    partial_fills: bool = False
+    maker_fee: Decimal = Decimal(0)
+    """Share of the traded value; negative is a rebate."""
+    taker_fee: Decimal = Decimal(0)
+    multiplier: Decimal = Decimal(1)
+    """Base units of one contract."""
+    max_orders: int = 256
+    """Orders the strategy knows at once, a power of two."""
+    max_fills: int = 0
+    """Rows of the fill log; 0 keeps none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a strategy has done in one market, exactly."""
+
+    position_lots: int
+    value_tick_lots: int
+    """Sum of side * price * quantity: bought less sold."""
+    maker_value_tick_lots: int
+    taker_value_tick_lots: int
+    fills: int
+    filled_lots: int
+    submits: int
+    cancels: int
+    modifies: int
+    best_bid_ticks: int
+    best_ask_ticks: int
+    """The strategy's last touch; NO_PRICE for an empty side."""
+    market: Market = field(repr=False)
+
+    @property
+    def unit(self) -> Decimal:
+        """Quote value of one tick-lot."""
+        return self.market.tick_size * self.market.lot_size * self.market.multiplier
+
+    @property
+    def fee(self) -> Decimal:
+        """Fees paid (positive) or earned, quote units."""
+        maker = self.market.maker_fee * self.maker_value_tick_lots
+        return (maker + self.market.taker_fee * self.taker_value_tick_lots) * self.unit
+
+    @property
+    def equity(self) -> Decimal:
+        """Result with the position valued at the last mid, after fees, quote units."""
+        twice_mid = self.best_bid_ticks + self.best_ask_ticks
+        return (Decimal(self.position_lots * twice_mid) / 2 - self.value_tick_lots) * self.unit - self.fee
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << max(0, at_least - 1).bit_length()
+
+
+class _Block:
+    """Owns one market's memory."""
+
+    def __init__(self, market: Market, clock: Int64s) -> None:
+        if market.max_orders != _power_of_two(market.max_orders) or market.max_orders > MAX_ORDERS_BOUND:
+            raise InvariantError(f"max_orders must be a power of two up to {MAX_ORDERS_BOUND}: {market.max_orders}")
+        self.market = market
+        self.words = np.zeros(at.MARKET_WORDS, np.int64)
+        self._kept: list[NDArray[Any]] = []
+        self._point_at_columns(market)
+        self._make_ladders(market)
+        self._make_orders(market)
+        w, f = self.words, self.words.view(np.float64)
+        w[at.CLOCK] = clock.ctypes.data
+        w[at.QUEUE_MODEL] = market.queue.model
+        f[at.F_QUEUE_POWER] = market.queue.exponent
+        f[at.F_LOT_SIZE] = float(market.lot_size)
+        w[at.PARTIAL_FILLS] = market.partial_fills
+        w[at.ENTRY_LATENCY] = market.latency.entry_ns
+        w[at.RESPONSE_LATENCY] = market.latency.response_ns
+        w[at.RAN_TO] = -at.NEVER
+
+    def _keep(self, array: NDArray[Any]) -> int:
+        self._kept.append(array)
+        return int(array.ctypes.data)
+
+    def _array(self, words: int) -> int:
+        return self._keep(np.zeros(words, np.int64))
+
+    def _point_at_columns(self, market: Market) -> None:
+        w, rows = self.words, market.feed.columns
+        w[at.ROWS] = len(rows)
+        w[at.EXCHANGE_TIMES] = self._keep(rows.exchange_time_ns)
+        w[at.LOCAL_TIMES] = self._keep(rows.local_time_ns)
+        w[at.FLAGS] = self._keep(rows.flags)
+        w[at.PRICES] = self._keep(rows.price_ticks)
+        w[at.QTYS] = self._keep(rows.qty_lots)
+        w[at.ONE_ORDER] = market.feed.one_order
+
+    def _ladder(self, top: int) -> int:
+        ladder = np.zeros(top + 1, np.int64)
+        ladder[0] = ladder[top] = 2
+        return self._keep(ladder)
+
+    def _make_ladders(self, market: Market) -> None:
+        w, feed = self.words, market.feed
+        base = feed.low - MARGIN_TICKS
+        top = feed.high + MARGIN_TICKS - base
+        w[at.BASE], w[at.TOP] = base, top
+        w[at.BIDS], w[at.ASKS] = self._ladder(top), self._ladder(top)
+        w[at.BEST_BID], w[at.BEST_ASK] = 0, top
+        for place in range(4):
+            w[at.USED + place] = self._keep(np.zeros((top >> at.PAGE_BITS) + 1, np.uint8))
+        w[at.MY_BID], w[at.MY_ASK] = -1, top + 1
+        ring = _power_of_two(max(MIN_RING_ROWS, feed.in_flight + 2))
+        w[at.TOUCHES], w[at.PREVIOUS], w[at.RING_MASK] = self._array(ring), self._array(ring), ring - 1
+        if not feed.one_order:
+            w[at.LOCAL_BIDS], w[at.LOCAL_ASKS] = self._ladder(top), self._ladder(top)
+            w[at.LOCAL_BEST_BID], w[at.LOCAL_BEST_ASK] = 0, top
+
+    def _make_orders(self, market: Market) -> None:
+        w, count = self.words, market.max_orders
+        w[at.MAX_ORDERS] = count
+        w[at.ORDERS] = self._array(count * at.ORDER_WORDS)
+        w[at.FREE] = self._keep(np.arange(count - 1, -1, -1, dtype=np.int64))
+        w[at.FREE_COUNT] = count
+        w[at.OPEN], w[at.LIVE] = self._array(count), self._array(count)
+        w[at.REQUESTS], w[at.REQUEST_MASK] = self._array(2 * count * at.MESSAGE_WORDS), 2 * count - 1
+        responses = RESPONSES_PER_ORDER * count
+        w[at.RESPONSES], w[at.RESPONSE_MASK] = self._array(responses * at.MESSAGE_WORDS), responses - 1
+        self.fill_log = np.zeros((market.max_fills, at.FILL_WORDS), np.int64)
+        w[at.FILL_LOG], w[at.FILL_LOG_MAX] = self._keep(self.fill_log), market.max_fills
+
+    def touch(self) -> tuple[int, int]:
+        """Return the strategy's best bid and ask, ticks."""
+        w = self.words
+        if not w[at.ONE_ORDER]:
+            bid, ask = int(w[at.LOCAL_BEST_BID]), int(w[at.LOCAL_BEST_ASK])
+        elif w[at.LOCAL_ROW] == 0:
+            bid, ask = 0, int(w[at.TOP])
+        else:
+            packed = int(self._kept_ring()[(w[at.LOCAL_ROW] - 1) & w[at.RING_MASK]])
+            bid, ask = packed >> 32, packed & 0xFFFFFFFF
+        base = int(w[at.BASE])
+        return (bid + base if bid > 0 else at.NO_PRICE, ask + base if ask < w[at.TOP] else at.NO_PRICE)
+
+    def _kept_ring(self) -> NDArray[Any]:
+        return next(array for array in self._kept if array.ctypes.data == self.words[at.TOUCHES])
+
+
+class Simulator:
+    """Markets on one clock. One object is one run."""
+
+    def __init__(self, markets: Sequence[Market]) -> None:
+        if not 0 < len(markets) <= at.MAX_MARKETS:
+            raise InvariantError(f"1 to {at.MAX_MARKETS} markets, not {len(markets)}")
+        self._clock = np.zeros(at.CLOCK_WORDS, np.int64)
+        self._blocks = [_Block(market, self._clock) for market in markets]
+        self._clock[at.MARKETS] = len(markets)
+        self._clock[at.LOOKAHEAD] = min(market.latency.entry_ns for market in markets)
+        for number, block in enumerate(self._blocks):
+            self._clock[at.FIRST_MARKET + number] = block.words.ctypes.data
+        self.handle: Final = Handle(int(self._clock.ctypes.data))
+
+    def run(self, strategy: Callable[..., Any], *arguments: object) -> Any:
+        """Call strategy(handle, *arguments) and return what it returns.
+
+        Raises:
+            InvariantError: When a bound was hit on the way; the run is worth nothing then.
+        """
+        answer = strategy(self.handle, *arguments)
+        for number, block in enumerate(self._blocks):
+            if error := int(block.words[at.ERROR]):
+                raise InvariantError(f"market {number}: {ERRORS[error]}")
+        return answer
+
+    @property
+    def now_ns(self) -> int:
+        """The strategy's time."""
+        return int(self._clock[at.NOW])
+
+    def account(self, number: int = 0) -> Account:
+        """Return what the strategy has done in a market."""
+        block = self._blocks[number]
+        words = [int(word) for word in block.words]
+        bid, ask = block.touch()
+        return Account(
+            words[at.POSITION], words[at.VALUE], words[at.MAKER_VALUE], words[at.TAKER_VALUE], words[at.FILLS],
+            words[at.FILLED_QTY], words[at.SUBMITS], words[at.CANCELS], words[at.MODIFIES], bid, ask, block.market,
+        )  # fmt: skip
+
+    def fills(self, number: int = 0) -> Int64s:
+        """Return the fill log: shape (n, len(FILL_COLUMNS)), in the order in which the exchange made them."""
+        block = self._blocks[number]
+        return block.fill_log[: int(block.words[at.FILL_LOG_COUNT])]
