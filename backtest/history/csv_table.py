@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from backtest.history.amounts import Refuse
-from backtest.history.rows import DataError
+from backtest.history.amounts import Refuse, TimeColumn, check_amounts, text_choice, text_ints, text_steps
+from backtest.history.rows import DataError, Market
+from tradebot.core.columns import Int64s
 
 BLOCK_BYTES: Final = 4 << 20
 """Text that is parsed at once."""
@@ -96,6 +99,36 @@ class TextBatch:
             raise DataError(self.path, self.first_row + index, column, text)
 
         return refuse
+
+    @property
+    def numbers(self) -> Int64s:
+        """Row number of each row."""
+        return np.arange(self.first_row, self.first_row + len(self))
+
+    def ints(self, name: str) -> Int64s:
+        """Return a column of whole numbers."""
+        return text_ints(self.columns[name], self.refuse_in(name))
+
+    def choice(self, name: str, names: dict[str, int]) -> Int64s:
+        """Return what each text of a column stands for."""
+        return text_choice(self.columns[name], names, self.refuse_in(name))
+
+    def times(self, name: str, column: TimeColumn) -> Int64s:
+        """Return a column of stamps as UTC nanoseconds."""
+        return column.to_ns(self.ints(name), self.refuse_in(name))
+
+    def amounts(self, market: Market, price: str, qty: str, *, zero_ok: bool) -> tuple[Int64s, Int64s]:
+        """Return ticks and lots of two columns; with `zero_ok` a quantity of 0 or an empty cell: nothing is there."""
+        found = []
+        for name, step in ((price, market.tick_size), (qty, market.lot_size)):
+            column = self.columns[name]
+            if zero_ok:
+                column = pc.if_else(pc.equal(column, ""), "0", column)
+            found.append(text_steps(column, step, self.refuse_in(name)))
+        ticks, lots = found
+        here = np.ones(len(self), np.bool_)
+        check_amounts(ticks, lots, here, here & zero_ok, lambda kind: self.refuse_in(price if kind == "price" else qty))
+        return ticks, lots
 
 
 def text_batches(path: Path, columns: Sequence[str], *, has_header: bool) -> Iterator[TextBatch]:

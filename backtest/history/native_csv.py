@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -10,9 +10,22 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from backtest.history.amounts import Refuse, TimeColumn, check_amounts, text_choice, text_ints, text_steps
+from backtest.history.amounts import Refuse, TimeColumn, check_amounts, text_steps
 from backtest.history.csv_table import TextBatch, header_of, text_batches
-from backtest.history.rows import BBO, FINE_STEP, KIND_NAMES, OTHER, Market, Rows, make_rows, priced
+from backtest.history.rows import (
+    BBO,
+    COLUMNS,
+    FINE_STEP,
+    KIND_BITS,
+    KIND_NAMES,
+    OTHER,
+    DataError,
+    Market,
+    Rows,
+    make_rows,
+    priced,
+)
+from tradebot.core.amounts import format_decimal
 from tradebot.core.columns import AT_EXCHANGE, AT_LOCAL, BOTH, BUYER, LEVEL, SNAPSHOT, Int64s
 
 CSV_COLUMNS: Final = ("exchange_time_ns", "local_time_ns", "instrument", "kind", "side", "price", "qty", "id", "clocks")
@@ -23,32 +36,61 @@ CLOCKS: Final = {"both": BOTH, "exchange": AT_EXCHANGE, "local": AT_LOCAL}
 
 def read_csv(path: Path, markets: Sequence[Market]) -> Iterator[Rows]:
     """Yield the rows of one file; instruments go by instrument id or venue symbol."""
-    names = {name.lower(): i for i, m in enumerate(markets) for name in (m.instrument_id, m.venue_symbol)}
-    times = {name: TimeColumn() for name in CSV_COLUMNS[:2]}
+    reader = TextReader(markets)
     for batch in text_batches(path, header_of(path, CSV_COLUMNS), has_header=True):
-        yield _rows(batch, names, markets, times)
+        yield reader.rows(batch)
 
 
-def _rows(batch: TextBatch, names: dict[str, int], markets: Sequence[Market], times: dict[str, TimeColumn]) -> Rows:
-    text, refuse_in = batch.columns, batch.refuse_in
-    stamps = {n: t.to_ns(text_ints(text[n], refuse_in(n)), refuse_in(n)) for n, t in times.items()}
-    instrument = text_choice(text["instrument"], names, refuse_in("instrument"))
-    kind = text_choice(text["kind"], KINDS, refuse_in("kind"))
-    price, qty = (_amounts(batch, name, instrument, kind, markets) for name in ("price", "qty"))
-    base = kind & ~SNAPSHOT
-    check_amounts(price, qty, priced(base), (base == LEVEL) | (base == BBO), refuse_in)
-    side = text_choice(text["side"], SIDES, refuse_in("side"))
-    clocks = text_choice(text["clocks"], CLOCKS, refuse_in("clocks"))
-    return make_rows(
-        len(batch),
-        **stamps,
-        flags=kind | side | clocks,
-        price_ticks=price,
-        qty_lots=qty,
-        id=text_ints(text["id"], refuse_in("id")),
-        instrument=instrument,
-        row=np.arange(batch.first_row, batch.first_row + len(batch)),
-    )
+class TextReader:
+    """Rows of one file from its text columns."""
+
+    def __init__(self, markets: Sequence[Market]) -> None:
+        self._markets = markets
+        self._names = {name.lower(): i for i, m in enumerate(markets) for name in (m.instrument_id, m.venue_symbol)}
+        self._times = {name: TimeColumn() for name in CSV_COLUMNS[:2]}
+
+    def rows(self, batch: TextBatch) -> Rows:
+        """Return the rows of one batch, all of them or none."""
+        stamps = {name: batch.times(name, column) for name, column in self._times.items()}
+        instrument, kind = batch.choice("instrument", self._names), batch.choice("kind", KINDS)
+        price, qty = (_amounts(batch, name, instrument, kind, self._markets) for name in ("price", "qty"))
+        base = kind & ~SNAPSHOT
+        check_amounts(price, qty, priced(base), (base == LEVEL) | (base == BBO), batch.refuse_in)
+        return make_rows(
+            len(batch),
+            **stamps,
+            flags=kind | batch.choice("side", SIDES) | batch.choice("clocks", CLOCKS),
+            price_ticks=price,
+            qty_lots=qty,
+            id=batch.ints("id"),
+            instrument=instrument,
+            row=batch.numbers,
+        )
+
+
+def write_csv(path: Path, chunks: Iterable[Rows], markets: Sequence[Market]) -> int:
+    """Write rows; return their number. Kinds that only the other formats know are refused."""
+    count = 0
+    clocks = {bits: name for name, bits in CLOCKS.items()}
+    with path.open("w", encoding="utf-8") as file:
+        file.write(",".join(CSV_COLUMNS) + "\n")
+        for rows in chunks:
+            for at_ns, local_ns, flags, ticks, lots, id_, index in zip(
+                *(getattr(rows, name).tolist() for name in COLUMNS[:7]), strict=True
+            ):
+                kind = KIND_NAMES.get(flags & (KIND_BITS | SNAPSHOT))
+                if kind is None:
+                    raise DataError(path, count + 2, "kind", "rows of single orders have no CSV form")
+                market = markets[index]
+                fact = flags & OTHER and kind != "bbo"
+                price = ticks * (FINE_STEP if fact else market.tick_size)
+                qty = Decimal(lots) if fact else lots * market.lot_size
+                side = "buy" if flags & BUYER else "sell"
+                amounts = f"{format_decimal(price)},{format_decimal(qty)}"
+                name = clocks[flags & BOTH]
+                file.write(f"{at_ns},{local_ns},{market.instrument_id},{kind},{side},{amounts},{id_},{name}\n")
+                count += 1
+    return count
 
 
 def _amounts(batch: TextBatch, name: str, instrument: Int64s, kind: Int64s, markets: Sequence[Market]) -> Int64s:

@@ -62,6 +62,15 @@ class DataError(ConfigError):
         self.column = column
 
 
+class Notes(dict[str, int]):
+    """What a reader left out or changed because its format says so: reason -> count."""
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count it; a count of 0 leaves no trace."""
+        if count:
+            self[reason] = self.get(reason, 0) + count
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
     """What a reader has to know of an instrument."""

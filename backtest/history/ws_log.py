@@ -26,6 +26,7 @@ from backtest.history.rows import (
     MARK_PRICE,
     DataError,
     Market,
+    Notes,
     Rows,
     make_rows,
 )
@@ -33,7 +34,7 @@ from backtest.recording import read_lines
 from tradebot.core.columns import BOTH, BUYER, CLEAR, LEVEL, SNAPSHOT, TRADE
 from tradebot.venues.steps import OffStepError, StepReader
 
-_STREAM: Final = re.compile(rb'"stream"\s*:\s*"([^"@]+)@')
+STREAM_NAME: Final = re.compile(rb'"stream"\s*:\s*"([^"@]+)@')
 _HEAD_BYTES: Final = 80
 NS_PER_MS: Final = 1_000_000
 FIRST_MICROSECOND_STAMP: Final = 10**14
@@ -98,32 +99,32 @@ class _State:
 class WsLog:
     """One recording, which may be several files that continue each other."""
 
-    def __init__(self, paths: Sequence[Path], markets: Sequence[Market], *, proven_only: bool = True) -> None:
+    def __init__(
+        self, paths: Sequence[Path], markets: Sequence[Market], notes: Notes, *, proven_only: bool = True
+    ) -> None:
         """Prepare.
 
         Args:
             paths: Files in order of time.
-            markets: Those to read; frames of others are counted in `notes`.
+            markets: Those to read.
+            notes: Counts what is left out.
             proven_only: Leave out book rows that no snapshot proves. Without it, diffs before the first snapshot and
                 after a gap are handed out as they are, as hftbacktest's converter does.
         """
         self._paths = tuple(paths)
         self._states = {m.venue_symbol: _State(i, m, proven_only) for i, m in enumerate(markets)}
         self._fine = StepReader(FINE_STEP)
-        self.notes: dict[str, int] = {}
-        """What was left out, by reason."""
+        self._notes = notes
 
     def chunks(self) -> Iterator[Rows]:
         """Yield rows; `source` is the place of the file among the paths."""
         for source, path in enumerate(self._paths):
             yield from self._file(source, path)
         for state in self._states.values():
-            if state.lots.floored:
-                self._note(f"{state.symbol}: quantities between two lots, rounded down", state.lots.floored)
-            if state.off_tick:
-                self._note(f"{state.symbol}: old levels between two ticks, left out", state.off_tick)
-            if state.sync.waiting:
-                self._note(f"{state.symbol}: book diffs after the last gap or without a snapshot", state.sync.waiting)
+            self._notes.add(f"{state.symbol}: quantities between two lots, rounded down", state.lots.floored)
+            self._notes.add(f"{state.symbol}: old levels between two ticks, left out", state.off_tick)
+            self._notes.add(f"{state.symbol}: book diffs that no snapshot proves", state.sync.waiting)
+            self._notes.add(f"{state.symbol}: gaps in the update ids", state.sync.gaps)
 
     def _file(self, source: int, path: Path) -> Iterator[Rows]:
         out: list[tuple[int, ...]] = []
@@ -137,14 +138,14 @@ class WsLog:
                 raise DataError(
                     path, number, "receive time", f"{stamp} does not count {unit or 'time'} as the first row"
                 )
-            match = _STREAM.search(raw, 0, _HEAD_BYTES)
+            match = STREAM_NAME.search(raw, 0, _HEAD_BYTES)
             try:
                 if match is None:
                     self._snapshot(current, raw, stamp * scale, number, out)
                 else:
                     current = self._states.get(match[1].decode("utf-8", "replace").upper())
                     if current is None:
-                        self._note("frames of other instruments")
+                        self._notes.add("frames of other instruments")
                     else:
                         self._frame(current, _ENVELOPE.decode(raw).data, stamp * scale, number, out)
             except msgspec.MsgspecError as exc:
@@ -180,13 +181,13 @@ class WsLog:
                         price = _signed(self._fine, text)
                         out.append((at_ns, now_ns, kind | BOTH, price, due_ns, 0, state.index, number))
             case _:
-                self._note(f"{frame.e} frames")
+                self._notes.add(f"{frame.e} frames")
 
     def _trade(
         self, state: _State, frame: _Frame, at_ns: int, now_ns: int, number: int, out: list[tuple[int, ...]]
     ) -> None:
         if frame.X != "MARKET":
-            self._note(f"trades of type {frame.X}, which are not matches in the book")
+            self._notes.add(f"trades of type {frame.X}, which are not matches in the book")
             return
         ticks, lots = _amount(state.ticks, frame.p, "p"), _amount(state.lots, frame.q, "q")
         if not ticks or not lots:
@@ -207,7 +208,7 @@ class WsLog:
         book = _BOOK.decode(raw)
         state = self._states.get(book.symbol) if book.symbol else state
         if state is None:
-            self._note("snapshots of other instruments")
+            self._notes.add("snapshots of other instruments")
             return
         at_ns = _ns(book.T) or state.newest_ns or now_ns
         levels = _levels(state, book.bids, "bids", BUYER | LEVEL | SNAPSHOT)
@@ -216,15 +217,12 @@ class WsLog:
             raise _BadField("bids or asks", "a level of a snapshot has no quantity")
         following = state.sync.snapshot(book.last_update_id)
         if following is None:
-            self._note(f"{state.symbol}: snapshots that were not needed or do not join the diffs")
+            self._notes.add(f"{state.symbol}: snapshots that were not needed or do not join the diffs")
             return
         whole = [(BUYER | CLEAR, 0, 0), (CLEAR, 0, 0), *levels]
         _write(out, Depth(0, book.last_update_id, None, at_ns, whole), whole, now_ns, state.index, number)
         for depth in following:
             _write(out, depth, depth.levels, now_ns, state.index, number)
-
-    def _note(self, text: str, count: int = 1) -> None:
-        self.notes[text] = self.notes.get(text, 0) + count
 
 
 class _BadField(Exception):
