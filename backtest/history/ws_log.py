@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backtest.history.amounts import NS_PER, time_unit
+from backtest.history.amounts import FIRST_NS, LAST_NS, NS_PER, time_unit
 from backtest.history.depth_sync import Depth, DepthSync
 from backtest.history.rows import (
     BBO,
@@ -129,15 +129,15 @@ class WsLog:
     def _file(self, source: int, path: Path) -> Iterator[Rows]:
         out: list[tuple[int, ...]] = []
         current: _State | None = None
-        scale, unit = 0, ""
+        scale, low, high = 0, 0, -1
         for number, (stamp, raw) in enumerate(read_lines(path), 1):
-            if not scale:
-                unit = time_unit(stamp) or ""
-                scale = NS_PER.get(unit, 0)
-            if not unit or time_unit(stamp) != unit:
-                raise DataError(
-                    path, number, "receive time", f"{stamp} does not count {unit or 'time'} as the first row"
-                )
+            if not scale and (unit := time_unit(stamp)) is not None:
+                scale = NS_PER[unit]
+                low, high = FIRST_NS // scale, LAST_NS // scale
+            if not low <= stamp < high:
+                unit = time_unit(stamp)
+                text = f"{stamp} counts {unit}, the rows before it do not: mixed time scales" if unit else "not a time"
+                raise DataError(path, number, "receive time", text)
             match = STREAM_NAME.search(raw, 0, _HEAD_BYTES)
             try:
                 if match is None:
