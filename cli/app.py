@@ -23,12 +23,30 @@ strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_h
 certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
+data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="system, venue:NAME, instrument:ID or strategy:ID.")]
+MarketOption = Annotated[
+    list[str] | None,
+    typer.Option("--market", metavar="SYMBOL:TICK:LOT[:ID]", help="Instrument in the files; repeatable."),
+]
+CorrectOption = Annotated[
+    bool, typer.Option("--correct", help="Correct negative feed latency and the order of rows; says what changed.")
+]
+BaseLatencyOption = Annotated[
+    float, typer.Option("--base-latency-ms", min=0, help="Least feed latency where --correct has to shift.")
+]
+FeedLatencyOption = Annotated[
+    float, typer.Option("--feed-latency-ms", min=0, help="Assumed for files without a receive time.")
+]
+UnprovenOption = Annotated[
+    bool, typer.Option("--unproven", help="Keep book changes of recorded frames that no snapshot proves.")
+]
 PhraseOption = Annotated[str, typer.Option("--phrase", help="Phrase that confirms; the daemon says which.")]
 
 
@@ -276,6 +294,38 @@ def sample_data(
     from cli.sample_data import run
 
     return run(call, out, seed, seconds, tuple(symbols.split(",")))
+
+
+@command(data_app, "check")
+def data_check(
+    call: Call,
+    files: Annotated[list[Path], typer.Argument(help="Files of one history, in any of the formats.")],
+    market: MarketOption = None,
+    correct: CorrectOption = False,
+    base_latency_ms: BaseLatencyOption = 0.0,
+    feed_latency_ms: FeedLatencyOption = 0.0,
+    unproven: UnprovenOption = False,
+) -> int:
+    """Look for gaps, crossed books, wrong order, duplicates, bad values. Exit 4 when the data are unusable."""
+    from cli.data import DataOptions, check
+
+    return check(call, files, DataOptions(tuple(market or ()), correct, base_latency_ms, feed_latency_ms, unproven))
+
+
+@command(data_app, "convert")
+def data_convert(
+    call: Call,
+    files: Annotated[list[Path], typer.Argument(help="Files to read, and last the file to write.")],
+    market: MarketOption = None,
+    correct: CorrectOption = False,
+    base_latency_ms: BaseLatencyOption = 0.0,
+    feed_latency_ms: FeedLatencyOption = 0.0,
+    unproven: UnprovenOption = False,
+) -> int:
+    """Write .parquet, .csv or hftbacktest's .npz from any of the formats, whole or not at all."""
+    from cli.data import DataOptions, convert
+
+    return convert(call, files, DataOptions(tuple(market or ()), correct, base_latency_ms, feed_latency_ms, unproven))
 
 
 @command(app, "backtest")

@@ -47,7 +47,9 @@ class History:
         if not known:
             known = {market.instrument_id: market for path in paths for market in markets_of(path)}
         if not known:
-            raise DataError(paths[0], None, "", "the file does not describe its instrument: give symbol, tick and lot")
+            raise DataError(
+                paths[0], None, "", "the file does not describe its instrument: give --market SYMBOL:TICK:LOT"
+            )
         return cls(tuple(paths), tuple(known.values()), options or ReadOptions())
 
     def stream(self, checker: Checker | None = None) -> Iterator[Rows]:

@@ -57,7 +57,7 @@ def test_a_row_that_only_the_exchange_sees_stays_behind_the_row_it_follows() -> 
 
 
 def test_memory_is_bounded_by_pieces_not_by_streams() -> None:
-    held = 0
+    held = 0.0
 
     def endless(source: int) -> Iterator[Rows]:
         nonlocal held
