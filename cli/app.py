@@ -341,13 +341,16 @@ def backtest(
     strategy_path: Annotated[Path | None, typer.Option(help="Your own strategies.")] = None,
     symbols: Annotated[str, typer.Option(help="Comma-separated venue symbols.")] = "",
     events: Annotated[Path | None, typer.Option(help="Write every event here, JSON lines.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result tables (Parquet).")] = None,
+    equity_every: Annotated[float | None, typer.Option(min=0.001, help="Resolution of the equity, seconds.")] = None,
     max_seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so much recorded time.")] = None,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
 
     source = {"data": data} if data else {"seed": seed, "seconds": seconds}
-    more = {"strategy-path": strategy_path, "symbols": symbols, "events": events, "max-seconds": max_seconds}
+    more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
+    more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
     return run(call, strategy, [*options, *(("param", item) for item in param or ())])
 

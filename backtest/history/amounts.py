@@ -43,8 +43,13 @@ def text_steps(column: Any, step: Decimal, refuse: Refuse) -> Int64s:
         _refuse_text(column, step, decimals, refuse)
     words = np.frombuffer(scaled.buffers()[1], "<i8")[2 * scaled.offset : 2 * (scaled.offset + len(scaled))]
     low, high = words[::2], words[1::2]
-    _refuse_first(high != low >> 63, refuse, lambda i: f"{column[i].as_py()!r} is too large")
-    steps, rest = np.divmod(low, int(step.scaleb(decimals)))
+    unit = int(step.scaleb(decimals))
+    steps, rest = np.divmod(low, unit)
+    for index in np.flatnonzero(high != low >> 63).tolist():  # beyond 64 bits before the division: rare, one by one
+        exact, over = divmod(int(scaled[index].as_py().scaleb(decimals)), unit)
+        if abs(exact) > MAX_STEPS:
+            refuse(index, f"{column[index].as_py()!r} is too large")
+        steps[index], rest[index] = exact, over
     _refuse_first(rest != 0, refuse, lambda i: f"{column[i].as_py()!r} is not on a step of {step.normalize():f}")
     return steps
 
@@ -75,10 +80,10 @@ def text_choice(column: Any, names: dict[str, int], refuse: Refuse) -> Int64s:
 
 def float_steps(values: NDArray[np.float64], step: Decimal, refuse: Refuse) -> Int64s:
     """Return the whole steps in a column of floats."""
-    _refuse_first(~np.isfinite(values), refuse, lambda i: f"{values[i]} is not a number")
+    _refuse_first(~np.isfinite(values), refuse, lambda i: f"{float(values[i])} is not a number")
     quotient = values / float(step)
     whole = np.rint(quotient)
-    _refuse_first(np.abs(whole) > MAX_STEPS, refuse, lambda i: f"{values[i]!r} is too large")
+    _refuse_first(np.abs(whole) > MAX_STEPS, refuse, lambda i: f"{float(values[i])!r} is too large")
     off = np.abs(quotient - whole) > FLOAT_TOLERANCE
     _refuse_first(off, refuse, lambda i: f"{float(values[i])!r} is not on a step of {step.normalize():f}")
     return whole.astype(np.int64)

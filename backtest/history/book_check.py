@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from backtest.history.levels import set_level
 from backtest.history.rows import OTHER
 from tradebot.core.columns import AT_LOCAL, BUYER, CLEAR, KIND_MASK, LEVEL, SNAPSHOT, TRADE, Int64s
 
@@ -68,14 +69,9 @@ def follow_book(
                     found = _example(examples, found, NO_SNAPSHOT, source[i], row[i], price[i])
             if flag & _SNAPSHOT:
                 state[_PROVEN] = 1
-            _set_level(state, keys, side, price[i] if side == 0 else -price[i], qty[i])
+            state[side] = set_level(keys[side], state[side], price[i] if side == 0 else -price[i], qty[i] > 0)
         elif kind == _CLEAR:
-            bound = price[i] if side == 0 else -price[i]
-            if price[i] == 0:
-                state[side] = 0
-            else:  # hftbacktest: from the touch through this price
-                while state[side] and keys[side, state[side] - 1] >= bound:
-                    state[side] -= 1
+            state[side] = 0
         elif kind == _TRADES:
             found = _trade(state, keys, price[i], source[i], row[i], counts, examples, found)
     return found
@@ -109,32 +105,6 @@ def _judge(state, keys, counts, examples, found):  # type: ignore[no-untyped-def
             found = _example(examples, found, code, state[_SOURCE], state[_ROW], bid)
     state[_WAS] = now
     return found
-
-
-@njit(cache=True)
-def _set_level(state, keys, side, key, qty):  # type: ignore[no-untyped-def]  # pragma: no cover
-    count = state[side]
-    line = keys[side]
-    low, high = 0, count
-    if count and line[count - 1] < key:
-        low = count
-    while low < high:
-        middle = (low + high) // 2
-        if line[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    here = low < count and line[low] == key
-    if qty == 0:
-        if here:
-            for j in range(low, count - 1):
-                line[j] = line[j + 1]
-            state[side] = count - 1
-    elif not here:
-        for j in range(count, low, -1):
-            line[j] = line[j - 1]
-        line[low] = key
-        state[side] = count + 1
 
 
 @njit(cache=True)

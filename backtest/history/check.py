@@ -14,14 +14,13 @@ import numpy as np
 
 from backtest.history import book_check
 from backtest.history.book_check import CODES, MAX_EXAMPLES, STATE, finish, follow_book
+from backtest.history.levels import FIRST_CAPACITY, MAX_LEVELS, grown
 from backtest.history.rows import KIND_NAMES, OTHER, DataError, Market, Notes, Rows
 from tradebot.core.amounts import format_decimal
 from tradebot.core.columns import AT_EXCHANGE, AT_LOCAL, SNAPSHOT, TRADE, Int64s
 
 KEPT_EXAMPLES: Final = 5
 """Examples shown per check; all are counted."""
-MAX_LEVELS: Final = 2_000_000
-"""Price levels on one side of one book; more is no book."""
 GAP_NS: Final = 60_000_000_000
 """Nothing of an instrument for so long is reported."""
 
@@ -182,7 +181,7 @@ class _MarketChecker:
         self._latency_sum = 0
         self._count = 0
         self._state = np.zeros(STATE, np.int64)
-        self._keys = np.zeros((2, 1 << 14), np.int64)
+        self._keys = np.zeros((2, FIRST_CAPACITY), np.int64)
         self._counts = np.zeros(CODES, np.int64)
 
     def watch(self, rows: Rows) -> None:
@@ -259,14 +258,11 @@ class _MarketChecker:
         self._checker.found_at("duplicate", rows, places, "", lambda _: "the same as the row before it")
 
     def _book(self, rows: Rows) -> None:
-        needed = int(self._state[:2].max()) + len(rows)
-        if needed > self._keys.shape[1]:
-            if int(self._state[:2].max()) > MAX_LEVELS:
-                text = f"the book has more than {MAX_LEVELS} levels"
-                raise DataError(self._checker.paths[int(rows.source[0])], int(rows.row[0]), "price", text)
-            grown = np.zeros((2, 2 * needed), np.int64)
-            grown[:, : self._keys.shape[1]] = self._keys
-            self._keys = grown
+        levels = int(self._state[:2].max())
+        if levels > MAX_LEVELS:
+            text = f"the book has more than {MAX_LEVELS} levels"
+            raise DataError(self._checker.paths[int(rows.source[0])], int(rows.row[0]), "price", text)
+        self._keys = grown(self._keys, levels + len(rows))
         examples = np.zeros((MAX_EXAMPLES, 4), np.int64)
         found = follow_book(
             self._state,

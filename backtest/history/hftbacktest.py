@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from backtest.history.amounts import Refuse, TimeColumn, check_amounts, float_steps
 from backtest.history.csv_table import READ_ERRORS
+from backtest.history.levels import FIRST_CAPACITY, MAX_LEVELS, expand_clears, grown
 from backtest.history.rows import BBO, CHUNK_ROWS, KIND_BITS, DataError, Market, Rows, make_rows, priced
 from tradebot.core import columns as core
 
@@ -34,6 +35,8 @@ _KINDS: Final = {
     10: core.ORDER_ADD, 11: core.ORDER_CANCEL, 12: core.ORDER_MODIFY, 13: core.ORDER_FILL,
 }  # fmt: skip
 COPY_BYTES: Final = 1 << 20
+MAX_PARTIAL_CLEARS: Final = 8
+"""Clears in one piece of rows that may each remove a whole side level by level."""
 _NOT_KNOWN: Final = 0xFF
 _TABLE: Final = np.full(256, _NOT_KNOWN, np.uint8)
 for _number, _kind in _KINDS.items():
@@ -43,13 +46,43 @@ for _number, _kind in _KINDS.items():
 def read_npz(path: Path, market: Market) -> Iterator[Rows]:
     """Yield the rows of one file; the format does not name its instrument.
 
-    A clear goes through a price there; a finite one is kept in `price_ticks`, see docs/data.md.
+    A clear goes from the touch through a price there; it becomes the levels that it removes.
     """
     times = TimeColumn("ns"), TimeColumn("ns")
+    clears = _Clears(path)
     first = 1
     for events in _events(path):
-        yield _rows(path, first, events, market, times)
+        yield clears.expanded(_rows(path, first, events, market, times))
         first += len(events)
+
+
+class _Clears:
+    """Follows the levels of the book, so that a clear through a price can be written level by level."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._counts = np.zeros((2, 2), np.int64)
+        self._lines = np.zeros((2, 2, FIRST_CAPACITY), np.int64)
+
+    def expanded(self, rows: Rows) -> Rows:
+        levels = int(self._counts.max())
+        if levels > MAX_LEVELS:
+            raise DataError(self._path, int(rows.row[0]), "px", f"the book has more than {MAX_LEVELS} levels")
+        self._lines = grown(self._lines, levels + len(rows))
+        clears = int((rows.kinds == core.CLEAR).sum())
+        written = np.zeros((clears + (levels + len(rows)) * min(clears, MAX_PARTIAL_CLEARS), 3), np.int64)
+        count = expand_clears(self._counts, self._lines, rows.flags, rows.price_ticks, rows.qty_lots, written)
+        if count > len(written):
+            raise DataError(self._path, int(rows.row[0]), "ev", "too many clears of half a book follow each other")
+        if not clears:
+            return rows
+        places, ticks, flags = written[:count].T
+        repeats = np.where(rows.kinds == core.CLEAR, np.bincount(places, minlength=len(rows)), 1)
+        found = rows.take(np.repeat(np.arange(len(rows)), repeats))
+        at = np.flatnonzero(found.kinds == core.CLEAR)
+        price, kinds, qty = found.price_ticks.copy(), found.flags.copy(), found.qty_lots.copy()
+        price[at], kinds[at], qty[at] = ticks, flags, 0
+        return found.replace(price_ticks=price, flags=kinds, qty_lots=qty)
 
 
 def _events(path: Path) -> Iterator[NDArray[Any]]:
@@ -167,8 +200,7 @@ def _to_events(rows: Rows, numbers: NDArray[np.uint64], market: Market) -> NDArr
     local = np.where(flags & core.AT_LOCAL != 0, LOCAL_EVENT, zero)
     events["ev"] = numbers | buyer | exchange | local
     events["exch_ts"], events["local_ts"] = rows.exchange_time_ns, rows.local_time_ns
-    whole = (rows.kinds == core.CLEAR) & (rows.price_ticks == 0)
-    events["px"] = np.where(whole, np.nan, to_floats(rows.price_ticks, market.tick_size))
+    events["px"] = np.where(rows.kinds == core.CLEAR, np.nan, to_floats(rows.price_ticks, market.tick_size))
     events["qty"] = to_floats(rows.qty_lots, market.lot_size)
     events["order_id"] = np.where((numbers >= np.uint64(10)), rows.id, 0).astype(np.uint64)
     return events

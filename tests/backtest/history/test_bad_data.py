@@ -31,7 +31,7 @@ def spoil(path: Path, row: int, column: str, value: str) -> None:
         ("price", "60000.15", "'60000.15' is not on a step of 0.1"),
         ("price", "60000.1000000001", "is not on a step of 0.1"),
         ("price", "1e40", "is too large"),
-        ("price", "99999999999999", "is too large"),
+        ("price", "99999999999999999", "is too large"),
         ("qty", "NaN", "'NaN' is not a number"),
         ("qty", "inf", "'inf' is not a number"),
         ("qty", "-0.5", "the quantity is negative"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.history import correct
@@ -47,6 +47,7 @@ def naive_split(stamps: list[Stamped]) -> list[tuple[int, int]]:
 stamps = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=30)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(stamps)
 def test_splitting_equals_the_documented_walk_over_both_orders(pairs: list[Stamped]) -> None:
     rows = split_by_clock(rows_of(pairs))
@@ -54,6 +55,7 @@ def test_splitting_equals_the_documented_walk_over_both_orders(pairs: list[Stamp
     assert list(zip(rows.row.tolist(), rows.flags.tolist(), strict=True)) == naive_split(pairs)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(stamps)
 def test_after_it_each_clock_sees_its_own_order_and_every_row_once(pairs: list[Stamped]) -> None:
     rows = split_by_clock(rows_of(pairs))
@@ -64,6 +66,7 @@ def test_after_it_each_clock_sees_its_own_order_and_every_row_once(pairs: list[S
         assert sorted(rows.row[seen].tolist()) == list(range(len(pairs)))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 60)), max_size=60), st.integers(1, 9))
 def test_in_pieces_it_is_as_on_the_whole(pairs: list[Stamped], size: int) -> None:
     stamped = sorted((at, at + late) for at, late in pairs)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.history.merge import merge
@@ -32,6 +32,7 @@ streams = st.lists(st.lists(st.integers(0, 30), max_size=40).map(sorted), min_si
 sizes = st.lists(st.integers(0, 7), min_size=1, max_size=4).filter(any)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(streams, sizes)
 def test_merging_is_a_stable_sort_by_receive_time_however_the_streams_are_cut(
     times: list[list[int]], cut: list[int]
@@ -66,7 +67,7 @@ def test_memory_is_bounded_by_pieces_not_by_streams() -> None:
             times = np.arange(start, start + 100) * 2 + source
             yield make_rows(100, local_time_ns=times, flags=BOTH, source=source)
 
-    ahead = 0
+    ahead = 0.0
     for rows in merge([endless(0), endless(1), endless(2)], refuse):
         held -= len(rows) / 100
         ahead = max(ahead, held)
