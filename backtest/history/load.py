@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from backtest.history import correct
-from backtest.history.check import Checker, CheckReport
+from backtest.history.check import Checker, CheckReport, Severity
 from backtest.history.correct import Corrections
 from backtest.history.hftbacktest import write_npz
 from backtest.history.merge import merge
@@ -79,10 +79,11 @@ class History:
         return checker.report
 
     def load(self) -> tuple[dict[str, MarketColumns], CheckReport]:
-        """Return each instrument's columns, checked, in memory.
+        """Return each instrument's columns as the simulator reads them, checked, in memory.
 
         Raises:
-            DataError: If anything is wrong with any row, or there are more than MAX_LOADED_ROWS.
+            DataError: If any row is unusable or out of order for one of the clocks (open it `corrected` then), or there
+                are more than MAX_LOADED_ROWS.
         """
         checker = Checker(self.paths, self.markets)
         parts: list[Rows] = []
@@ -90,7 +91,7 @@ class History:
             parts.append(rows)
             if checker.report.rows > MAX_LOADED_ROWS:
                 raise DataError(self.paths[0], None, "", f"more than {MAX_LOADED_ROWS} rows: stream them instead")
-        self.require_usable(checker.report)
+        self.require_usable(checker.report, in_order=True)
         whole = concat(parts)
         return {m.instrument_id: market_columns(whole, i) for i, m in enumerate(self.markets)}, checker.report
 
@@ -104,7 +105,7 @@ class History:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             count = self._write(out, partial, self.stream(checker))
-            self.require_usable(checker.report)
+            self.require_usable(checker.report, in_order=out.suffix == ".npz")
             partial.replace(out)
         except OSError as exc:
             raise DataError(out, None, "", f"cannot be written ({exc.strerror or exc})") from exc
@@ -112,10 +113,10 @@ class History:
             partial.unlink(missing_ok=True)
         return count, checker.report
 
-    def require_usable(self, report: CheckReport) -> None:
-        """Raise the first error of a report."""
+    def require_usable(self, report: CheckReport, *, in_order: bool = False) -> None:
+        """Raise the first finding that makes the data unusable; with `in_order` also rows out of exchange order."""
         for finding in report.findings:
-            if finding.severity.value == "error":
+            if finding.severity is Severity.ERROR or (in_order and finding.check == "exchange_order"):
                 example = finding.examples[0] if finding.examples else str(self.paths[0])
                 raise DataError(example, None, "", f"{finding.check} x {finding.count}: {finding.says}")
 

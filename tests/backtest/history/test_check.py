@@ -149,6 +149,19 @@ def test_every_file_with_an_error_is_refused_whole(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv"]
 
 
+def test_rows_out_of_exchange_order_are_not_loaded_for_the_simulator_until_corrected(tmp_path: Path) -> None:
+    made = make_market(600)
+    exchange_order(made)
+    history = History.of([write_native_csv(tmp_path / "a.csv", made)], [MARKET])
+
+    with pytest.raises(DataError, match="exchange_order x 1: exchange time goes back"):
+        history.load()
+    history.corrected = True
+    columns, report = history.load()
+    assert len(columns[MARKET.instrument_id]) == len(made.facts) + history.corrections[MARKET.instrument_id].rows_split
+    assert report.findings == []
+
+
 def test_an_unreadable_row_is_a_finding_of_the_check(tmp_path: Path) -> None:
     made = make_market(600)
     path = write_native_csv(tmp_path / "a.csv", made)
