@@ -322,7 +322,7 @@ def data_convert(
     feed_latency_ms: FeedLatencyOption = 0.0,
     unproven: UnprovenOption = False,
 ) -> int:
-    """Write .parquet, .csv or hftbacktest's .npz from any of the formats, whole or not at all."""
+    """Write .parquet, .csv, .columns or hftbacktest's .npz from any of the formats, whole or not at all."""
     from cli.data import DataOptions, convert
 
     return convert(call, files, DataOptions(tuple(market or ()), correct, base_latency_ms, feed_latency_ms, unproven))

@@ -60,7 +60,7 @@ def check(call: Call, files: Sequence[Path], options: DataOptions) -> int:
 def convert(call: Call, files: Sequence[Path], options: DataOptions) -> int:
     """Write the last of `files` from the others, whole or not at all."""
     if len(files) < 2:
-        raise UsageError("name the files to read, and then the file to write: .parquet, .csv or .npz")
+        raise UsageError("name the files to read, and then the file to write: .parquet, .csv, .npz or .columns")
     *sources, out = files
     history = _history(sources, options)
     count, report = history.convert(out)

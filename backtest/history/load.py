@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final, Self
 
 from backtest.history import correct
 from backtest.history.check import Checker, CheckReport, Severity
+from backtest.history.column_folder import write_columns
 from backtest.history.correct import Corrections
 from backtest.history.hftbacktest import write_npz
 from backtest.history.merge import merge
@@ -96,21 +98,24 @@ class History:
         return {m.instrument_id: market_columns(whole, i) for i, m in enumerate(self.markets)}, checker.report
 
     def convert(self, out: Path) -> tuple[int, CheckReport]:
-        """Write the history as `.parquet`, `.csv` or `.npz`; return rows written and what was found.
+        """Write the history as `.parquet`, `.csv`, `.npz` or a folder `.columns`; return rows written and findings.
 
-        The file appears when all of it is good; otherwise nothing does.
+        It appears when all of it is good; otherwise nothing does. A folder that is there already is refused.
         """
         checker = Checker(self.paths, self.markets)
         partial = out.with_name(f".{out.name}.partial")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             count = self._write(out, partial, self.stream(checker))
-            self.require_usable(checker.report, in_order=out.suffix == ".npz")
+            self.require_usable(checker.report, in_order=out.suffix in (".npz", ".columns"))
             partial.replace(out)
         except OSError as exc:
             raise DataError(out, None, "", f"cannot be written ({exc.strerror or exc})") from exc
         finally:
-            partial.unlink(missing_ok=True)
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink(missing_ok=True)
         return count, checker.report
 
     def require_usable(self, report: CheckReport, *, in_order: bool = False) -> None:
@@ -132,10 +137,14 @@ class History:
                 return write_csv(partial, chunks, self.markets)
             case ".npz" if len(self.markets) == 1:
                 return write_npz(partial, chunks, self.markets[0])
-            case ".npz":
+            case ".columns" if len(self.markets) == 1:
+                if out.exists():
+                    raise DataError(out, None, "", "is there already: choose another name or remove it")
+                return write_columns(partial, chunks, self.markets[0])
+            case ".npz" | ".columns":
                 raise DataError(out, None, "", f"the format holds one instrument, not {len(self.markets)}")
             case _:
-                raise DataError(out, None, "", "the name must end with .parquet, .csv or .npz")
+                raise DataError(out, None, "", "the name must end with .parquet, .csv, .npz or .columns")
 
     def _sources(self, notes: Notes) -> list[Iterator[Rows]]:
         return open_sources(self.paths, self.markets, notes, self.options)

@@ -71,7 +71,7 @@ def test_converting_writes_a_file_that_checks_without_being_told_its_steps(tmp_p
         (["check", "{csv}", "--market", "BTCUSDT:0:1"], "above zero"),
         (["check", "{csv}", "--market", "NOPEUSDT"], "no built-in rules; write NOPEUSDT:TICK:LOT"),
         (["convert", "{csv}"], "and then the file to write"),
-        (["convert", "{csv}", "x.txt", *MARKET_FLAG], "must end with .parquet, .csv or .npz"),
+        (["convert", "{csv}", "x.txt", *MARKET_FLAG], "must end with .parquet, .csv, .npz or .columns"),
         (["check", "absent.csv", *MARKET_FLAG], "no such file"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.history import parquet
+from backtest.history.column_folder import open_columns
 from backtest.history.hftbacktest import read_npz
 from backtest.history.load import History
 from backtest.history.rows import BBO, FUNDING_RATE, OTHER, DataError, Rows, concat
@@ -27,7 +28,7 @@ from tests.support.history_files import (
     write_native_csv,
     write_tardis,
 )
-from tradebot.core.columns import BUYER, CLEAR, LEVEL, SNAPSHOT, TRADE
+from tradebot.core.columns import BUYER, CLEAR, COLUMNS, LEVEL, SNAPSHOT, TRADE
 
 KINDS = {"depth": LEVEL, "snapshot": LEVEL | SNAPSHOT, "clear": CLEAR, "trade": TRADE}
 Fact = tuple[int, int, int, int, int]
@@ -185,6 +186,25 @@ def test_a_parquet_file_of_ours_describes_its_instruments(tmp_path: Path) -> Non
     assert report.errors == 0
     with pytest.raises(DataError, match="binance:ETH-USDT was not asked for: wrong instrument"):
         list(History.of([out], [MARKET]).stream())
+
+
+def test_a_folder_of_columns_is_mapped_and_equals_what_load_gives(tmp_path: Path) -> None:
+    made = make_market(3_000)
+    history = History.of([write_frames(tmp_path / "a.log", made, futures=True)], [MARKET])
+    out = tmp_path / "btc.columns"
+    count, _ = history.convert(out)
+    market, mapped = open_columns(out)
+    loaded = history.load()[0][MARKET.instrument_id]
+
+    assert (market, count) == (MARKET, len(made.facts))
+    for name in COLUMNS:
+        assert isinstance(getattr(mapped, name), np.memmap)
+        assert (getattr(mapped, name) == getattr(loaded, name)).all()
+    with pytest.raises(DataError, match="is there already"):
+        history.convert(out)
+    (out / "flags.npy").write_bytes((out / "flags.npy").read_bytes()[:-5])
+    with pytest.raises(DataError, match="not a whole folder of columns"):
+        open_columns(out)
 
 
 def make_interleaved(both: list[MadeMarket]) -> list[MadeMarket]:
