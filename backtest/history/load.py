@@ -19,6 +19,7 @@ from backtest.history.parquet import write_parquet
 from backtest.history.rows import DataError, Market, Notes, Rows, concat, market_columns
 from backtest.history.sources import ReadOptions, markets_of, open_sources
 from tradebot.core.columns import MarketColumns
+from tradebot.core.errors import ConfigError
 
 MAX_LOADED_ROWS: Final = 60_000_000
 """Rows held in memory by `load`: 2 GiB of columns. More is streamed."""
@@ -76,7 +77,7 @@ class History:
                 merged = merge(ordered, self.refuse)
             for _ in checker.merged(merged):
                 pass
-        except DataError as exc:
+        except ConfigError as exc:
             checker.report.add("unreadable", str(exc))
         return checker.report
 
