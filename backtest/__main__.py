@@ -54,9 +54,13 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
     parser.add_argument("--symbols", default="", help="comma-separated venue symbols; default: all in the recording")
     parser.add_argument("--exchange-info", type=Path, default=None, metavar="FILE", help="saved trading rules")
     parser.add_argument("--events", type=Path, default=None, metavar="FILE", help="write every event, JSON lines")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="write the result tables, Parquet")
+    parser.add_argument("--equity-every", type=float, default=1.0, metavar="SECONDS", help="resolution of the equity")
     parser.add_argument("--max-seconds", type=float, default=None, help="stop after so much recorded time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
+    if not 0.001 <= args.equity_every <= 86_400:
+        raise ConfigError(f"--equity-every {args.equity_every}: choose 0.001 to 86400 seconds")
     return BacktestOptions(
         strategy=args.strategy,
         data=args.data[0] if args.data else None,
@@ -69,6 +73,8 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
         symbols=tuple(symbol for symbol in args.symbols.split(",") if symbol),
         exchange_info=args.exchange_info,
         events=args.events,
+        out=args.out,
+        equity_every_s=args.equity_every,
         max_seconds=args.max_seconds,
     ), args.json
 

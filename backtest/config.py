@@ -73,5 +73,9 @@ class BacktestOptions:
     """The venue's saved list of trading rules, for symbols that have no built-in ones."""
     events: Path | None = None
     """File for the event log, one JSON object per line. None: not written."""
+    out: Path | None = None
+    """Folder for the result tables. None: not written."""
+    equity_every_s: float = 1.0
+    """Resolution of the equity table."""
     max_seconds: float | None = None
     """Stop after so much recorded time."""

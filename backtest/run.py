@@ -15,16 +15,20 @@ from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
 from backtest.recording import Recording, Source, recorded, synthetic
 from backtest.report import BacktestResult, EventLog
+from backtest.results.files import ResultWriter
+from backtest.results.recorder import RunRecorder
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
 from engine.config import EngineConfig
 from riskd.limits import Limits, make_limits
 from riskd.units import from_units
+from tradebot.core.intents import OrderIntent
 from tradebot.core.market import RowColumns
 from tradebot.runtime.config import load_config, read_yaml
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_market_data
 
+NS_PER_S: Final = 1_000_000_000
 LEAD_NS: Final = 2_000 * NS_PER_MS
 """The world connects and reconciles so long before the first row."""
 SETTLE_NS: Final = 2_000 * NS_PER_MS
@@ -55,9 +59,18 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     recording = Recording(source, venue, instruments)
     first_ns = next(source.lines())[0]
     start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
-    world = World(config, _limits(config.limits, strategy["id"]), rules, start_ns)
+    limits = _limits(config.limits, strategy["id"])
+    writer = ResultWriter(options.out) if options.out is not None else None
+    watcher = RunRecorder(writer, instruments, round(options.equity_every_s * NS_PER_S)) if writer is not None else None
     log = EventLog(options.events)
     try:
+        world = World(config, limits, rules, start_ns, watcher)
+
+        def on_intent(at_ns: int, intent: OrderIntent) -> None:
+            log.intent(at_ns, intent)
+            if watcher is not None:
+                watcher.intent(at_ns, intent)
+
         async with engine_process(
             strategies_text([strategy]), paths, instruments, start_ns, engine_config.bar_grace_ms
         ) as engine:
@@ -67,14 +80,20 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 start_ns=start_ns,
                 grid_ns=config.event_grid_ns,
                 link_ns=config.link_latency_ns,
-                on_intent=log.intent,
+                on_intent=on_intent,
                 on_outcome=lambda outcome: _note(log, outcome),
                 with_depth=with_depth,
             )
             await harness.run(_cut(recording, first_ns, options.max_seconds), SETTLE_NS)
-        return _result(options, source, recording, world, log, rules, first_ns)
+        result = _result(options, source, recording, world, log, rules, first_ns)
+        if watcher is not None:
+            watcher.equity(world.now_ns, *world.money(), final=True)
+            watcher.finish(result.as_json())
+        return result
     finally:
         log.close()
+        if writer is not None:
+            writer.abandon()
 
 
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
@@ -150,12 +169,7 @@ def _result(
     gate, now_ns = world.gate, world.now_ns
     portfolio = gate.state.portfolio
     held = list(portfolio.positions.items())
-    unrealized = Decimal(0)
     open_positions: dict[str, Decimal] = {}
-    for (instrument_id, _), position in held:
-        mark = portfolio.mark(instrument_id, position.units, gate.board)
-        if position.position.qty and mark is not None:
-            unrealized += position.position.unrealized_pnl(from_units(mark))
     for _, instrument_id, qty in world.open_positions():
         open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
     day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
@@ -182,7 +196,7 @@ def _result(
         turnover=world.turnover,
         fees=sum((position.position.fees_paid for _, position in held), Decimal(0)),
         realized_pnl=sum((position.position.realized_pnl for _, position in held), Decimal(0)),
-        unrealized_pnl=unrealized,
+        unrealized_pnl=world.money()[1] or Decimal(0),
         start_equity=day_start,
         equity=from_units(gate.equity(now_ns).value),
         open_positions=open_positions,

@@ -20,6 +20,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
 from tradebot.core.orders import Side
 from tradebot.sim.engine import FeeRates
+from tradebot.sim.orders import SimOrder
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams
@@ -108,6 +109,11 @@ class BacktestVenue:
     def has_orders(self) -> bool:
         """True while anything of ours rests at the venue."""
         return bool(self.sim.engine.open_orders(ACCOUNT))
+
+    def open_orders(self) -> list[tuple[str, int, SimOrder]]:
+        """Return (client order id, instrument index, order) of everything of ours at the venue."""
+        orders = self.sim.engine.open_orders(ACCOUNT)
+        return [(order.terms.client_order_id, order.terms.instrument, order) for order in orders]
 
     def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[bytes]:
         """Let recorded rows happen; returns the account events that they caused."""

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from backtest.config import BacktestConfig
+from backtest.results.recorder import RunRecorder
 from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
 from execd.reconcile import VenueSnapshot
@@ -22,6 +23,7 @@ from execd.settings import DeskSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
 from riskd.records import MemorySink
+from riskd.units import from_units
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer, OrderIntent
@@ -58,8 +60,16 @@ class Outcome:
 class World:
     """See the module."""
 
-    def __init__(self, config: BacktestConfig, limits: Limits, rules: Sequence[MarketRules], now_ns: int) -> None:
+    def __init__(
+        self,
+        config: BacktestConfig,
+        limits: Limits,
+        rules: Sequence[MarketRules],
+        now_ns: int,
+        watcher: RunRecorder | None = None,
+    ) -> None:
         """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade."""
+        self._watcher = watcher
         self._config = config
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
@@ -229,7 +239,15 @@ class World:
         self._now_ns = max(self._now_ns, now_ns)
         self.rows_applied += stop - start
         reacted = False
+        watcher = self._watcher
+        if watcher is not None:
+            if watcher.wants_mids:
+                watcher.before(now_ns, self._mids())
+            if watcher.equity_due(now_ns):
+                watcher.equity(now_ns, *self.money())
         frames = self.venue.apply_rows(rows, start, stop, now_ns)
+        if frames and watcher is not None:
+            watcher.matched()
         if frames:
             self._send_back(frames, now_ns)
             reacted = True
@@ -265,7 +283,20 @@ class World:
     def _send(self, send: VenueSend, now_ns: int) -> None:
         self.orders_sent += bool(send.client_order_id)
         arrival_ns = now_ns + self._config.order_latency_ns
-        self._later(arrival_ns, lambda at_ns: self._send_back(self.venue.request(send.data, at_ns), at_ns))
+        self._later(arrival_ns, lambda at_ns: self._send_back(self._arrive(send, at_ns), at_ns))
+
+    def _arrive(self, send: VenueSend, now_ns: int) -> list[bytes]:
+        watcher = self._watcher
+        if watcher is None or not send.is_order:
+            frames = self.venue.request(send.data, now_ns)
+        else:
+            watcher.arrives(now_ns, send.client_order_id, self._mids())
+            frames = self.venue.request(send.data, now_ns)
+            for client_order_id, index, order in self.venue.open_orders():
+                watcher.taken(client_order_id, self.instruments[index].instrument_id, order, send.client_order_id)
+        if watcher is not None:
+            watcher.matched()
+        return frames
 
     def _send_back(self, frames: list[bytes], now_ns: int) -> None:
         arrival_ns = now_ns + self._config.order_latency_ns
@@ -318,6 +349,8 @@ class World:
                 self.outcomes.append(Outcome(now_ns, answer=answer))
             for event, _ in out.events:
                 self.outcomes.append(Outcome(now_ns, event=event))
+                if self._watcher is not None:
+                    self._watcher.order_event(now_ns, event)
                 if event.execution is not None:
                     self.fills += 1
                     self.turnover += event.execution.qty * event.execution.price
@@ -336,6 +369,8 @@ class World:
             up = self.desk.take_up()
             if up is not None:
                 down = self.gate.handle(up, now_ns)
+                if self._watcher is not None:
+                    self._watcher.booked(now_ns, self.gate.state.portfolio.positions)
                 if not down.is_empty():
                     self.desk.on_session(down, now_ns)
             elif not out.records:
@@ -346,6 +381,25 @@ class World:
     def now_ns(self) -> int:
         """Virtual time."""
         return self._now_ns
+
+    def money(self) -> tuple[Decimal | None, Decimal | None]:
+        """Return (equity, unrealized PnL) at riskd's marks; None while a mark is missing."""
+        portfolio, equity = self.gate.state.portfolio, self.gate.equity(self._now_ns)
+        unrealized: Decimal | None = Decimal(0)
+        for (instrument_id, _), held in portfolio.positions.items():
+            if held.position.qty and unrealized is not None:
+                mark = portfolio.mark(instrument_id, held.units, self.gate.board)
+                unrealized = None if mark is None else unrealized + held.position.unrealized_pnl(from_units(mark))
+        return (from_units(equity.value) if equity.complete else None), unrealized
+
+    def _mids(self) -> dict[str, Decimal | None]:
+        """Return the middle of each touch that everybody sees; None for a side that is empty."""
+        return {
+            one.instrument_id: one.price(quote.bid_ticks + quote.ask_ticks) / 2
+            if quote.bid_ticks and quote.ask_ticks
+            else None
+            for one, quote in zip(self.instruments, self._quotes, strict=True)
+        }
 
     def open_positions(self) -> list[tuple[str, str, Decimal]]:
         """Return execd's view as (strategy, instrument, signed quantity), dust left out."""

@@ -23,12 +23,30 @@ strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_h
 certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
+data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="system, venue:NAME, instrument:ID or strategy:ID.")]
+MarketOption = Annotated[
+    list[str] | None,
+    typer.Option("--market", metavar="SYMBOL:TICK:LOT[:ID]", help="Instrument in the files; repeatable."),
+]
+CorrectOption = Annotated[
+    bool, typer.Option("--correct", help="Correct negative feed latency and the order of rows; says what changed.")
+]
+BaseLatencyOption = Annotated[
+    float, typer.Option("--base-latency-ms", min=0, help="Least feed latency where --correct has to shift.")
+]
+FeedLatencyOption = Annotated[
+    float, typer.Option("--feed-latency-ms", min=0, help="Assumed for files without a receive time.")
+]
+UnprovenOption = Annotated[
+    bool, typer.Option("--unproven", help="Keep book changes of recorded frames that no snapshot proves.")
+]
 PhraseOption = Annotated[str, typer.Option("--phrase", help="Phrase that confirms; the daemon says which.")]
 
 
@@ -278,6 +296,38 @@ def sample_data(
     return run(call, out, seed, seconds, tuple(symbols.split(",")))
 
 
+@command(data_app, "check")
+def data_check(
+    call: Call,
+    files: Annotated[list[Path], typer.Argument(help="Files of one history, in any of the formats.")],
+    market: MarketOption = None,
+    correct: CorrectOption = False,
+    base_latency_ms: BaseLatencyOption = 0.0,
+    feed_latency_ms: FeedLatencyOption = 0.0,
+    unproven: UnprovenOption = False,
+) -> int:
+    """Look for gaps, crossed books, wrong order, duplicates, bad values. Exit 4 when the data are unusable."""
+    from cli.data import DataOptions, check
+
+    return check(call, files, DataOptions(tuple(market or ()), correct, base_latency_ms, feed_latency_ms, unproven))
+
+
+@command(data_app, "convert")
+def data_convert(
+    call: Call,
+    files: Annotated[list[Path], typer.Argument(help="Files to read, and last the file to write.")],
+    market: MarketOption = None,
+    correct: CorrectOption = False,
+    base_latency_ms: BaseLatencyOption = 0.0,
+    feed_latency_ms: FeedLatencyOption = 0.0,
+    unproven: UnprovenOption = False,
+) -> int:
+    """Write .parquet, .csv, .columns or hftbacktest's .npz from any of the formats, whole or not at all."""
+    from cli.data import DataOptions, convert
+
+    return convert(call, files, DataOptions(tuple(market or ()), correct, base_latency_ms, feed_latency_ms, unproven))
+
+
 @command(app, "backtest")
 def backtest(
     call: Call,
@@ -291,13 +341,16 @@ def backtest(
     strategy_path: Annotated[Path | None, typer.Option(help="Your own strategies.")] = None,
     symbols: Annotated[str, typer.Option(help="Comma-separated venue symbols.")] = "",
     events: Annotated[Path | None, typer.Option(help="Write every event here, JSON lines.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result tables (Parquet).")] = None,
+    equity_every: Annotated[float | None, typer.Option(min=0.001, help="Resolution of the equity, seconds.")] = None,
     max_seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so much recorded time.")] = None,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
 
     source = {"data": data} if data else {"seed": seed, "seconds": seconds}
-    more = {"strategy-path": strategy_path, "symbols": symbols, "events": events, "max-seconds": max_seconds}
+    more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
+    more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
     return run(call, strategy, [*options, *(("param", item) for item in param or ())])
 

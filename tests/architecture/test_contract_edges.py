@@ -9,8 +9,16 @@ from pathlib import Path
 from tests.architecture.source_tree import ROOT, Source, is_under, parse, product_sources
 
 EXCHANGES = ("binance", "bybit", "okx", "bitvavo")
-# Where a venue may be named: in its folder, in wiring and in the defaults an operator sees.
-MAY_NAME_EXCHANGES = ("tradebot.venues", "cli", "simexchange.__main__", "simexchange.wiring")
+# Where a venue may be named: in its folder, in wiring and in the defaults an operator sees; in the reader of the files
+# that a venue publishes, and the table of file formats that knows this reader.
+MAY_NAME_EXCHANGES = (
+    "tradebot.venues",
+    "cli",
+    "simexchange.__main__",
+    "simexchange.wiring",
+    "backtest.history.binance_csv",
+    "backtest.history.sources",
+)
 
 
 def speaks_protobuf(source: Source) -> bool:

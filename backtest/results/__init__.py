@@ -1,0 +1,5 @@
+"""What a run leaves behind as tables: orders, fills, positions, equity, fees, funding, and a summary.
+
+`schemas` says what the columns mean, `files` writes and opens them, `recorder` fills them while a backtest runs.
+Reports read these tables; they compute nothing that is not in them.
+"""
