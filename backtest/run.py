@@ -153,9 +153,9 @@ def _result(
     unrealized = Decimal(0)
     open_positions: dict[str, Decimal] = {}
     for (instrument_id, _), position in held:
-        mark = portfolio.mark(instrument_id, position.units, gate.board)
-        if position.position.qty and mark is not None:
-            unrealized += position.position.unrealized_pnl(from_units(mark))
+        result = portfolio.unrealized(position, gate.state.rules[instrument_id], gate.board)
+        if position.units and result is not None:
+            unrealized += from_units(result)
     for _, instrument_id, qty in world.open_positions():
         open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
     day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))

@@ -30,10 +30,10 @@ from riskd.records import (
     Started,
     decode_record,
 )
-from riskd.rules import asset_prices
 from riskd.settings import NS_PER_S, make_settings
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
+from riskd.valuation import asset_paths
 from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import (
     ApprovalAnswer,
@@ -177,6 +177,10 @@ class RiskGate:
             self._order_events(up.order_events, now_ns)
         for snapshot in up.accounts:
             self.accountant.account(snapshot)
+        for entry in up.ledger:
+            self.accountant.ledger_entry(entry)
+        if up.margins or up.position_margins:
+            self.accountant.margins(up.margins, up.position_margins)
         for status in up.venues:
             self._venue(status, now_ns)
         for ask_id in up.abandons:
@@ -187,7 +191,7 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
-        if up.accounts or any(e.execution is not None for e in up.order_events):
+        if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:
@@ -450,4 +454,4 @@ class RiskGate:
             )
 
     def _learn_assets(self) -> None:
-        self.board.set_asset_prices(asset_prices(self.state.rules.values(), self.settings.currency))
+        self.board.set_asset_paths(asset_paths(self.state.rules.values(), self.settings.currency))

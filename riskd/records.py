@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tradebot.core.accounts import AccountSnapshot
+from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, PositionMargin
 from tradebot.core.approvals import GrantTerms, StopLatch
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -43,6 +43,9 @@ class RecordType(IntEnum):
     REDUCE = 15
     GRANT = 16
     STOP_LATCHED = 17
+    LEDGER = 40
+    MARGINS = 41
+    DAY_BASELINE = 42
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -136,6 +139,28 @@ class AccountSeen(Record, frozen=True):
 
     snapshot: AccountSnapshot
     transfer_value: Decimal = Decimal(0)
+
+
+class LedgerSeen(Record, frozen=True):
+    """One line of a venue's ledger, and its worth in account currency."""
+
+    entry: LedgerEntry
+    worth: Decimal
+
+
+class MarginsSeen(Record, frozen=True):
+    """Margin accounts and position margins as the venues compute them."""
+
+    accounts: list[MarginState]
+    positions: list[PositionMargin]
+
+
+class DayBaseline(Record, frozen=True):
+    """PnL of every position when a UTC day began, account currency: what its day PnL counts from."""
+
+    day: int
+    net: list[tuple[str, str, Decimal]]
+    """(instrument, strategy, PnL)."""
 
 
 class Release(Record, frozen=True):
@@ -261,6 +286,9 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.REDUCE: ReduceIssued,
     RecordType.GRANT: GrantRenewed,
     RecordType.STOP_LATCHED: StopLatched,
+    RecordType.LEDGER: LedgerSeen,
+    RecordType.MARGINS: MarginsSeen,
+    RecordType.DAY_BASELINE: DayBaseline,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 
