@@ -9,6 +9,7 @@ from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
 from riskd.losses import LossAction, fresh_state, next_action, rearm_level
 from riskd.marks import MarketBoard
+from riskd.pnl import day_baseline
 from riskd.portfolio import Equity, day_of
 from riskd.records import AccountSeen, EquityPeak, LedgerSeen, LossGuardState, MarginsSeen, Settlement
 from riskd.settings import NS_PER_S, Settings
@@ -91,6 +92,7 @@ class Accountant:
             day = day_of(now_ns)
             if day != portfolio.day:
                 self._ledger.commit(Settlement(day, from_units(equity.value), now_ns))
+                self._ledger.commit(day_baseline(day, portfolio, self._state.rules, self._board))
                 self._roll_losses()
             peak = portfolio.peak
             if peak is None or equity.value > peak + peak * PEAK_STEP_PPM // PPM:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from riskd.marks import MarketBoard
-from riskd.portfolio import Portfolio, StrategyPosition
+from riskd.portfolio import Portfolio
+from riskd.records import DayBaseline
 from riskd.rules import InstrumentRule
-from riskd.units import amount_floor
+from riskd.strategy_position import StrategyPosition
+from riskd.units import amount_floor, from_units
 
 
 @dataclass(slots=True)
@@ -89,6 +91,16 @@ def lines(
     for (instrument_id, strategy_id), held in portfolio.positions.items():
         key = (instrument_id, strategy_id)
         yield instrument_id, strategy_id, position_line(portfolio, key, held, rules[instrument_id], board)
+
+
+def day_baseline(
+    day: int, portfolio: Portfolio, rules: Mapping[str, InstrumentRule], board: MarketBoard
+) -> DayBaseline:
+    """Return what each position has made so far: the day's PnL counts from it."""
+    net = [
+        (instrument, strategy, from_units(line.net)) for instrument, strategy, line in lines(portfolio, rules, board)
+    ]
+    return DayBaseline(day, net)
 
 
 @dataclass(slots=True)

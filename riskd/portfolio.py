@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -17,12 +17,11 @@ from riskd.exposure import CLOSING_ROLES
 from riskd.marks import MarketBoard
 from riskd.round_trips import TripLog
 from riskd.rules import InstrumentRule
+from riskd.strategy_position import StrategyPosition
 from riskd.units import amount_floor, from_units, ratio_ppm, to_units_floor
 from riskd.wallets import Wallets
 from tradebot.core.accounts import TRANSFER_KINDS, AccountSnapshot, LedgerEntry, LedgerKind, MarginState, PositionMargin
 from tradebot.core.orders import Execution, Liquidity, OrderRole, Side
-from tradebot.core.pnl import Inventory
-from tradebot.core.positions import Position
 
 MAX_EXECUTIONS: Final = 200_000
 """Executions remembered for deduplication; older ones lie before any reconciliation window."""
@@ -30,53 +29,6 @@ DAY_NS: Final = 86_400 * 1_000_000_000
 ZERO: Final = Decimal(0)
 UNATTRIBUTED: Final = "unattributed"
 """Strategy of executions and payments that belong to no known order or position."""
-
-
-@dataclass(slots=True)
-class StrategyPosition:
-    """One position: an instrument as held for one strategy. Amounts in units of its settlement asset."""
-
-    inventory: Inventory = field(default_factory=Inventory)
-    maker_fee_units: int = 0
-    """Cost > 0, rebate < 0."""
-    taker_fee_units: int = 0
-    funding: int = 0
-    """Received > 0, paid < 0."""
-    opened_ns: int = 0
-    updated_ns: int = 0
-    trip_start: int = 0
-    """`net` when the running round trip began."""
-    trip_entered: int = 0
-    """What the entries of the running round trip moved, absolute."""
-    price: int = 0
-    """Average entry price, kept at the fill because readers are many; 0 when flat."""
-
-    @property
-    def units(self) -> int:
-        """Signed quantity in units."""
-        return self.inventory.qty
-
-    @property
-    def net(self) -> int:
-        """Closed result after fees and funding."""
-        return self.inventory.realized - self.maker_fee_units - self.taker_fee_units + self.funding
-
-    @property
-    def maker_fees(self) -> Decimal:
-        """Fees of maker fills, settlement asset."""
-        return from_units(self.maker_fee_units)
-
-    @property
-    def taker_fees(self) -> Decimal:
-        """Fees of taker fills, settlement asset."""
-        return from_units(self.taker_fee_units)
-
-    @property
-    def position(self) -> Position:
-        """The position as decimals, for reports."""
-        held = self.inventory
-        fees = self.maker_fees + self.taker_fees
-        return Position(from_units(held.qty), from_units(self.price), from_units(held.realized), fees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +308,8 @@ class Portfolio:
         inventory, before = held.inventory, held.inventory.qty
         realized = inventory.apply(size * execution.side.sign, flow)
         if fee_base:
-            # A fee in the base asset is that much of it sold at the fill's price, and the proceeds paid as the fee: with
-            # it PnL by prices equals the money in the account.
+            # A fee in the base asset is that much of it sold at the fill's price and the proceeds paid as the fee: so
+            # PnL by prices equals the money in the account.
             realized += inventory.apply(-fee_base, fee)
         if execution.liquidity is Liquidity.MAKER:
             held.maker_fee_units += fee
@@ -368,18 +320,9 @@ class Portfolio:
         held.updated_ns = now_ns
         if before * after <= 0:
             held.opened_ns = now_ns if after else 0
-        self._follow_trip(held, owner, rule.dust_qty, before, abs(flow))
+        held.follow_trip(self.trips[owner], rule.dust_qty, before, abs(flow))
         self.net[execution.instrument_id] += after - before
         return realized
-
-    def _follow_trip(self, held: StrategyPosition, owner: str, dust: int, before: int, moved: int) -> None:
-        """Keep count of the round trip. What is too small to be sold counts as flat; a flip ends one and begins one."""
-        after = held.inventory.qty
-        if abs(before) > dust and (abs(after) <= dust or before * after < 0):
-            self.trips[owner].add(held.net - held.trip_start, held.trip_entered)
-            held.trip_start, held.trip_entered = held.net, abs(held.inventory.entry_flow) if abs(after) > dust else 0
-        elif abs(after) > abs(before):
-            held.trip_entered += moved
 
     def _spread_funding(self, rule: InstrumentRule, asset: str, delta: int) -> None:
         """Give each strategy its share of a funding payment: by signed quantity, as the venue nets them."""
