@@ -128,7 +128,8 @@ def test_any_sequence_of_fills_fees_and_funding_agrees_with_the_slow_calculator_
         assert abs(exact(held.funding) - one.funding) < cent
         assert abs(exact(held.inventory.unrealized(rule.contract, mark_ticks * UNIT // 10))
                    - one.open_result(Fraction(mark_ticks, 10))) < cent  # fmt: skip
-        assert abs(Fraction(held.position.avg_price) - one.average()) < cent
+        # Derived from the flow, and shown only: of an inverse position it has as many digits as its coin amount has.
+        assert abs(Fraction(held.position.avg_price) - one.average()) <= cent + one.average() / 10**7
     for asset, amount in slow_money.items():
         assert abs(exact(portfolio.balances.get(("binance", asset), 0)) - amount) < cent
     assert portfolio.net[instrument.instrument_id] == sum(p.units for p in portfolio.positions.values())
