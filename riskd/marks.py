@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from riskd.units import UNIT, to_units
 from riskd.valuation import Path
+from riskd.volatility import STEP_NS, Volatility
 from tradebot.core.instruments import Instrument
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowKind
 
@@ -89,6 +90,8 @@ class MarketBoard:
         self._currency = currency
         self._paths: dict[str, Path] = {}
         """Asset -> markets that value it."""
+        self._volatility: dict[str, Volatility] = {}
+        self._sampled_ns = -STEP_NS
 
     def set_asset_paths(self, paths: dict[str, Path]) -> None:
         """Say which markets value which asset in account currency."""
@@ -172,6 +175,21 @@ class MarketBoard:
         if long:
             return min(view.good_bid, view.mark_price) if view.mark_price else view.good_bid
         return max(view.good_ask, view.mark_price)
+
+    def sample(self, now_ns: int, half_life_min: int) -> None:
+        """Measure volatility: take the mids of good books, once a minute."""
+        if now_ns - self._sampled_ns < STEP_NS:
+            return
+        self._sampled_ns = now_ns
+        for instrument_id, view in self.views.items():
+            if view.is_good:
+                measured = self._volatility.setdefault(instrument_id, Volatility())
+                measured.sample((view.bid + view.ask) // 2, now_ns, half_life_min)
+
+    def volatility_ppm(self, instrument_id: str, min_samples: int) -> int:
+        """Return the daily volatility in ppm; 0 = not measured long enough."""
+        measured = self._volatility.get(instrument_id)
+        return 0 if measured is None or measured.samples < min_samples else measured.daily_ppm()
 
     def has_market(self, asset: str) -> bool:
         """Return whether some market values this asset, be it with or without a mark yet."""

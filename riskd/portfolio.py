@@ -15,7 +15,7 @@ from typing import Final
 
 from riskd.exposure import CLOSING_ROLES
 from riskd.marks import MarketBoard
-from riskd.round_trips import TripLog
+from riskd.round_trips import TripLog, TripStats
 from riskd.rules import InstrumentRule
 from riskd.strategy_position import StrategyPosition
 from riskd.units import amount_floor, from_units, ratio_ppm, to_units_floor
@@ -197,13 +197,26 @@ class Portfolio:
         held = self.positions.get((instrument_id, strategy_id))
         return 0 if held is None else held.inventory.qty
 
+    def trip_stats(self, strategy_id: str, window: int) -> TripStats:
+        """Return the figures of a strategy's latest round trips."""
+        log = self.trips.get(strategy_id)
+        return TripStats() if log is None else log.stats(window)
+
     def open_positions(self, rules: Mapping[str, InstrumentRule]) -> Iterator[tuple[str, str, StrategyPosition]]:
         """Yield (instrument, strategy, position) of all positions that the venue would let us close, in order."""
         for (instrument_id, strategy_id), held in sorted(self.positions.items(), key=lambda item: item[0]):
             if abs(held.units) > rules[instrument_id].dust_qty:
                 yield instrument_id, strategy_id, held
 
-    def equity(self, board: MarketBoard, rules: Mapping[str, InstrumentRule], now_ns: int, fresh_ns: int) -> Equity:
+    def equity(
+        self,
+        board: MarketBoard,
+        rules: Mapping[str, InstrumentRule],
+        now_ns: int,
+        fresh_ns: int,
+        *,
+        mid: bool = False,
+    ) -> Equity:
         """Return equity at conservative marks: bid for what we own, ask for what we owe.
 
         Args:
@@ -211,12 +224,13 @@ class Portfolio:
             rules: Known instruments.
             now_ns: Now.
             fresh_ns: Marks older than this count as stale.
+            mid: Halfway between bid and ask instead.
         """
         value, stale, complete = 0, 0, bool(self.snapshot_venues)
         for (_, asset), total in self.balances.items():
             if not total:
                 continue
-            rate = board.rate(asset, total > 0)
+            rate = board.rate(asset, total > 0, mid=mid)
             if rate is None:
                 stale += 1
                 complete = complete and not board.has_market(asset)
@@ -226,8 +240,8 @@ class Portfolio:
         for (instrument_id, _), held in self.positions.items():
             rule = rules[instrument_id]
             if held.inventory.qty and not rule.is_spot:
-                open_result = self.unrealized(held, rule, board)
-                rate = None if open_result is None else board.rate(rule.settle, open_result > 0)
+                open_result = self.unrealized(held, rule, board, mid=mid)
+                rate = None if open_result is None else board.rate(rule.settle, open_result > 0, mid=mid)
                 if open_result is None or rate is None:
                     stale, complete = stale + 1, False
                     continue
@@ -239,9 +253,11 @@ class Portfolio:
         """Return the conservative mark of a position: bid for long, ask for short; None = never seen."""
         return board.mark(instrument_id, qty >= 0)
 
-    def unrealized(self, held: StrategyPosition, rule: InstrumentRule, board: MarketBoard) -> int | None:
-        """Return the open result of a position at its conservative mark, settlement asset; None = no mark."""
-        mark = board.mark(rule.instrument_id, held.inventory.qty >= 0)
+    def unrealized(
+        self, held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, *, mid: bool = False
+    ) -> int | None:
+        """Return the open result of a position at its mark, settlement asset; None = no mark."""
+        mark = board.mark(rule.instrument_id, held.inventory.qty >= 0, mid=mid)
         return None if mark is None else held.inventory.unrealized(rule.contract, mark)
 
     def day_ppm(self, equity: int) -> int | None:

@@ -19,6 +19,7 @@ from riskd.limits import (
     VenueReadiness,
 )
 from riskd.losses import LossRule, make_rule
+from riskd.sizing_methods import SizingRule, make_sizing
 from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT, to_units
 
 NS_PER_MS = 1_000_000
@@ -62,7 +63,9 @@ class Settings:
     strategy_per_minute: int | None
     system_per_second: int | None
     loss: LossRule | None
-    quote_amount: int
+    sizing: SizingRule
+    mid_marks: bool
+    """Equity at mid instead of conservative marks."""
     cautious_ppm: int
     approval_valid_ms: int
     lease_valid_ms: int
@@ -100,7 +103,8 @@ def make_settings(limits: Limits) -> Settings:
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
         system_per_second=None if rate is None else rate.system_per_second,
         loss=None if loss is None else make_rule(loss),
-        quote_amount=to_units(file.sizing.quote_amount),
+        sizing=make_sizing(file.sizing),
+        mid_marks=file.day_mark == "mid",
         cautious_ppm=int(file.cautious_size_factor * PPM),
         approval_valid_ms=file.approval_valid_ms,
         lease_valid_ms=file.lease_valid_ms,

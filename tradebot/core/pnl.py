@@ -51,6 +51,14 @@ class Contract:
         """Return the value of |qty| in quote asset, rounded up; of an inverse contract it is fixed."""
         return -(-abs(qty) * self.multiplier // UNIT) if self.inverse else self.notional(qty, price)
 
+    def qty_for(self, quote: int, price: int) -> int:
+        """Return the quantity that a quote amount buys at a price, rounded down; an amount below 0 buys nothing."""
+        if quote <= 0:
+            return 0
+        if self.inverse:
+            return quote * UNIT // self.multiplier
+        return quote * UNIT // price if self.multiplier == UNIT else quote * _UNIT_SQUARED // (price * self.multiplier)
+
     def average_price(self, qty: int, entry_flow: int) -> int:
         """Return the entry price in units that gives this flow, rounded to the nearest; 0 when flat."""
         size, moved = abs(qty), abs(entry_flow)
