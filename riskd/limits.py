@@ -118,6 +118,8 @@ class Exposure(Enforced):
     """Percent of equity; beyond it the answer is SOFT_ALLOW."""
     max_notional: PositiveDecimal
     """Absolute cap in account currency."""
+    soft_notional: PositiveDecimal | None = None
+    """Absolute soft cap; None = as `max_notional`."""
 
 
 class OpenPositions(Enforced):
@@ -273,6 +275,8 @@ def contradictions(limits: Limits) -> list[str]:
         if exposure is not None:
             soft, hard = exposure.soft_pct, exposure.hard_pct
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
+            low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
+            above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
     if order is not None:
         found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:

@@ -95,9 +95,9 @@ def make_settings(limits: Limits) -> Settings:
         order_cap=None if value is None else _cap(value.max_pct_of_equity, value.max_notional),
         fee_ppm=None if balance is None else int(balance.taker_fee_bps * PPM_PER_BPS),
         position_hard=None if position is None else _cap(position.hard_pct, position.max_notional),
-        position_soft=None if position is None else _cap(position.soft_pct, position.max_notional),
+        position_soft=None if position is None else _soft_cap(position),
         gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
-        gross_soft=None if gross is None else _cap(gross.soft_pct, gross.max_notional),
+        gross_soft=None if gross is None else _soft_cap(gross),
         max_positions=None if count is None else count.max_positions,
         strategy_per_second=None if rate is None else rate.strategy_per_second,
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
@@ -111,6 +111,10 @@ def make_settings(limits: Limits) -> Settings:
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
     )
+
+
+def _soft_cap(exposure: Exposure) -> Cap:
+    return _cap(exposure.soft_pct, exposure.soft_notional or exposure.max_notional)
 
 
 def _cap(pct: Decimal, absolute: Decimal) -> Cap:
