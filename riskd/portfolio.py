@@ -80,7 +80,7 @@ class Portfolio:
         self.day_net: dict[tuple[str, str], int] = {}
         """(instrument, strategy) -> PnL in account currency when the day began."""
         self.peak: int | None = None
-        self.turnover: Decimal = ZERO
+        self.turnover_units = 0
         """Notional of today's fills, quote asset."""
         self.unconverted_fees: dict[str, Decimal] = defaultdict(lambda: ZERO)
         """Fees in third assets without a mark at the fill: shown, not guessed."""
@@ -118,7 +118,7 @@ class Portfolio:
         flow = rule.contract.flow(size * execution.side.sign, price)
         cost = -to_units_floor(-execution.fee) if execution.fee else 0
         fee, fee_base = self._fee(execution, rule, price, cost, fee_settle)
-        self.turnover += from_units(rule.contract.quote_notional(size, price))
+        self.turnover_units += rule.contract.quote_notional(size, price)
         realized, strategies, left_qty, left_flow, left_fee, left_base = 0, [], size, flow, fee, fee_base
         for owner, part in self._owners(execution.instrument_id, execution.side, size, strategy_id, role):
             # Whatever division leaves goes to the last owner: the parts add up to what the venue moved.
@@ -188,9 +188,14 @@ class Portfolio:
 
     def settle(self, day: int, start_equity: int) -> None:
         """Begin a UTC day."""
-        self.day, self.day_start, self.turnover = day, start_equity, ZERO
+        self.day, self.day_start, self.turnover_units = day, start_equity, 0
 
     # ---- questions
+
+    @property
+    def turnover(self) -> Decimal:
+        """Notional of today's fills, quote asset."""
+        return from_units(self.turnover_units)
 
     def units_of(self, instrument_id: str, strategy_id: str) -> int:
         """Return the signed quantity that a strategy holds."""
