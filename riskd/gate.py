@@ -16,7 +16,7 @@ from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
-from riskd.limits import Limits
+from riskd.limits import Limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
@@ -59,6 +59,7 @@ EVALUATE_EVERY_NS: Final = NS_PER_S
 MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
+PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
 
 __all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
 
@@ -359,6 +360,7 @@ class RiskGate:
         if hello.instruments and list(hello.instruments) != self.state.instruments:
             self._ledger.commit(InstrumentsSeen(list(hello.instruments)))
             self._learn_assets()
+            self._compare_profile(now_ns)
         self._follow_log(hello, now_ns)
         for latch in hello.latches:
             self.keeper.raise_latch(latch, now_ns)
@@ -452,6 +454,19 @@ class RiskGate:
             self.keeper.raise_(
                 TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
             )
+
+    def _compare_profile(self, now_ns: int) -> None:
+        """An instrument that a strategy names but the profile cannot trade is a mistake: say so, with the numbers."""
+        problems = venue_contradictions(self.limits, self.state.instruments)
+        for instrument in self.state.instruments:
+            scope = Scope(ScopeKind.INSTRUMENT, instrument.instrument_id)
+            problem = problems.get(instrument.instrument_id)
+            if problem is None:
+                self.keeper.clear_cause(PROFILE_CONTRADICTS, scope, "the venue's rules fit", now_ns)
+            else:
+                self.keeper.raise_(
+                    TradingLevel.REDUCE_ONLY, scope, PROFILE_CONTRADICTS, ReleaseRule.AUTO, now_ns, problem
+                )
 
     def _learn_assets(self) -> None:
         self.board.set_asset_paths(asset_paths(self.state.rules.values(), self.settings.currency))

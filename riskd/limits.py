@@ -7,7 +7,7 @@ not an oversight to be forgiven: it refuses every order with LIMIT_UNDEFINED.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field
 
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
-from riskd.profiles import ProfileNumbers, ShareCap, profile_contradictions, sizing_above
+from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
+from tradebot.core.instruments import Instrument
 from tradebot.runtime.config import ConfigModel, parse_section, read_yaml
 
 ANY: Final = "*"
@@ -320,6 +321,16 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         file.start_capital,
         file.venue_minimum,
     )
+
+
+def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:
+    """Return instrument -> why this profile cannot trade it.
+
+    For those that a strategy names and whose quote asset is the account currency.
+    """
+    named = {name for permission in limits.file.strategies.values() for name in permission.instruments}
+    ours = [i for i in instruments if i.instrument_id in named and i.quote == limits.file.currency]
+    return below_venue_rules(profile_numbers(limits), ours)
 
 
 def for_key(table: Mapping[str, T], key: str) -> T | None:

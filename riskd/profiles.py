@@ -182,15 +182,15 @@ def _text(value: Decimal) -> str:
     return format_decimal(round(value, 8))
 
 
-def below_venue_rules(numbers: ProfileNumbers, instruments: Iterable[Instrument]) -> list[str]:
-    """Return instruments whose own smallest order value is above what the profile leads to, with the numbers.
+def below_venue_rules(numbers: ProfileNumbers, instruments: Iterable[Instrument]) -> dict[str, str]:
+    """Return instrument -> why the profile cannot trade it, with the numbers.
 
-    For instruments quoted in the account currency; of others the rate is not known here.
+    For instruments that are quoted in the account currency; of others the rate is not known here.
     """
-    sizes = smallest_sizes(numbers)
-    return [
-        _too_small(size, f"{instrument.instrument_id} min_notional", instrument.min_notional)
-        for instrument in instruments
-        for size in sizes
-        if size.amount < instrument.min_notional
-    ]
+    found: dict[str, str] = {}
+    for instrument in instruments:
+        for size in smallest_sizes(numbers):
+            if size.amount < instrument.min_notional:
+                name = f"{instrument.instrument_id} min_notional"
+                found.setdefault(instrument.instrument_id, _too_small(size, name, instrument.min_notional))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -70,6 +71,21 @@ def test_the_average_price_is_the_weighted_one_or_for_inverse_contracts_the_harm
     assert abs(average - slow.average()) * 10**6 <= slow.average()
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_twenty_thousand_fills_drift_by_nothing(inverse: bool) -> None:
+    rng, contract, held, moved = random.Random(7), Contract(UNIT // 1000, inverse), Inventory(), 0
+    for _ in range(20_000):
+        qty = rng.choice([-1, 1]) * rng.randrange(1, 10**14)
+        flow = contract.flow(qty, rng.randrange(10**12, 10**17))
+        moved += flow
+        held.apply(qty, flow)
+    flow = contract.flow(-held.qty, 50_000 * UNIT)
+    held.apply(-held.qty, flow)
+
+    assert (held.qty, held.entry_flow) == (0, 0)
+    assert held.realized == moved + flow
+
+
 def test_a_fill_of_a_linear_buy_costs_its_value_rounded_up_and_a_sell_brings_it_rounded_down() -> None:
     assert SPOT.flow(1, 1) == -1
     assert SPOT.flow(-1, 1) == 0
@@ -92,6 +108,17 @@ def test_notional_is_never_understated() -> None:
     assert inverse.quote_notional(-3 * UNIT, 7 * UNIT) == 300 * UNIT
     assert Contract(1, True).quote_notional(1, UNIT) == 1
     assert SPOT.quote_notional(-2 * UNIT, 3 * UNIT) == 6 * UNIT
+
+
+def test_an_amount_buys_a_quantity_rounded_down() -> None:
+    hundredth, inverse = Contract(UNIT // 100), Contract(100 * UNIT, True)
+
+    assert SPOT.qty_for(100 * UNIT, 30 * UNIT) == 100 * UNIT // 30
+    assert hundredth.qty_for(100 * UNIT, 30 * UNIT) == 10_000 * UNIT // 30
+    assert inverse.qty_for(250 * UNIT, 30 * UNIT) == 25 * UNIT // 10
+    for contract in (SPOT, hundredth, inverse):
+        assert contract.qty_for(0, UNIT) == contract.qty_for(-UNIT, UNIT) == 0
+        assert contract.qty_for(1, 10**30) == (1 // 100 if contract.inverse else 0)
 
 
 def test_a_flat_position_has_no_price_and_no_open_result() -> None:

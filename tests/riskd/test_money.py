@@ -71,11 +71,28 @@ fill_rows = st.lists(
 )
 
 
+lives = given(st.sampled_from(sorted(PRODUCTS)), fill_rows, st.integers(0, 40), st.integers(100_000, 900_000))
+
+
+@pytest.mark.slow
+@settings(max_examples=5_000, deadline=None)
+@lives
+def test_thousands_of_sequences_agree_with_the_slow_calculator(
+    kind: str, rows: list[tuple[str, Side, int, int, str, int, int]], snapshot_at: int, mark_ticks: int
+) -> None:
+    live(kind, rows, snapshot_at, mark_ticks)
+
+
 @settings(max_examples=120, deadline=None)
-@given(st.sampled_from(sorted(PRODUCTS)), fill_rows, st.integers(0, 40), st.integers(100_000, 900_000))
+@lives
 def test_any_sequence_of_fills_fees_and_funding_agrees_with_the_slow_calculator_to_the_last_cent(
     kind: str, rows: list[tuple[str, Side, int, int, str, int, int]], snapshot_at: int, mark_ticks: int
 ) -> None:
+    live(kind, rows, snapshot_at, mark_ticks)
+
+
+def live(kind: str, rows: list[tuple[str, Side, int, int, str, int, int]], snapshot_at: int, mark_ticks: int) -> None:
+    """Book a life twice: in the portfolio and in the slow calculator; compare everything at its end."""
     instrument = PRODUCTS[kind]
     rule, portfolio = rule_of(instrument), Portfolio()
     assets = {"settle": instrument.settle, "base": instrument.base, "quote": instrument.quote, "third": "BNB"}

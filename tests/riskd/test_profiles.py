@@ -205,6 +205,7 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
         ("bitvavo", adapt(min_factor="0.39"), "is 4.875, below venue_minimum.bitvavo 5"),
         ("bitvavo", sizing(max_open_trades=21, adapt=None),
          "start_capital / sizing.max_open_trades is 4.76190476, below"),
+        ("bitvavo", sizing(max_per_trade=9, adapt=None), "sizing.max_per_trade x cautious_size_factor is 4.5, below"),
         ("bitvavo", top(cautious_size_factor=0.1), "is 1, below venue_minimum.bitvavo 5"),
         ("bitvavo", top(start_capital=19), "x cautious_size_factor is 4.75, below venue_minimum.bitvavo 5"),
         ("bitvavo", check("SIZ-02", max_notional=49),
@@ -273,6 +274,19 @@ def test_instruments_whose_smallest_order_is_above_the_profile_are_named_with_th
     numbers = profile_numbers(shipped("bitvavo"))
     fine, dear = make_instrument(EUR, min_notional="5"), make_instrument(ADA, min_notional="5.01")
 
-    assert below_venue_rules(numbers, [fine]) == []
-    (problem,) = below_venue_rules(numbers, [fine, dear])
-    assert "is 5, below bitvavo:ADA-EUR min_notional 5.01" in problem
+    assert below_venue_rules(numbers, [fine]) == {}
+    problems = below_venue_rules(numbers, [fine, dear])
+    assert list(problems) == [ADA]
+    assert "is 5, below bitvavo:ADA-EUR min_notional 5.01" in problems[ADA]
+
+
+def test_an_instrument_that_the_profile_names_but_cannot_trade_is_held_until_the_venues_rules_fit() -> None:
+    dear = make_instrument(ETH, min_notional="300")
+    desk = Desk(limits=shipped("intraday"), usdt="5000", instruments=(make_instrument(BTC), dear))
+    (held,) = [h for h in desk.gate.state.holds.holds.values() if h.cause == "PROFILE_CONTRADICTS"]
+
+    assert (held.level, held.scope.name) == (TradingLevel.REDUCE_ONLY, ETH)
+    assert held.evidence.startswith("sizing.per_symbol_cap x cautious_size_factor is 250, below binance:ETH-USDT min_")
+    desk.instruments = (make_instrument(BTC), make_instrument(ETH, min_notional="250"))
+    desk.hello()
+    assert all(h.cause != "PROFILE_CONTRADICTS" for h in desk.gate.state.holds.holds.values())

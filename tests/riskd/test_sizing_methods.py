@@ -412,8 +412,15 @@ def test_what_leaves_only_dust_is_a_finished_trip_and_a_flip_is_one_too() -> Non
     log = TripLog()
     held.inventory.qty, held.trip_entered = -5, 1000
     held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+    assert (log.stats().trips, held.trip_entered) == (1, 0)
 
-    assert log.stats().trips == 1
+    held.inventory.qty = -rule.dust_qty  # a flip into dust is flat; one more is a new trip
+    held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+    assert (log.stats().trips, held.trip_entered) == (2, 0)
+    held.inventory.qty, held.inventory.entry_flow = -rule.dust_qty - 1, -77
+    held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+
+    assert (log.stats().trips, held.trip_entered) == (3, 77)
 
 
 def test_a_method_reads_its_own_keys_and_no_others(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_two_markets_are_joined_and_the_straight_one_is_preferred() -> None:
 
 def test_a_path_without_one_of_its_marks_has_no_rate() -> None:
     board = board_of("USDT", BNB_BTC=("0.0099", "0.01"), BTC_USDT=("60000", "60010"))
+    board.views["x:BTC-USDT"].good_ns = 5
+    assert board.age_ns("BNB", 10) == 5  # the older of the two
     board.views["x:BTC-USDT"].good_ns = 0
 
     assert board.rate("BNB") is None
