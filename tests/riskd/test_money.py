@@ -152,6 +152,22 @@ def live(kind: str, rows: list[tuple[str, Side, int, int, str, int, int]], snaps
     assert portfolio.net[instrument.instrument_id] == sum(p.units for p in portfolio.positions.values())
 
 
+def test_a_closing_order_of_somebody_without_a_position_closes_those_of_others_by_name_to_the_last_unit() -> None:
+    desk = swap_desk()
+    for number, (qty, strategy) in enumerate((("1", "s2"), ("2", "s1")), 1):
+        trade(desk, number, qty, "60000", strategy=strategy)
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    desk.fill("x3", "2.5", "60001.3", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts,
+              fee="0.000000000001")  # fmt: skip
+    portfolio = desk.gate.state.portfolio
+    one, two = portfolio.positions[SWAP, "s1"], portfolio.positions[SWAP, "s2"]
+
+    assert (one.units, two.units, (SWAP, "manual:ana") in portfolio.positions) == (0, 5 * 10**11, False)
+    assert one.inventory.realized + two.inventory.realized == 325 * UNIT // 100
+    assert one.taker_fee_units + two.taker_fee_units == 1
+    assert portfolio.balances["binance", "USDT"] == 10_000 * UNIT + 325 * UNIT // 100 - 1
+
+
 # ---- funding
 
 

@@ -24,6 +24,7 @@ from riskd.sizing_methods import (
     smallest,
     volatility_target,
 )
+from riskd.strategy_position import StrategyPosition
 from riskd.volatility import STEP_NS, Volatility
 from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
 from tradebot.core.approvals import ApprovalAnswer, Verdict
@@ -421,6 +422,54 @@ def test_what_leaves_only_dust_is_a_finished_trip_and_a_flip_is_one_too() -> Non
     held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
 
     assert (log.stats().trips, held.trip_entered) == (3, 77)
+
+
+@pytest.mark.parametrize("check_id", ["POS-02", "POS-04"])
+def test_the_headroom_of_a_position_is_what_is_left_of_it(check_id: str) -> None:
+    caps = WIDE | {check_id: {"hard_pct": 100, "soft_pct": 100, "max_notional": 1000}}
+    if check_id == "POS-02":
+        caps["POS-04"] = {"hard_pct": 100, "soft_pct": 100, "max_notional": 20_000}
+    caps["SIZ-02"] = {"max_pct_of_equity": 100, "max_notional": 1000}
+    caps["POS-02"] = {"hard_pct": 100, "soft_pct": 100, "max_notional": 1000}
+    desk = Desk(limits=make_test_limits(caps, sizing={"method": "fixed_quote", "quote_amount": 1000}))
+    desk.wait(1)
+    desk.buy("0.005")
+
+    qty, binding = sized(desk)
+    assert qty == Decimal("0.01166")  # 1,000 at the ask of 60,000.01 less 0.005
+    assert binding == "POS-02"  # the first of equals
+    assert desk.plain(qty="0.00001").verdict is Verdict.BLOCK
+
+
+def test_what_others_hold_leaves_less_of_the_gross_limit() -> None:
+    caps = WIDE | {"POS-04": {"hard_pct": 100, "soft_pct": 100, "max_notional": 1000}}
+    caps |= {"SIZ-02": {"max_pct_of_equity": 100, "max_notional": 900}}
+    caps |= {"POS-02": {"hard_pct": 100, "soft_pct": 100, "max_notional": 900}}
+    desk = Desk(limits=make_test_limits(caps, sizing={"method": "fixed_quote", "quote_amount": 900}))
+    desk.wait(1)
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.buy("0.001")
+
+    assert sized(desk) == (Decimal("0.01066"), "POS-04")  # (1,000 - 300.001) at the ask, less 0.001
+
+
+def test_an_order_too_small_for_the_venue_is_refused_by_the_check_in_the_way() -> None:
+    answer = desk_with({"method": "fixed_quote", "quote_amount": 500}, "4").plain(qty=None)  # 4 would buy six lots
+
+    assert violations(answer)["POS-01"] == "INSUFFICIENT_FUNDS"
+    assert "SPC-04" not in violations(answer)
+
+
+def test_selling_dust_is_no_round_trip() -> None:
+    portfolio = desk_with(KELLY).gate.state.portfolio
+    held, log, dust = portfolio.positions.setdefault((BTC, "s1"), StrategyPosition()), TripLog(), 9
+    held.inventory.qty = 0
+    held.follow_trip(log, dust, dust, 500)
+    assert log.stats().trips == 0
+
+    held.follow_trip(log, dust, dust + 1, 500)
+
+    assert log.stats().trips == 1
 
 
 def test_a_method_reads_its_own_keys_and_no_others(tmp_path: Path) -> None:
