@@ -168,6 +168,40 @@ def test_a_closing_order_of_somebody_without_a_position_closes_those_of_others_b
     assert portfolio.balances["binance", "USDT"] == 10_000 * UNIT + 325 * UNIT // 100 - 1
 
 
+def test_a_shared_fill_shares_its_fee_by_quantity_in_whatever_asset_it_was_paid() -> None:
+    for fee, asset, first, second in (("0.25", "USDT", 20, 5), ("0.000005", "BTC", 24, 6)):
+        desk = swap_desk()
+        for number, (qty, strategy) in enumerate((("1", "s2"), ("2", "s1")), 1):
+            trade(desk, number, qty, "60000", strategy=strategy, side=Side.SELL, instrument_id=BTC)
+        exit_facts = replace(facts(3, Side.BUY, BTC, "manual:ana"), role=OrderRole.EXIT)
+        desk.fill("x3", "2.5", "60000", complete=False, facts=exit_facts, fee=fee, fee_asset=asset)
+        one, two = (desk.gate.state.portfolio.positions[BTC, name] for name in ("s1", "s2"))
+
+        assert (one.taker_fee_units, two.taker_fee_units) == (first * UNIT // 100, second * UNIT // 100)
+        base = int(Decimal(fee) * UNIT) if asset == "BTC" else 0
+        assert (one.units, two.units) == (-base * 4 // 5, -UNIT // 2 - base // 5)
+
+
+def test_a_perpetual_without_a_mark_leaves_equity_unknown() -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_perpetual(SWAP)))
+    trade(desk, 1, "0.1", "60000")
+    equity = desk.gate.equity(desk.now_ns)
+
+    assert (equity.complete, equity.stale_inputs) == (False, 1)
+
+
+def test_a_perpetual_with_an_old_mark_makes_equity_an_estimate() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "0.1", "60000")
+    seen = []
+    for seconds in (5, 6):
+        desk.gate.accountant.forget_equity()
+        equity = desk.gate.equity(desk.gate.board.views[SWAP].good_ns + seconds * SECOND)
+        seen.append((equity.complete, equity.stale_inputs))
+
+    assert seen == [(True, 0), (True, 1)]
+
+
 # ---- funding
 
 

@@ -353,6 +353,10 @@ KELLY: dict[str, Any] = {
 def test_kelly_lite_begins_small_grows_to_its_clip_and_stops_without_an_edge() -> None:
     desk = desk_with(KELLY)
     assert sized(desk) == (Decimal("0.00166"), "kelly_unproven")  # 1 % of 10,000
+    for trips, factor in ((9, "kelly_unproven"), (10, "max_per_trade")):
+        other = desk_with(KELLY)
+        win_and_lose(other, [30, -10] * 4 + [30, -10][: trips - 8])
+        assert sized(other)[1] == factor
     win_and_lose(desk, [30, -20] * 10)  # p 0.5, b 1.5: a sixth, half of it, clipped to 5 %, 500
 
     assert sized(desk) == (Decimal("0.00666"), "max_per_trade")
