@@ -41,9 +41,7 @@ class Accountant:
     def equity(self, now_ns: int) -> Equity:
         """Return equity as of now, at most EQUITY_AGE_NS old."""
         if now_ns - self._equity_ns >= EQUITY_AGE_NS:
-            self._equity = self._state.portfolio.equity(
-                self._board, self._state.rules, now_ns, MARK_FRESH_NS, mid=self._settings.mid_marks
-            )
+            self._equity = self._state.portfolio.equity(self._board, self._state.rules, now_ns, MARK_FRESH_NS)
             self._equity_ns = now_ns
         return self._equity
 
@@ -89,8 +87,6 @@ class Accountant:
     def evaluate(self, now_ns: int) -> None:
         """Roll the day, keep the peak, let the loss rule act."""
         portfolio = self._state.portfolio
-        if self._settings.sizing.half_life_min:
-            self._board.sample(now_ns, self._settings.sizing.half_life_min)
         equity = self.equity(now_ns)
         if equity.complete:
             day = day_of(now_ns)

@@ -92,7 +92,11 @@ class RiskGate:
         self.environment = environment
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, self.settings)
-        self.board = MarketBoard(self.settings.currency)
+        self.board = MarketBoard(
+            self.settings.currency,
+            mid_equity=self.settings.mid_marks,
+            half_life_min=self.settings.sizing.half_life_min,
+        )
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
@@ -243,6 +247,7 @@ class RiskGate:
             self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
         if now_ns >= self._next_evaluation_ns:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
+            self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
             self._expire_parents(now_ns)
         self._work_flattens(now_ns)

@@ -84,7 +84,16 @@ class MarketView:
 class MarketBoard:
     """All views, by instrument id and by the stream's column index."""
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, currency: str, *, mid_equity: bool = False, half_life_min: int = 0) -> None:
+        """Build an empty board.
+
+        Args:
+            currency: Account currency.
+            mid_equity: Whether equity is counted at mid instead of at conservative marks.
+            half_life_min: Half-life of measured volatility; 0 = nobody asks for it.
+        """
+        self.mid_equity = mid_equity
+        self._half_life_min = half_life_min
         self.views: dict[str, MarketView] = {}
         self._by_index: dict[int, MarketView] = {}
         self._currency = currency
@@ -176,15 +185,15 @@ class MarketBoard:
             return min(view.good_bid, view.mark_price) if view.mark_price else view.good_bid
         return max(view.good_ask, view.mark_price)
 
-    def sample(self, now_ns: int, half_life_min: int) -> None:
-        """Measure volatility: take the mids of good books, once a minute."""
-        if now_ns - self._sampled_ns < STEP_NS:
+    def sample(self, now_ns: int) -> None:
+        """Measure volatility if anybody asks for it: take the mids of good books, once a minute."""
+        if not self._half_life_min or now_ns - self._sampled_ns < STEP_NS:
             return
         self._sampled_ns = now_ns
         for instrument_id, view in self.views.items():
             if view.is_good:
                 measured = self._volatility.setdefault(instrument_id, Volatility())
-                measured.sample((view.bid + view.ask) // 2, now_ns, half_life_min)
+                measured.sample((view.bid + view.ask) // 2, now_ns, self._half_life_min)
 
     def volatility_ppm(self, instrument_id: str, min_samples: int) -> int:
         """Return the daily volatility in ppm; 0 = not measured long enough."""

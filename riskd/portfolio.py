@@ -213,25 +213,16 @@ class Portfolio:
             if abs(held.units) > rules[instrument_id].dust_qty:
                 yield instrument_id, strategy_id, held
 
-    def equity(
-        self,
-        board: MarketBoard,
-        rules: Mapping[str, InstrumentRule],
-        now_ns: int,
-        fresh_ns: int,
-        *,
-        mid: bool = False,
-    ) -> Equity:
-        """Return equity at conservative marks: bid for what we own, ask for what we owe.
+    def equity(self, board: MarketBoard, rules: Mapping[str, InstrumentRule], now_ns: int, fresh_ns: int) -> Equity:
+        """Return equity at conservative marks (bid for what we own, ask for what we owe), or at mid if the board says so.
 
         Args:
             board: Marks.
             rules: Known instruments.
             now_ns: Now.
             fresh_ns: Marks older than this count as stale.
-            mid: Halfway between bid and ask instead.
         """
-        value, stale, complete = 0, 0, bool(self.snapshot_venues)
+        value, stale, complete, mid = 0, 0, bool(self.snapshot_venues), board.mid_equity
         for (_, asset), total in self.balances.items():
             if not total:
                 continue

@@ -32,6 +32,9 @@ class RecordType(IntEnum):
     DECISION = 4
     ORDER_EVENT = 5
     ACCOUNT = 6
+    LEDGER = 40
+    MARGINS = 41
+    DAY_BASELINE = 42
     RELEASE = 7
     HOLD_RAISED = 8
     HOLD_CLEARED = 9
@@ -43,9 +46,6 @@ class RecordType(IntEnum):
     REDUCE = 15
     GRANT = 16
     STOP_LATCHED = 17
-    LEDGER = 40
-    MARGINS = 41
-    DAY_BASELINE = 42
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -275,6 +275,9 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.DECISION: DecisionRecord,
     RecordType.ORDER_EVENT: OrderEventSeen,
     RecordType.ACCOUNT: AccountSeen,
+    RecordType.LEDGER: LedgerSeen,
+    RecordType.MARGINS: MarginsSeen,
+    RecordType.DAY_BASELINE: DayBaseline,
     RecordType.RELEASE: Release,
     RecordType.HOLD_RAISED: HoldRaised,
     RecordType.HOLD_CLEARED: HoldCleared,
@@ -286,9 +289,6 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.REDUCE: ReduceIssued,
     RecordType.GRANT: GrantRenewed,
     RecordType.STOP_LATCHED: StopLatched,
-    RecordType.LEDGER: LedgerSeen,
-    RecordType.MARGINS: MarginsSeen,
-    RecordType.DAY_BASELINE: DayBaseline,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 
