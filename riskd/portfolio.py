@@ -214,7 +214,7 @@ class Portfolio:
                 yield instrument_id, strategy_id, held
 
     def equity(self, board: MarketBoard, rules: Mapping[str, InstrumentRule], now_ns: int, fresh_ns: int) -> Equity:
-        """Return equity at conservative marks (bid for what we own, ask for what we owe), or at mid if the board says so.
+        """Return equity at conservative marks (bid for what we own, ask for what we owe), or at mid if so configured.
 
         Args:
             board: Marks.

@@ -32,7 +32,7 @@ def exact(units: int) -> Fraction:
     return Fraction(units, UNIT)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.booleans(), sizes, fills, st.integers(10**6, 10**17))
 def test_realized_and_open_result_agree_with_lots_in_fractions(
     inverse: bool, size: str, rows: list[tuple[int, int, int]], mark: int
@@ -55,7 +55,7 @@ def test_realized_and_open_result_agree_with_lots_in_fractions(
     assert -slack <= exact(held.realized) - slow.realized <= slack
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.booleans(), fills)
 def test_the_average_price_is_the_weighted_one_or_for_inverse_contracts_the_harmonic_one(
     inverse: bool, rows: list[tuple[int, int, int]]

@@ -83,7 +83,7 @@ def test_thousands_of_sequences_agree_with_the_slow_calculator(
     live(kind, rows, snapshot_at, mark_ticks)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @lives
 def test_any_sequence_of_fills_fees_and_funding_agrees_with_the_slow_calculator_to_the_last_cent(
     kind: str, rows: list[tuple[str, Side, int, int, str, int, int]], snapshot_at: int, mark_ticks: int
