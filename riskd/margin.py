@@ -58,8 +58,8 @@ def liquidation_price(
     """Return the price in units at which an isolated position has only its maintenance margin left.
 
     Solves margin + unrealized(price) = notional(price) x rate - deduction for the price; exact but for the last unit,
-    which is rounded towards the market (a liquidation is never seen later than it comes). For a venue that asks for
-    maintenance margin of the entry value (Bybit): take that off `margin` and pass a rate of 0.
+    which is rounded towards the market (a liquidation is never seen later than it comes). Where a venue asks for
+    maintenance margin of the entry value, take that off `margin` and pass a rate of 0.
 
     Args:
         contract: How the instrument pays.

@@ -79,6 +79,9 @@ def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlRes
                 open_positions=own.open_positions,
                 funding=_money(own.funding),
                 day_pnl=_money(own.day_pnl),
+                round_trips=own.round_trips,
+                win_rate_pct=own.win_rate_pct,
+                losses_in_row=own.losses_in_row,
             )
             for strategy_id, own in sorted(report.strategies.items())
         ],

@@ -62,6 +62,10 @@ class ScopeReport:
     funding: Decimal = ZERO
     day_pnl: Decimal = ZERO
     """Net of fees and funding, since the day began."""
+    round_trips: int = 0
+    """Of a strategy: finished ones that are remembered."""
+    win_rate_pct: float = 0.0
+    losses_in_row: int = 0
 
 
 @dataclass(slots=True)
@@ -190,6 +194,12 @@ def pnl(gate: RiskGate, now_ns: int) -> PnlReport:
     report.maker_fees, report.taker_fees = from_units(found.total.maker_fees), from_units(found.total.taker_fees)
     report.funding = from_units(found.total.funding)
     report.strategies = {name: _scope(line) for name, line in found.strategies.items()}
+    for name, own in report.strategies.items():
+        log = portfolio.trips.get(name)
+        if log is not None:
+            stats = log.stats()
+            own.round_trips, own.losses_in_row = stats.trips, log.losses_in_row
+            own.win_rate_pct = stats.win_rate_ppm / PPM_PER_PCT
     report.pairs = {name: _scope(line) for name, line in found.pairs.items()}
     gross = net = 0
     for instrument_id, units in portfolio.net.items():

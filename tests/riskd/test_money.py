@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskd import reports
+from riskd.messages_service import pnl_message, position_message
 from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
 from riskd.rules import InstrumentRule, make_rule
@@ -370,6 +371,11 @@ def test_margin_figures_come_from_the_venue_and_show_use_and_ratio() -> None:
 
     assert (pnl.margin_used_pct, pnl.margin_ratio_pct) == (60.0, 3.0)
     assert pnl.leverage == pytest.approx(0.6, abs=0.01)
+    sent = pnl_message(pnl, "USDT", 1)
+    assert (sent.margin_used_pct, sent.margin_ratio_pct, len(sent.pairs)) == (60.0, 3.0, 1)
+    assert not pnl_message(reports.pnl(Desk().gate, desk.now_ns), "USDT", 1).HasField("margin_ratio_pct")
+    told = position_message(position)
+    assert (told.leverage, told.liquidation_price, told.settle_asset) == ("10", "54271.1", "USDT")
     assert (position.leverage, position.liquidation_price) == (Decimal(10), Decimal("54271.1"))
     assert position.notional == Decimal("5999.99")
 
@@ -412,7 +418,9 @@ def test_pnl_per_strategy_and_per_pair_add_up_and_the_day_begins_at_midnight() -
     assert (one.realized_pnl, one.fees, one.day_pnl) == (Decimal(1), Decimal("1.2"), Decimal(0))
     assert (two.realized_pnl, two.fees, two.open_positions) == (Decimal(10), Decimal(6), 0)
     assert two.day_pnl == 10 - 6 - (-3 - Decimal("0.01"))  # what it had made by midnight was the fee and the spread
-    assert pnl.pairs[BTC] == one
+    assert replace(one, round_trips=0, losses_in_row=0) == pnl.pairs[BTC]
+    assert (one.round_trips, one.win_rate_pct, one.losses_in_row) == (1, 0.0, 1)  # it earned 1 and paid 1.2
+    assert (two.round_trips, two.win_rate_pct, two.losses_in_row) == (1, 100.0, 0)
     assert pnl.realized_pnl == pnl.pairs[BTC].realized_pnl + pnl.pairs[ETH].realized_pnl == 11
     assert pnl.day_pnl == sum((line.day_pnl for line in pnl.strategies.values()), Decimal(0))
 

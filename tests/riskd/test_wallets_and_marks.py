@@ -115,6 +115,32 @@ def test_the_venues_mark_price_comes_with_the_rows() -> None:
     assert board.mark("x:NEVER-SEEN", True) is None
 
 
+def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:
+    board = MarketBoard("USDT", half_life_min=30)
+    board.bind([(0, make_instrument("x:ETH-USDT"))])
+    view = board.views["x:ETH-USDT"]
+    view.state, view.bid, view.ask = int(BookState.LIVE), 99 * UNIT, 101 * UNIT
+    minute = 60 * 10**9
+    for second in range(0, 241, 20):  # five samples, four returns
+        board.sample(1_000 * minute + second * 10**9)
+        view.bid += UNIT // 100
+
+    assert board.volatility_ppm("x:ETH-USDT", 5) == 0
+    assert board.volatility_ppm("x:ETH-USDT", 4) > 0
+    assert board.volatility_ppm("x:BTC-USDT", 0) == 0
+    view.state = int(BookState.GAP)
+    board.sample(1_005 * minute)
+    assert board.volatility_ppm("x:ETH-USDT", 5) == 0  # a broken book measures nothing
+
+
+def test_nobody_measures_what_nobody_asks_for() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    for minute in range(10):
+        board.sample(minute * 60 * 10**9)
+
+    assert board.volatility_ppm("x:ETH-USDT", 0) == 0
+
+
 # ---- wallets
 
 
