@@ -387,9 +387,9 @@ class World:
         portfolio, equity = self.gate.state.portfolio, self.gate.equity(self._now_ns)
         unrealized: Decimal | None = Decimal(0)
         for (instrument_id, _), held in portfolio.positions.items():
-            if held.position.qty and unrealized is not None:
-                mark = portfolio.mark(instrument_id, held.units, self.gate.board)
-                unrealized = None if mark is None else unrealized + held.position.unrealized_pnl(from_units(mark))
+            if held.units and unrealized is not None:
+                result = portfolio.unrealized(held, self.gate.state.rules[instrument_id], self.gate.board)
+                unrealized = None if result is None else unrealized + from_units(result)
         return (from_units(equity.value) if equity.complete else None), unrealized
 
     def _mids(self) -> dict[str, Decimal | None]:

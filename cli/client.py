@@ -455,9 +455,28 @@ def _pnl(message: risk_pb.WatchPnlResponse) -> views.PnlView:
         stale_inputs=message.stale_inputs,
         strategies=[
             views.StrategyPnlView(
-                item.strategy_id, item.realized_pnl, item.unrealized_pnl, item.fees, item.open_positions
+                item.strategy_id,
+                item.realized_pnl,
+                item.unrealized_pnl,
+                item.fees,
+                item.open_positions,
+                item.funding or "0",
+                item.day_pnl or "0",
+                item.round_trips,
+                item.win_rate_pct,
+                item.losses_in_row,
             )
             for item in message.strategies
+        ],
+        funding=message.funding or "0",
+        leverage=message.leverage,
+        margin_used_pct=message.margin_used_pct if message.HasField("margin_used_pct") else None,
+        margin_ratio_pct=message.margin_ratio_pct if message.HasField("margin_ratio_pct") else None,
+        pairs=[
+            views.PairPnlView(
+                item.instrument_id, item.realized_pnl, item.unrealized_pnl, item.fees, item.funding, item.day_pnl
+            )
+            for item in message.pairs
         ],
     )
 

@@ -286,6 +286,11 @@ def pnl_lines(pnl: views.PnlView) -> list[str]:
         ["turnover", amount(pnl.turnover), f"{unit} today"],
         ["drawdown", f"{pnl.drawdown_pct:.2f}", "% from the highest equity"],
     ]
+    if pnl.funding != "0":
+        rows.insert(5, ["funding", signed(pnl.funding), unit])
+    if pnl.margin_ratio_pct is not None:
+        rows.append(["leverage", f"{pnl.leverage:.2f}", "x equity"])
+        rows.append(["margin", f"{pnl.margin_used_pct or 0:.1f}", f"% used, ratio {pnl.margin_ratio_pct:.1f} %"])
     lines = table(["PNL", "AMOUNT", ""], rows, frozenset({1}))
     if pnl.stale_inputs:
         lines.append(f"~ estimate: {pnl.stale_inputs} stale inputs")
@@ -296,11 +301,27 @@ def pnl_lines(pnl: views.PnlView) -> list[str]:
                 signed(item.realized_pnl),
                 signed(item.unrealized_pnl),
                 amount(item.fees),
+                signed(item.day_pnl),
                 str(item.open_positions),
+                str(item.round_trips),
+                f"{item.win_rate_pct:.0f}%" if item.round_trips else "-",
             ]
             for item in pnl.strategies
         ]
-        lines += ["", *table(["STRATEGY", "REALIZED", "UNREALIZED", "FEES", "OPEN"], per, frozenset({1, 2, 3, 4}))]
+        headers = ["STRATEGY", "REALIZED", "UNREALIZED", "FEES", "DAY", "OPEN", "TRIPS", "WON"]
+        lines += ["", *table(headers, per, frozenset(range(1, 8)))]
+    if pnl.pairs:
+        per = [
+            [
+                item.instrument_id,
+                signed(item.realized_pnl),
+                signed(item.unrealized_pnl),
+                amount(item.fees),
+                signed(item.day_pnl),
+            ]
+            for item in pnl.pairs
+        ]
+        lines += ["", *table(["PAIR", "REALIZED", "UNREALIZED", "FEES", "DAY"], per, frozenset(range(1, 5)))]
     return lines
 
 

@@ -83,6 +83,14 @@ class PnlView:
     drawdown_pct: float
     stale_inputs: int
     strategies: list[StrategyPnlView] = field(default_factory=list)
+    funding: str = "0"
+    """Received > 0."""
+    leverage: float = 0.0
+    margin_used_pct: float | None = None
+    """None = no venue told."""
+    margin_ratio_pct: float | None = None
+    """100 is liquidation; None = no venue told."""
+    pairs: list[PairPnlView] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,23 @@ class StrategyPnlView:
     unrealized_pnl: str
     fees: str
     open_positions: int
+    funding: str = "0"
+    day_pnl: str = "0"
+    round_trips: int = 0
+    win_rate_pct: float = 0.0
+    losses_in_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PairPnlView:
+    """PnL of one pair."""
+
+    instrument_id: str
+    realized_pnl: str
+    unrealized_pnl: str
+    fees: str
+    funding: str
+    day_pnl: str
 
 
 @dataclass(frozen=True, slots=True)

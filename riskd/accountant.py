@@ -9,11 +9,12 @@ from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
 from riskd.losses import LossAction, fresh_state, next_action, rearm_level
 from riskd.marks import MarketBoard
+from riskd.pnl import day_baseline
 from riskd.portfolio import Equity, day_of
-from riskd.records import AccountSeen, EquityPeak, LossGuardState, Settlement
+from riskd.records import AccountSeen, EquityPeak, LedgerSeen, LossGuardState, MarginsSeen, Settlement
 from riskd.settings import NS_PER_S, Settings
 from riskd.units import PPM, from_units
-from tradebot.core.accounts import AccountSnapshot
+from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, PositionMargin
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.order_events import OrderEvent
 
@@ -49,15 +50,21 @@ class Accountant:
         self._equity_ns = -EQUITY_AGE_NS
 
     def fee_quote(self, event: OrderEvent) -> Decimal | None:
-        """Return the fee of an execution in quote asset when a third asset paid it and both have marks."""
+        """Return the fee of an execution in settlement asset when a third asset paid it and both have marks.
+
+        A fee is worth what its asset costs to buy, a rebate what it can be sold for.
+        """
         execution = event.execution
         rule = None if execution is None else self._state.rules.get(execution.instrument_id)
-        if execution is None or rule is None or execution.fee_asset in (rule.quote, rule.base) or not execution.fee:
+        if execution is None or rule is None or not execution.fee or execution.fee_asset == rule.settle:
             return None
-        fee_rate, quote_rate = self._board.rate(execution.fee_asset, long=False), self._board.rate(rule.quote)
-        if fee_rate is None or not quote_rate:
+        if rule.is_spot and execution.fee_asset == rule.base:
             return None
-        return execution.fee * fee_rate / quote_rate
+        paid = execution.fee > 0
+        fee_rate, rate = self._board.rate(execution.fee_asset, not paid), self._board.rate(rule.settle, paid)
+        if fee_rate is None or not rate:
+            return None
+        return execution.fee * fee_rate / rate
 
     def account(self, snapshot: AccountSnapshot) -> None:
         """Take the venue's balances; a transfer is worth what its asset is worth now."""
@@ -67,6 +74,16 @@ class Accountant:
             worth = Decimal(0) if rate is None else snapshot.transfer_delta * from_units(rate)
         self._ledger.commit(AccountSeen(snapshot, worth))
 
+    def ledger_entry(self, entry: LedgerEntry) -> None:
+        """Take one line of the venue's ledger; it is worth what its asset is worth now."""
+        rate = self._board.rate(entry.asset)
+        worth = Decimal(0) if rate is None else entry.amount * from_units(rate)
+        self._ledger.commit(LedgerSeen(entry, worth))
+
+    def margins(self, accounts: list[MarginState], positions: list[PositionMargin]) -> None:
+        """Take the venue's margin figures."""
+        self._ledger.commit(MarginsSeen(accounts, positions))
+
     def evaluate(self, now_ns: int) -> None:
         """Roll the day, keep the peak, let the loss rule act."""
         portfolio = self._state.portfolio
@@ -75,6 +92,7 @@ class Accountant:
             day = day_of(now_ns)
             if day != portfolio.day:
                 self._ledger.commit(Settlement(day, from_units(equity.value), now_ns))
+                self._ledger.commit(day_baseline(day, portfolio, self._state.rules, self._board))
                 self._roll_losses()
             peak = portfolio.peak
             if peak is None or equity.value > peak + peak * PEAK_STEP_PPM // PPM:

@@ -17,7 +17,7 @@ from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
-from riskd.limits import Limits
+from riskd.limits import Limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
@@ -31,10 +31,10 @@ from riskd.records import (
     Started,
     decode_record,
 )
-from riskd.rules import asset_prices
 from riskd.settings import NS_PER_S, make_settings
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
+from riskd.valuation import asset_paths
 from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import (
     ApprovalAnswer,
@@ -60,6 +60,7 @@ EVALUATE_EVERY_NS: Final = NS_PER_S
 MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
+PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
 
 __all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
 
@@ -92,7 +93,11 @@ class RiskGate:
         self.environment = environment
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, self.settings)
-        self.board = MarketBoard(self.settings.currency)
+        self.board = MarketBoard(
+            self.settings.currency,
+            mid_equity=self.settings.mid_marks,
+            half_life_min=self.settings.sizing.half_life_min,
+        )
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
@@ -185,6 +190,10 @@ class RiskGate:
             self._order_events(up.order_events, now_ns)
         for snapshot in up.accounts:
             self.accountant.account(snapshot)
+        for entry in up.ledger:
+            self.accountant.ledger_entry(entry)
+        if up.margins or up.position_margins:
+            self.accountant.margins(up.margins, up.position_margins)
         for status in up.venues:
             self._venue(status, now_ns)
         for ask_id in up.abandons:
@@ -195,7 +204,7 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
-        if up.accounts or any(e.execution is not None for e in up.order_events):
+        if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:
@@ -250,6 +259,7 @@ class RiskGate:
             self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
         if now_ns >= self._next_evaluation_ns:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
+            self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
             self._expire_parents(now_ns)
         self._work_flattens(now_ns)
@@ -367,6 +377,7 @@ class RiskGate:
         if hello.instruments and list(hello.instruments) != self.state.instruments:
             self._ledger.commit(InstrumentsSeen(list(hello.instruments)))
             self._learn_assets()
+            self._compare_profile(now_ns)
         self._follow_log(hello, now_ns)
         for latch in hello.latches:
             self.keeper.raise_latch(latch, now_ns)
@@ -461,5 +472,18 @@ class RiskGate:
                 TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
             )
 
+    def _compare_profile(self, now_ns: int) -> None:
+        """An instrument that a strategy names but the profile cannot trade is a mistake: say so, with the numbers."""
+        problems = venue_contradictions(self.limits, self.state.instruments)
+        for instrument in self.state.instruments:
+            scope = Scope(ScopeKind.INSTRUMENT, instrument.instrument_id)
+            problem = problems.get(instrument.instrument_id)
+            if problem is None:
+                self.keeper.clear_cause(PROFILE_CONTRADICTS, scope, "the venue's rules fit", now_ns)
+            else:
+                self.keeper.raise_(
+                    TradingLevel.REDUCE_ONLY, scope, PROFILE_CONTRADICTS, ReleaseRule.AUTO, now_ns, problem
+                )
+
     def _learn_assets(self) -> None:
-        self.board.set_asset_prices(asset_prices(self.state.rules.values(), self.settings.currency))
+        self.board.set_asset_paths(asset_paths(self.state.rules.values(), self.settings.currency))

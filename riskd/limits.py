@@ -7,7 +7,7 @@ not an oversight to be forgiven: it refuses every order with LIMIT_UNDEFINED.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field
 
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
+from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
+from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
+from tradebot.core.instruments import Instrument
 from tradebot.runtime.config import ConfigModel, parse_section, read_yaml
 
 ANY: Final = "*"
@@ -116,6 +119,8 @@ class Exposure(Enforced):
     """Percent of equity; beyond it the answer is SOFT_ALLOW."""
     max_notional: PositiveDecimal
     """Absolute cap in account currency."""
+    soft_notional: PositiveDecimal | None = None
+    """Absolute soft cap; None = as `max_notional`."""
 
 
 class OpenPositions(Enforced):
@@ -163,14 +168,6 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
 """Limits of the checks that have some; the other built checks take `status` alone."""
 
 
-class FixedQuote(ConfigModel):
-    """How an entry without a quantity is sized."""
-
-    method: Literal["fixed_quote"]
-    quote_amount: PositiveDecimal
-    """Quote asset per entry at strength 1, before any limit makes it smaller."""
-
-
 class StrategyPermission(ConfigModel):
     """What one strategy may trade."""
 
@@ -206,7 +203,13 @@ class LimitsFile(ConfigModel):
     """Multiplies size limits and sizes of entries at CAUTIOUS."""
     strategies: dict[str, StrategyPermission]
     """Strategy id -> permission; `manual:*` stands for all operators."""
-    sizing: FixedQuote
+    sizing: Sizing
+    day_mark: Literal["worst", "mid"] = "worst"
+    """Marks of equity: bid for what we own and ask for what we owe, or halfway between."""
+    start_capital: PositiveDecimal | None = None
+    """Equity that the profile is made for; percentages of it are compared with the other numbers, nothing else."""
+    venue_minimum: Annotated[dict[str, PositiveDecimal], Field(default_factory=dict)]
+    """Venue -> its smallest order value, account currency: every size that the profile leads to must reach it."""
     grants: GrantLimits = GrantLimits()
     checks: dict[str, dict[str, Any]]
     """Check id -> `{status: enforced, ...}` or `{status: not_applicable, reason: ...}`."""
@@ -263,7 +266,7 @@ def contradictions(limits: Limits) -> list[str]:
     order = limits.enforced("SIZ-02", OrderValue)
     position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
     rate, loss = limits.enforced("RAT-01", OrderRate), limits.enforced("PNL-01", DayLoss)
-    amount = limits.file.sizing.quote_amount
+    numbers = profile_numbers(limits)
 
     def above(name: str, value: object, cap_name: str, cap: object, broken: bool) -> None:
         if broken:
@@ -273,9 +276,10 @@ def contradictions(limits: Limits) -> list[str]:
         if exposure is not None:
             soft, hard = exposure.soft_pct, exposure.hard_pct
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
+            low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
+            above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
     if order is not None:
-        cap = order.max_notional
-        above("sizing.quote_amount", amount, "checks.SIZ-02.max_notional", cap, amount > cap)
+        found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:
         pct, cap = order.max_pct_of_equity, position.hard_pct
         above("checks.SIZ-02.max_pct_of_equity", pct, "checks.POS-02.hard_pct", cap, pct > cap)
@@ -293,7 +297,40 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
-    return found
+    return found + profile_contradictions(numbers)
+
+
+def profile_numbers(limits: Limits) -> ProfileNumbers:
+    """Return the numbers that a profile must agree on."""
+    file = limits.file
+    order, count = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-03", OpenPositions)
+    position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
+    loss = limits.enforced("PNL-01", DayLoss)
+    caps: list[ShareCap] = []
+    if order is not None:
+        caps.append(ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional))
+    for check_id, exposure in (("POS-02", position), ("POS-04", gross)):
+        if exposure is not None:
+            caps.append(ShareCap(f"checks.{check_id}", "hard_pct", exposure.hard_pct, exposure.max_notional))
+    return ProfileNumbers(
+        file.sizing,
+        tuple(caps),
+        None if count is None else count.max_positions,
+        None if loss is None else loss.pause_at_pct,
+        file.cautious_size_factor,
+        file.start_capital,
+        file.venue_minimum,
+    )
+
+
+def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:
+    """Return instrument -> why this profile cannot trade it.
+
+    For those that a strategy names and whose quote asset is the account currency.
+    """
+    named = {name for permission in limits.file.strategies.values() for name in permission.instruments}
+    ours = [i for i in instruments if i.instrument_id in named and i.quote == limits.file.currency]
+    return below_venue_rules(profile_numbers(limits), ours)
 
 
 def for_key(table: Mapping[str, T], key: str) -> T | None:

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from riskd.units import UNIT, to_units
+from riskd.valuation import Path
+from riskd.volatility import STEP_NS, Volatility
 from tradebot.core.instruments import Instrument
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowKind
 
 _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
 _STATE: Final = int(RowKind.BOOK_STATE)
+_MARK: Final = int(RowKind.MARK_PRICE)
+_NOWHERE: Final[Path] = ()
 
 
 class Columns(Protocol):
@@ -36,7 +40,18 @@ class Columns(Protocol):
 class MarketView:
     """One instrument. Prices in units, 0 = none."""
 
-    __slots__ = ("ask", "bid", "good_ask", "good_bid", "good_ns", "last_price", "state", "tick", "updated_ns")
+    __slots__ = (
+        "ask",
+        "bid",
+        "good_ask",
+        "good_bid",
+        "good_ns",
+        "last_price",
+        "mark_price",
+        "state",
+        "tick",
+        "updated_ns",
+    )
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
@@ -44,6 +59,8 @@ class MarketView:
         self.ask = 0
         self.last_price = 0
         """Last public trade."""
+        self.mark_price = 0
+        """The venue's mark price; derivatives only."""
         self.state: int = 0
         """BookState value, 0 = never told."""
         self.updated_ns = 0
@@ -67,16 +84,27 @@ class MarketView:
 class MarketBoard:
     """All views, by instrument id and by the stream's column index."""
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, currency: str, *, mid_equity: bool = False, half_life_min: int = 0) -> None:
+        """Build an empty board.
+
+        Args:
+            currency: Account currency.
+            mid_equity: Whether equity is counted at mid instead of at conservative marks.
+            half_life_min: Half-life of measured volatility; 0 = nobody asks for it.
+        """
+        self.mid_equity = mid_equity
+        self._half_life_min = half_life_min
         self.views: dict[str, MarketView] = {}
         self._by_index: dict[int, MarketView] = {}
         self._currency = currency
-        self._price_of: dict[str, str] = {}
-        """Asset -> instrument whose bid and ask value it."""
+        self._paths: dict[str, Path] = {}
+        """Asset -> markets that value it."""
+        self._volatility: dict[str, Volatility] = {}
+        self._sampled_ns = -STEP_NS
 
-    def set_asset_prices(self, price_of: dict[str, str]) -> None:
-        """Say which instrument values which asset in account currency."""
-        self._price_of = price_of
+    def set_asset_paths(self, paths: dict[str, Path]) -> None:
+        """Say which markets value which asset in account currency."""
+        self._paths = paths
 
     def bind(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
         """A stream began: (column index, instrument) of everything in it. Views stay, indexes are new."""
@@ -111,6 +139,8 @@ class MarketBoard:
                     view.keep_good(receive_ns)
             elif kind == _TRADE:
                 view.last_price = price * view.tick
+            elif kind == _MARK:
+                view.mark_price = price * view.tick
             elif kind == _STATE:
                 view.state = price
                 if price != BookState.LIVE:
@@ -118,20 +148,63 @@ class MarketBoard:
                 else:
                     view.keep_good(receive_ns)
 
-    def rate(self, asset: str, long: bool = True) -> int | None:
-        """Return account currency per unit of an asset: bid when long, ask when short; None = no mark."""
+    def rate(self, asset: str, long: bool = True, *, mid: bool = False) -> int | None:
+        """Return account currency per unit of an asset, None = no mark.
+
+        Args:
+            asset: Asset code.
+            long: True for what we own (bid, rounded down), False for what we owe (ask, rounded up).
+            mid: Halfway between bid and ask instead.
+        """
         if asset == self._currency:
             return UNIT
-        view = self.views.get(self._price_of.get(asset, ""))
+        rate = UNIT
+        for leg in self._paths.get(asset, _NOWHERE):
+            view = self.views.get(leg.instrument_id)
+            if view is None or not view.good_ns:
+                return None
+            bid, ask = view.good_bid, view.good_ask
+            if mid:
+                bid = ask = (bid + ask) // 2
+            if long:
+                rate = rate * UNIT // ask if leg.inverted else rate * bid // UNIT
+            else:
+                rate = -(-rate * UNIT // bid) if leg.inverted else -(-rate * ask // UNIT)
+        return rate if asset in self._paths else None
+
+    def mark(self, instrument_id: str, long: bool, *, mid: bool = False) -> int | None:
+        """Return the price at which a position could be closed: bid for a long one, ask for a short one, or the venue's
+        mark price where that is worse; None = never seen.
+        """
+        view = self.views.get(instrument_id)
         if view is None or not view.good_ns:
             return None
-        return view.good_bid if long else view.good_ask
+        if mid:
+            return (view.good_bid + view.good_ask) // 2
+        if long:
+            return min(view.good_bid, view.mark_price) if view.mark_price else view.good_bid
+        return max(view.good_ask, view.mark_price)
+
+    def sample(self, now_ns: int) -> None:
+        """Measure volatility if anybody asks for it: take the mids of good books, once a minute."""
+        if not self._half_life_min or now_ns - self._sampled_ns < STEP_NS:
+            return
+        self._sampled_ns = now_ns
+        for instrument_id, view in self.views.items():
+            if view.is_good:
+                measured = self._volatility.setdefault(instrument_id, Volatility())
+                measured.sample((view.bid + view.ask) // 2, now_ns, self._half_life_min)
+
+    def volatility_ppm(self, instrument_id: str, min_samples: int) -> int:
+        """Return the daily volatility in ppm; 0 = not measured long enough."""
+        measured = self._volatility.get(instrument_id)
+        return 0 if measured is None or measured.samples < min_samples else measured.daily_ppm()
 
     def has_market(self, asset: str) -> bool:
-        """Return whether some instrument values this asset, be it with or without a mark yet."""
-        return asset in self._price_of
+        """Return whether some market values this asset, be it with or without a mark yet."""
+        return asset in self._paths
 
     def age_ns(self, asset: str, now_ns: int) -> int:
-        """Return how old the mark of an asset is; 0 for the account currency."""
-        view = self.views.get(self._price_of.get(asset, ""))
-        return 0 if view is None else now_ns - view.good_ns
+        """Return how old the oldest mark behind an asset's rate is; 0 for the account currency."""
+        views = (self.views.get(leg.instrument_id) for leg in self._paths.get(asset, _NOWHERE))
+        return max((now_ns - view.good_ns for view in views if view is not None), default=0)

@@ -40,6 +40,12 @@ def position_message(report: PositionReport) -> pb.Position:
         limit_used_pct=report.limit_used_pct,
         opened_time_ns=report.opened_ns,
         updated_time_ns=report.updated_ns,
+        funding=_money(report.funding),
+        settle_asset=report.settle,
+        notional=_optional(report.notional),
+        leverage=write_optional_decimal(report.leverage),
+        liquidation_price=write_optional_decimal(report.liquidation_price),
+        maintenance_margin=_optional(report.maintenance_margin),
     )
 
 
@@ -71,8 +77,28 @@ def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlRes
                 unrealized_pnl=_money(own.unrealized_pnl),
                 fees=_money(own.fees),
                 open_positions=own.open_positions,
+                funding=_money(own.funding),
+                day_pnl=_money(own.day_pnl),
+                round_trips=own.round_trips,
+                win_rate_pct=own.win_rate_pct,
+                losses_in_row=own.losses_in_row,
             )
             for strategy_id, own in sorted(report.strategies.items())
+        ],
+        funding=_money(report.funding),
+        leverage=report.leverage,
+        margin_used_pct=report.margin_used_pct,
+        margin_ratio_pct=report.margin_ratio_pct,
+        pairs=[
+            pb.PairPnl(
+                instrument_id=instrument_id,
+                realized_pnl=_money(own.realized_pnl),
+                unrealized_pnl=_money(own.unrealized_pnl),
+                fees=_money(own.fees),
+                funding=_money(own.funding),
+                day_pnl=_money(own.day_pnl),
+            )
+            for instrument_id, own in sorted(report.pairs.items())
         ],
     )
 

@@ -1,45 +1,34 @@
-"""Positions, PnL, balances and equity, folded from executions and account snapshots.
+"""Positions, PnL, balances and equity, folded from executions, ledger entries and account snapshots.
 
-Average-price method (core Position). Quantity and PnL are exact Decimals; their units form is kept beside them for the
-checks. Balances are the venue's, carried forward by our own fills until the next snapshot that contains them, so a fill
-is never counted twice and never missed. Deposits move the day's starting equity along: they are no profit.
+Average-cost method in scaled integers (tradebot.core.pnl), per venue, instrument and strategy, in the asset that the
+instrument pays in. Balances are the venue's, carried forward (riskd.wallets). Deposits and withdrawals move the day's
+start and the peak along: they are no profit.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from riskd.exposure import CLOSING_ROLES
 from riskd.marks import MarketBoard
+from riskd.round_trips import TripLog, TripStats
 from riskd.rules import InstrumentRule
-from riskd.units import amount, amount_floor, from_units, ratio_ppm, to_units_floor
-from tradebot.core.accounts import AccountSnapshot
+from riskd.strategy_position import StrategyPosition
+from riskd.units import amount_floor, from_units, ratio_ppm, to_units_floor
+from riskd.wallets import Wallets
+from tradebot.core.accounts import TRANSFER_KINDS, AccountSnapshot, LedgerEntry, LedgerKind, MarginState, PositionMargin
 from tradebot.core.orders import Execution, Liquidity, OrderRole, Side
-from tradebot.core.positions import Position
 
 MAX_EXECUTIONS: Final = 200_000
 """Executions remembered for deduplication; older ones lie before any reconciliation window."""
-MAX_DELTAS: Final = 20_000
-"""Balance changes by fills that a later snapshot may or may not contain."""
 DAY_NS: Final = 86_400 * 1_000_000_000
 ZERO: Final = Decimal(0)
-
-
-@dataclass(slots=True)
-class StrategyPosition:
-    """One position: an instrument as held for one strategy."""
-
-    position: Position = field(default_factory=Position)
-    units: int = 0
-    """Signed quantity in units."""
-    maker_fees: Decimal = ZERO
-    taker_fees: Decimal = ZERO
-    opened_ns: int = 0
-    updated_ns: int = 0
+UNATTRIBUTED: Final = "unattributed"
+"""Strategy of executions and payments that belong to no known order or position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +48,8 @@ class BookedFill:
     """One execution as booked: which strategies it was booked to."""
 
     strategies: tuple[str, ...]
-    realized: Decimal
+    realized: int
+    """Units of settlement asset, before fees."""
 
 
 class Portfolio:
@@ -70,20 +60,28 @@ class Portfolio:
         """(instrument, strategy) -> position; flat ones stay, they carry realized PnL."""
         self.net: dict[str, int] = defaultdict(int)
         """Instrument -> signed units over all strategies."""
-        self.balances: dict[tuple[str, str], int] = {}
+        self.trips: dict[str, TripLog] = defaultdict(TripLog)
+        """Strategy -> its finished round trips."""
+        self.wallets = Wallets()
+        self.balances = self.wallets.balances
         """(venue, asset) -> total in units."""
-        self.snapshot_venues: set[str] = set()
+        self.snapshot_venues = self.wallets.snapshot_venues
         """Venues that sent a complete snapshot."""
-        self._contained: dict[str, int] = {}
-        """Venue -> order log sequence that its balances contain."""
-        self._deltas: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        self.margins: dict[tuple[str, str], MarginState] = {}
+        """(venue, asset) -> margin account as the venue computes it."""
+        self.position_margins: dict[str, PositionMargin] = {}
+        """Instrument -> the venue's leverage, liquidation price and margin."""
+        self.income: dict[tuple[str, LedgerKind], int] = defaultdict(int)
+        """(asset, kind) -> what the venues' ledgers moved, transfers included."""
         self._executions: dict[tuple[str, str], None] = {}
         self.day = -1
         self.day_start: int | None = None
         """Equity at 00:00 UTC or first start, corrected for transfers; None = not known yet."""
+        self.day_net: dict[tuple[str, str], int] = {}
+        """(instrument, strategy) -> PnL in account currency when the day began."""
         self.peak: int | None = None
-        self.turnover: Decimal = ZERO
-        """Notional of today's fills."""
+        self.turnover_units = 0
+        """Notional of today's fills, quote asset."""
         self.unconverted_fees: dict[str, Decimal] = defaultdict(lambda: ZERO)
         """Fees in third assets without a mark at the fill: shown, not guessed."""
 
@@ -96,7 +94,7 @@ class Portfolio:
         strategy_id: str,
         role: OrderRole,
         sequence: int,
-        fee_quote: Decimal | None,
+        fee_settle: Decimal | None,
         now_ns: int,
     ) -> BookedFill | None:
         """Book one execution; None when it was booked before.
@@ -107,7 +105,7 @@ class Portfolio:
             strategy_id: Who wanted the order.
             role: Why; a closing order of somebody without a position closes those of others.
             sequence: Its place in execd's order log.
-            fee_quote: Fee in quote asset when charged in a third asset and a mark was known.
+            fee_settle: Fee in settlement asset when charged in a third asset and a mark was known.
             now_ns: When we learned of it.
         """
         key = (execution.instrument_id, execution.exec_id)
@@ -116,35 +114,70 @@ class Portfolio:
         self._executions[key] = None
         if len(self._executions) > MAX_EXECUTIONS:
             del self._executions[next(iter(self._executions))]
-        self._move_balances(execution, rule, sequence)
-        notional = execution.qty * execution.price * rule.instrument.contract_multiplier
-        self.turnover += notional
-        realized, strategies = ZERO, []
-        for owner, qty in self._owners(execution, strategy_id, role):
-            share = qty / execution.qty
-            realized += self._apply(execution, rule, owner, qty, share, fee_quote, now_ns)
+        size, price = to_units_floor(execution.qty), to_units_floor(execution.price)
+        flow = rule.contract.flow(size * execution.side.sign, price)
+        cost = -to_units_floor(-execution.fee) if execution.fee else 0
+        fee, fee_base = self._fee(execution, rule, price, cost, fee_settle)
+        self.turnover_units += rule.contract.quote_notional(size, price)
+        realized, strategies, left_qty, left_flow, left_fee, left_base = 0, [], size, flow, fee, fee_base
+        for owner, part in self._owners(execution.instrument_id, execution.side, size, strategy_id, role):
+            # Whatever division leaves goes to the last owner: the parts add up to what the venue moved.
+            last = part == left_qty
+            part_flow = left_flow if last else flow * part // size
+            part_fee, part_base = (left_fee, left_base) if last else (fee * part // size, fee_base * part // size)
+            realized += self._apply(execution, rule, owner, part, part_flow, part_fee, part_base, price, now_ns)
             strategies.append(owner)
+            left_qty, left_flow = left_qty - part, left_flow - part_flow
+            left_fee, left_base = left_fee - part_fee, left_base - part_base
+        self._move_balances(execution, rule, size, flow, realized, cost, sequence)
         return BookedFill(tuple(strategies), realized)
 
+    def take_entry(self, entry: LedgerEntry, worth: int, rules: Mapping[str, InstrumentRule]) -> None:
+        """Book one line of the venue's ledger; a repeated one changes nothing.
+
+        Args:
+            entry: As the venue reported it.
+            worth: Its worth in account currency when it was booked, units.
+            rules: Known instruments.
+        """
+        if not self.wallets.is_new(entry):
+            return
+        delta = to_units_floor(entry.amount)
+        self.wallets.move_cash(entry, delta)
+        self.income[entry.asset, entry.kind] += delta
+        if entry.kind in TRANSFER_KINDS:
+            self.move_start(worth)
+        elif entry.kind is LedgerKind.FUNDING and entry.instrument_id in rules:
+            self._spread_funding(rules[entry.instrument_id], entry.asset, delta)
+
     def take_snapshot(self, snapshot: AccountSnapshot) -> None:
-        """Take the venue's balances and add the fills that they do not contain yet."""
-        venue = snapshot.venue
-        if snapshot.complete:
-            for key in [k for k in self.balances if k[0] == venue]:
-                del self.balances[key]
-            self.snapshot_venues.add(venue)
-        told = {b.asset for b in snapshot.balances}
-        for balance in snapshot.balances:
-            self.balances[venue, balance.asset] = to_units_floor(balance.total)
-        for sequence, at, asset, delta in self._deltas:
-            if at == venue and sequence > snapshot.after_order_sequence and (snapshot.complete or asset in told):
-                self.balances[venue, asset] = self.balances.get((venue, asset), 0) + delta
-        self._contained[venue] = max(self._contained.get(venue, 0), snapshot.after_order_sequence)
+        """Take the venue's balances and add the fills and ledger entries that they do not contain yet."""
+        self.wallets.take(snapshot)
+
+    def take_margins(self, accounts: Iterable[MarginState], positions: Iterable[PositionMargin]) -> None:
+        """Take the venue's margin figures."""
+        for account in accounts:
+            self.margins[account.venue, account.asset] = account
+        for position in positions:
+            self.position_margins[position.instrument_id] = position
+
+    def take_baseline(self, net: Iterable[tuple[str, str, Decimal]]) -> None:
+        """Count the day's PnL of each position from here on."""
+        self.day_net = {(instrument, strategy): to_units_floor(value) for instrument, strategy, value in net}
+
+    def money_digest(self) -> list[object]:
+        """Return what a digest of the state must cover besides positions and balances."""
+        return [
+            sorted((asset, kind.name, units) for (asset, kind), units in self.income.items()),
+            sorted(self.day_net.items()),
+            sorted((key, repr(margin)) for key, margin in self.margins.items()),
+            sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
+            sorted((owner, log.losses_in_row, tuple(log.returns_ppm)) for owner, log in self.trips.items()),
+        ]
 
     def restart_order_log(self) -> None:
-        """A new order log numbers from 1: what balances contained of the old one says nothing about it."""
-        self._contained.clear()
-        self._deltas.clear()
+        """A new order log numbers from 1."""
+        self.wallets.restart_order_log()
 
     def move_start(self, value: int) -> None:
         """A transfer changed equity without profit or loss."""
@@ -155,23 +188,33 @@ class Portfolio:
 
     def settle(self, day: int, start_equity: int) -> None:
         """Begin a UTC day."""
-        self.day, self.day_start, self.turnover = day, start_equity, ZERO
+        self.day, self.day_start, self.turnover_units = day, start_equity, 0
 
     # ---- questions
+
+    @property
+    def turnover(self) -> Decimal:
+        """Notional of today's fills, quote asset."""
+        return from_units(self.turnover_units)
 
     def units_of(self, instrument_id: str, strategy_id: str) -> int:
         """Return the signed quantity that a strategy holds."""
         held = self.positions.get((instrument_id, strategy_id))
-        return 0 if held is None else held.units
+        return 0 if held is None else held.inventory.qty
+
+    def trip_stats(self, strategy_id: str, window: int) -> TripStats:
+        """Return the figures of a strategy's latest round trips."""
+        log = self.trips.get(strategy_id)
+        return TripStats() if log is None else log.stats(window)
 
     def open_positions(self, rules: Mapping[str, InstrumentRule]) -> Iterator[tuple[str, str, StrategyPosition]]:
         """Yield (instrument, strategy, position) of all positions that the venue would let us close, in order."""
-        for (instrument_id, strategy_id), held in sorted(self.positions.items()):
+        for (instrument_id, strategy_id), held in sorted(self.positions.items(), key=lambda item: item[0]):
             if abs(held.units) > rules[instrument_id].dust_qty:
                 yield instrument_id, strategy_id, held
 
     def equity(self, board: MarketBoard, rules: Mapping[str, InstrumentRule], now_ns: int, fresh_ns: int) -> Equity:
-        """Return equity at conservative marks: bid for what we own, ask for what we owe.
+        """Return equity at conservative marks (bid for what we own, ask for what we owe), or at mid if so configured.
 
         Args:
             board: Marks.
@@ -179,11 +222,11 @@ class Portfolio:
             now_ns: Now.
             fresh_ns: Marks older than this count as stale.
         """
-        value, stale, complete = 0, 0, bool(self.snapshot_venues)
+        value, stale, complete, mid = 0, 0, bool(self.snapshot_venues), board.mid_equity
         for (_, asset), total in self.balances.items():
             if not total:
                 continue
-            rate = board.rate(asset, total > 0)
+            rate = board.rate(asset, total > 0, mid=mid)
             if rate is None:
                 stale += 1
                 complete = complete and not board.has_market(asset)
@@ -192,21 +235,26 @@ class Portfolio:
             value += amount_floor(rate, total)
         for (instrument_id, _), held in self.positions.items():
             rule = rules[instrument_id]
-            if held.units and not rule.is_spot:
-                mark = self.mark(instrument_id, held.units, board)
-                rate = board.rate(rule.quote)
-                if mark is None or rate is None:
+            if held.inventory.qty and not rule.is_spot:
+                open_result = self.unrealized(held, rule, board, mid=mid)
+                rate = None if open_result is None else board.rate(rule.settle, open_result > 0, mid=mid)
+                if open_result is None or rate is None:
                     stale, complete = stale + 1, False
                     continue
-                value += amount_floor(rate, to_units_floor(held.position.unrealized_pnl(from_units(mark))))
+                stale += now_ns - board.views[instrument_id].good_ns > fresh_ns
+                value += amount_floor(rate, open_result)
         return Equity(value, stale, complete)
 
     def mark(self, instrument_id: str, qty: int, board: MarketBoard) -> int | None:
         """Return the conservative mark of a position: bid for long, ask for short; None = never seen."""
-        view = board.views.get(instrument_id)
-        if view is None or not view.good_ns:
-            return None
-        return view.good_bid if qty >= 0 else view.good_ask
+        return board.mark(instrument_id, qty >= 0)
+
+    def unrealized(
+        self, held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, *, mid: bool = False
+    ) -> int | None:
+        """Return the open result of a position at its mark, settlement asset; None = no mark."""
+        mark = board.mark(rule.instrument_id, held.inventory.qty >= 0, mid=mid)
+        return None if mark is None else held.inventory.unrealized(rule.contract, mark)
 
     def day_ppm(self, equity: int) -> int | None:
         """Return day PnL in ppm of the day's starting equity, rounded down; None when that is not known."""
@@ -216,81 +264,106 @@ class Portfolio:
 
     # ---- inside
 
-    def _owners(self, execution: Execution, strategy_id: str, role: OrderRole) -> list[tuple[str, Decimal]]:
+    def _owners(
+        self, instrument_id: str, side: Side, size: int, strategy_id: str, role: OrderRole
+    ) -> list[tuple[str, int]]:
         """Split a fill: a closing order of an owner without a position closes others' positions, by name."""
-        sign = execution.side.sign
-        if role not in CLOSING_ROLES or self.units_of(execution.instrument_id, strategy_id) * sign < 0:
-            return [(strategy_id, execution.qty)]
-        left, parts = execution.qty, []
-        for (instrument_id, owner), held in sorted(self.positions.items()):
-            if instrument_id == execution.instrument_id and held.units * sign < 0 and left > 0:
-                part = min(left, abs(held.position.qty))
+        sign = side.sign
+        if role not in CLOSING_ROLES or self.units_of(instrument_id, strategy_id) * sign < 0:
+            return [(strategy_id, size)]
+        left, parts = size, []
+        for owner, held in self._holders(instrument_id):
+            if held.units * sign < 0 and left > 0:
+                part = min(left, abs(held.units))
                 parts.append((owner, part))
                 left -= part
         if left > 0:
             parts.append((strategy_id, left))
         return parts
 
+    def _holders(self, instrument_id: str) -> list[tuple[str, StrategyPosition]]:
+        """Return (strategy, position) of everybody who holds an instrument, by name."""
+        found = [(owner, held) for (i, owner), held in self.positions.items() if i == instrument_id and held.units]
+        return sorted(found, key=lambda pair: pair[0])
+
+    def _fee(
+        self, execution: Execution, rule: InstrumentRule, price: int, cost: int, fee_settle: Decimal | None
+    ) -> tuple[int, int]:
+        """Return (fee in settlement asset, rounded up; fee in base units taken out of a spot position)."""
+        if not cost:
+            return 0, 0
+        if execution.fee_asset == rule.settle:
+            return cost, 0
+        if rule.is_spot and execution.fee_asset == rule.base:
+            return rule.contract.flow(-cost, price), cost
+        if fee_settle is not None:
+            return -to_units_floor(-fee_settle), 0
+        self.unconverted_fees[execution.fee_asset] += execution.fee
+        return 0, 0
+
     def _apply(
         self,
         execution: Execution,
         rule: InstrumentRule,
         owner: str,
-        qty: Decimal,
-        share: Decimal,
-        fee_quote: Decimal | None,
+        size: int,
+        flow: int,
+        fee: int,
+        fee_base: int,
+        price: int,
         now_ns: int,
-    ) -> Decimal:
+    ) -> int:
         key = (execution.instrument_id, owner)
         held = self.positions.get(key)
         if held is None:
             held = self.positions[key] = StrategyPosition()
-        position, before = held.position, held.units
-        fee_base = ZERO
-        if execution.fee_asset == rule.quote:
-            fee = execution.fee * share
-        elif execution.fee_asset == rule.base and rule.is_spot:
-            fee_base = execution.fee * share
-            fee = fee_base * execution.price
-        elif fee_quote is not None:
-            fee = fee_quote * share
-        else:
-            fee = ZERO
-            if execution.fee:
-                self.unconverted_fees[execution.fee_asset] += execution.fee * share
-        realized = position.apply_fill(execution.side, qty, execution.price, fee)
+        inventory, before = held.inventory, held.inventory.qty
+        realized = inventory.apply(size * execution.side.sign, flow)
         if fee_base:
-            # The fee costs what the base is worth now, not what it was bought for: the difference is closed result, and
-            # with it PnL by prices equals the money in the account.
-            difference = (execution.price - position.avg_price) * fee_base
-            position.realized_pnl += difference
-            realized += difference
-            position.remove_base(fee_base)
+            # A fee in the base asset is that much of it sold at the fill's price and the proceeds paid as the fee: so
+            # PnL by prices equals the money in the account.
+            realized += inventory.apply(-fee_base, fee)
         if execution.liquidity is Liquidity.MAKER:
-            held.maker_fees += fee
+            held.maker_fee_units += fee
         else:
-            held.taker_fees += fee
-        held.units = to_units_floor(position.qty)
+            held.taker_fee_units += fee
+        after = inventory.qty
+        held.price = rule.contract.average_price(after, inventory.entry_flow)
         held.updated_ns = now_ns
-        if before * held.units <= 0:
-            held.opened_ns = now_ns if held.units else 0
-        self.net[execution.instrument_id] += held.units - before
+        if before * after <= 0:
+            held.opened_ns = now_ns if after else 0
+        held.follow_trip(self.trips[owner], rule.dust_qty, before, abs(flow))
+        self.net[execution.instrument_id] += after - before
         return realized
 
-    def _move_balances(self, execution: Execution, rule: InstrumentRule, sequence: int) -> None:
-        if rule.is_spot:
-            qty = to_units_floor(execution.qty)
-            price = to_units_floor(execution.price)
-            buy = execution.side is Side.BUY
-            self._move(rule.venue, rule.base, qty if buy else -qty, sequence)
-            self._move(rule.venue, rule.quote, -amount(price, qty) if buy else amount_floor(price, qty), sequence)
-        if execution.fee:
-            self._move(rule.venue, execution.fee_asset, -to_units_floor(execution.fee), sequence)
+    def _spread_funding(self, rule: InstrumentRule, asset: str, delta: int) -> None:
+        """Give each strategy its share of a funding payment: by signed quantity, as the venue nets them."""
+        instrument_id, net = rule.instrument_id, self.net.get(rule.instrument_id, 0)
+        holders, left = self._holders(instrument_id), delta
+        if net and asset == rule.settle:
+            for position, (_, held) in enumerate(holders, 1):
+                share = left if position == len(holders) else delta * held.inventory.qty // net
+                held.funding += share
+                left -= share
+        if left:
+            key = (instrument_id, UNATTRIBUTED)
+            held = self.positions.setdefault(key, StrategyPosition())
+            if asset == rule.settle:
+                held.funding += left
+            else:
+                self.unconverted_fees[asset] -= from_units(left)
 
-    def _move(self, venue: str, asset: str, delta: int, sequence: int) -> None:
-        self._deltas.append((sequence, venue, asset, delta))
-        if sequence > self._contained.get(venue, 0) and venue in self.snapshot_venues:
-            self.balances[venue, asset] = self.balances.get((venue, asset), 0) + delta
+    def _move_balances(
+        self, execution: Execution, rule: InstrumentRule, size: int, flow: int, realized: int, cost: int, sequence: int
+    ) -> None:
+        move = self.wallets.move
+        if rule.is_spot:
+            move(rule.venue, rule.base, size * execution.side.sign, sequence)
+            move(rule.venue, rule.quote, flow, sequence)
+        elif realized:
+            move(rule.venue, rule.settle, realized, sequence)
+        if cost:
+            move(rule.venue, execution.fee_asset, -cost, sequence)
 
 
 def day_of(now_ns: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tradebot.core.accounts import AccountSnapshot
+from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, PositionMargin
 from tradebot.core.approvals import GrantTerms, StopLatch
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -32,6 +32,9 @@ class RecordType(IntEnum):
     DECISION = 4
     ORDER_EVENT = 5
     ACCOUNT = 6
+    LEDGER = 40
+    MARGINS = 41
+    DAY_BASELINE = 42
     RELEASE = 7
     HOLD_RAISED = 8
     HOLD_CLEARED = 9
@@ -136,6 +139,28 @@ class AccountSeen(Record, frozen=True):
 
     snapshot: AccountSnapshot
     transfer_value: Decimal = Decimal(0)
+
+
+class LedgerSeen(Record, frozen=True):
+    """One line of a venue's ledger, and its worth in account currency."""
+
+    entry: LedgerEntry
+    worth: Decimal
+
+
+class MarginsSeen(Record, frozen=True):
+    """Margin accounts and position margins as the venues compute them."""
+
+    accounts: list[MarginState]
+    positions: list[PositionMargin]
+
+
+class DayBaseline(Record, frozen=True):
+    """PnL of every position when a UTC day began, account currency: what its day PnL counts from."""
+
+    day: int
+    net: list[tuple[str, str, Decimal]]
+    """(instrument, strategy, PnL)."""
 
 
 class Release(Record, frozen=True):
@@ -250,6 +275,9 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.DECISION: DecisionRecord,
     RecordType.ORDER_EVENT: OrderEventSeen,
     RecordType.ACCOUNT: AccountSeen,
+    RecordType.LEDGER: LedgerSeen,
+    RecordType.MARGINS: MarginsSeen,
+    RecordType.DAY_BASELINE: DayBaseline,
     RecordType.RELEASE: Release,
     RecordType.HOLD_RAISED: HoldRaised,
     RecordType.HOLD_CLEARED: HoldCleared,

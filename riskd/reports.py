@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from riskd import margin
 from riskd.accountant import MARK_FRESH_NS
 from riskd.catalogue import CATALOGUE
 from riskd.gate import RiskGate
 from riskd.limits import Enforced, NotApplicable
+from riskd.pnl import PnlLine, sums
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_PCT, amount, from_units
 from tradebot.core.orders import OrderRole
@@ -20,7 +22,7 @@ ZERO: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class PositionReport:
-    """One position; amounts in quote asset. None = no mark was ever seen."""
+    """One position; amounts in settlement asset. None = no mark was ever seen, or the venue never told."""
 
     venue: str
     instrument_id: str
@@ -33,6 +35,16 @@ class PositionReport:
     unrealized_pnl: Decimal | None
     maker_fees: Decimal
     taker_fees: Decimal
+    funding: Decimal
+    """Received > 0."""
+    settle: str
+    """Asset of all amounts."""
+    notional: Decimal | None
+    """Value at the mark."""
+    leverage: Decimal | None
+    """As set at the venue; None = not told."""
+    liquidation_price: Decimal | None
+    maintenance_margin: Decimal | None
     stop_price: Decimal | None
     limit_used_pct: float
     opened_ns: int
@@ -40,13 +52,20 @@ class PositionReport:
 
 
 @dataclass(slots=True)
-class StrategyReport:
-    """Sums of one strategy."""
+class ScopeReport:
+    """Sums of one strategy or pair, account currency."""
 
     realized_pnl: Decimal = ZERO
     unrealized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
     open_positions: int = 0
+    funding: Decimal = ZERO
+    day_pnl: Decimal = ZERO
+    """Net of fees and funding, since the day began."""
+    round_trips: int = 0
+    """Of a strategy: finished ones that are remembered."""
+    win_rate_pct: float = 0.0
+    losses_in_row: int = 0
 
 
 @dataclass(slots=True)
@@ -68,7 +87,16 @@ class PnlReport:
     turnover: Decimal = ZERO
     drawdown_pct: float = 0.0
     stale_inputs: int = 0
-    strategies: dict[str, StrategyReport] = field(default_factory=dict)
+    funding: Decimal = ZERO
+    leverage: float = 0.0
+    """Gross notional per equity."""
+    margin_used_pct: float | None = None
+    """Initial margin per margin balance of the most used margin account; None = no venue told."""
+    margin_ratio_pct: float | None = None
+    """Maintenance margin per margin balance of the worst margin account: 100 is liquidation."""
+    strategies: dict[str, ScopeReport] = field(default_factory=dict)
+    pairs: dict[str, ScopeReport] = field(default_factory=dict)
+    """By instrument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +122,33 @@ def positions(gate: RiskGate, now_ns: int, instruments: Iterable[str] | None = N
         if instrument_id not in wanted if wanted is not None else not held.units:
             continue
         rule = gate.state.rules[instrument_id]
-        mark = gate.state.portfolio.mark(instrument_id, held.units, gate.board)
+        mark = gate.board.mark(instrument_id, held.units >= 0)
         view = gate.board.views.get(instrument_id)
         age_ns = 0 if view is None or not view.good_ns else now_ns - view.good_ns
-        price = None if mark is None else from_units(mark)
-        used = 100.0 * amount(mark, abs(held.units)) / limit if mark is not None and limit else 0.0
+        opened = gate.state.portfolio.unrealized(held, rule, gate.board)
+        value = None if mark is None else rule.contract.notional(held.units, mark)
+        rate = gate.board.rate(rule.settle, long=False)
+        used = 100.0 * amount(rate, value) / limit if value is not None and rate is not None and limit else 0.0
+        told = gate.state.portfolio.position_margins.get(instrument_id)
         found.append(
             PositionReport(
                 venue=rule.venue,
                 instrument_id=instrument_id,
                 strategy_id=strategy_id,
-                qty=held.position.qty,
-                avg_price=held.position.avg_price,
-                mark=price,
+                qty=from_units(held.units),
+                avg_price=from_units(held.price),
+                mark=None if mark is None else from_units(mark),
                 mark_age_ms=age_ns // NS_PER_MS,
-                realized_pnl=held.position.realized_pnl,
-                unrealized_pnl=None if price is None else held.position.unrealized_pnl(price),
+                realized_pnl=from_units(held.inventory.realized),
+                unrealized_pnl=None if opened is None else from_units(opened),
                 maker_fees=held.maker_fees,
                 taker_fees=held.taker_fees,
+                funding=from_units(held.funding),
+                settle=rule.settle,
+                notional=None if value is None else from_units(value),
+                leverage=None if told is None else told.leverage,
+                liquidation_price=None if told is None else told.liquidation_price,
+                maintenance_margin=None if told is None else told.maintenance_margin,
                 stop_price=stops.get((instrument_id, strategy_id)),
                 limit_used_pct=used,
                 opened_ns=held.opened_ns,
@@ -152,29 +189,46 @@ def pnl(gate: RiskGate, now_ns: int) -> PnlReport:
         report.gross_limit = from_units(settings.gross_hard.of(equity.value, 1_000_000))
     if equity.complete and portfolio.peak:
         report.drawdown_pct = min(0.0, 100.0 * (equity.value / portfolio.peak - 1))
-    for (instrument_id, strategy_id), held in portfolio.positions.items():
+    found = sums(portfolio, gate.state.rules, gate.board)
+    report.realized_pnl, report.unrealized_pnl = from_units(found.total.realized), from_units(found.total.unrealized)
+    report.maker_fees, report.taker_fees = from_units(found.total.maker_fees), from_units(found.total.taker_fees)
+    report.funding = from_units(found.total.funding)
+    report.strategies = {name: _scope(line) for name, line in found.strategies.items()}
+    for name, own in report.strategies.items():
+        log = portfolio.trips.get(name)
+        if log is not None:
+            stats = log.stats()
+            own.round_trips, own.losses_in_row = stats.trips, log.losses_in_row
+            own.win_rate_pct = stats.win_rate_ppm / PPM_PER_PCT
+    report.pairs = {name: _scope(line) for name, line in found.pairs.items()}
+    gross = net = 0
+    for instrument_id, units in portfolio.net.items():
         rule = gate.state.rules[instrument_id]
-        rate_units = gate.board.rate(rule.quote)
-        rate = Decimal(1) if rate_units is None else from_units(rate_units)
-        mark = portfolio.mark(instrument_id, held.units, gate.board)
-        price = None if mark is None else from_units(mark)
-        unrealized = ZERO if price is None else held.position.unrealized_pnl(price) * rate
-        notional = ZERO if price is None else held.position.qty * price * rate
-        own = report.strategies.setdefault(strategy_id, StrategyReport())
-        own.realized_pnl += held.position.realized_pnl * rate
-        own.unrealized_pnl += unrealized
-        own.fees += (held.maker_fees + held.taker_fees) * rate
-        own.open_positions += abs(held.units) > rule.dust_qty
-        report.realized_pnl += held.position.realized_pnl * rate
-        report.unrealized_pnl += unrealized
-        report.maker_fees += held.maker_fees * rate
-        report.taker_fees += held.taker_fees * rate
-        report.gross += abs(notional)
-        report.net += notional
-        if held.units and not rule.is_spot:
+        mark, rate = gate.board.mark(instrument_id, units >= 0), gate.board.rate(rule.settle)
+        if units and mark is not None and rate is not None:
+            value = amount(rate, rule.contract.notional(units, mark))
+            gross, net = gross + value, net + (value if units > 0 else -value)
+        if units and not rule.is_spot:
             view = gate.board.views.get(instrument_id)
             report.stale_inputs += view is None or now_ns - view.good_ns > MARK_FRESH_NS
+    report.gross, report.net = from_units(gross), from_units(net)
+    report.leverage = gross / equity.value if equity.complete and equity.value > 0 else 0.0
+    used = [margin.use(state) for state in portfolio.margins.values()]
+    if used:
+        report.margin_used_pct = max(one.initial_ppm for one in used) / PPM_PER_PCT
+        report.margin_ratio_pct = max(one.maintenance_ppm for one in used) / PPM_PER_PCT
     return report
+
+
+def _scope(line: PnlLine) -> ScopeReport:
+    return ScopeReport(
+        from_units(line.realized),
+        from_units(line.unrealized),
+        from_units(line.fees),
+        line.open_positions,
+        from_units(line.funding),
+        from_units(line.day),
+    )
 
 
 def settings(gate: RiskGate) -> list[SettingReport]:

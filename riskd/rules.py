@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from riskd.limits import ANY, BookAge, Limits, OrderQty, PriceCollar, for_key
 from riskd.units import PPM_PER_BPS, to_units
 from tradebot.core.instruments import Instrument, InstrumentStatus, Product
+from tradebot.core.pnl import SPOT, Contract, contract_of
 
 MAX_RULES = 10_000
 """Instruments known at once; a venue lists a few thousand."""
@@ -39,6 +39,10 @@ class InstrumentRule:
     """PRC-01."""
     dust_qty: int
     """Largest quantity that the venue would not take as an order: such a position counts as flat."""
+    settle: str = ""
+    """Asset in which PnL is paid; the quote asset for spot."""
+    contract: Contract = SPOT
+    """How price and quantity become money."""
 
 
 def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
@@ -73,6 +77,8 @@ def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
         max_book_age_ns=None if age_ms is None else age_ms * 1_000_000,
         collar_ppm=None if collar_bps is None else collar_bps * PPM_PER_BPS,
         dust_qty=max(lot, min_qty) - 1,
+        settle=instrument.settle,
+        contract=contract_of(instrument),
     )
 
 
@@ -93,12 +99,3 @@ def permission_key(strategy_id: str) -> str:
 def is_operator(strategy_id: str) -> bool:
     """Return whether orders of this strategy are an operator's own."""
     return strategy_id.startswith("manual:")
-
-
-def asset_prices(rules: Iterable[InstrumentRule], currency: str) -> dict[str, str]:
-    """Return asset -> instrument whose bid values it in the account currency; the first by name when several do."""
-    found: dict[str, str] = {}
-    for rule in sorted(rules, key=lambda r: r.instrument_id):
-        if rule.is_spot and rule.quote == currency:
-            found.setdefault(rule.base, rule.instrument_id)
-    return found

@@ -19,6 +19,7 @@ from riskd.limits import (
     VenueReadiness,
 )
 from riskd.losses import LossRule, make_rule
+from riskd.sizing_methods import SizingRule, make_sizing
 from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT, to_units
 
 NS_PER_MS = 1_000_000
@@ -62,7 +63,9 @@ class Settings:
     strategy_per_minute: int | None
     system_per_second: int | None
     loss: LossRule | None
-    quote_amount: int
+    sizing: SizingRule
+    mid_marks: bool
+    """Equity at mid instead of conservative marks."""
     cautious_ppm: int
     approval_valid_ms: int
     lease_valid_ms: int
@@ -92,21 +95,26 @@ def make_settings(limits: Limits) -> Settings:
         order_cap=None if value is None else _cap(value.max_pct_of_equity, value.max_notional),
         fee_ppm=None if balance is None else int(balance.taker_fee_bps * PPM_PER_BPS),
         position_hard=None if position is None else _cap(position.hard_pct, position.max_notional),
-        position_soft=None if position is None else _cap(position.soft_pct, position.max_notional),
+        position_soft=None if position is None else _soft_cap(position),
         gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
-        gross_soft=None if gross is None else _cap(gross.soft_pct, gross.max_notional),
+        gross_soft=None if gross is None else _soft_cap(gross),
         max_positions=None if count is None else count.max_positions,
         strategy_per_second=None if rate is None else rate.strategy_per_second,
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
         system_per_second=None if rate is None else rate.system_per_second,
         loss=None if loss is None else make_rule(loss),
-        quote_amount=to_units(file.sizing.quote_amount),
+        sizing=make_sizing(file.sizing),
+        mid_marks=file.day_mark == "mid",
         cautious_ppm=int(file.cautious_size_factor * PPM),
         approval_valid_ms=file.approval_valid_ms,
         lease_valid_ms=file.lease_valid_ms,
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
     )
+
+
+def _soft_cap(exposure: Exposure) -> Cap:
+    return _cap(exposure.soft_pct, exposure.soft_notional or exposure.max_notional)
 
 
 def _cap(pct: Decimal, absolute: Decimal) -> Cap:

@@ -1,11 +1,13 @@
-"""How large an order is when the intent leaves it to riskd: entries by a fixed quote amount, exits by the position.
+"""How large an order is when the intent leaves it to riskd: entries by the method of the limits file, exits by the
+position.
 
-A sized entry is clipped to the strictest headroom and says which check bound it; an entry whose sender named a quantity
-is never clipped, only refused.
+A sized entry is clipped to the strictest headroom and says which factor or check bound it; an entry whose sender named
+a quantity is never clipped, only refused.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,13 +25,23 @@ from riskd.checks import (
     worst_qty,
 )
 from riskd.settings import Cap
+from riskd.sizing_methods import (
+    Offer,
+    SizingRule,
+    adaptation_ppm,
+    kelly_ppm,
+    per_trade_allocation,
+    risk_per_trade,
+    smallest,
+    volatility_target,
+)
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
 from tradebot.core.orders import Side
 
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """A quantity in units and the check that made it smaller (empty = none)."""
+    """A quantity in units and the factor or check that decided it (empty = the position, or the sender)."""
 
     qty: int
     binding: str = ""
@@ -55,9 +67,12 @@ def size_entry(case: Case, strength: Decimal, enforced: frozenset[str]) -> Sized
     rule, price = case.rule, case.price
     if rule is None or price <= 0 or not 0 < strength <= 1:
         return Sized(0)
-    amount = case.books.settings.quote_amount * to_units_floor(strength) // UNIT * case.factor_ppm // PPM
-    wanted = floor_to(amount * UNIT // price, rule.lot)
-    best, binding = wanted, ""
+    try:
+        offer = METHODS[case.books.settings.sizing.method](case, to_units_floor(strength) * case.factor_ppm // PPM)
+    except (InputMissing, LimitUndefined):
+        return Sized(0, "SIZING_INPUT_MISSING")
+    wanted = floor_to(rule.contract.qty_for(offer.amount, price), rule.lot)
+    best, binding = wanted, offer.factor
     for check_id, headroom in HEADROOMS.items():
         if check_id not in enforced:
             continue
@@ -68,18 +83,113 @@ def size_entry(case: Case, strength: Decimal, enforced: frozenset[str]) -> Sized
         if room < best:
             best, binding = room, check_id
     if best < rule.min_qty or best * price < rule.min_notional * UNIT:
-        return Sized(wanted)  # nothing useful fits: let the binding check say so
+        return Sized(wanted, offer.factor)  # nothing useful fits: let the binding check say so
     return Sized(best, binding)
+
+
+# ---- methods: the amount of an entry in quote asset, at a size factor in units (strength x level)
+
+
+def _fixed_quote(case: Case, size: int) -> Offer:
+    return Offer(_rule(case).amount * size // UNIT, "fixed_quote")
+
+
+def _per_trade_allocation(case: Case, size: int) -> Offer:
+    rule, cap = _rule(case), _rule(case).amount
+    if rule.adapt is not None:
+        stats = case.books.portfolio.trip_stats(case.strategy_id, rule.adapt.window)
+        cap = cap * adaptation_ppm(rule.adapt, stats, case.day_ppm) // PPM
+    per_trade = per_trade_allocation(_available(case), rule.max_open_trades, _in_quote(case, cap))
+    day_start = case.books.portfolio.day_start
+    if day_start is None or day_start <= 0:
+        raise InputMissing
+    room = day_start * rule.daily_ppm // PPM * case.factor_ppm // PPM - gross_others(case)
+    allocation = Offer(_in_quote(case, room) - _own_exposure(case), "daily_allocation")
+    return smallest(Offer(per_trade.amount * size // UNIT, per_trade.factor), allocation)
+
+
+def _risk_per_trade(case: Case, size: int) -> Offer:
+    rule = _rule(case)
+    plan = None if case.intent is None else case.intent.protection.stop_loss_fraction
+    stop_ppm = rule.default_stop_ppm if plan is None else math.ceil(plan * PPM)
+    if stop_ppm <= 0:
+        raise InputMissing
+    offer = risk_per_trade(_equity(case), rule.share_ppm, rule.amount, stop_ppm, rule.cost_ppm)
+    return Offer(_in_quote(case, offer.amount) * size // UNIT, offer.factor)
+
+
+def _volatility_target(case: Case, size: int) -> Offer:
+    rule, own = _rule(case), _own_exposure(case)
+    seen = case.books.board.volatility_ppm(case.instrument_id, rule.warm_up_min) or rule.cold_vol_ppm
+    if not seen:
+        raise InputMissing
+    offer = volatility_target(rule.amount, rule.share_ppm, max(seen, rule.min_vol_ppm))
+    symbol = _in_quote(case, rule.per_symbol_cap * case.factor_ppm // PPM) - own
+    total = _in_quote(case, rule.total_cap * case.factor_ppm // PPM - gross_others(case)) - own
+    wanted = Offer(_in_quote(case, offer.amount) * size // UNIT, offer.factor)
+    return smallest(wanted, Offer(symbol, "per_symbol_cap"), Offer(total, "total_cap"))
+
+
+def _kelly_lite(case: Case, size: int) -> Offer:
+    rule = _rule(case)
+    stats = case.books.portfolio.trip_stats(case.strategy_id, rule.window)
+    proven = stats.trips >= rule.min_trips
+    share = kelly_ppm(stats, rule.share_ppm, rule.clip_ppm) if proven else rule.unproven_ppm
+    wanted = Offer(_equity(case) * share // PPM, "kelly_lite" if proven else "kelly_unproven")
+    offer = smallest(wanted, Offer(rule.amount, "max_per_trade"))
+    return Offer(_in_quote(case, offer.amount) * size // UNIT, offer.factor)
+
+
+METHODS: Final[dict[str, Callable[[Case, int], Offer]]] = {
+    "fixed_quote": _fixed_quote,
+    "per_trade_allocation": _per_trade_allocation,
+    "risk_per_trade": _risk_per_trade,
+    "volatility_target": _volatility_target,
+    "kelly_lite": _kelly_lite,
+}
+
+
+def _rule(case: Case) -> SizingRule:
+    return case.books.settings.sizing
+
+
+def _equity(case: Case) -> int:
+    if case.equity is None or case.equity <= 0:
+        raise InputMissing
+    return case.equity
+
+
+def _in_quote(case: Case, value: int) -> int:
+    """Return account currency as quote asset, rounded down."""
+    rate = None if case.rule is None else case.books.board.rate(case.rule.quote, long=False)
+    if not rate:
+        raise InputMissing
+    return value * UNIT // rate
+
+
+def _available(case: Case) -> int:
+    """Return the free balance that entries are paid from, whatever their side."""
+    rule, portfolio = case.rule, case.books.portfolio
+    if rule is None or rule.venue not in portfolio.snapshot_venues:
+        raise InputMissing
+    key = (rule.venue, rule.quote)
+    return max(0, portfolio.balances.get(key, 0) - case.books.commitments.by_asset.get(key, 0))
+
+
+def _own_exposure(case: Case) -> int:
+    """Return the worst-case value of this instrument without the new order, quote asset, rounded up."""
+    assert case.rule is not None
+    return case.rule.contract.quote_notional(_worst_before(case), value_price(case))
+
+
+# ---- headrooms: the largest quantity in units that a check would let pass
 
 
 def _quote_room(case: Case, cap: Cap | None) -> int:
     """Return a cap in the instrument's quote asset."""
-    rule, rate = case.rule, None
-    if rule is not None:
-        rate = case.books.board.rate(rule.quote, long=False)
-    if cap is None or case.equity is None or not rate:
+    if cap is None:
         raise InputMissing
-    return cap.of(case.equity, case.factor_ppm) * UNIT // rate
+    return _in_quote(case, cap.of(_equity(case), case.factor_ppm))
 
 
 def _order_qty(case: Case) -> int:
@@ -109,12 +219,10 @@ def _position(case: Case) -> int:
 def _gross(case: Case) -> int:
     settings = case.books.settings
     others = gross_others(case)
-    rule = case.rule
-    rate = None if rule is None else case.books.board.rate(rule.quote, long=False)
-    if settings.gross_hard is None or case.equity is None or not rate:
+    if settings.gross_hard is None:
         raise InputMissing
-    room = settings.gross_hard.of(case.equity, case.factor_ppm) - others
-    return room * UNIT // rate * UNIT // value_price(case) - _worst_before(case)
+    room = settings.gross_hard.of(_equity(case), case.factor_ppm) - others
+    return _in_quote(case, room) * UNIT // value_price(case) - _worst_before(case)
 
 
 def _worst_before(case: Case) -> int:
@@ -128,4 +236,4 @@ HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "POS-02": _position,
     "POS-04": _gross,
 }
-"""Largest quantity in units that each check would let pass; catalogue order."""
+"""Catalogue order."""

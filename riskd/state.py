@@ -14,11 +14,12 @@ from riskd.exposure import Commitments, Parent, TrackedOrder
 from riskd.holds import HoldBook
 from riskd.limits import Limits
 from riskd.losses import fresh_state
-from riskd.portfolio import BookedFill, Portfolio
+from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
 from riskd.records import (
     AccountSeen,
     Command,
+    DayBaseline,
     DecisionRecord,
     EquityPeak,
     FlattenState,
@@ -26,7 +27,9 @@ from riskd.records import (
     HoldCleared,
     HoldRaised,
     InstrumentsSeen,
+    LedgerSeen,
     LossGuardState,
+    MarginsSeen,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -52,8 +55,6 @@ MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
 MAX_GRANTS: Final = 100_000
 NO_TYPES: Final[frozenset[str]] = frozenset()
-UNATTRIBUTED: Final = "unattributed"
-"""Strategy of executions whose order nobody knows."""
 
 
 @dataclass(slots=True)
@@ -113,6 +114,12 @@ class RiskState:
             case AccountSeen():
                 self.portfolio.take_snapshot(record.snapshot)
                 self.portfolio.move_start(to_units_floor(record.transfer_value))
+            case LedgerSeen(entry=entry, worth=worth):
+                self.portfolio.take_entry(entry, to_units_floor(worth), self.rules)
+            case MarginsSeen(accounts=accounts, positions=margins):
+                self.portfolio.take_margins(accounts, margins)
+            case DayBaseline(net=net):
+                self.portfolio.take_baseline(net)
             case Release():
                 self._release(record)
             case HoldRaised(hold=hold, epoch=epoch):
@@ -174,6 +181,7 @@ class RiskState:
             sorted(portfolio.balances.items()),
             (portfolio.day, portfolio.day_start, portfolio.peak, portfolio.turnover),
             sorted(portfolio.unconverted_fees.items()),
+            portfolio.money_digest(),
             [repr(h) for h in holds.holds.values()],
             (holds.epoch, holds.raised_count, [(repr(s), e) for s, e in holds.fences.items()]),
             list(holds.cleared_latches),

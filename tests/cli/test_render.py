@@ -127,3 +127,33 @@ def test_tables_align_and_long_text_wraps_under_itself() -> None:
     assert table(["A", "NUM"], [["x", "1"], ["yy", "22"]], frozenset({1})) == ["A   NUM", "x     1", "yy   22"]
     assert wrap("why ", "one two three", width=24) == ["why one two three"]
     assert wrap("why ", "a " * 20, width=30)[1].startswith("    a")
+
+
+def test_money_shows_funding_and_margin_only_where_there_are_any() -> None:
+    plain = "\n".join(render.pnl_lines(PNL))
+    margin = replace(PNL, funding="-3.5", leverage=0.61, margin_used_pct=60.0, margin_ratio_pct=3.0)
+    told = "\n".join(render.pnl_lines(margin))
+
+    assert "funding" not in plain
+    assert "margin" not in plain
+    assert "funding" in told
+    assert "-3.50" in told
+    assert "% used, ratio 3.0 %" in told
+
+
+def test_money_shows_strategies_with_their_trips_and_pairs() -> None:
+    view = replace(
+        PNL,
+        strategies=[
+            views.StrategyPnlView("s1", "10", "-2.5", "1.25", 1, "0", "6.25", 4, 75.0, 0),
+            views.StrategyPnlView("s2", "0", "0", "0", 0),
+        ],
+        pairs=[views.PairPnlView("binance:BTC-USDT", "10", "-2.5", "1.25", "0", "6.25")],
+    )
+    lines = render.pnl_lines(view)
+
+    assert next(line for line in lines if line.startswith("s1")).split()[1:] == [
+        "+10.00", "-2.50", "1.25", "+6.25", "1", "4", "75%",
+    ]  # fmt: skip
+    assert next(line for line in lines if line.startswith("s2")).split()[-1] == "-"
+    assert next(line for line in lines if line.startswith("binance")).split()[-1] == "+6.25"

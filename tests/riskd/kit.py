@@ -102,6 +102,7 @@ class Desk:
     instruments: tuple[Instrument, ...] = (make_instrument(BTC), make_instrument(ETH))
     usdt: str = "10000"
     connect: bool = True
+    venue_name: str = "binance"
     gate: RiskGate = field(init=False)
     sink: MemorySink = field(init=False)
     sequence: int = 0
@@ -124,7 +125,7 @@ class Desk:
             self.venue()
 
     def new_gate(self, sink: MemorySink) -> RiskGate:
-        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=("binance",))
+        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,))
 
     # ---- execd speaks
 
@@ -147,7 +148,7 @@ class Desk:
     def make_account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> AccountSnapshot:
         told = balances or (("USDT", self.usdt),)
         return AccountSnapshot(
-            "binance",
+            self.venue_name,
             "main",
             tuple(Balance(asset, Decimal(amount), Decimal(0)) for asset, amount in told),
             more.pop("complete", True),
@@ -160,7 +161,7 @@ class Desk:
         return self.say(venues=[replace(self.make_venue(), alarms=alarms, **changes)])
 
     def make_venue(self) -> VenueStatus:
-        return VenueStatus("binance", "main", True, self.now_ns, False)
+        return VenueStatus(self.venue_name, "main", True, self.now_ns, False)
 
     # ---- the market speaks
 
@@ -240,7 +241,7 @@ class Desk:
             VenueAction.NEW,
             replace(terms, **of_terms),
             intent.role,
-            "binance",
+            self.venue_name,
             "main",
             intent.strategy_id,
             trace_id=intent.trace_id,

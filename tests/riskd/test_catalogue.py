@@ -15,6 +15,8 @@ from tradebot.core.approvals import CheckOutcome, Verdict
 from tradebot.core.orders import OrderType
 
 PROFILES = ("demo", "paper", "testnet", "bench", "backtest")
+BLUEPRINTS = ("intraday", "bitvavo")
+"""Whether these can trade stands in test_profiles."""
 
 
 def test_the_docs_page_is_current() -> None:
@@ -34,7 +36,7 @@ def test_ids_are_unique_and_grouped_by_family_in_order() -> None:
     assert len(SPEC_BY_ID) == len(CATALOGUE)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", PROFILES + BLUEPRINTS)
 def test_a_profile_mentions_every_check_of_riskd(profile: str) -> None:
     limits = load_limits(ROOT / "config" / "limits" / f"{profile}.yaml")
 

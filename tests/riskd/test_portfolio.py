@@ -1,56 +1,22 @@
-"""Positions and PnL against a slow calculator that keeps every unit's price, and the money in the account."""
+"""Positions and PnL against a slow calculator that keeps every lot and its price, and the money in the account."""
 
 from __future__ import annotations
 
 import random
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from riskd import reports
 from tests.riskd.kit import BTC, ETH, SECOND, Desk
 from tests.support.builders import make_instrument
+from tests.support.slow_pnl import SlowPosition
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import Liquidity, OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.pnl import SPOT
 
 ZERO = Decimal(0)
-
-
-class SlowBook:
-    """An independent account: signed quantity, cost of what is held, cash moved by trades, fees."""
-
-    def __init__(self) -> None:
-        self.qty = ZERO
-        self.cost = ZERO
-        self.realized = ZERO
-        self.fees = ZERO
-        self.cash = ZERO
-        self.base = ZERO
-
-    def fill(self, side: Side, qty: Decimal, price: Decimal, fee: Decimal, fee_in_base: bool) -> None:
-        sign = 1 if side is Side.BUY else -1
-        self.cash -= sign * qty * price
-        self.base += sign * qty
-        left = qty
-        if self.qty * sign < 0:  # closes first
-            closed = min(left, abs(self.qty))
-            average = self.cost / self.qty
-            self.realized += (price - average) * closed * (-sign)
-            self.qty += sign * closed
-            self.cost = average * self.qty
-            left -= closed
-        self.qty += sign * left
-        self.cost += sign * left * price
-        if fee_in_base:
-            average = self.cost / self.qty if self.qty else ZERO
-            self.realized += (price - average) * fee
-            self.qty -= fee
-            self.cost = average * self.qty
-            self.fees += fee * price
-            self.base -= fee
-        else:
-            self.fees += fee
-            self.cash -= fee
 
 
 def some_order(desk: Desk, number: int, side: Side) -> OrderFacts:
@@ -61,36 +27,37 @@ def some_order(desk: Desk, number: int, side: Side) -> OrderFacts:
 @pytest.mark.parametrize("seed", range(6))
 def test_positions_pnl_fees_and_money_agree_with_the_slow_calculator(seed: int) -> None:
     rng = random.Random(seed)
-    desk, slow = Desk(usdt="10000000"), SlowBook()
+    desk, slow = Desk(usdt="10000000"), SlowPosition()
     for number in range(150):
         side = rng.choice([Side.BUY, Side.SELL]) if number > 5 else Side.BUY
         qty = Decimal(rng.randrange(1, 500)) / 100_000
         price = Decimal(rng.randrange(5_900_000, 6_100_000)) / 100
-        in_base = rng.random() < 0.3
+        in_base, rebate = rng.random() < 0.3, rng.random() < 0.2
         fee = (qty / 1000).quantize(Decimal("1e-10")) if in_base else (qty * price / 1000).quantize(Decimal("1e-8"))
+        fee = -fee if rebate else fee
         desk.fill(
             f"x{number}", str(qty), str(price), side=side, complete=False, fee=str(fee),
             fee_asset="BTC" if in_base else "USDT", facts=some_order(desk, number, side),
             liquidity=rng.choice(list(Liquidity)),
         )  # fmt: skip
-        slow.fill(side, qty, price, fee, in_base)
+        slow.fill(side.sign, Fraction(qty), Fraction(price), Fraction(fee), "base" if in_base else "quote")
 
     held = desk.gate.state.portfolio.positions[BTC, "s1"]
-    assert held.position.qty == slow.qty
-    assert held.position.realized_pnl == pytest.approx(slow.realized, abs=Decimal("1e-12"))
-    assert (
-        held.maker_fees + held.taker_fees == held.position.fees_paid == pytest.approx(slow.fees, abs=Decimal("1e-12"))
-    )
-    assert held.position.avg_price == pytest.approx(slow.cost / slow.qty, abs=Decimal("1e-12"))
+    cent_of_a_cent = Fraction(1, 10**6)
+    assert Fraction(held.position.qty) == slow.held
+    assert abs(Fraction(held.position.realized_pnl) - slow.realized) < cent_of_a_cent
+    assert held.maker_fees + held.taker_fees == held.position.fees_paid
+    assert abs(Fraction(held.position.fees_paid) - slow.fees) < cent_of_a_cent
+    assert abs(Fraction(held.position.avg_price) - slow.average()) < cent_of_a_cent
     # I14: money in the account = what came in + everything that trading did to it, to the last unit per fill.
     balances = desk.gate.state.portfolio.balances
-    assert balances["binance", "BTC"] == slow.base * 10**12
-    assert abs(balances["binance", "USDT"] - (10_000_000 + slow.cash) * 10**12) <= 150
-    # PnL by price equals PnL by money at any mark.
-    mark = Decimal("60123.45")
-    by_price = slow.realized + (mark - slow.cost / slow.qty) * slow.qty - slow.fees
-    by_money = slow.cash + slow.base * mark
-    assert by_price == pytest.approx(by_money, abs=Decimal("1e-10"))
+    assert balances["binance", "BTC"] == slow.money["base"] * 10**12
+    assert abs(balances["binance", "USDT"] - (10_000_000 + slow.money["quote"]) * 10**12) <= 150
+    # PnL by price equals PnL by money at any mark, exactly: both round the same flows.
+    mark = 60123_450000000000
+    by_price = held.net + held.inventory.unrealized(SPOT, mark)
+    by_money = balances["binance", "USDT"] - 10_000_000 * 10**12 + balances["binance", "BTC"] * mark // 10**12
+    assert by_price == by_money
 
 
 def test_a_flip_closes_first_and_opens_at_the_fill() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from tradebot.core.instruments import Instrument, Product
@@ -40,6 +41,24 @@ def make_instrument(
         max_notional=Decimal(9_000_000),
         order_types=frozenset({"LIMIT", "MARKET", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}),
         oco_allowed=True,
+    )
+
+
+def make_perpetual(
+    instrument_id: str = "binance:BTC-USDT-SWAP",
+    *,
+    inverse: bool = False,
+    multiplier: str = "1",
+    lot: str = "0.001",
+    tick: str = "0.1",
+) -> Instrument:
+    """Return a perpetual: linear, or inverse (one contract is `multiplier` quote units, paid in base)."""
+    spot = make_instrument(instrument_id, tick=tick, lot=lot, min_qty=lot, max_qty="1000000")
+    return replace(
+        spot,
+        product=Product.INVERSE_PERPETUAL if inverse else Product.LINEAR_PERPETUAL,
+        settle=spot.base if inverse else spot.quote,
+        contract_multiplier=Decimal(multiplier),
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
+
+from tradebot.core.wire_enum import WireEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,77 @@ class AccountSnapshot:
     transfer_asset: str = ""
     """Asset changed by a deposit, withdrawal or transfer; empty otherwise."""
     transfer_delta: Decimal = Decimal(0)
+
+
+class LedgerKind(WireEnum):
+    """Why the venue's ledger moved an asset without a fill. Values are wire values."""
+
+    FUNDING = 1
+    """Funding of a perpetual position."""
+    INTEREST = 2
+    """On borrowed or lent assets."""
+    REBATE = 3
+    """Fee returned later: maker programs, referral, fee vouchers."""
+    CHARGE = 4
+    """Any other cost: liquidation fee, insurance, borrowing fee."""
+    DEPOSIT = 5
+    WITHDRAWAL = 6
+    TRANSFER = 7
+    """Between our own accounts."""
+    CONVERSION = 8
+    """One leg of a change of one asset into another without an order, e.g. dust into the venue's coin."""
+    ADJUSTMENT = 9
+    """The venue corrected a balance, or we cannot say what it was."""
+
+
+TRANSFER_KINDS: Final = frozenset({LedgerKind.DEPOSIT, LedgerKind.WITHDRAWAL, LedgerKind.TRANSFER})
+"""Neither profit nor loss: they move the baselines along."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of a venue's account ledger that is no fill and no fill's fee."""
+
+    venue: str
+    account: str
+    entry_id: str
+    """The venue's own id: the key for deduplication."""
+    kind: LedgerKind
+    asset: str
+    amount: Decimal
+    """Signed: > 0 received, < 0 paid."""
+    event_time_ns: int
+    instrument_id: str = ""
+    """What it belongs to; empty for the account as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginState:
+    """A margin account as the venue computes it; amounts in `asset`."""
+
+    venue: str
+    account: str
+    asset: str
+    margin_balance: Decimal
+    """Wallet balance plus unrealized PnL, as far as it counts as margin."""
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+    event_time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMargin:
+    """The venue's own figures of one derivative position."""
+
+    instrument_id: str
+    leverage: Decimal
+    """As set at the venue."""
+    liquidation_price: Decimal | None
+    """None = the venue gives none, e.g. fully covered."""
+    maintenance_margin: Decimal
+    """Settlement asset."""
+    isolated: bool
+    event_time_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tradebot.core.accounts import AccountSnapshot, VenueStatus
+from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, PositionMargin, VenueStatus
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, TradingLevel
@@ -236,6 +236,9 @@ class SessionUp:
     hello: SessionHello | None = None
     order_events: list[OrderEvent] = field(default_factory=list)
     accounts: list[AccountSnapshot] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    margins: list[MarginState] = field(default_factory=list)
+    position_margins: list[PositionMargin] = field(default_factory=list)
     venues: list[VenueStatus] = field(default_factory=list)
     abandons: list[int] = field(default_factory=list)
     """Ask ids that were given up."""
@@ -252,6 +255,9 @@ class SessionUp:
             or self.ping
             or self.hello
             or self.accounts
+            or self.ledger
+            or self.margins
+            or self.position_margins
             or self.venues
             or self.abandons
             or self.never_used

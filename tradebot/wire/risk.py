@@ -26,6 +26,14 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.errors import RejectedError
 from tradebot.rpc.risk.v1 import decision_pb2, risk_service_pb2
+from tradebot.wire.accounts import (
+    entry_from_wire,
+    entry_to_wire,
+    margin_from_wire,
+    margin_to_wire,
+    position_margin_from_wire,
+    position_margin_to_wire,
+)
 from tradebot.wire.approvals import ACTIONS, approval_from_wire, approval_to_wire, grant_from_wire, grant_to_wire
 from tradebot.wire.fields import read_enum, read_optional_decimal, require, wire_values, write_optional_decimal
 from tradebot.wire.instruments import instrument_from_wire, instrument_to_wire
@@ -307,6 +315,9 @@ def up_to_wire(up: SessionUp) -> risk_service_pb2.SessionRequest:
         latches=[latch_to_wire(latch) for latch in up.latches],
         asks=[ask_to_wire(a) for a in up.asks],
         renew_grant_ids=up.renew_grant_ids,
+        ledger=[entry_to_wire(e) for e in up.ledger],
+        margins=[margin_to_wire(m) for m in up.margins],
+        position_margins=[position_margin_to_wire(m) for m in up.position_margins],
     )
     if up.ping is not None:
         message.ping.sequence = up.ping.sequence
@@ -363,6 +374,9 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
         asks=asks,
         ping=LeasePing(message.ping.sequence, message.ping.sent_time_ns) if message.HasField("ping") else None,
         renew_grant_ids=list(message.renew_grant_ids),
+        ledger=[entry_from_wire(e) for e in message.ledger],
+        margins=[margin_from_wire(m) for m in message.margins],
+        position_margins=[position_margin_from_wire(m) for m in message.position_margins],
     )
     return up, malformed
 

@@ -1,0 +1,196 @@
+"""Does a limits profile agree with itself? Whatever it leads to must be an order that the venue takes and the other
+limits let pass; a profile that can only ever refuse is refused itself, with the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from riskd.sizing_limits import FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade, Sizing, VolatilityTarget
+from tradebot.core.amounts import format_decimal
+from tradebot.core.instruments import Instrument
+
+HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareCap:
+    """A limit that is a share of equity and an absolute amount."""
+
+    where: str
+    key: str
+    pct: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileNumbers:
+    """What must agree. Amounts in account currency; None = not enforced or not stated."""
+
+    sizing: Sizing
+    caps: tuple[ShareCap, ...]
+    """SIZ-02, POS-02 and POS-04, as far as enforced."""
+    max_positions: int | None
+    pause_at_pct: Decimal | None
+    cautious: Decimal
+    start: Decimal | None
+    minimum: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An amount that the sizing leads to, and where it comes from."""
+
+    name: str
+    amount: Decimal
+
+
+def largest_sizes(sizing: Sizing) -> list[Size]:
+    """Return the largest orders that a method asks for, before any check makes them smaller."""
+    match sizing:
+        case FixedQuote():
+            return [Size("sizing.quote_amount", sizing.quote_amount)]
+        case PerTradeAllocation():
+            if sizing.adapt is None:
+                return [Size("sizing.max_per_trade", sizing.max_per_trade)]
+            most = sizing.max_per_trade * sizing.adapt.max_factor
+            return [Size("sizing.max_per_trade x adapt.max_factor", most)]
+        case KellyLite():
+            return [Size("sizing.max_per_trade", sizing.max_per_trade)]
+        case VolatilityTarget():
+            return [Size("sizing.per_symbol_cap", sizing.per_symbol_cap)]
+        case RiskPerTrade():
+            return []  # the stop decides
+
+
+def smallest_sizes(numbers: ProfileNumbers) -> list[Size]:
+    """Return the sizes that must still be orders: normal, at CAUTIOUS, after a losing stretch, shared among slots."""
+    sizing, cautious = numbers.sizing, numbers.cautious
+    found = [
+        Size(f"{size.name} x cautious_size_factor", size.amount * cautious)
+        for size in largest_sizes(sizing)
+        if not (isinstance(sizing, PerTradeAllocation) and sizing.adapt is not None)
+    ]
+    if isinstance(sizing, PerTradeAllocation):
+        if sizing.adapt is not None:
+            name = "sizing.max_per_trade x adapt.min_factor x cautious_size_factor"
+            found.append(Size(name, sizing.max_per_trade * sizing.adapt.min_factor * cautious))
+        if numbers.start is not None:
+            share = numbers.start / sizing.max_open_trades
+            found.append(Size("start_capital / sizing.max_open_trades", share))
+    if isinstance(sizing, KellyLite) and numbers.start is not None:
+        found.append(Size("start_capital x sizing.unproven_pct", numbers.start * sizing.unproven_pct / HUNDRED))
+    for cap in numbers.caps:
+        found.append(Size(f"{cap.where}.max_notional x cautious_size_factor", cap.amount * cautious))
+        if numbers.start is not None:
+            share = numbers.start * cap.pct / HUNDRED * cautious
+            found.append(Size(f"start_capital x {cap.where}.{cap.key} x cautious_size_factor", share))
+    return found
+
+
+def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
+    """Return what cannot be meant as written, with the numbers."""
+    found = [
+        _too_small(size, f"venue_minimum.{venue}", least)
+        for venue, least in sorted(numbers.minimum.items())
+        for size in smallest_sizes(numbers)
+        if size.amount < least
+    ]
+    if numbers.start is not None:
+        for cap in numbers.caps[:1]:  # SIZ-02 is about one order; the others about sums
+            share = numbers.start * cap.pct / HUNDRED
+            found += sizing_above(numbers, f"start_capital x {cap.where}.{cap.key}", share)
+    return found + _of_method(numbers)
+
+
+def sizing_above(numbers: ProfileNumbers, cap_name: str, cap: Decimal) -> list[str]:
+    """Return the sizes that a cap on one order would always refuse or clip."""
+    return [
+        f"{size.name} is {_text(size.amount)}, above {cap_name} {_text(cap)}: lower it or raise the other"
+        for size in largest_sizes(numbers.sizing)
+        if size.amount > cap and not isinstance(numbers.sizing, VolatilityTarget)
+    ]
+
+
+def _of_method(numbers: ProfileNumbers) -> list[str]:
+    match numbers.sizing:
+        case PerTradeAllocation() as sizing:
+            return _allocation(sizing, numbers)
+        case VolatilityTarget() as sizing:
+            found = [] if sizing.per_symbol_cap <= sizing.total_cap else [
+                _above("sizing.per_symbol_cap", sizing.per_symbol_cap, "sizing.total_cap", sizing.total_cap)
+            ]  # fmt: skip
+            for cap in numbers.caps:
+                ours = {"checks.POS-02": sizing.per_symbol_cap, "checks.POS-04": sizing.total_cap}.get(cap.where)
+                if ours is not None and ours > cap.amount:
+                    name = "sizing.per_symbol_cap" if cap.where == "checks.POS-02" else "sizing.total_cap"
+                    found.append(_above(name, ours, f"{cap.where}.max_notional", cap.amount))
+            return found
+        case RiskPerTrade() as sizing:
+            pause = numbers.pause_at_pct
+            if pause is not None and sizing.risk_pct >= -pause:
+                return [
+                    _above(
+                        "sizing.risk_pct", sizing.risk_pct, "the day's whole loss checks.PNL-01.pause_at_pct", -pause
+                    )
+                ]
+            return []
+        case KellyLite() as sizing:
+            return _trips("sizing", sizing.min_trips, sizing.window)
+        case _:
+            return []
+
+
+def _allocation(sizing: PerTradeAllocation, numbers: ProfileNumbers) -> list[str]:
+    found: list[str] = []
+    trades, most = sizing.max_open_trades, numbers.max_positions
+    if most is not None and trades > most:
+        found.append(_above("sizing.max_open_trades", Decimal(trades), "checks.POS-03.max_positions", Decimal(most)))
+    for cap in numbers.caps:
+        together = trades * sizing.max_per_trade
+        if cap.where == "checks.POS-04" and together > cap.amount:
+            name = f"sizing.max_open_trades {trades} x max_per_trade {_text(sizing.max_per_trade)}"
+            found.append(_above(name, together, "checks.POS-04.max_notional", cap.amount))
+    adapt = sizing.adapt
+    if adapt is not None:
+        found += _trips("sizing.adapt", adapt.min_trips, adapt.window)
+        low, high = adapt.lower_at_win_pct, adapt.raise_at_win_pct
+        if low > high:
+            found.append(_above("sizing.adapt.lower_at_win_pct", low, "raise_at_win_pct", high))
+        if high == HUNDRED:
+            found.append("sizing.adapt.raise_at_win_pct is 100: nothing is above it; lower it or leave adapt out")
+    return found
+
+
+def _trips(where: str, least: int, window: int) -> list[str]:
+    if least <= window:
+        return []
+    return [_above(f"{where}.min_trips", Decimal(least), "window", Decimal(window))]
+
+
+def _above(name: str, value: Decimal, cap_name: str, cap: Decimal) -> str:
+    return f"{name} is {_text(value)}, above {cap_name} {_text(cap)}: lower it or raise the other"
+
+
+def _too_small(size: Size, name: str, least: Decimal) -> str:
+    return f"{size.name} is {_text(size.amount)}, below {name} {_text(least)}: no order could be that small; raise it"
+
+
+def _text(value: Decimal) -> str:
+    return format_decimal(round(value, 8))
+
+
+def below_venue_rules(numbers: ProfileNumbers, instruments: Iterable[Instrument]) -> dict[str, str]:
+    """Return instrument -> why the profile cannot trade it, with the numbers.
+
+    For instruments that are quoted in the account currency; of others the rate is not known here.
+    """
+    found: dict[str, str] = {}
+    for instrument in instruments:
+        for size in smallest_sizes(numbers):
+            if size.amount < instrument.min_notional:
+                name = f"{instrument.instrument_id} min_notional"
+                found.setdefault(instrument.instrument_id, _too_small(size, name, instrument.min_notional))
+    return found

@@ -1,0 +1,89 @@
+"""Balances per venue and asset: the venue's own figures, carried forward by what happened after them.
+
+A fill is in a snapshot when its place in the order log is not above what the snapshot contains; a ledger entry
+(funding, deposit, interest) when it is not younger than the snapshot. So nothing is counted twice or missed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from riskd.units import to_units_floor
+from tradebot.core.accounts import AccountSnapshot, LedgerEntry
+
+MAX_DELTAS: Final = 20_000
+"""Changes that a later snapshot may or may not contain."""
+MAX_ENTRIES: Final = 100_000
+"""Ledger entries remembered for deduplication; a venue repeats days, not months."""
+
+
+class Wallets:
+    """All wallets. Amounts in units of the asset."""
+
+    def __init__(self) -> None:
+        self.balances: dict[tuple[str, str], int] = {}
+        """(venue, asset) -> total."""
+        self.snapshot_venues: set[str] = set()
+        """Venues that sent a complete snapshot."""
+        self._contained: dict[str, int] = {}
+        """Venue -> order log sequence that its balances contain."""
+        self._told_ns: dict[tuple[str, str], int] = {}
+        """(venue, asset) -> venue time of the balance; asset `` = everything at that venue."""
+        self._fills: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        self._cash: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        self._entries: dict[tuple[str, str], None] = {}
+
+    def move(self, venue: str, asset: str, delta: int, sequence: int) -> None:
+        """A fill at this place of the order log moved an asset."""
+        self._fills.append((sequence, venue, asset, delta))
+        if sequence > self._contained.get(venue, 0):
+            self._add(venue, asset, delta)
+
+    def is_new(self, entry: LedgerEntry) -> bool:
+        """Return whether a ledger entry is seen for the first time, and remember it."""
+        key = (entry.venue, entry.entry_id)
+        if key in self._entries:
+            return False
+        self._entries[key] = None
+        if len(self._entries) > MAX_ENTRIES:
+            del self._entries[next(iter(self._entries))]
+        return True
+
+    def move_cash(self, entry: LedgerEntry, delta: int) -> None:
+        """The venue's ledger moved an asset."""
+        self._cash.append((entry.event_time_ns, entry.venue, entry.asset, delta))
+        told_ns = max(self._told_ns.get((entry.venue, key), 0) for key in (entry.asset, ""))
+        if entry.event_time_ns > told_ns:
+            self._add(entry.venue, entry.asset, delta)
+
+    def take(self, snapshot: AccountSnapshot) -> None:
+        """Take the venue's balances and add what they do not contain yet."""
+        venue, balances = snapshot.venue, self.balances
+        if snapshot.complete:
+            for key in [k for k in balances if k[0] == venue]:
+                del balances[key]
+            self.snapshot_venues.add(venue)
+            self._told_ns[venue, ""] = snapshot.event_time_ns
+        told = set()
+        for balance in snapshot.balances:
+            told.add(balance.asset)
+            balances[venue, balance.asset] = to_units_floor(balance.total)
+            self._told_ns[venue, balance.asset] = snapshot.event_time_ns
+        for deltas, contained in (
+            (self._fills, snapshot.after_order_sequence),
+            (self._cash, snapshot.event_time_ns),
+        ):
+            for at, where, asset, delta in deltas:
+                if where == venue and at > contained and (snapshot.complete or asset in told):
+                    self._add(venue, asset, delta)
+        self._contained[venue] = max(self._contained.get(venue, 0), snapshot.after_order_sequence)
+
+    def restart_order_log(self) -> None:
+        """A new order log numbers from 1: what balances contained of the old one says nothing about it."""
+        self._contained.clear()
+        self._fills.clear()
+
+    def _add(self, venue: str, asset: str, delta: int) -> None:
+        if venue in self.snapshot_venues:
+            self.balances[venue, asset] = self.balances.get((venue, asset), 0) + delta

@@ -1,0 +1,213 @@
+"""What an asset is worth and what is in the wallets: paths through markets, marks at the worse side, snapshots."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from riskd.marks import MarketBoard
+from riskd.rules import make_rule
+from riskd.valuation import Leg, asset_paths
+from riskd.wallets import MAX_ENTRIES, Wallets
+from tests.riskd.kit import BTC, make_test_limits
+from tests.support.builders import make_instrument, make_perpetual
+from tradebot.core.accounts import AccountSnapshot, Balance, LedgerEntry, LedgerKind
+from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
+
+UNIT = 10**12
+LIMITS = make_test_limits()
+
+
+def board_of(currency: str, **quotes: tuple[str, str]) -> MarketBoard:
+    """Return a board with markets named BASE_QUOTE and their bid and ask."""
+    board = MarketBoard(currency)
+    instruments = [make_instrument(f"x:{name.replace('_', '-')}", tick="0.0001") for name in quotes]
+    board.bind(enumerate(instruments))
+    board.set_asset_paths(asset_paths([make_rule(i, LIMITS) for i in instruments], currency))
+    for index, (bid, ask) in enumerate(quotes.values()):
+        rows = RowColumns()
+        rows.append(MarketRow(int(RowKind.BOOK_STATE), index, LAST_FLAG, int(BookState.LIVE), 0, 1, 7, 7))
+        for side, price in ((BUY_FLAG, bid), (SELL_FLAG, ask)):
+            rows.append(MarketRow(int(RowKind.BBO), index, side | LAST_FLAG, int(Decimal(price) * 10_000), 1, 1, 7, 7))
+        board.apply(rows)
+    return board
+
+
+def test_the_account_currency_is_worth_itself() -> None:
+    board = board_of("EUR")
+
+    assert (board.rate("EUR"), board.age_ns("EUR", 9), board.has_market("EUR")) == (UNIT, 0, False)
+    assert board.rate("BTC") is None
+
+
+def test_a_direct_market_gives_bid_ask_and_mid() -> None:
+    board = board_of("EUR", BTC_EUR=("49999", "50001"))
+
+    assert (board.rate("BTC"), board.rate("BTC", long=False)) == (49_999 * UNIT, 50_001 * UNIT)
+    assert board.rate("BTC", mid=True) == board.rate("BTC", long=False, mid=True) == 50_000 * UNIT
+    assert (board.age_ns("BTC", 10), board.has_market("BTC")) == (3, True)
+
+
+def test_a_market_the_other_way_round_is_inverted_against_us() -> None:
+    board = board_of("EUR", EUR_USDT=("1.0999", "1.1"))
+
+    assert board.rate("USDT") == UNIT * UNIT // (11 * UNIT // 10)
+    assert board.rate("USDT", long=False) == -(-UNIT * UNIT // (10_999 * UNIT // 10_000))
+
+
+def test_two_markets_are_joined_and_the_straight_one_is_preferred() -> None:
+    board = board_of("USDT", BNB_BTC=("0.0099", "0.01"), BTC_USDT=("60000", "60010"))
+    assert board.rate("BNB") == 594 * UNIT
+    assert board.rate("BNB", long=False) == 60_010 * UNIT // 100
+
+    straight = board_of("USDT", BNB_BTC=("0.0099", "0.01"), BTC_USDT=("60000", "60010"), BNB_USDT=("500", "501"))
+
+    assert straight.rate("BNB") == 500 * UNIT
+
+
+def test_a_path_without_one_of_its_marks_has_no_rate() -> None:
+    board = board_of("USDT", BNB_BTC=("0.0099", "0.01"), BTC_USDT=("60000", "60010"))
+    board.views["x:BTC-USDT"].good_ns = 5
+    assert board.age_ns("BNB", 10) == 5  # the older of the two
+    board.views["x:BTC-USDT"].good_ns = 0
+
+    assert board.rate("BNB") is None
+    assert board.has_market("BNB")
+
+
+def test_paths_are_the_first_by_name_have_at_most_two_legs_and_use_spot_only() -> None:
+    rules = [
+        make_rule(i, LIMITS)
+        for i in (
+            make_instrument("b:BTC-USDT"), make_instrument("a:BTC-USDT"), make_perpetual("a:ETH-USDT-SWAP"),
+            make_instrument("a:SOL-BTC"), make_instrument("a:PEPE-SOL"), make_instrument("a:SOL-BNB"),
+            make_instrument("a:BNB-USDT"),
+        )
+    ]  # fmt: skip
+    paths = asset_paths(rules, "USDT")
+
+    assert paths["BTC"] == (Leg("a:BTC-USDT", False),)
+    assert paths["SOL"] == (Leg("a:SOL-BNB", False), Leg("a:BNB-USDT", False))
+    assert "ETH" not in paths
+    assert "PEPE" not in paths  # three markets away
+    assert "USDT" not in paths
+
+
+@pytest.mark.parametrize(
+    ("long", "mark", "worst"), [(True, 90, 90), (True, 110, 99), (False, 90, 101), (False, 110, 110)]
+)
+def test_a_position_is_marked_at_the_worse_of_touch_and_venue_mark(long: bool, mark: int, worst: int) -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    board.views["x:ETH-USDT"].mark_price = mark * UNIT
+
+    assert board.mark("x:ETH-USDT", long) == worst * UNIT
+    assert board.mark("x:ETH-USDT", long, mid=True) == 100 * UNIT
+
+
+def test_the_venues_mark_price_comes_with_the_rows() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 987_654, 0, 1, 8, 8))
+    board.apply(rows)
+
+    assert board.mark("x:ETH-USDT", True) == 987_654 * UNIT // 10_000
+    assert board.mark("x:NEVER-SEEN", True) is None
+
+
+def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:
+    board = MarketBoard("USDT", half_life_min=30)
+    board.bind([(0, make_instrument("x:ETH-USDT"))])
+    view = board.views["x:ETH-USDT"]
+    view.state, view.bid, view.ask = int(BookState.LIVE), 99 * UNIT, 101 * UNIT
+    minute = 60 * 10**9
+    for second in range(0, 241, 20):  # five samples, four returns
+        board.sample(1_000 * minute + second * 10**9)
+        view.bid += UNIT // 100
+
+    assert board.volatility_ppm("x:ETH-USDT", 5) == 0
+    assert board.volatility_ppm("x:ETH-USDT", 4) > 0
+    assert board.volatility_ppm("x:BTC-USDT", 0) == 0
+    view.state = int(BookState.GAP)
+    board.sample(1_005 * minute)
+    assert board.volatility_ppm("x:ETH-USDT", 5) == 0  # a broken book measures nothing
+
+
+def test_nobody_measures_what_nobody_asks_for() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    for minute in range(10):
+        board.sample(minute * 60 * 10**9)
+
+    assert board.volatility_ppm("x:ETH-USDT", 0) == 0
+
+
+# ---- wallets
+
+
+def snapshot(*amounts: tuple[str, str], complete: bool = True, at_ns: int = 10, after: int = 0) -> AccountSnapshot:
+    told = tuple(Balance(asset, Decimal(amount), Decimal(0)) for asset, amount in amounts)
+    return AccountSnapshot("okx", "main", told, complete, at_ns, after)
+
+
+def line(name: str, amount: str, at_ns: int, asset: str = "USDT") -> LedgerEntry:
+    return LedgerEntry("okx", "main", name, LedgerKind.FUNDING, asset, Decimal(amount), at_ns)
+
+
+def test_before_the_first_snapshot_nothing_is_known_and_afterwards_nothing_is_lost() -> None:
+    wallets = Wallets()
+    wallets.move("okx", "USDT", -5 * UNIT, 3)
+    wallets.move_cash(line("a", "-2", 11), -2 * UNIT)
+    assert wallets.balances == {}
+
+    wallets.take(snapshot(("USDT", "100"), after=2))
+
+    assert wallets.balances == {("okx", "USDT"): 93 * UNIT}
+
+
+def test_a_partial_snapshot_touches_only_what_it_tells() -> None:
+    wallets = Wallets()
+    wallets.take(snapshot(("USDT", "100"), ("BTC", "1")))
+    wallets.move("okx", "BTC", UNIT, 5)
+    wallets.take(snapshot(("USDT", "50"), complete=False, at_ns=20, after=5))
+
+    assert wallets.balances == {("okx", "USDT"): 50 * UNIT, ("okx", "BTC"): 2 * UNIT}
+    wallets.move_cash(line("a", "-1", 20), -UNIT)  # the partial snapshot has it
+    wallets.move_cash(line("b", "-1", 20, "BTC"), -UNIT)  # the balance of BTC is older
+    assert wallets.balances == {("okx", "USDT"): 50 * UNIT, ("okx", "BTC"): UNIT}
+
+
+def test_a_complete_snapshot_forgets_what_it_does_not_tell() -> None:
+    wallets = Wallets()
+    wallets.take(snapshot(("USDT", "100"), ("BTC", "1")))
+    wallets.take(snapshot(("USDT", "100")))
+
+    assert wallets.balances == {("okx", "USDT"): 100 * UNIT}
+
+
+def test_a_new_order_log_begins_to_count_again() -> None:
+    wallets = Wallets()
+    wallets.take(snapshot(("USDT", "100"), after=50))
+    wallets.move("okx", "USDT", -UNIT, 50)  # the snapshot has it
+    wallets.restart_order_log()
+    wallets.move("okx", "USDT", -UNIT, 1)
+
+    assert wallets.balances == {("okx", "USDT"): 99 * UNIT}
+    wallets.take(snapshot(("USDT", "99"), after=0, at_ns=30))
+    assert wallets.balances == {("okx", "USDT"): 98 * UNIT}
+
+
+def test_a_ledger_line_is_known_by_venue_and_id_and_the_oldest_are_forgotten() -> None:
+    wallets = Wallets()
+    assert wallets.is_new(line("a", "1", 1))
+    assert not wallets.is_new(line("a", "2", 9))
+    for number in range(MAX_ENTRIES):
+        wallets.is_new(line(str(number), "1", 1))
+
+    assert wallets.is_new(line("a", "1", 1))
+    assert not wallets.is_new(line(str(MAX_ENTRIES - 1), "1", 1))
+
+
+def test_the_same_market_on_two_venues_values_once() -> None:
+    rules = [make_rule(make_instrument(name), LIMITS) for name in (BTC, "aaa:BTC-USDT")]
+
+    assert asset_paths(rules, "USDT") == {"BTC": (Leg("aaa:BTC-USDT", False),)}
