@@ -15,7 +15,7 @@ from typing import IO, Final
 import numpy as np
 from numpy.lib import format as npy
 
-from backtest.history.rows import DataError, Market, Rows, market_columns
+from backtest.history.rows import DTYPES, DataError, Market, Rows, market_columns
 from tradebot.core.columns import COLUMNS, MarketColumns
 
 MARKET_FILE: Final = "market.json"
@@ -70,7 +70,7 @@ def open_columns(folder: Path) -> tuple[Market, MarketColumns]:
 
 def _write_header(file: IO[bytes], name: str, count: int) -> None:
     npy.write_array_header_1_0(
-        file, {"descr": npy.dtype_to_descr(COLUMNS[name]), "fortran_order": False, "shape": (count,)}
+        file, {"descr": npy.dtype_to_descr(np.dtype(DTYPES[name])), "fortran_order": False, "shape": (count,)}
     )
     if file.tell() != HEADER_BYTES:
         raise DataError(file.name, None, name, f"the header takes {file.tell()} bytes, expected {HEADER_BYTES}")
