@@ -109,7 +109,7 @@ def behind(model: Model, front: float, back: float) -> float:
             return ratio(log(back), log(back + front))
         case _:
             share = ratio(front, front + back)
-            return 1.0 - share**n
+            return float(1.0 - share**n)
 
 
 class ReferenceSimulator:
