@@ -15,6 +15,7 @@ from riskd.messages_service import pnl_message, position_message
 from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
 from riskd.rules import InstrumentRule, make_rule
+from riskd.units import split
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tests.support.builders import make_instrument, make_perpetual
 from tests.support.slow_pnl import SlowPosition
@@ -460,3 +461,13 @@ def test_ledger_lines_and_margins_cross_the_wire_unchanged() -> None:
 
     assert up_from_wire(up_to_wire(up)) == (up, [])
     assert up.has_more_than_events()
+
+
+@given(st.integers(-(10**9), 10**9), st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.booleans())
+def test_a_split_adds_up_and_each_share_is_its_weight_to_a_unit(total: int, weights: list[int], short: bool) -> None:
+    signed = [-w for w in weights] if short else weights
+    shares = split(total, signed, sum(signed))
+
+    assert sum(shares) == total
+    for share, weight in zip(shares, signed, strict=True):
+        assert abs(share - Fraction(total * weight, sum(signed))) < len(weights)
