@@ -184,6 +184,34 @@ def test_a_shared_fill_shares_its_fee_by_quantity_in_whatever_asset_it_was_paid(
         assert (one.units, two.units) == (-base * 4 // 5, -UNIT // 2 - base // 5)
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_round_trip_may_have_many_fills_and_ends_only_flat(side: Side) -> None:
+    desk = swap_desk()
+    seen = []
+    for number, (qty, to, price) in enumerate(
+        (("1", side, "60000"), ("2", side, "60000"), ("1", side.opposite, "60000"), ("2", side.opposite, "60300")), 1
+    ):
+        trade(desk, number, qty, price, side=to, fee="1")
+        seen.append(desk.gate.state.portfolio.trip_stats("s1", 9).trips)
+    stats = desk.gate.state.portfolio.trip_stats("s1", 9)
+
+    assert seen == [0, 0, 0, 1]
+    assert stats.net_ppm == (600 * side.sign - 4) * 10**6 // 180_000  # of everything that was entered
+
+
+def test_a_shared_fill_looks_at_its_own_instrument_only() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "1", "3000", instrument_id=ETH, strategy="s1")
+    trade(desk, 2, "1", "60000", strategy="s2")
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    desk.fill("x3", "1", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
+    desk.say(ledger=[entry(desk, "-12", instrument_id=SWAP)])
+    positions = desk.gate.state.portfolio.positions
+
+    assert {key: held.units for key, held in positions.items() if held.units} == {(ETH, "s1"): UNIT}
+    assert positions[SWAP, UNATTRIBUTED].funding == -12 * UNIT
+
+
 def test_a_perpetual_without_a_mark_leaves_equity_unknown() -> None:
     desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_perpetual(SWAP)))
     trade(desk, 1, "0.1", "60000")

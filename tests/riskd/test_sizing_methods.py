@@ -345,6 +345,14 @@ def test_a_calm_market_is_sized_by_the_least_volatility_and_capped_per_symbol_an
     assert 299 < qty * 3000 <= Decimal("300.21")  # 800 less the worst case of the first
 
 
+def test_the_total_cap_counts_what_is_held_here_and_elsewhere() -> None:
+    desk = desk_with(TARGET | {"cold_vol_pct": 1, "per_symbol_cap": 700, "total_cap": 800})
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.buy("0.0015", "60000")  # 90
+
+    assert sized(desk) == (Decimal("0.00683"), "total_cap")  # 800 - 300.001 - 90.000015
+
+
 KELLY: dict[str, Any] = {
     "method": "kelly_lite", "fraction": "0.5", "min_trips": 10, "window": 20, "unproven_pct": 1, "max_per_trade": 400,
 }  # fmt: skip
