@@ -16,7 +16,7 @@ from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
 from riskd.rules import InstrumentRule, make_rule
 from riskd.units import split
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, SECOND, START_NS, Desk, make_test_limits
 from tests.support.builders import make_instrument, make_perpetual
 from tests.support.slow_pnl import SlowPosition
 from tradebot.core.accounts import (
@@ -197,6 +197,53 @@ def test_a_round_trip_may_have_many_fills_and_ends_only_flat(side: Side) -> None
 
     assert seen == [0, 0, 0, 1]
     assert stats.net_ppm == (600 * side.sign - 4) * 10**6 // 180_000  # of everything that was entered
+
+
+def test_a_shared_fill_leaves_positions_of_its_own_side_alone() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "1", "60000", side=Side.SELL, strategy="s0")
+    trade(desk, 2, "1", "60000", strategy="s1")
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    desk.fill("x3", "1.5", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
+    positions = desk.gate.state.portfolio.positions
+
+    assert [positions[SWAP, name].units for name in ("s0", "s1", "manual:ana")] == [-UNIT, 0, -UNIT // 2]
+
+
+def test_a_loss_in_coin_is_converted_at_what_the_coin_costs() -> None:
+    desk = swap_desk(make_perpetual(COIN, inverse=True, multiplier="100", lot="1"))
+    desk.quote(BTC, "50000", "60000")
+    desk.quote(COIN, "50000", "50000.1")
+    trade(desk, 1, "60", "60000", instrument_id=COIN, fee="0.0001", fee_asset="BTC")
+    trade(desk, 2, "60", "50000", side=Side.SELL, instrument_id=COIN)
+    pnl = reports.pnl(desk.gate, desk.now_ns)
+
+    assert pnl.realized_pnl == Decimal("-0.02") * 60_000
+    assert pnl.taker_fees == Decimal("0.0001") * 60_000
+
+
+def test_a_coin_without_a_rate_leaves_equity_unknown() -> None:
+    desk = Desk(
+        instruments=(make_instrument(ETH), make_perpetual(COIN, inverse=True, multiplier="100", lot="1")), connect=False
+    )
+    desk.hello()
+    desk.quote(COIN, "50000", "50000.1")
+    desk.account()
+    trade(desk, 1, "60", "60000", instrument_id=COIN)
+    equity = desk.gate.equity(desk.now_ns)
+
+    assert (equity.complete, equity.stale_inputs) == (False, 1)
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_position_is_as_old_as_its_first_fill_and_a_flip_is_a_new_one(side: Side) -> None:
+    desk, opened = swap_desk(), []
+    for number, (qty, to) in enumerate((("1", side), ("3", side), ("2", side.opposite), ("3", side.opposite)), 1):
+        desk.now_ns += SECOND
+        trade(desk, number, qty, "60000", side=to)
+        opened.append((desk.gate.state.portfolio.positions[SWAP, "s1"].opened_ns - START_NS) // SECOND)
+
+    assert opened == [1, 1, 1, 4]
 
 
 def test_a_shared_fill_looks_at_its_own_instrument_only() -> None:
