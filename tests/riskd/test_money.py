@@ -246,6 +246,15 @@ def test_a_position_is_as_old_as_its_first_fill_and_a_flip_is_a_new_one(side: Si
     assert opened == [1, 1, 1, 4]
 
 
+@pytest.mark.parametrize(("seconds", "stale"), [(5, 0), (6, 1)])
+def test_a_balance_is_stale_when_its_mark_is_older_than_five_seconds(seconds: int, stale: int) -> None:
+    desk = Desk()
+    desk.account(("USDT", "100"), ("BTC", "1"))
+    desk.gate.accountant.forget_equity()
+
+    assert desk.gate.equity(desk.gate.board.views[BTC].good_ns + seconds * SECOND).stale_inputs == stale
+
+
 def test_a_shared_fill_looks_at_its_own_instrument_only() -> None:
     desk = swap_desk()
     trade(desk, 1, "1", "3000", instrument_id=ETH, strategy="s1")
