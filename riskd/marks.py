@@ -158,19 +158,23 @@ class MarketBoard:
         """
         if asset == self._currency:
             return UNIT
+        path = self._paths.get(asset)
+        if path is None:
+            return None
         rate = UNIT
-        for leg in self._paths.get(asset, _NOWHERE):
+        for leg in path:
             view = self.views.get(leg.instrument_id)
             if view is None or not view.good_ns:
                 return None
             bid, ask = view.good_bid, view.good_ask
             if mid:
                 bid = ask = (bid + ask) // 2
-            if long:
-                rate = rate * UNIT // ask if leg.inverted else rate * bid // UNIT
+            if not leg.inverted:
+                price = bid if long else ask
+                rate = price if rate == UNIT else rate * price // UNIT if long else -(-rate * price // UNIT)
             else:
-                rate = -(-rate * UNIT // bid) if leg.inverted else -(-rate * ask // UNIT)
-        return rate if asset in self._paths else None
+                rate = rate * UNIT // ask if long else -(-rate * UNIT // bid)
+        return rate
 
     def mark(self, instrument_id: str, long: bool, *, mid: bool = False) -> int | None:
         """Return the price at which a position could be closed: bid for a long one, ask for a short one, or the venue's

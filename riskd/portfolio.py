@@ -18,13 +18,15 @@ from riskd.marks import MarketBoard
 from riskd.round_trips import TripLog, TripStats
 from riskd.rules import InstrumentRule
 from riskd.strategy_position import StrategyPosition
-from riskd.units import amount_floor, from_units, ratio_ppm, to_units_floor
+from riskd.units import amount_floor, from_units, ratio_ppm, split, to_units_floor
 from riskd.wallets import Wallets
 from tradebot.core.accounts import TRANSFER_KINDS, AccountSnapshot, LedgerEntry, LedgerKind, MarginState, PositionMargin
 from tradebot.core.orders import Execution, Liquidity, OrderRole, Side
 
 MAX_EXECUTIONS: Final = 200_000
 """Executions remembered for deduplication; older ones lie before any reconciliation window."""
+MAX_MARGINS: Final = 10_000
+"""Margin accounts, and position margins, that are remembered."""
 DAY_NS: Final = 86_400 * 1_000_000_000
 ZERO: Final = Decimal(0)
 UNATTRIBUTED: Final = "unattributed"
@@ -58,6 +60,8 @@ class Portfolio:
     def __init__(self) -> None:
         self.positions: dict[tuple[str, str], StrategyPosition] = {}
         """(instrument, strategy) -> position; flat ones stay, they carry realized PnL."""
+        self._derivatives: dict[tuple[str, str], StrategyPosition] = {}
+        """Those of them whose open result is not in a balance."""
         self.net: dict[str, int] = defaultdict(int)
         """Instrument -> signed units over all strategies."""
         self.trips: dict[str, TripLog] = defaultdict(TripLog)
@@ -115,22 +119,19 @@ class Portfolio:
         if len(self._executions) > MAX_EXECUTIONS:
             del self._executions[next(iter(self._executions))]
         size, price = to_units_floor(execution.qty), to_units_floor(execution.price)
-        flow = rule.contract.flow(size * execution.side.sign, price)
+        signed = size if execution.side is Side.BUY else -size
+        flow = rule.contract.flow(signed, price)
         cost = -to_units_floor(-execution.fee) if execution.fee else 0
-        fee, fee_base = self._fee(execution, rule, price, cost, fee_settle)
+        fee, fee_base = self._fee(execution, rule, price, cost, fee_settle) if cost else (0, 0)
         self.turnover_units += rule.contract.quote_notional(size, price)
-        realized, strategies, left_qty, left_flow, left_fee, left_base = 0, [], size, flow, fee, fee_base
-        for owner, part in self._owners(execution.instrument_id, execution.side, size, strategy_id, role):
-            # Whatever division leaves goes to the last owner: the parts add up to what the venue moved.
-            last = part == left_qty
-            part_flow = left_flow if last else flow * part // size
-            part_fee, part_base = (left_fee, left_base) if last else (fee * part // size, fee_base * part // size)
-            realized += self._apply(execution, rule, owner, part, part_flow, part_fee, part_base, price, now_ns)
-            strategies.append(owner)
-            left_qty, left_flow = left_qty - part, left_flow - part_flow
-            left_fee, left_base = left_fee - part_fee, left_base - part_base
-        self._move_balances(execution, rule, size, flow, realized, cost, sequence)
-        return BookedFill(tuple(strategies), realized)
+        if role not in CLOSING_ROLES or self.units_of(execution.instrument_id, strategy_id) * signed < 0:
+            booked = BookedFill(
+                (strategy_id,), self._apply(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
+            )
+        else:
+            booked = self._apply_shared(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
+        self._move_balances(execution, rule, signed, flow, booked.realized, cost, sequence)
+        return booked
 
     def take_entry(self, entry: LedgerEntry, worth: int, rules: Mapping[str, InstrumentRule]) -> None:
         """Book one line of the venue's ledger; a repeated one changes nothing.
@@ -155,11 +156,14 @@ class Portfolio:
         self.wallets.take(snapshot)
 
     def take_margins(self, accounts: Iterable[MarginState], positions: Iterable[PositionMargin]) -> None:
-        """Take the venue's margin figures."""
+        """Take the venue's margin figures; the oldest are forgotten when there are absurdly many."""
         for account in accounts:
             self.margins[account.venue, account.asset] = account
         for position in positions:
             self.position_margins[position.instrument_id] = position
+        for table in (self.margins, self.position_margins):
+            while len(table) > MAX_MARGINS:
+                del table[next(iter(table))]  # type: ignore[arg-type]
 
     def take_baseline(self, net: Iterable[tuple[str, str, Decimal]]) -> None:
         """Count the day's PnL of each position from here on."""
@@ -233,16 +237,16 @@ class Portfolio:
                 continue  # worth nothing until somebody quotes it: limits become tighter, never looser
             stale += board.age_ns(asset, now_ns) > fresh_ns
             value += amount_floor(rate, total)
-        for (instrument_id, _), held in self.positions.items():
-            rule = rules[instrument_id]
-            if held.inventory.qty and not rule.is_spot:
-                open_result = self.unrealized(held, rule, board, mid=mid)
-                rate = None if open_result is None else board.rate(rule.settle, open_result > 0, mid=mid)
-                if open_result is None or rate is None:
-                    stale, complete = stale + 1, False
-                    continue
-                stale += now_ns - board.views[instrument_id].good_ns > fresh_ns
-                value += amount_floor(rate, open_result)
+        for (instrument_id, _), held in self._derivatives.items():
+            if not held.inventory.qty:
+                continue
+            open_result = self.unrealized(held, rules[instrument_id], board, mid=mid)
+            rate = None if open_result is None else board.rate(rules[instrument_id].settle, open_result > 0, mid=mid)
+            if open_result is None or rate is None:
+                stale, complete = stale + 1, False
+                continue
+            stale += now_ns - board.views[instrument_id].good_ns > fresh_ns
+            value += amount_floor(rate, open_result)
         return Equity(value, stale, complete)
 
     def mark(self, instrument_id: str, qty: int, board: MarketBoard) -> int | None:
@@ -264,22 +268,33 @@ class Portfolio:
 
     # ---- inside
 
-    def _owners(
-        self, instrument_id: str, side: Side, size: int, strategy_id: str, role: OrderRole
-    ) -> list[tuple[str, int]]:
-        """Split a fill: a closing order of an owner without a position closes others' positions, by name."""
-        sign = side.sign
-        if role not in CLOSING_ROLES or self.units_of(instrument_id, strategy_id) * sign < 0:
-            return [(strategy_id, size)]
-        left, parts = size, []
-        for owner, held in self._holders(instrument_id):
-            if held.units * sign < 0 and left > 0:
-                part = min(left, abs(held.units))
-                parts.append((owner, part))
+    def _apply_shared(
+        self,
+        execution: Execution,
+        rule: InstrumentRule,
+        strategy_id: str,
+        signed: int,
+        flow: int,
+        fee: int,
+        fee_base: int,
+        now_ns: int,
+    ) -> BookedFill:
+        """Book a closing order of somebody without a position: it closes others' positions, by name."""
+        left, owners, parts = signed, list[str](), list[int]()
+        for owner, held in self._holders(rule.instrument_id):
+            if held.units * signed < 0 and left:
+                part = min(abs(left), abs(held.units)) * (1 if signed > 0 else -1)
+                owners.append(owner)
+                parts.append(part)
                 left -= part
-        if left > 0:
-            parts.append((strategy_id, left))
-        return parts
+        if left:
+            owners.append(strategy_id)
+            parts.append(left)
+        flows, fees, base_fees = (split(total, parts, signed) for total in (flow, fee, fee_base))
+        realized = 0
+        for owner, part, part_flow, part_fee, part_base in zip(owners, parts, flows, fees, base_fees, strict=True):
+            realized += self._apply(execution, rule, owner, part, part_flow, part_fee, part_base, now_ns)
+        return BookedFill(tuple(owners), realized)
 
     def _holders(self, instrument_id: str) -> list[tuple[str, StrategyPosition]]:
         """Return (strategy, position) of everybody who holds an instrument, by name."""
@@ -290,8 +305,6 @@ class Portfolio:
         self, execution: Execution, rule: InstrumentRule, price: int, cost: int, fee_settle: Decimal | None
     ) -> tuple[int, int]:
         """Return (fee in settlement asset, rounded up; fee in base units taken out of a spot position)."""
-        if not cost:
-            return 0, 0
         if execution.fee_asset == rule.settle:
             return cost, 0
         if rule.is_spot and execution.fee_asset == rule.base:
@@ -306,19 +319,20 @@ class Portfolio:
         execution: Execution,
         rule: InstrumentRule,
         owner: str,
-        size: int,
+        signed: int,
         flow: int,
         fee: int,
         fee_base: int,
-        price: int,
         now_ns: int,
     ) -> int:
         key = (execution.instrument_id, owner)
         held = self.positions.get(key)
         if held is None:
-            held = self.positions[key] = StrategyPosition()
+            held = self.positions[key] = StrategyPosition(rule.contract)
+            if not rule.is_spot:
+                self._derivatives[rule.instrument_id, owner] = held
         inventory, before = held.inventory, held.inventory.qty
-        realized = inventory.apply(size * execution.side.sign, flow)
+        realized = inventory.apply(signed, flow)
         if fee_base:
             # A fee in the base asset is that much of it sold at the fill's price and the proceeds paid as the fee: so
             # PnL by prices equals the money in the account.
@@ -328,7 +342,6 @@ class Portfolio:
         else:
             held.taker_fee_units += fee
         after = inventory.qty
-        held.price = rule.contract.average_price(after, inventory.entry_flow)
         held.updated_ns = now_ns
         if before * after <= 0:
             held.opened_ns = now_ns if after else 0
@@ -338,27 +351,31 @@ class Portfolio:
 
     def _spread_funding(self, rule: InstrumentRule, asset: str, delta: int) -> None:
         """Give each strategy its share of a funding payment: by signed quantity, as the venue nets them."""
-        instrument_id, net = rule.instrument_id, self.net.get(rule.instrument_id, 0)
-        holders, left = self._holders(instrument_id), delta
-        if net and asset == rule.settle:
-            for position, (_, held) in enumerate(holders, 1):
-                share = left if position == len(holders) else delta * held.inventory.qty // net
+        net, holders = self.net.get(rule.instrument_id, 0), self._holders(rule.instrument_id)
+        if asset != rule.settle:
+            self.unconverted_fees[asset] -= from_units(delta)
+        elif not net:
+            self.positions.setdefault(
+                (rule.instrument_id, UNATTRIBUTED), StrategyPosition(rule.contract)
+            ).funding += delta
+        else:
+            shares = split(delta, [held.units for _, held in holders], net)
+            for (_, held), share in zip(holders, shares, strict=True):
                 held.funding += share
-                left -= share
-        if left:
-            key = (instrument_id, UNATTRIBUTED)
-            held = self.positions.setdefault(key, StrategyPosition())
-            if asset == rule.settle:
-                held.funding += left
-            else:
-                self.unconverted_fees[asset] -= from_units(left)
 
     def _move_balances(
-        self, execution: Execution, rule: InstrumentRule, size: int, flow: int, realized: int, cost: int, sequence: int
+        self,
+        execution: Execution,
+        rule: InstrumentRule,
+        signed: int,
+        flow: int,
+        realized: int,
+        cost: int,
+        sequence: int,
     ) -> None:
         move = self.wallets.move
         if rule.is_spot:
-            move(rule.venue, rule.base, size * execution.side.sign, sequence)
+            move(rule.venue, rule.base, signed, sequence)
             move(rule.venue, rule.quote, flow, sequence)
         elif realized:
             move(rule.venue, rule.settle, realized, sequence)

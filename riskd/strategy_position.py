@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from riskd.round_trips import TripLog
 from riskd.units import from_units
-from tradebot.core.pnl import Inventory
+from tradebot.core.pnl import SPOT, Contract, Inventory
 from tradebot.core.positions import Position
 
 
@@ -15,6 +15,8 @@ from tradebot.core.positions import Position
 class StrategyPosition:
     """One position: an instrument as held for one strategy. Amounts in units of its settlement asset."""
 
+    contract: Contract = SPOT
+    """How it pays."""
     inventory: Inventory = field(default_factory=Inventory)
     maker_fee_units: int = 0
     """Cost > 0, rebate < 0."""
@@ -27,8 +29,11 @@ class StrategyPosition:
     """`net` when the running round trip began."""
     trip_entered: int = 0
     """What the entries of the running round trip moved, absolute."""
-    price: int = 0
-    """Average entry price, kept at the fill because readers are many; 0 when flat."""
+
+    @property
+    def price(self) -> int:
+        """Average entry price in units, 0 when flat."""
+        return self.contract.average_price(self.inventory.qty, self.inventory.entry_flow)
 
     @property
     def units(self) -> int:

@@ -71,3 +71,18 @@ def floor_to(value: int, step: int) -> int:
 def ratio_ppm(part: int, whole: int) -> int:
     """Return part / whole in ppm, rounded down; `whole` > 0."""
     return part * PPM // whole
+
+
+def split(total: int, weights: list[int], whole: int) -> list[int]:
+    """Return a total shared by weight, rounded down; what division leaves goes to the last, so the sum is exact.
+
+    Args:
+        total: What is shared.
+        weights: Not empty; any signs.
+        whole: Their sum, not 0.
+    """
+    if len(weights) == 1:
+        return [total]
+    shares = [total * weight // whole for weight in weights]
+    shares[-1] += total - sum(shares)
+    return shares

@@ -37,8 +37,8 @@ class Wallets:
     def move(self, venue: str, asset: str, delta: int, sequence: int) -> None:
         """A fill at this place of the order log moved an asset."""
         self._fills.append((sequence, venue, asset, delta))
-        if sequence > self._contained.get(venue, 0):
-            self._add(venue, asset, delta)
+        if sequence > self._contained.get(venue, 0) and venue in self.snapshot_venues:
+            self.balances[venue, asset] = self.balances.get((venue, asset), 0) + delta
 
     def is_new(self, entry: LedgerEntry) -> bool:
         """Return whether a ledger entry is seen for the first time, and remember it."""

@@ -15,7 +15,8 @@ from riskd.messages_service import pnl_message, position_message
 from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
 from riskd.rules import InstrumentRule, make_rule
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from riskd.units import split
+from tests.riskd.kit import BTC, ETH, SECOND, START_NS, Desk, make_test_limits
 from tests.support.builders import make_instrument, make_perpetual
 from tests.support.slow_pnl import SlowPosition
 from tradebot.core.accounts import (
@@ -181,6 +182,90 @@ def test_a_shared_fill_shares_its_fee_by_quantity_in_whatever_asset_it_was_paid(
         assert (one.taker_fee_units, two.taker_fee_units) == (first * UNIT // 100, second * UNIT // 100)
         base = int(Decimal(fee) * UNIT) if asset == "BTC" else 0
         assert (one.units, two.units) == (-base * 4 // 5, -UNIT // 2 - base // 5)
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_round_trip_may_have_many_fills_and_ends_only_flat(side: Side) -> None:
+    desk = swap_desk()
+    seen = []
+    for number, (qty, to, price) in enumerate(
+        (("1", side, "60000"), ("2", side, "60000"), ("1", side.opposite, "60000"), ("2", side.opposite, "60300")), 1
+    ):
+        trade(desk, number, qty, price, side=to, fee="1")
+        seen.append(desk.gate.state.portfolio.trip_stats("s1", 9).trips)
+    stats = desk.gate.state.portfolio.trip_stats("s1", 9)
+
+    assert seen == [0, 0, 0, 1]
+    assert stats.net_ppm == (600 * side.sign - 4) * 10**6 // 180_000  # of everything that was entered
+
+
+def test_a_shared_fill_leaves_positions_of_its_own_side_alone() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "1", "60000", side=Side.SELL, strategy="s0")
+    trade(desk, 2, "1", "60000", strategy="s1")
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    desk.fill("x3", "1.5", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
+    positions = desk.gate.state.portfolio.positions
+
+    assert [positions[SWAP, name].units for name in ("s0", "s1", "manual:ana")] == [-UNIT, 0, -UNIT // 2]
+
+
+def test_a_loss_in_coin_is_converted_at_what_the_coin_costs() -> None:
+    desk = swap_desk(make_perpetual(COIN, inverse=True, multiplier="100", lot="1"))
+    desk.quote(BTC, "50000", "60000")
+    desk.quote(COIN, "50000", "50000.1")
+    trade(desk, 1, "60", "60000", instrument_id=COIN, fee="0.0001", fee_asset="BTC")
+    trade(desk, 2, "60", "50000", side=Side.SELL, instrument_id=COIN)
+    pnl = reports.pnl(desk.gate, desk.now_ns)
+
+    assert pnl.realized_pnl == Decimal("-0.02") * 60_000
+    assert pnl.taker_fees == Decimal("0.0001") * 60_000
+
+
+def test_a_coin_without_a_rate_leaves_equity_unknown() -> None:
+    desk = Desk(
+        instruments=(make_instrument(ETH), make_perpetual(COIN, inverse=True, multiplier="100", lot="1")), connect=False
+    )
+    desk.hello()
+    desk.quote(COIN, "50000", "50000.1")
+    desk.account()
+    trade(desk, 1, "60", "60000", instrument_id=COIN)
+    equity = desk.gate.equity(desk.now_ns)
+
+    assert (equity.complete, equity.stale_inputs) == (False, 1)
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_position_is_as_old_as_its_first_fill_and_a_flip_is_a_new_one(side: Side) -> None:
+    desk, opened = swap_desk(), []
+    for number, (qty, to) in enumerate((("1", side), ("3", side), ("2", side.opposite), ("3", side.opposite)), 1):
+        desk.now_ns += SECOND
+        trade(desk, number, qty, "60000", side=to)
+        opened.append((desk.gate.state.portfolio.positions[SWAP, "s1"].opened_ns - START_NS) // SECOND)
+
+    assert opened == [1, 1, 1, 4]
+
+
+@pytest.mark.parametrize(("seconds", "stale"), [(5, 0), (6, 1)])
+def test_a_balance_is_stale_when_its_mark_is_older_than_five_seconds(seconds: int, stale: int) -> None:
+    desk = Desk()
+    desk.account(("USDT", "100"), ("BTC", "1"))
+    desk.gate.accountant.forget_equity()
+
+    assert desk.gate.equity(desk.gate.board.views[BTC].good_ns + seconds * SECOND).stale_inputs == stale
+
+
+def test_a_shared_fill_looks_at_its_own_instrument_only() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "1", "3000", instrument_id=ETH, strategy="s1")
+    trade(desk, 2, "1", "60000", strategy="s2")
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    desk.fill("x3", "1", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
+    desk.say(ledger=[entry(desk, "-12", instrument_id=SWAP)])
+    positions = desk.gate.state.portfolio.positions
+
+    assert {key: held.units for key, held in positions.items() if held.units} == {(ETH, "s1"): UNIT}
+    assert positions[SWAP, UNATTRIBUTED].funding == -12 * UNIT
 
 
 def test_a_perpetual_without_a_mark_leaves_equity_unknown() -> None:
@@ -460,3 +545,13 @@ def test_ledger_lines_and_margins_cross_the_wire_unchanged() -> None:
 
     assert up_from_wire(up_to_wire(up)) == (up, [])
     assert up.has_more_than_events()
+
+
+@given(st.integers(-(10**9), 10**9), st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.booleans())
+def test_a_split_adds_up_and_each_share_is_its_weight_to_a_unit(total: int, weights: list[int], short: bool) -> None:
+    signed = [-w for w in weights] if short else weights
+    shares = split(total, signed, sum(signed))
+
+    assert sum(shares) == total
+    for share, weight in zip(shares, signed, strict=True):
+        assert abs(share - Fraction(total * weight, sum(signed))) < len(weights)

@@ -30,7 +30,7 @@ from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
 from tradebot.core.approvals import ApprovalAnswer, Verdict
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import OrderRole, Side
+from tradebot.core.orders import OrderRole, OrderType, Side
 
 UNIT = 10**12
 PPM = 10**6
@@ -345,6 +345,14 @@ def test_a_calm_market_is_sized_by_the_least_volatility_and_capped_per_symbol_an
     assert 299 < qty * 3000 <= Decimal("300.21")  # 800 less the worst case of the first
 
 
+def test_the_total_cap_counts_what_is_held_here_and_elsewhere() -> None:
+    desk = desk_with(TARGET | {"cold_vol_pct": 1, "per_symbol_cap": 700, "total_cap": 800})
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.buy("0.0015", "60000")  # 90
+
+    assert sized(desk) == (Decimal("0.00683"), "total_cap")  # 800 - 300.001 - 90.000015
+
+
 KELLY: dict[str, Any] = {
     "method": "kelly_lite", "fraction": "0.5", "min_trips": 10, "window": 20, "unproven_pct": 1, "max_per_trade": 400,
 }  # fmt: skip
@@ -462,6 +470,16 @@ def test_an_order_too_small_for_the_venue_is_refused_by_the_check_in_the_way() -
 
     assert violations(answer)["POS-01"] == "INSUFFICIENT_FUNDS"
     assert "SPC-04" not in violations(answer)
+
+
+def test_an_entry_without_any_price_is_not_sized_but_refused() -> None:
+    for sizing in ({"method": "fixed_quote", "quote_amount": 500}, TARGET | {"cold_vol_pct": 5}, ALLOCATION, KELLY):
+        desk = desk_with(sizing)
+        desk.gate.board.views.clear()
+        answer = desk.plain(qty=None, order_type=OrderType.MARKET, limit_price=None, terms_price=None)
+
+        assert answer.verdict is Verdict.BLOCK
+        assert violations(answer)["PRC-01"] == "CHECK_INPUT_MISSING"
 
 
 def test_selling_dust_is_no_round_trip() -> None:
