@@ -57,6 +57,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="write the result tables, Parquet")
     parser.add_argument("--equity-every", type=float, default=1.0, metavar="SECONDS", help="resolution of the equity")
     parser.add_argument("--max-seconds", type=float, default=None, help="stop after so much recorded time")
+    parser.add_argument("--in-process", action="store_true", help="no engine process, no gRPC: same log, faster")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
     if not 0.001 <= args.equity_every <= 86_400:
@@ -76,6 +77,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
         out=args.out,
         equity_every_s=args.equity_every,
         max_seconds=args.max_seconds,
+        in_process=args.in_process,
     ), args.json
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from backtest.config import NS_PER_MS, BacktestConfig, BacktestOptions
-from backtest.engine_client import engine_process, strategies_text
+from backtest.engine_client import Engine, engine_process, strategies_text
+from backtest.engine_inside import EngineInside
 from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
 from backtest.recording import Recording, Source, recorded, synthetic
@@ -20,8 +23,11 @@ from backtest.results.recorder import RunRecorder
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
 from engine.config import EngineConfig
+from engine.runs import StrategySettings
+from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
 from riskd.units import from_units
+from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.market import RowColumns
 from tradebot.runtime.config import load_config, read_yaml
@@ -55,11 +61,11 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     symbols = options.symbols or source.symbols
     rules = find_rules(config.venue, venue, symbols, options.exchange_info)
     instruments = [one.instrument for one in rules]
-    strategy, paths, with_depth = _strategy(options, engine_config, [one.instrument_id for one in instruments])
+    plan = _plan(options, engine_config, [one.instrument_id for one in instruments])
     recording = Recording(source, venue, instruments)
     first_ns = next(source.lines())[0]
     start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
-    limits = _limits(config.limits, strategy["id"])
+    limits = _limits(config.limits, plan.settings.strategy_id)
     writer = ResultWriter(options.out) if options.out is not None else None
     watcher = RunRecorder(writer, instruments, round(options.equity_every_s * NS_PER_S)) if writer is not None else None
     log = EventLog(options.events)
@@ -71,9 +77,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
             if watcher is not None:
                 watcher.intent(at_ns, intent)
 
-        async with engine_process(
-            strategies_text([strategy]), paths, instruments, start_ns, engine_config.bar_grace_ms
-        ) as engine:
+        async with _engine(plan, instruments, start_ns, engine_config.bar_grace_ms, options.in_process) as engine:
             harness = Harness(
                 engine,
                 world,
@@ -82,7 +86,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 link_ns=config.link_latency_ns,
                 on_intent=on_intent,
                 on_outcome=lambda outcome: _note(log, outcome),
-                with_depth=with_depth,
+                with_depth=plan.with_depth,
             )
             await harness.run(_cut(recording, first_ns, options.max_seconds), SETTLE_NS)
         result = _result(options, source, recording, world, log, rules, first_ns)
@@ -102,10 +106,23 @@ def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
     return load_config(path, "backtest", BacktestConfig).section, load_config(path, "engine", EngineConfig).section
 
 
-def _strategy(
-    options: BacktestOptions, config: EngineConfig, instrument_ids: Sequence[str]
-) -> tuple[dict[str, Any], list[str], bool]:
-    """Return the strategy's configuration entry, where own strategies are, and whether it reads book levels."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The strategy under test, for an engine in this process and for one of its own."""
+
+    catalog: Mapping[str, type[Strategy]]
+    settings: StrategySettings
+    entry: dict[str, Any]
+    """The same as `settings`, as an entry of the configuration."""
+    paths: list[str]
+    """Where own strategies are."""
+
+    @property
+    def with_depth(self) -> bool:
+        return self.catalog[self.settings.kind].needs_depth
+
+
+def _plan(options: BacktestOptions, config: EngineConfig, instrument_ids: Sequence[str]) -> _Plan:
     paths = [str(Path(path).resolve()) if Path(path).exists() else path for path in
              (*config.strategy_path, *options.strategy_path)]  # fmt: skip
     catalog = load_catalog(paths)
@@ -113,11 +130,21 @@ def _strategy(
     kind = configured.kind if configured is not None else options.strategy
     strategy_id = configured.id if configured is not None else options.strategy
     params = {**(configured.params if configured is not None else {}), **options.params}
-    make_settings(
-        catalog, strategy_id, kind, tuple(instrument_ids), params
-    )  # our own one-line errors, before any start
+    # Checked here even when another process will run it: our own one-line errors come before any start.
+    settings = make_settings(catalog, strategy_id, kind, tuple(instrument_ids), params)
     entry = {"id": strategy_id, "kind": kind, "instruments": list(instrument_ids), "params": params}
-    return entry, paths, catalog[kind].needs_depth
+    return _Plan(catalog, settings, entry, paths)
+
+
+@asynccontextmanager
+async def _engine(
+    plan: _Plan, instruments: Sequence[Instrument], start_ns: int, bar_grace_ms: int, in_process: bool
+) -> AsyncIterator[Engine]:
+    if in_process:
+        yield EngineInside(plan.catalog, [plan.settings], instruments, start_ns, bar_grace_ms)
+        return
+    async with engine_process(strategies_text([plan.entry]), plan.paths, instruments, start_ns, bar_grace_ms) as engine:
+        yield engine
 
 
 def _limits(path: Path, strategy_id: str) -> Limits:

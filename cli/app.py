@@ -344,6 +344,9 @@ def backtest(
     out: Annotated[Path | None, typer.Option(help="Folder for the result tables (Parquet).")] = None,
     equity_every: Annotated[float | None, typer.Option(min=0.001, help="Resolution of the equity, seconds.")] = None,
     max_seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so much recorded time.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Engine in the same process: same log, faster.")
+    ] = False,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
@@ -352,7 +355,8 @@ def backtest(
     more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
     more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
-    return run(call, strategy, [*options, *(("param", item) for item in param or ())])
+    flags = ["in-process"] if in_process else []
+    return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
 
 
 # --- strategies, certificates, version

@@ -8,17 +8,20 @@ nothing. At equal times order events come first, then rows, then timers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.bars import NEVER_NS
+from engine.bars import NEVER_NS, Bar
 from engine.runner import EngineCore
-from tradebot.core.errors import RejectedError
+from tradebot.core.errors import ConfigError, RejectedError
+from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.market import RowColumns
 from tradebot.core.order_events import OrderEvent
 
+DRIVE_INCARNATION: Final = "drive"
+"""Incarnation of every drive: the same drive gives the same intent ids."""
 MAX_PENDING_BATCHES: Final = 4_096
 """Row batches sent ahead of the horizon; a harness that sends more has forgotten to move it."""
 
@@ -125,3 +128,32 @@ class EngineDriver:
                 sent_ns = batch.sent_time_ns or batch.rows.receive_time_ns[i]
                 return core.handle_rows(batch.rows, batch.sequences, sent_ns, self._now_ns, i, i + 1)
         return core.handle_timer(self._now_ns)
+
+
+def start_drive(
+    core: EngineCore,
+    instruments: Sequence[tuple[int, Instrument]],
+    start_time_ns: int,
+    history: Mapping[tuple[str, int], Sequence[Bar]],
+) -> EngineDriver:
+    """Begin a drive: the one way in for the service and for a harness in the same process.
+
+    Args:
+        core: Fresh, of incarnation DRIVE_INCARNATION.
+        instruments: (column index, instrument) of everything in the data.
+        start_time_ns: Virtual time at which the data begins, 0 = with its first event.
+        history: Closed bars by (instrument id, interval in ns); missing ones are taken as empty.
+
+    Raises:
+        ConfigError: If a strategy trades what is not in the data.
+    """
+    core.market_started(DRIVE_INCARNATION, instruments)
+    missing = sorted(set(core.instrument_ids) - set(core.markets))
+    if missing:
+        raise ConfigError(f"start.instruments: {missing[0]} is traded by a strategy but not in the data")
+    if start_time_ns:
+        core.start_bars(start_time_ns)
+    for request in core.history_wanted():
+        bars = history.get((request.instrument_id, request.interval_ns), ())
+        core.feed_history(request.instrument_id, request.interval_ns, bars, start_time_ns)
+    return EngineDriver(core, start_time_ns)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import grpc
 import structlog
 import yaml
 
+from engine.bars import Bar
 from engine.catalog import make_settings
 from engine.client import bar_from_wire
 from engine.config import MAX_STRATEGIES, StrategyConfig
-from engine.driver import EngineDriver
+from engine.driver import DRIVE_INCARNATION, EngineDriver, start_drive
 from engine.runner import EngineCore, EngineOptions
 from engine.runs import StrategyRun, StrategySettings
 from engine.shell import LiveEngine
@@ -43,8 +44,6 @@ MAX_COMMAND_IDS: Final = 1_024
 OPERATOR_KEY: Final = "tradebot-operator"
 """Metadata in which console and command line name the operator."""
 MAX_OPERATOR_CHARS: Final = 64
-DRIVE_INCARNATION: Final = "drive"
-"""Incarnation of every drive: the same drive gives the same intent ids."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -259,21 +258,13 @@ class DriveServicer(EngineServiceServicer):
         instruments: list[tuple[int, Instrument]] = [
             (item.instrument_index, instrument_from_wire(item)) for item in start.instruments
         ]
-        core.market_started(DRIVE_INCARNATION, instruments)
-        missing = sorted(set(core.instrument_ids) - set(core.markets))
-        if missing:
-            raise ConfigError(f"start.instruments: {missing[0]} is traded by a strategy but not in the data")
-        if start.start_time_ns:
-            core.start_bars(start.start_time_ns)
-        history = {
+        history: dict[tuple[str, int], Sequence[Bar]] = {
             (warm.instrument_id, warm.interval_ms * NS_PER_MS): [bar_from_wire(bar) for bar in warm.bars]
             for warm in start.warm_up
         }
-        for request in core.history_wanted():
-            bars = history.get((request.instrument_id, request.interval_ns), [])
-            core.feed_history(request.instrument_id, request.interval_ns, bars, start.start_time_ns)
+        driver = start_drive(core, instruments, start.start_time_ns, history)
         self._on_drive(core)
-        return EngineDriver(core, start.start_time_ns)
+        return driver
 
 
 def _refuse(text: str) -> None:
