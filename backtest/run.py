@@ -54,10 +54,7 @@ def run_backtest(options: BacktestOptions) -> BacktestResult:
 async def _run(options: BacktestOptions) -> BacktestResult:
     config, engine_config = _load(options.config)
     venue = load_market_data(config.venue)
-    if options.data is not None:
-        source = recorded(options.data, *options.then)
-    else:
-        source = synthetic(config.venue, options.symbols, options.seed, options.seconds)
+    source = find_source(options)
     symbols = options.symbols or source.symbols
     rules = find_rules(config.venue, venue, symbols, options.exchange_info)
     instruments = [one.instrument for one in rules]
@@ -98,6 +95,14 @@ async def _run(options: BacktestOptions) -> BacktestResult:
         log.close()
         if writer is not None:
             writer.abandon()
+
+
+def find_source(options: BacktestOptions) -> Source:
+    """Return the data of a run: its files, or the synthetic market."""
+    if options.data is not None:
+        return recorded(options.data, *options.then)
+    config, _ = _load(options.config)
+    return synthetic(config.venue, options.symbols, options.seed, options.seconds)
 
 
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:

@@ -347,6 +347,9 @@ def backtest(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Engine in the same process: same log, faster.")
     ] = False,
+    check_lookahead: Annotated[
+        bool, typer.Option("--check-lookahead", help="Cut the future off at random points: no decision may change.")
+    ] = False,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
@@ -355,7 +358,8 @@ def backtest(
     more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
     more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
-    flags = ["in-process"] if in_process else []
+    wanted = {"in-process": in_process, "check-lookahead": check_lookahead}
+    flags = [name for name, is_wanted in wanted.items() if is_wanted]
     return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
 
 
