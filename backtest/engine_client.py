@@ -18,8 +18,8 @@ import yaml
 from tradebot.core.errors import ConfigError, InvariantError, TransientError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer, OrderIntent
-from tradebot.core.market import RowColumns
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import RowBlock
 from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
 from tradebot.rpc.engine.v1.engine_service_pb2_grpc import EngineServiceStub
 from tradebot.runtime.config import CommonConfig, Mode, TransportConfig
@@ -56,7 +56,7 @@ class Engine(Protocol):
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
@@ -87,7 +87,7 @@ class EngineLink:
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
@@ -104,10 +104,10 @@ class EngineLink:
         self._start = None
         if len(rows) > 1:
             raise InvariantError("one batch of rows per step")
-        for columns, sequences in rows:
+        for block, sequences in rows:
             first = sequences[0]
             offsets = [sequence - first for sequence in sequences]
-            request.rows.CopyFrom(rows_to_wire(columns, first, 0, offsets))
+            request.rows.CopyFrom(rows_to_wire(block.columns(), first, 0, offsets))
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 await self._call.write(request)

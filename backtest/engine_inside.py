@@ -13,8 +13,8 @@ from engine.runs import StrategySettings
 from engine.strategy import NS_PER_MS, Strategy
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer
-from tradebot.core.market import RowColumns
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import RowBlock
 
 
 class EngineInside:
@@ -46,13 +46,13 @@ class EngineInside:
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
         lookahead_ns: int,
     ) -> DriveStep:
         """See `Engine`."""
-        for columns, sequences in rows:
-            self._driver.add_rows(columns, sequences, 0)
+        for block, sequences in rows:
+            self._driver.add_rows(block, sequences, 0)
         return self._driver.step(events, answers, horizon_ns, lookahead_ns)

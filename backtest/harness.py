@@ -13,16 +13,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+import numpy as np
+
 from backtest.engine_client import Engine
 from tradebot.core.errors import InvariantError
 from tradebot.core.intents import IntentAnswer, OrderIntent
-from tradebot.core.market import RowColumns, RowKind
+from tradebot.core.market import RowKind
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import KIND, RowBlock
 
 FAR_NS: Final = 1 << 62
-_ENGINE_KINDS: Final = frozenset({int(RowKind.TRADE), int(RowKind.BBO), int(RowKind.BOOK_STATE)})
-_DEPTH_KINDS: Final = frozenset(
-    {*_ENGINE_KINDS, int(RowKind.BOOK_CLEAR), int(RowKind.BOOK_LEVEL), int(RowKind.SNAPSHOT_LEVEL)}
+_ENGINE_KINDS: Final = (int(RowKind.TRADE), int(RowKind.BBO), int(RowKind.BOOK_STATE))
+_DEPTH_KINDS: Final = (
+    *_ENGINE_KINDS,
+    int(RowKind.BOOK_CLEAR),
+    int(RowKind.BOOK_LEVEL),
+    int(RowKind.SNAPSHOT_LEVEL),
 )
 
 
@@ -43,7 +49,7 @@ class WorldLike(Protocol):
     @property
     def is_quiet(self) -> bool: ...
     def next_event_ns(self) -> int | None: ...
-    def add_rows(self, rows: RowColumns) -> None: ...
+    def add_rows(self, rows: RowBlock) -> None: ...
     def submit(self, at_ns: int, intent: OrderIntent) -> None: ...
     def advance(self, to_ns: int) -> None: ...
     def take_outcomes(self) -> Sequence[OutcomeLike]: ...
@@ -86,18 +92,19 @@ class Harness:
         self._link_ns = link_ns
         self._on_intent = on_intent
         self._on_outcome = on_outcome
-        self._kinds = _DEPTH_KINDS if with_depth else _ENGINE_KINDS
+        self._wanted = np.zeros(1 + max(RowKind), np.bool_)
+        """By kind: does the engine get such rows."""
+        self._wanted[list(_DEPTH_KINDS if with_depth else _ENGINE_KINDS)] = True
         self._now_ns = start_ns
         self._engine_timer_ns = 0
         self._sequence = 1
         self._pending: deque[tuple[int, OutcomeLike]] = deque()
         """(time at which the engine hears it, outcome)."""
-        self._row_times: deque[list[int]] = deque()
-        self._row_position = 0
+        self._rows: deque[RowBlock] = deque()
         self.steps = 0
         """Requests to the engine."""
 
-    async def run(self, batches: Iterable[tuple[RowColumns, int]], settle_ns: int) -> None:
+    async def run(self, batches: Iterable[tuple[RowBlock, int]], settle_ns: int) -> None:
         """Play all batches of (rows, time to which they are complete), then `settle_ns` more."""
         last_ns = self._now_ns
         for rows, complete_to_ns in batches:
@@ -105,14 +112,14 @@ class Harness:
             await self._run_to(last_ns, rows)
         await self._run_to(last_ns + settle_ns, None)
 
-    async def _run_to(self, to_ns: int, rows: RowColumns | None) -> None:
-        batch: list[tuple[RowColumns, list[int]]] = []
+    async def _run_to(self, to_ns: int, rows: RowBlock | None) -> None:
+        batch: list[tuple[RowBlock, list[int]]] = []
         if rows is not None and len(rows):
             self._world.add_rows(rows)
-            self._row_times.append(rows.receive_time_ns)
-            picked = [i for i, kind in enumerate(rows.kind) if kind in self._kinds]
-            if picked:
-                batch.append((_pick(rows, picked), [self._sequence + i for i in picked]))
+            self._rows.append(rows)
+            picked = np.flatnonzero(self._wanted[rows.data[KIND]])
+            if len(picked):
+                batch.append((rows.take(picked), (self._sequence + picked).tolist()))
             self._sequence += len(rows)
         while self._now_ns < to_ns or batch:
             events, answers = self._due()
@@ -160,28 +167,13 @@ class Harness:
             self._pending.append((at_ns, outcome))
 
     def _next_row_ns(self) -> int:
-        while self._row_times:
-            times = self._row_times[0]
-            while self._row_position < len(times) and times[self._row_position] <= self._now_ns:
-                self._row_position += 1
-            if self._row_position < len(times):
-                return times[self._row_position]
-            self._row_times.popleft()
-            self._row_position = 0
+        while self._rows:
+            times = self._rows[0].receive_time_ns
+            position = int(times.searchsorted(self._now_ns, side="right"))
+            if position < len(times):
+                return int(times[position])
+            self._rows.popleft()
         return FAR_NS
 
     def _grid_after(self, at_ns: int) -> int:
         return (at_ns // self._grid_ns + 1) * self._grid_ns
-
-
-def _pick(rows: RowColumns, picked: list[int]) -> RowColumns:
-    return RowColumns(
-        [rows.kind[i] for i in picked],
-        [rows.instrument[i] for i in picked],
-        [rows.side_flags[i] for i in picked],
-        [rows.price[i] for i in picked],
-        [rows.qty[i] for i in picked],
-        [rows.id[i] for i in picked],
-        [rows.event_time_ns[i] for i in picked],
-        [rows.receive_time_ns[i] for i in picked],
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,7 +29,7 @@ from riskd.limits import Limits, make_limits
 from riskd.units import from_units
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
-from tradebot.core.market import RowColumns
+from tradebot.core.row_block import RowBlock
 from tradebot.runtime.config import load_config, read_yaml
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_market_data
@@ -161,22 +161,12 @@ def _limits(path: Path, strategy_id: str) -> Limits:
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Any:
+def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Iterator[tuple[RowBlock, int]]:
     end_ns = None if max_seconds is None else first_ns + round(max_seconds * 1e9)
-    for rows, complete_to_ns in recording.batches():
+    for columns, complete_to_ns in recording.batches():
+        rows = RowBlock.of(columns)
         if end_ns is not None and complete_to_ns > end_ns:
-            kept = sum(at_ns <= end_ns for at_ns in rows.receive_time_ns)
-            part = RowColumns(
-                rows.kind[:kept],
-                rows.instrument[:kept],
-                rows.side_flags[:kept],
-                rows.price[:kept],
-                rows.qty[:kept],
-                rows.id[:kept],
-                rows.event_time_ns[:kept],
-                rows.receive_time_ns[:kept],
-            )
-            yield part, end_ns
+            yield rows.head(rows.first_after(end_ns)), end_ns
             return
         yield rows, complete_to_ns
 

@@ -30,6 +30,7 @@ from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.positions import Position
+from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_venue_part
@@ -150,10 +151,10 @@ class World:
         outcomes, self.outcomes = self.outcomes, []
         return outcomes
 
-    def add_rows(self, rows: RowColumns) -> None:
+    def add_rows(self, rows: RowBlock) -> None:
         """Take rows for later, in order of receive time."""
         if len(rows):
-            self._batches.append((rows, 0))
+            self._batches.append((rows.columns(), 0))
 
     def submit(self, at_ns: int, intent: OrderIntent) -> None:
         """The engine decided on an intent at `at_ns`."""

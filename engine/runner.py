@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.bars import NEVER_NS, Bar
+from engine.fold import RowFold
 from engine.holdings import OrderFold
 from engine.markets import BarSeries, Market
 from engine.runs import ANSWER_GRACE_NS, Slot, StrategyRun, StrategySettings, StrategyUnit
@@ -19,9 +20,11 @@ from engine.strategy import NS_PER_MS, Proposal, Proposals, Strategy
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent, ProtectionPlan, SignalContext
+from tradebot.core.ladder import Ladders
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
 from tradebot.core.orders import OrderRole, OrderType, Side
+from tradebot.core.row_block import RowBlock
 
 MAX_OPEN_INTENTS: Final = 16_384
 """Intents under way; beyond it proposals are dropped and counted."""
@@ -97,6 +100,8 @@ class EngineCore:
         self.execution_up = True
         """False while intents cannot reach execd: nothing is proposed."""
         self._by_index: list[Market | None] = []
+        self._ladders = Ladders(0)
+        self._row_fold = RowFold([], self._ladders)
         self._open_intents: dict[str, Slot] = {}
         self._market_incarnation = ""
         self._sequence = 0
@@ -135,7 +140,9 @@ class EngineCore:
                 continue
             market = self.markets.get(instrument.instrument_id)
             if market is None:
-                market = self.markets[instrument.instrument_id] = Market(instrument, with_depth=self.needs_depth)
+                market = self.markets[instrument.instrument_id] = Market(
+                    instrument, self._ladders if self.needs_depth else None
+                )
             else:
                 market.instrument = instrument
                 market.lose()
@@ -143,13 +150,14 @@ class EngineCore:
             self._by_index[index] = market
         for run in self.runs.values():
             self._make_units(run)
+        self._row_fold = RowFold(self._by_index, self._ladders)
         self._timer_stale = True
 
     def market_lost(self) -> None:
         """The market data stream broke."""
         for market in self.markets.values():
             market.lose()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def start_bars(self, time_ns: int) -> None:
         """Begin all bars at a known time instead of the first event (a drive knows where its data begins)."""
@@ -157,7 +165,7 @@ class EngineCore:
             for series in market.series.values():
                 series.builder.start(time_ns)
             market.find_next_close()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def history_wanted(self) -> list[SeriesRequest]:
         """Return the bar series that still wait for history."""
@@ -219,6 +227,14 @@ class EngineCore:
 
     # --- market data --------------------------------------------------------------------------------------------------
 
+    def fold_rows(self, block: RowBlock, start: int, to_ns: int) -> int:
+        """Take rows from `start` on that were received up to `to_ns` and that nobody has to see one by one.
+
+        Returns:
+            The first row not taken: it is beyond `to_ns`, or it has to go through `handle_rows`.
+        """
+        return self._row_fold.take(block, start, to_ns)
+
     def handle_rows(
         self,
         rows: RowColumns,
@@ -241,6 +257,7 @@ class EngineCore:
         out: list[OrderIntent] = []
         self._out = out
         self._sent_time_ns = sent_time_ns
+        self._row_fold.stale = True
         by_index = self._by_index
         count = len(by_index)
         kinds, instruments, flags, prices, qtys = rows.kind, rows.instrument, rows.side_flags, rows.price, rows.qty
@@ -301,10 +318,10 @@ class EngineCore:
             if not series.builder.started:
                 series.builder.start(event_time_ns)
         market.find_next_close()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def _close_bars(self, market: Market, time_ns: int, now_ns: int) -> None:
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
         for series in market.series.values():
             bars = series.builder.advance(time_ns)
             if not bars:

@@ -23,6 +23,7 @@ from engine.switch_shell import SwitchedOff, SwitchFile
 from tradebot._version import __version__
 from tradebot.core.errors import ConfigError, RejectedError
 from tradebot.core.instruments import Instrument
+from tradebot.core.row_block import RowBlock
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
 from tradebot.rpc.engine.v1.engine_service_pb2_grpc import EngineServiceServicer, add_EngineServiceServicer_to_server
@@ -226,7 +227,7 @@ class DriveServicer(EngineServiceServicer):
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
             if request.HasField("rows"):
                 rows = request.rows
-                driver.add_rows(rows_from_wire(rows), sequences_from_wire(rows), rows.sent_time_ns)
+                driver.add_rows(RowBlock.of(rows_from_wire(rows)), sequences_from_wire(rows), rows.sent_time_ns)
             step = driver.step(
                 [event_from_wire(event) for event in request.order_events],
                 [answer_from_wire(answer) for answer in request.intent_answers],

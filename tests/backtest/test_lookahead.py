@@ -38,13 +38,13 @@ class Peek(Strategy):
 
     def on_bar(self, market, bar):
         frame = sys._getframe()
-        while frame is not None and not hasattr(frame.f_locals.get("rows"), "price"):
+        while frame is not None and not hasattr(frame.f_locals.get("rows"), "data"):
             frame = frame.f_back
         if frame is None:
             return None
-        rows = frame.f_locals["rows"]
-        prices = [price for kind, price in zip(rows.kind, rows.price) if kind == 1]
-        return trade(self, market, bool(prices) and prices[-1] > market.last_price)
+        kinds, prices = frame.f_locals["rows"].data[[0, 3]].tolist()
+        trades = [price for kind, price in zip(kinds, prices) if kind == 1]
+        return trade(self, market, bool(trades) and trades[-1] > market.last_price)
 """
 )
 READS_THE_FILE = (

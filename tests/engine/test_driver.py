@@ -23,6 +23,7 @@ from tests.support.builders import BTC, make_instrument
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import OrderIntent
 from tradebot.core.market import MarketRow
+from tradebot.core.row_block import RowBlock
 
 FAR = T0 + 10_000 * S
 
@@ -37,7 +38,7 @@ def make_driver(kind: str = "every_tick", **params: object) -> tuple[EngineDrive
 
 
 def add(driver: EngineDriver, rows: list[MarketRow], first: int = 1) -> None:
-    driver.add_rows(columns(rows), range(first, first + len(rows)), 0)
+    driver.add_rows(RowBlock.of(columns(rows)), range(first, first + len(rows)), 0)
 
 
 def test_rows_beyond_the_horizon_wait() -> None:
