@@ -17,10 +17,13 @@ from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
 from tradebot.core.amounts import to_money
 from tradebot.core.books import Book
 from tradebot.core.errors import InvariantError
+from tradebot.core.ladder import LadderBook
 from tradebot.core.market import RowColumns
 from tradebot.core.orders import Side
+from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.orders import SimOrder
+from tradebot.sim.recorded import Bools
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams
@@ -70,7 +73,7 @@ class RowsFeed:
     def skip_next_diff(self) -> None:
         """Recordings are played as they are."""
 
-    def _book(self, instrument: int) -> Book:
+    def _book(self, instrument: int) -> Book | LadderBook:
         return self._venue.engine.markets[instrument].book
 
 
@@ -114,6 +117,17 @@ class BacktestVenue:
         """Return (client order id, instrument index, order) of everything of ours at the venue."""
         orders = self.sim.engine.open_orders(ACCOUNT)
         return [(order.terms.client_order_id, order.terms.instrument, order) for order in orders]
+
+    def take_rows(self, rows: RowBlock, start: int, to_ns: int, with_bbo: Bools) -> int:
+        """Apply recorded rows received up to `to_ns` that cannot touch an order; return the first one not applied.
+
+        Args:
+            rows: Recorded rows.
+            start: First row to apply.
+            to_ns: Receive time up to which to go.
+            with_bbo: By market: stop before its best bids and offers too, somebody else wants to see them.
+        """
+        return self.sim.engine.take_rows(rows, start, to_ns, with_bbo)
 
     def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[bytes]:
         """Let recorded rows happen; returns the account events that they caused."""

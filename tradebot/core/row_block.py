@@ -63,6 +63,10 @@ class RowBlock:
         times: Int64s = self.data[RECEIVE_TIME]
         return times
 
+    def time_ns(self, index: int) -> int:
+        """Return when one row was received."""
+        return int(self.data[RECEIVE_TIME, index])
+
     def first_after(self, time_ns: int, start: int = 0) -> int:
         """Return the first row at or after `start` that was received later than a time."""
         return start + int(np.searchsorted(self.data[RECEIVE_TIME, start:], time_ns, side="right"))
