@@ -17,7 +17,7 @@ import numpy as np
 
 from backtest.engine_client import Engine
 from tradebot.core.errors import InvariantError
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import IntentAnswer, Wish
 from tradebot.core.market import RowKind
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.row_block import KIND, RowBlock
@@ -50,12 +50,12 @@ class WorldLike(Protocol):
     def is_quiet(self) -> bool: ...
     def next_event_ns(self) -> int | None: ...
     def add_rows(self, rows: RowBlock) -> None: ...
-    def submit(self, at_ns: int, intent: OrderIntent) -> None: ...
+    def submit(self, at_ns: int, wish: Wish) -> None: ...
     def advance(self, to_ns: int) -> None: ...
     def take_outcomes(self) -> Sequence[OutcomeLike]: ...
 
 
-OnIntent = Callable[[int, OrderIntent], None]
+OnWish = Callable[[int, Wish], None]
 OnOutcome = Callable[[OutcomeLike], None]
 
 
@@ -70,7 +70,7 @@ class Harness:
         start_ns: int,
         grid_ns: int,
         link_ns: int,
-        on_intent: OnIntent,
+        on_intent: OnWish,
         on_outcome: OnOutcome,
         with_depth: bool = False,
     ) -> None:
@@ -97,6 +97,7 @@ class Harness:
         self._wanted[list(_DEPTH_KINDS if with_depth else _ENGINE_KINDS)] = True
         self._now_ns = start_ns
         self._engine_timer_ns = 0
+        self._decides_at_ns = 0
         self._sequence = 1
         self._pending: deque[tuple[int, OutcomeLike]] = deque()
         """(time at which the engine hears it, outcome)."""
@@ -122,19 +123,35 @@ class Harness:
                 batch.append((rows.take(picked), (self._sequence + picked).tolist()))
             self._sequence += len(rows)
         while self._now_ns < to_ns or batch:
-            events, answers = self._due()
-            step = await self._engine.step(batch, events, answers, self._horizon(to_ns), self._link_ns + 1)
+            ahead_ns = self._world_first(to_ns)
+            events, answers = self._due(ahead_ns or self._now_ns + 1)
+            horizon_ns = ahead_ns or self._horizon(to_ns)
+            step = await self._engine.step(batch, events, answers, horizon_ns, self._link_ns + 1)
             batch = []
             self.steps += 1
             if step.processed_to_ns <= self._now_ns and not step.intents and self._now_ns < to_ns:
                 raise InvariantError(f"the engine does not move on from {self._now_ns}")
             self._now_ns = max(self._now_ns, step.processed_to_ns)
             self._engine_timer_ns = step.next_timer_ns
+            self._decides_at_ns = step.decides_at_ns
             for at_ns, intent in step.intents:
                 self._on_intent(at_ns, intent)
                 self._world.submit(at_ns, intent)
             self._world.advance(self._now_ns)
             self._collect()
+
+    def _world_first(self, to_ns: int) -> int:
+        """Let the world go ahead to where the engine may decide next, when that is known; return that time or 0.
+
+        Then one step of the engine covers everything that happened on the way. With nothing of ours at work the
+        engine goes first: a single step takes it to the end, or to its next decision.
+        """
+        target_ns = min(self._decides_at_ns, to_ns)
+        if target_ns <= self._now_ns or (self._world.is_quiet and not self._pending):
+            return 0
+        self._world.advance(target_ns)
+        self._collect()
+        return target_ns
 
     def _horizon(self, to_ns: int) -> int:
         """Return how far the engine may go without missing anything that the world may still produce."""
@@ -146,11 +163,13 @@ class Harness:
             horizon_ns = min(horizon_ns, self._grid_after(max(next_ns, self._now_ns + 1)) - 1)
         return max(horizon_ns, self._now_ns)
 
-    def _due(self) -> tuple[list[OrderEvent], list[IntentAnswer]]:
-        """Take what the engine hears at the very next moment."""
+    def _due(self, heard_ns: int) -> tuple[list[OrderEvent], list[IntentAnswer]]:
+        """Take what the engine hears up to and including a time: of the very next moment, or of a stretch that the
+        world went ahead.
+        """
         events: list[OrderEvent] = []
         answers: list[IntentAnswer] = []
-        while self._pending and self._pending[0][0] == self._now_ns + 1:
+        while self._pending and self._pending[0][0] <= heard_ns:
             at_ns, outcome = self._pending.popleft()
             if outcome.event is not None:
                 events.append(replace(outcome.event, receive_time_ns=at_ns))

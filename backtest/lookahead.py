@@ -145,7 +145,7 @@ def _events(options: BacktestOptions, folder: Path) -> list[Event]:
 
 def _first_difference(whole: list[Event], cut: list[Event]) -> str:
     """Compare decisions with decisions and outcomes with outcomes: how the two interleave depends on the batches."""
-    for kind in ("intent", "answer", "order"):
+    for kind in ("intent", "cancel", "answer", "order"):
         before, after = ([event for event in run if event["what"] == kind] for run in (whole, cut))
         for one, other in zip(before, after, strict=False):
             if one != other:

@@ -28,7 +28,7 @@ from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
 from riskd.units import from_units
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import OrderIntent
+from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.row_block import RowBlock
 from tradebot.runtime.config import load_config, read_yaml
 from tradebot.sim.rules import MarketRules
@@ -69,10 +69,10 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     try:
         world = World(config, limits, rules, start_ns, watcher)
 
-        def on_intent(at_ns: int, intent: OrderIntent) -> None:
-            log.intent(at_ns, intent)
-            if watcher is not None:
-                watcher.intent(at_ns, intent)
+        def on_wish(at_ns: int, wish: Wish) -> None:
+            log.wish(at_ns, wish)
+            if watcher is not None and isinstance(wish, OrderIntent):
+                watcher.intent(at_ns, wish)
 
         async with _engine(plan, instruments, start_ns, engine_config.bar_grace_ms, options.in_process) as engine:
             harness = Harness(
@@ -81,7 +81,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 start_ns=start_ns,
                 grid_ns=config.event_grid_ns,
                 link_ns=config.link_latency_ns,
-                on_intent=on_intent,
+                on_intent=on_wish,
                 on_outcome=lambda outcome: _note(log, outcome),
                 with_depth=plan.with_depth,
             )

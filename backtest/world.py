@@ -30,7 +30,7 @@ from riskd.records import MemorySink
 from riskd.units import from_units
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import CancelWish, IntentAnswer, OrderIntent, Wish
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole
@@ -166,10 +166,14 @@ class World:
         if len(rows):
             self._batches.append((rows, 0))
 
-    def submit(self, at_ns: int, intent: OrderIntent) -> None:
-        """The engine decided on an intent at `at_ns`."""
+    def submit(self, at_ns: int, wish: Wish) -> None:
+        """The engine decided on an intent or a cancel at `at_ns`."""
+        arrival_ns = at_ns + self._config.link_latency_ns
+        if isinstance(wish, CancelWish):
+            self._later(arrival_ns, lambda now_ns: self._cancel(wish, now_ns))
+            return
         self._open_intents += 1
-        self._later(at_ns + self._config.link_latency_ns, lambda now_ns: self._intent(intent, now_ns))
+        self._later(arrival_ns, lambda now_ns: self._intent(wish, now_ns))
 
     def advance(self, to_ns: int) -> None:
         """Let everything happen up to and including `to_ns`."""
@@ -216,6 +220,9 @@ class World:
 
     def _intent(self, intent: OrderIntent, now_ns: int) -> None:
         self.desk.on_intent(intent, now_ns)
+
+    def _cancel(self, wish: CancelWish, now_ns: int) -> None:
+        self.desk.on_cancel(wish.client_order_id, "STRATEGY", now_ns)
 
     # --- rows -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from engine.bars import NEVER_NS, Bar
 from engine.runner import EngineCore
 from tradebot.core.errors import ConfigError, RejectedError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import IntentAnswer, Wish
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.row_block import RowBlock
 
@@ -45,9 +45,11 @@ class DriveStep:
 
     processed_to_ns: int
     consumed_rows: int
-    intents: list[tuple[int, OrderIntent]] = field(default_factory=list)
-    """(time of the decision, intent)."""
+    intents: list[tuple[int, Wish]] = field(default_factory=list)
+    """(time of the decision, intent or cancel)."""
     next_timer_ns: int = 0
+    decides_at_ns: int = 0
+    """See `EngineCore.decides_at_ns`."""
 
 
 class EngineDriver:
@@ -95,7 +97,7 @@ class EngineDriver:
                 )
             self._events.append(event)
         self._core.handle_answers(answers)
-        made: list[tuple[int, OrderIntent]] = []
+        made: list[tuple[int, Wish]] = []
         stop_ns = horizon_ns
         while (now_ns := self._next_ns()) <= stop_ns:
             intents = self._advance(now_ns, stop_ns)
@@ -103,7 +105,9 @@ class EngineDriver:
                 stop_ns = min(stop_ns, self._now_ns + lookahead_ns - 1)
                 made += [(self._now_ns, intent) for intent in intents]
         self._now_ns = max(self._now_ns, stop_ns)
-        return DriveStep(self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0)
+        return DriveStep(
+            self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0, self._core.decides_at_ns()
+        )
 
     def _next_ns(self) -> int:
         timer_ns = self._core.next_timer_ns()
@@ -113,7 +117,7 @@ class EngineDriver:
             NEVER_NS if timer_ns is None else timer_ns,
         )
 
-    def _advance(self, now_ns: int, stop_ns: int) -> list[OrderIntent]:
+    def _advance(self, now_ns: int, stop_ns: int) -> list[Wish]:
         """Let the next thing happen, due at `now_ns`, or many rows that nobody has to see, up to `stop_ns`."""
         core = self._core
         if self._events and self._events[0].receive_time_ns <= now_ns:
@@ -124,7 +128,7 @@ class EngineDriver:
         self._now_ns = max(self._now_ns, now_ns)
         return core.handle_timer(self._now_ns)
 
-    def _take_rows(self, batch: RowBatch, stop_ns: int) -> list[OrderIntent]:
+    def _take_rows(self, batch: RowBatch, stop_ns: int) -> list[Wish]:
         """Take rows up to whatever comes first: the end, an event (before rows of its time), a timer (after them)."""
         core, rows, start = self._core, batch.rows, batch.position
         timer_ns = core.next_timer_ns()
@@ -132,7 +136,7 @@ class EngineDriver:
         if self._events:
             to_ns = min(to_ns, self._events[0].receive_time_ns - 1)
         stop = core.fold_rows(rows, start, to_ns)
-        intents: list[OrderIntent] = []
+        intents: list[Wish] = []
         if stop == start:
             self._now_ns = max(self._now_ns, batch.next_ns)
             sequences = batch.sequences[stop : stop + 1]

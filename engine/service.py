@@ -23,6 +23,7 @@ from engine.switch_shell import SwitchedOff, SwitchFile
 from tradebot._version import __version__
 from tradebot.core.errors import ConfigError, RejectedError
 from tradebot.core.instruments import Instrument
+from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.row_block import RowBlock
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
@@ -237,8 +238,9 @@ class DriveServicer(EngineServiceServicer):
             yield pb.DriveResponse(
                 processed_to_ns=step.processed_to_ns,
                 consumed_rows=step.consumed_rows,
-                intents=[pb.TimedIntent(at_ns=at_ns, intent=intent_to_wire(intent)) for at_ns, intent in step.intents],
+                intents=[_timed(at_ns, wish) for at_ns, wish in step.intents],
                 next_timer_ns=step.next_timer_ns,
+                decides_at_ns=step.decides_at_ns,
             )
 
     async def SetStrategyEnabled(
@@ -266,6 +268,13 @@ class DriveServicer(EngineServiceServicer):
         driver = start_drive(core, instruments, start.start_time_ns, history)
         self._on_drive(core)
         return driver
+
+
+def _timed(at_ns: int, wish: Wish) -> pb.TimedIntent:
+    if isinstance(wish, OrderIntent):
+        return pb.TimedIntent(at_ns=at_ns, intent=intent_to_wire(wish))
+    cancel = pb.CancelWish(strategy_id=wish.strategy_id, intent_id=wish.intent_id, client_order_id=wish.client_order_id)
+    return pb.TimedIntent(at_ns=at_ns, cancel=cancel)
 
 
 def _refuse(text: str) -> None:

@@ -52,7 +52,7 @@ def test_runs_over_grpc_and_in_process_are_byte_identical_whatever_the_hash_seed
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=180,
         )
         outputs.append((done.stdout, log.read_bytes()))
 
@@ -74,7 +74,7 @@ def test_the_documented_first_strategy_runs_with_the_documented_commands(project
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from tests.engine.test_breakout_atr import PARAMS, random_market
 from tests.engine.test_driver import make_driver
 from tests.support.builders import BTC
 from tradebot.core.errors import InvariantError
-from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
+from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent, Wish
 from tradebot.core.market import MarketRow
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
@@ -54,8 +54,9 @@ class TouchWorld:
     def add_rows(self, rows: RowBlock) -> None:
         self.rows += len(rows)
 
-    def submit(self, at_ns: int, intent: OrderIntent) -> None:
-        self.on_way.append((at_ns + LINK, "arrive", intent))
+    def submit(self, at_ns: int, wish: Wish) -> None:
+        assert isinstance(wish, OrderIntent)
+        self.on_way.append((at_ns + LINK, "arrive", wish))
 
     def advance(self, to_ns: int) -> None:
         while (next_ns := self.next_event_ns()) is not None and next_ns <= to_ns:
@@ -125,13 +126,18 @@ async def play(rows: list[MarketRow], batch_rows: int, world: TouchWorld | None 
     engine, world = InProcess(driver), world or TouchWorld()
     decisions: list[tuple[int, str, str]] = []
     outcomes: list[tuple[int, str]] = []
+
+    def decided(at_ns: int, wish: Wish) -> None:
+        assert isinstance(wish, OrderIntent)
+        decisions.append((at_ns, wish.intent_id, wish.role.name))
+
     harness = Harness(
         engine,
         world,
         start_ns=T0,
         grid_ns=grid_ns,
         link_ns=LINK,
-        on_intent=lambda at_ns, intent: decisions.append((at_ns, intent.intent_id, intent.role.name)),
+        on_intent=decided,
         on_outcome=lambda one: outcomes.append((one.at_ns, "answer" if one.answer else "event")),
     )
     batches: list[tuple[RowBlock, int]] = []

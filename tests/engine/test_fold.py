@@ -17,7 +17,7 @@ from engine.runner import EngineCore
 from engine.strategy import Params, Proposals, Strategy, enter, strategy
 from tests.engine.builders import ETH, MS, T0, S, columns
 from tests.support.builders import BTC, make_instrument
-from tradebot.core.intents import OrderIntent
+from tradebot.core.intents import Wish
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.orders import Side
 from tradebot.core.row_block import RowBlock
@@ -119,7 +119,7 @@ def drive(core_class: type[EngineCore], kind: str, rows: Sequence[MarketRow], cu
     core = core_class([make_settings(CATALOG, "s1", kind, (BTC, ETH), {"bar_ms": 1_000})], CATALOG, "drive")
     listed = [(0, make_instrument()), (2, make_instrument(ETH))]
     driver = start_drive(core, listed, T0 - S, {})
-    made: list[tuple[int, OrderIntent]] = []
+    made: list[tuple[int, Wish]] = []
     for part, first in ((rows[:cut], 1), (rows[cut:], cut + 1)):
         driver.add_rows(RowBlock.of(columns(list(part))), range(first, first + len(part)), 0)
         horizon = part[-1].receive_time_ns if part else T0
@@ -136,7 +136,7 @@ def driver_counts(driver: EngineDriver) -> int:
 
 
 @pytest.mark.parametrize("kind", sorted(CATALOG))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=random_rows(), cut=st.integers(0, 60))
 def test_folding_rows_and_taking_them_one_by_one_is_the_same(kind: str, rows: list[MarketRow], cut: int) -> None:
     assert drive(EngineCore, kind, rows, min(cut, len(rows))) == drive(OneByOne, kind, rows, min(cut, len(rows)))

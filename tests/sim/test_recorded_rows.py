@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -51,7 +52,9 @@ ORDERS = st.lists(
 )
 
 
-def play(rows: Sequence[tuple[int, ...]], orders: Sequence[tuple[Any, ...]], *, many: bool) -> tuple[list[list[SimEvent]], Any]:
+def play(
+    rows: Sequence[tuple[int, ...]], orders: Sequence[tuple[Any, ...]], *, many: bool
+) -> tuple[list[list[SimEvent]], Any]:
     engine = make_engine(is_recorded=True, bids={99: 5, 98: 5}, asks={101: 5, 102: 5})
     columns = RowColumns()
     now_ns = NOW_NS
@@ -92,7 +95,7 @@ def snapshot(engine: MatchingEngine) -> Any:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS, ORDERS)
 def test_many_rows_at_once_and_one_by_one_are_the_same(
     rows: Sequence[tuple[int, ...]], orders: Sequence[tuple[Any, ...]]
