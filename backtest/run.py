@@ -62,7 +62,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     recording = Recording(source, venue, instruments)
     first_ns = next(source.lines())[0]
     start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
-    limits = _limits(config.limits, plan.settings.strategy_id)
+    limits = limits_for(config.limits, plan.settings.strategy_id)
     writer = ResultWriter(options.out) if options.out is not None else None
     watcher = RunRecorder(writer, instruments, round(options.equity_every_s * NS_PER_S)) if writer is not None else None
     log = EventLog(options.events)
@@ -152,7 +152,7 @@ async def _engine(
         yield engine
 
 
-def _limits(path: Path, strategy_id: str) -> Limits:
+def limits_for(path: Path, strategy_id: str) -> Limits:
     """Return the limits, with the strategy under test allowed everywhere when the file does not know it yet."""
     tree = read_yaml(path)
     known = tree.get("strategies")

@@ -60,5 +60,5 @@ class Shown:
         """Return rows [start, stop), or the few of them that make the rest worthless."""
         if not _newest(block.data, start, stop, self._seen, self._touch):
             return block.columns(start, stop)
-        found = np.unique(self._seen)
-        return RowColumns(*block.data[:, found[found >= 0]].tolist())
+        found = sorted({i for line in self._seen.tolist() for i in line if i >= 0})
+        return RowColumns(*block.data[:, found].tolist())

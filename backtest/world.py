@@ -23,7 +23,7 @@ from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
 from execd.reconcile import VenueSnapshot
 from execd.records import ReadJob, ReadKind, VenueSend
-from execd.settings import DeskSettings
+from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
 from riskd.records import MemorySink
@@ -85,7 +85,14 @@ class World:
         )
         part = load_venue_part(config.venue, "execution", "EXECUTION")
         self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
-        settings = DeskSettings(ENVIRONMENT, {config.venue: ACCOUNT}, recv_window_ms=RECV_WINDOW_MS)
+        settings = DeskSettings(
+            ENVIRONMENT,
+            {config.venue: ACCOUNT},
+            recv_window_ms=RECV_WINDOW_MS,
+            ping_ms=limits.file.lease_valid_ms * 9 // 10,  # answered at once: a lease never runs out in between
+            max_lease_ms=limits.file.lease_valid_ms,
+            protection=_protection(config),
+        )
         self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
         self.journal = MemorySink()
         self.gate = RiskGate(
@@ -110,6 +117,8 @@ class World:
         self._sent = 0
         self._durable = 0
         self._open_intents = 0
+        self._timers_stale = True
+        self._next_timer_ns: int | None = None
         self._now_ns = now_ns
         self._batches: deque[tuple[RowBlock, int]] = deque()
         self._shown = Shown(len(rules))
@@ -151,10 +160,9 @@ class World:
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
-        times = [self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()]
-        if self._heap:
-            times.append(self._heap[0][0])
-        return min((t for t in times if t is not None), default=None)
+        timer_ns = self._timer_ns()
+        heap_ns = self._heap[0][0] if self._heap else None
+        return min((t for t in (timer_ns, heap_ns) if t is not None), default=None)
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what the engine has to hear, in order, and forget it."""
@@ -203,9 +211,12 @@ class World:
         heapq.heappush(self._heap, (at_ns, self._sent, action))
 
     def _timer_ns(self) -> int | None:
-        desk_ns, gate_ns = self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()
-        times = [t for t in (desk_ns, gate_ns) if t is not None]
-        return min(times, default=None)
+        """Return when desk or gate wants to be called; asked of them again only after they were told something."""
+        if self._timers_stale:
+            times = (self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns())
+            self._next_timer_ns = min((t for t in times if t is not None), default=None)
+            self._timers_stale = False
+        return self._next_timer_ns
 
     def _timers(self, now_ns: int) -> None:
         gate_ns = self.gate.next_timer_ns()
@@ -372,6 +383,7 @@ class World:
 
     def _pump(self, now_ns: int) -> None:
         """Carry what desk and gate have for each other and for the world until neither has anything left."""
+        self._timers_stale = True
         for _ in range(MAX_ROUNDS):
             out = self.desk.take()
             for answer in out.answers:
@@ -440,3 +452,10 @@ class World:
             for (strategy_id, instrument_id), position in self.desk.state.orders.positions.items()
             if self._is_held(strategy_id, instrument_id, position)
         ]
+
+
+def _protection(config: BacktestConfig) -> ProtectionSettings:
+    if config.unprotected_s is None:
+        return ProtectionSettings()
+    deadline_ms = round(config.unprotected_s * 1_000)
+    return ProtectionSettings(retry_deadline_ms=deadline_ms, emergency_deadline_ms=deadline_ms)
