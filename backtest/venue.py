@@ -13,13 +13,11 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from simexchange.rows_feed import RowsFeed
 from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
 from tradebot.core.amounts import to_money
-from tradebot.core.books import Book
 from tradebot.core.errors import InvariantError
-from tradebot.core.ladder import LadderBook
 from tradebot.core.market import RowColumns
-from tradebot.core.orders import Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.orders import SimOrder
@@ -29,7 +27,7 @@ from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import RestRead, VenueCredentials
-from tradebot.venues.server_api import Depth, HttpRequest, ServerLimits, Touch
+from tradebot.venues.server_api import HttpRequest, ServerLimits
 
 ACCOUNT: Final = "backtest"
 CREDENTIALS: Final = VenueCredentials("backtest-key", "backtest-secret")
@@ -38,43 +36,6 @@ _UNUSED_SYNTHETIC: Final = SyntheticParams(start_price=1, touch_lots=1.0, taker_
 _NO_LIMITS: Final = ServerLimits(10**9, 10**9, 10**9, 10**9)
 """Virtual time compresses requests; the venue's request budget is not what a backtest is about."""
 _READ_PREFIX: Final = "privateGet"
-
-
-class RowsFeed:
-    """The market's source is the recording, which the harness applies itself."""
-
-    is_finished = False
-    served: frozenset[int] = frozenset()
-
-    def __init__(self, venue: SimVenue) -> None:
-        self._venue = venue
-        self.served = frozenset(range(len(venue.symbols)))
-
-    def next_ns(self) -> int | None:
-        return None
-
-    def run_to(self, now_ns: int) -> None:
-        """Nothing: rows come through `BacktestVenue.apply_rows`."""
-
-    def after_own_action(self, instrument: int) -> None:
-        """Our orders are not shown in a recording."""
-
-    def depth(self, instrument: int, limit: int) -> Depth:
-        book = self._book(instrument)
-        return Depth(0, book.top(Side.BUY, limit), book.top(Side.SELL, limit))
-
-    def touch(self, instrument: int) -> Touch:
-        bid, bid_lots, ask, ask_lots = self._book(instrument).touch
-        return Touch(0, bid, bid_lots, ask, ask_lots)
-
-    def shock(self, instrument: int, change_bps: float) -> bool:
-        return False
-
-    def skip_next_diff(self) -> None:
-        """Recordings are played as they are."""
-
-    def _book(self, instrument: int) -> Book | LadderBook:
-        return self._venue.engine.markets[instrument].book
 
 
 class BacktestVenue:

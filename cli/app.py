@@ -88,6 +88,44 @@ def demo(
     )
 
 
+@command(app, "paper-run")
+def paper_run(
+    call: Call,
+    strategy: Annotated[str, typer.Option(help="Registered kind. Default: those of the configuration.")] = "",
+    symbols: Annotated[str, typer.Option(help="Comma-separated: BTC-USDT,ETH-USDT.")] = "",
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="How long. Default: until the console is left.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="One strategy parameter; repeatable.")
+    ] = None,
+    strategy_path: Annotated[Path | None, typer.Option(help="Your own strategies.")] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", envvar="HEADLESS", help="No console; end with a JSON line.")
+    ] = False,
+    overrides: SetOption = None,
+) -> int:
+    """Trade on paper: the real venue's market data, orders against a simulated venue that follows it."""
+    import sys
+
+    from cli.paper import PaperOptions, run_paper
+
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    return run_paper(
+        PaperOptions(
+            strategy=strategy,
+            symbols=tuple(item for item in symbols.split(",") if item),
+            params=tuple(param or ()),
+            strategy_path=strategy_path,
+            minutes=minutes,
+            headless=headless or call.json or not interactive,
+            state=call.state,
+            config=call.config,
+            overrides=tuple(overrides or ()),
+        )
+    )
+
+
 @command(app, "up")
 def up(
     call: Call,
