@@ -401,6 +401,16 @@ def backtest(
     return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
 
 
+@command(app, "replay")
+def replay(
+    call: Call, session: Annotated[Path, typer.Argument(help="Session file, or the state folder that holds it.")]
+) -> int:
+    """Replay a recorded session (engine.record: true): every decision has to be the same."""
+    from cli.commands import replay as run
+
+    return run(call, session)
+
+
 # --- strategies, certificates, version
 # -----------------------------------------------------------------------------------
 

@@ -444,6 +444,14 @@ def backtest(call: Call, strategy: str, options: Sequence[tuple[str, str]], flag
     return subprocess.call(command)
 
 
+def replay(call: Call, session: Path) -> int:
+    """Hand over to the replay program."""
+    command = [sys.executable, "-m", "backtest.replay", str(session)]
+    if call.json:
+        command.append("--json")
+    return subprocess.call(command)
+
+
 # --- strategies, certificates, version
 # -----------------------------------------------------------------------------------
 
