@@ -128,8 +128,9 @@ class LiveEngine:
             return
         try:
             self._outbox.put_all([wish for wish in wishes if isinstance(wish, OrderIntent)])
-            if self.cancels is not None:
-                self.cancels.put_all([wish for wish in wishes if isinstance(wish, CancelWish)])
+            withdrawn = [wish for wish in wishes if isinstance(wish, CancelWish)]
+            if withdrawn and self.cancels is not None:
+                self.cancels.put_all(withdrawn)
         except OutboxFullError:
             # execd does not read: break the stream off; the reconnect tells the core which intents were lost.
             self.lost_intents += len(wishes)
