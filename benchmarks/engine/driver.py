@@ -83,7 +83,7 @@ async def simulate(data: RowBlock, mode: str) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         engine: Engine
         if mode == "grpc":
-            entry = {"id": "bench", "kind": kind, "instruments": [INSTRUMENT_ID], "params": params}
+            entry: dict[str, object] = {"id": "bench", "kind": kind, "instruments": [INSTRUMENT_ID], "params": params}
             engine = await stack.enter_async_context(
                 engine_process(strategies_text([entry]), [str(STRATEGIES)], [rules.instrument], start_ns)
             )
