@@ -92,6 +92,10 @@ bench: setup ## Measure ours beside the bare floors, write build/bench.json (ONL
 demo: setup ## The whole system on a synthetic market (STATE, HEADLESS, DURATION, REPLAY, SPEED, SEED)
 	@$(TRADEBOT) demo $(ARGS)
 
+.PHONY: paper
+paper: setup ## Paper trading on the real venue's market data (STRATEGY, SYMBOLS=BTC-USDT, MINUTES, HEADLESS, STATE)
+	@$(TRADEBOT) paper-run $(if $(SYMBOLS),--strategy $(STRATEGY) --symbols "$(SYMBOLS)") $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: up
 up: setup ## Start the daemons (ARGS="--mode paper" …)
 	@$(TRADEBOT) up $(ARGS)

@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 import yaml
 
 from backtest.config import BacktestOptions
+from backtest.lookahead import DEFAULT_CUTS, LookaheadReport, check_lookahead
 from backtest.run import run_backtest
 from tradebot.core.errors import ConfigError, TradebotError
 
 EXIT_OK = 0
+EXIT_LOOKS_AHEAD = 1
 EXIT_CONFIG = 2
 EXIT_CRASH = 70
 
@@ -26,21 +28,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run and return the exit code: 0 done, 2 something to correct, 70 crash."""
+    """Run and return the exit code: 0 done, 1 looks ahead, 2 something to correct, 70 crash."""
     try:
-        options, as_json = _parse(argv)
-        result = run_backtest(options)
+        args = _parse(argv)
+        options = _options(args)
+        result = check_lookahead(options, args.cuts, args.seed) if args.check_lookahead else run_backtest(options)
     except ConfigError as exc:
         print(f"backtest: {exc}", file=sys.stderr)
         return EXIT_CONFIG
     except TradebotError as exc:
         print(f"backtest: {exc}", file=sys.stderr)
         return EXIT_CRASH
-    print(json.dumps(result.as_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
-    return EXIT_OK
+    print(json.dumps(result.as_json(), sort_keys=True) if args.json else "\n".join(result.lines()))
+    return EXIT_LOOKS_AHEAD if isinstance(result, LookaheadReport) and not result.is_clean else EXIT_OK
 
 
-def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m backtest", allow_abbrev=False, description=__doc__)
     parser.add_argument("--strategy", required=True, help="registered kind, or id in the configuration")
     parser.add_argument(
@@ -57,8 +60,14 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="write the result tables, Parquet")
     parser.add_argument("--equity-every", type=float, default=1.0, metavar="SECONDS", help="resolution of the equity")
     parser.add_argument("--max-seconds", type=float, default=None, help="stop after so much recorded time")
+    parser.add_argument("--in-process", action="store_true", help="no engine process, no gRPC: same log, faster")
+    parser.add_argument("--check-lookahead", action="store_true", help="cut the future off and compare decisions")
+    parser.add_argument("--cuts", type=int, default=DEFAULT_CUTS, help="how many cuts --check-lookahead makes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def _options(args: argparse.Namespace) -> BacktestOptions:
     if not 0.001 <= args.equity_every <= 86_400:
         raise ConfigError(f"--equity-every {args.equity_every}: choose 0.001 to 86400 seconds")
     return BacktestOptions(
@@ -76,7 +85,8 @@ def _parse(argv: Sequence[str] | None) -> tuple[BacktestOptions, bool]:
         out=args.out,
         equity_every_s=args.equity_every,
         max_seconds=args.max_seconds,
-    ), args.json
+        in_process=args.in_process,
+    )
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -29,6 +29,9 @@ class BacktestConfig(ConfigModel):
     event_grid_ms: Annotated[float, Field(ge=0.01, le=60_000)] = 20.0
     """Order events reach the engine at the next multiple of this. Smaller is finer and slower: while anything of ours
     is open, engine and venue take turns once per grid step in which something happens."""
+    unprotected_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """A position may be without its stop for so long before execd closes it. None: execd's live settings. Research on
+    strategies without stops (market making) sets it high, and riskd's PRC-05 to not_applicable."""
     balances: dict[str, Decimal] = Field(default_factory=lambda: {"USDT": Decimal(10_000)})
     """Starting balances of the simulated account."""
     maker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)
@@ -77,5 +80,7 @@ class BacktestOptions:
     """Folder for the result tables. None: not written."""
     equity_every_s: float = 1.0
     """Resolution of the equity table."""
+    in_process: bool = False
+    """True: the engine's core runs in this process instead of its own behind gRPC. Same decisions, faster."""
     max_seconds: float | None = None
     """Stop after so much recorded time."""

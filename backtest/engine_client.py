@@ -17,9 +17,9 @@ import yaml
 
 from tradebot.core.errors import ConfigError, InvariantError, TransientError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import IntentAnswer, OrderIntent
-from tradebot.core.market import RowColumns
+from tradebot.core.intents import CancelWish, IntentAnswer, Wish
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import RowBlock
 from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
 from tradebot.rpc.engine.v1.engine_service_pb2_grpc import EngineServiceStub
 from tradebot.runtime.config import CommonConfig, Mode, TransportConfig
@@ -44,10 +44,15 @@ class Step(Protocol):
     @property
     def consumed_rows(self) -> int: ...
     @property
-    def intents(self) -> Sequence[tuple[int, OrderIntent]]: ...
+    def intents(self) -> Sequence[tuple[int, Wish]]: ...
     @property
     def next_timer_ns(self) -> int:
         """0 = none."""
+        ...
+
+    @property
+    def decides_at_ns(self) -> int:
+        """Nothing before this time can make the engine want something; 0 = not known."""
         ...
 
 
@@ -56,7 +61,7 @@ class Engine(Protocol):
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
@@ -72,8 +77,15 @@ class _Answer:
     def __init__(self, message: pb.DriveResponse) -> None:
         self.processed_to_ns = message.processed_to_ns
         self.consumed_rows = message.consumed_rows
-        self.intents = [(item.at_ns, intent_from_wire(item.intent)) for item in message.intents]
+        self.intents = [(item.at_ns, _wish(item)) for item in message.intents]
         self.next_timer_ns = message.next_timer_ns
+        self.decides_at_ns = message.decides_at_ns
+
+
+def _wish(item: pb.TimedIntent) -> Wish:
+    if item.HasField("cancel"):
+        return CancelWish(item.cancel.strategy_id, item.cancel.intent_id, item.cancel.client_order_id)
+    return intent_from_wire(item.intent)
 
 
 class EngineLink:
@@ -87,7 +99,7 @@ class EngineLink:
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
@@ -104,10 +116,10 @@ class EngineLink:
         self._start = None
         if len(rows) > 1:
             raise InvariantError("one batch of rows per step")
-        for columns, sequences in rows:
+        for block, sequences in rows:
             first = sequences[0]
             offsets = [sequence - first for sequence in sequences]
-            request.rows.CopyFrom(rows_to_wire(columns, first, 0, offsets))
+            request.rows.CopyFrom(rows_to_wire(block.columns(), first, 0, offsets))
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 await self._call.write(request)

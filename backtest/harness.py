@@ -13,16 +13,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+import numpy as np
+
 from backtest.engine_client import Engine
 from tradebot.core.errors import InvariantError
-from tradebot.core.intents import IntentAnswer, OrderIntent
-from tradebot.core.market import RowColumns, RowKind
+from tradebot.core.intents import IntentAnswer, Wish
+from tradebot.core.market import RowKind
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import KIND, RowBlock
 
 FAR_NS: Final = 1 << 62
-_ENGINE_KINDS: Final = frozenset({int(RowKind.TRADE), int(RowKind.BBO), int(RowKind.BOOK_STATE)})
-_DEPTH_KINDS: Final = frozenset(
-    {*_ENGINE_KINDS, int(RowKind.BOOK_CLEAR), int(RowKind.BOOK_LEVEL), int(RowKind.SNAPSHOT_LEVEL)}
+_ENGINE_KINDS: Final = (int(RowKind.TRADE), int(RowKind.BBO), int(RowKind.BOOK_STATE))
+_DEPTH_KINDS: Final = (
+    *_ENGINE_KINDS,
+    int(RowKind.BOOK_CLEAR),
+    int(RowKind.BOOK_LEVEL),
+    int(RowKind.SNAPSHOT_LEVEL),
 )
 
 
@@ -43,13 +49,13 @@ class WorldLike(Protocol):
     @property
     def is_quiet(self) -> bool: ...
     def next_event_ns(self) -> int | None: ...
-    def add_rows(self, rows: RowColumns) -> None: ...
-    def submit(self, at_ns: int, intent: OrderIntent) -> None: ...
+    def add_rows(self, rows: RowBlock) -> None: ...
+    def submit(self, at_ns: int, wish: Wish) -> None: ...
     def advance(self, to_ns: int) -> None: ...
     def take_outcomes(self) -> Sequence[OutcomeLike]: ...
 
 
-OnIntent = Callable[[int, OrderIntent], None]
+OnWish = Callable[[int, Wish], None]
 OnOutcome = Callable[[OutcomeLike], None]
 
 
@@ -64,7 +70,7 @@ class Harness:
         start_ns: int,
         grid_ns: int,
         link_ns: int,
-        on_intent: OnIntent,
+        on_intent: OnWish,
         on_outcome: OnOutcome,
         with_depth: bool = False,
     ) -> None:
@@ -86,18 +92,20 @@ class Harness:
         self._link_ns = link_ns
         self._on_intent = on_intent
         self._on_outcome = on_outcome
-        self._kinds = _DEPTH_KINDS if with_depth else _ENGINE_KINDS
+        self._wanted = np.zeros(1 + max(RowKind), np.bool_)
+        """By kind: does the engine get such rows."""
+        self._wanted[list(_DEPTH_KINDS if with_depth else _ENGINE_KINDS)] = True
         self._now_ns = start_ns
         self._engine_timer_ns = 0
+        self._decides_at_ns = 0
         self._sequence = 1
         self._pending: deque[tuple[int, OutcomeLike]] = deque()
         """(time at which the engine hears it, outcome)."""
-        self._row_times: deque[list[int]] = deque()
-        self._row_position = 0
+        self._rows: deque[RowBlock] = deque()
         self.steps = 0
         """Requests to the engine."""
 
-    async def run(self, batches: Iterable[tuple[RowColumns, int]], settle_ns: int) -> None:
+    async def run(self, batches: Iterable[tuple[RowBlock, int]], settle_ns: int) -> None:
         """Play all batches of (rows, time to which they are complete), then `settle_ns` more."""
         last_ns = self._now_ns
         for rows, complete_to_ns in batches:
@@ -105,29 +113,45 @@ class Harness:
             await self._run_to(last_ns, rows)
         await self._run_to(last_ns + settle_ns, None)
 
-    async def _run_to(self, to_ns: int, rows: RowColumns | None) -> None:
-        batch: list[tuple[RowColumns, list[int]]] = []
+    async def _run_to(self, to_ns: int, rows: RowBlock | None) -> None:
+        batch: list[tuple[RowBlock, list[int]]] = []
         if rows is not None and len(rows):
             self._world.add_rows(rows)
-            self._row_times.append(rows.receive_time_ns)
-            picked = [i for i, kind in enumerate(rows.kind) if kind in self._kinds]
-            if picked:
-                batch.append((_pick(rows, picked), [self._sequence + i for i in picked]))
+            self._rows.append(rows)
+            picked = np.flatnonzero(self._wanted[rows.data[KIND]])
+            if len(picked):
+                batch.append((rows.take(picked), (self._sequence + picked).tolist()))
             self._sequence += len(rows)
         while self._now_ns < to_ns or batch:
-            events, answers = self._due()
-            step = await self._engine.step(batch, events, answers, self._horizon(to_ns), self._link_ns + 1)
+            ahead_ns = self._world_first(to_ns)
+            events, answers = self._due(ahead_ns or self._now_ns + 1)
+            horizon_ns = ahead_ns or self._horizon(to_ns)
+            step = await self._engine.step(batch, events, answers, horizon_ns, self._link_ns + 1)
             batch = []
             self.steps += 1
             if step.processed_to_ns <= self._now_ns and not step.intents and self._now_ns < to_ns:
                 raise InvariantError(f"the engine does not move on from {self._now_ns}")
             self._now_ns = max(self._now_ns, step.processed_to_ns)
             self._engine_timer_ns = step.next_timer_ns
+            self._decides_at_ns = step.decides_at_ns
             for at_ns, intent in step.intents:
                 self._on_intent(at_ns, intent)
                 self._world.submit(at_ns, intent)
             self._world.advance(self._now_ns)
             self._collect()
+
+    def _world_first(self, to_ns: int) -> int:
+        """Let the world go ahead to where the engine may decide next, when that is known; return that time or 0.
+
+        Then one step of the engine covers everything that happened on the way. With nothing of ours at work the
+        engine goes first: a single step takes it to the end, or to its next decision.
+        """
+        target_ns = min(self._decides_at_ns, to_ns)
+        if target_ns <= self._now_ns or (self._world.is_quiet and not self._pending):
+            return 0
+        self._world.advance(target_ns)
+        self._collect()
+        return target_ns
 
     def _horizon(self, to_ns: int) -> int:
         """Return how far the engine may go without missing anything that the world may still produce."""
@@ -139,11 +163,13 @@ class Harness:
             horizon_ns = min(horizon_ns, self._grid_after(max(next_ns, self._now_ns + 1)) - 1)
         return max(horizon_ns, self._now_ns)
 
-    def _due(self) -> tuple[list[OrderEvent], list[IntentAnswer]]:
-        """Take what the engine hears at the very next moment."""
+    def _due(self, heard_ns: int) -> tuple[list[OrderEvent], list[IntentAnswer]]:
+        """Take what the engine hears up to and including a time: of the very next moment, or of a stretch that the
+        world went ahead.
+        """
         events: list[OrderEvent] = []
         answers: list[IntentAnswer] = []
-        while self._pending and self._pending[0][0] == self._now_ns + 1:
+        while self._pending and self._pending[0][0] <= heard_ns:
             at_ns, outcome = self._pending.popleft()
             if outcome.event is not None:
                 events.append(replace(outcome.event, receive_time_ns=at_ns))
@@ -160,28 +186,13 @@ class Harness:
             self._pending.append((at_ns, outcome))
 
     def _next_row_ns(self) -> int:
-        while self._row_times:
-            times = self._row_times[0]
-            while self._row_position < len(times) and times[self._row_position] <= self._now_ns:
-                self._row_position += 1
-            if self._row_position < len(times):
-                return times[self._row_position]
-            self._row_times.popleft()
-            self._row_position = 0
+        while self._rows:
+            times = self._rows[0].receive_time_ns
+            position = int(times.searchsorted(self._now_ns, side="right"))
+            if position < len(times):
+                return int(times[position])
+            self._rows.popleft()
         return FAR_NS
 
     def _grid_after(self, at_ns: int) -> int:
         return (at_ns // self._grid_ns + 1) * self._grid_ns
-
-
-def _pick(rows: RowColumns, picked: list[int]) -> RowColumns:
-    return RowColumns(
-        [rows.kind[i] for i in picked],
-        [rows.instrument[i] for i in picked],
-        [rows.side_flags[i] for i in picked],
-        [rows.price[i] for i in picked],
-        [rows.qty[i] for i in picked],
-        [rows.id[i] for i in picked],
-        [rows.event_time_ns[i] for i in picked],
-        [rows.receive_time_ns[i] for i in picked],
-    )

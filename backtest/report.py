@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from tradebot.core.amounts import format_decimal
 from tradebot.core.errors import ConfigError
-from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
+from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent, Wish
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
 
@@ -89,6 +89,7 @@ class EventLog:
             except OSError as exc:
                 raise ConfigError(f"{path}: cannot be written ({exc.strerror}): choose another file") from exc
         self.intents = 0
+        self.cancels = 0
         self.accepted = 0
         self.refused = 0
         self.refusals: dict[str, int] = {}
@@ -122,6 +123,14 @@ class EventLog:
             market_sequence=intent.context.market_sequence,
             features=dict(intent.context.features),
         )
+
+    def wish(self, at_ns: int, wish: Wish) -> None:
+        """The engine decided on an intent or on a cancel."""
+        if isinstance(wish, OrderIntent):
+            self.intent(at_ns, wish)
+            return
+        self.cancels += 1
+        self._write(at_ns, "cancel", intent_id=wish.intent_id, client_order_id=wish.client_order_id)
 
     def answer(self, at_ns: int, answer: IntentAnswer) -> None:
         """execd answered an intent."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from backtest.config import NS_PER_MS, BacktestConfig, BacktestOptions
-from backtest.engine_client import engine_process, strategies_text
+from backtest.engine_client import Engine, engine_process, strategies_text
+from backtest.engine_inside import EngineInside
 from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
 from backtest.recording import Recording, Source, recorded, synthetic
@@ -20,10 +23,13 @@ from backtest.results.recorder import RunRecorder
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
 from engine.config import EngineConfig
+from engine.runs import StrategySettings
+from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
 from riskd.units import from_units
-from tradebot.core.intents import OrderIntent
-from tradebot.core.market import RowColumns
+from tradebot.core.instruments import Instrument
+from tradebot.core.intents import OrderIntent, Wish
+from tradebot.core.row_block import RowBlock
 from tradebot.runtime.config import load_config, read_yaml
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_market_data
@@ -48,41 +54,36 @@ def run_backtest(options: BacktestOptions) -> BacktestResult:
 async def _run(options: BacktestOptions) -> BacktestResult:
     config, engine_config = _load(options.config)
     venue = load_market_data(config.venue)
-    if options.data is not None:
-        source = recorded(options.data, *options.then)
-    else:
-        source = synthetic(config.venue, options.symbols, options.seed, options.seconds)
+    source = find_source(options)
     symbols = options.symbols or source.symbols
     rules = find_rules(config.venue, venue, symbols, options.exchange_info)
     instruments = [one.instrument for one in rules]
-    strategy, paths, with_depth = _strategy(options, engine_config, [one.instrument_id for one in instruments])
+    plan = _plan(options, engine_config, [one.instrument_id for one in instruments])
     recording = Recording(source, venue, instruments)
     first_ns = next(source.lines())[0]
     start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
-    limits = _limits(config.limits, strategy["id"])
+    limits = limits_for(config.limits, plan.settings.strategy_id)
     writer = ResultWriter(options.out) if options.out is not None else None
     watcher = RunRecorder(writer, instruments, round(options.equity_every_s * NS_PER_S)) if writer is not None else None
     log = EventLog(options.events)
     try:
         world = World(config, limits, rules, start_ns, watcher)
 
-        def on_intent(at_ns: int, intent: OrderIntent) -> None:
-            log.intent(at_ns, intent)
-            if watcher is not None:
-                watcher.intent(at_ns, intent)
+        def on_wish(at_ns: int, wish: Wish) -> None:
+            log.wish(at_ns, wish)
+            if watcher is not None and isinstance(wish, OrderIntent):
+                watcher.intent(at_ns, wish)
 
-        async with engine_process(
-            strategies_text([strategy]), paths, instruments, start_ns, engine_config.bar_grace_ms
-        ) as engine:
+        async with _engine(plan, instruments, start_ns, engine_config.bar_grace_ms, options.in_process) as engine:
             harness = Harness(
                 engine,
                 world,
                 start_ns=start_ns,
                 grid_ns=config.event_grid_ns,
                 link_ns=config.link_latency_ns,
-                on_intent=on_intent,
+                on_intent=on_wish,
                 on_outcome=lambda outcome: _note(log, outcome),
-                with_depth=with_depth,
+                with_depth=plan.with_depth,
             )
             await harness.run(_cut(recording, first_ns, options.max_seconds), SETTLE_NS)
         result = _result(options, source, recording, world, log, rules, first_ns)
@@ -96,16 +97,37 @@ async def _run(options: BacktestOptions) -> BacktestResult:
             writer.abandon()
 
 
+def find_source(options: BacktestOptions) -> Source:
+    """Return the data of a run: its files, or the synthetic market."""
+    if options.data is not None:
+        return recorded(options.data, *options.then)
+    config, _ = _load(options.config)
+    return synthetic(config.venue, options.symbols, options.seed, options.seconds)
+
+
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
     if path is None:
         return BacktestConfig(), EngineConfig()
     return load_config(path, "backtest", BacktestConfig).section, load_config(path, "engine", EngineConfig).section
 
 
-def _strategy(
-    options: BacktestOptions, config: EngineConfig, instrument_ids: Sequence[str]
-) -> tuple[dict[str, Any], list[str], bool]:
-    """Return the strategy's configuration entry, where own strategies are, and whether it reads book levels."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The strategy under test, for an engine in this process and for one of its own."""
+
+    catalog: Mapping[str, type[Strategy]]
+    settings: StrategySettings
+    entry: dict[str, Any]
+    """The same as `settings`, as an entry of the configuration."""
+    paths: list[str]
+    """Where own strategies are."""
+
+    @property
+    def with_depth(self) -> bool:
+        return self.catalog[self.settings.kind].needs_depth
+
+
+def _plan(options: BacktestOptions, config: EngineConfig, instrument_ids: Sequence[str]) -> _Plan:
     paths = [str(Path(path).resolve()) if Path(path).exists() else path for path in
              (*config.strategy_path, *options.strategy_path)]  # fmt: skip
     catalog = load_catalog(paths)
@@ -113,14 +135,24 @@ def _strategy(
     kind = configured.kind if configured is not None else options.strategy
     strategy_id = configured.id if configured is not None else options.strategy
     params = {**(configured.params if configured is not None else {}), **options.params}
-    make_settings(
-        catalog, strategy_id, kind, tuple(instrument_ids), params
-    )  # our own one-line errors, before any start
+    # Checked here even when another process will run it: our own one-line errors come before any start.
+    settings = make_settings(catalog, strategy_id, kind, tuple(instrument_ids), params)
     entry = {"id": strategy_id, "kind": kind, "instruments": list(instrument_ids), "params": params}
-    return entry, paths, catalog[kind].needs_depth
+    return _Plan(catalog, settings, entry, paths)
 
 
-def _limits(path: Path, strategy_id: str) -> Limits:
+@asynccontextmanager
+async def _engine(
+    plan: _Plan, instruments: Sequence[Instrument], start_ns: int, bar_grace_ms: int, in_process: bool
+) -> AsyncIterator[Engine]:
+    if in_process:
+        yield EngineInside(plan.catalog, [plan.settings], instruments, start_ns, bar_grace_ms)
+        return
+    async with engine_process(strategies_text([plan.entry]), plan.paths, instruments, start_ns, bar_grace_ms) as engine:
+        yield engine
+
+
+def limits_for(path: Path, strategy_id: str) -> Limits:
     """Return the limits, with the strategy under test allowed everywhere when the file does not know it yet."""
     tree = read_yaml(path)
     known = tree.get("strategies")
@@ -129,22 +161,12 @@ def _limits(path: Path, strategy_id: str) -> Limits:
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Any:
+def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Iterator[tuple[RowBlock, int]]:
     end_ns = None if max_seconds is None else first_ns + round(max_seconds * 1e9)
-    for rows, complete_to_ns in recording.batches():
+    for columns, complete_to_ns in recording.batches():
+        rows = RowBlock.of(columns)
         if end_ns is not None and complete_to_ns > end_ns:
-            kept = sum(at_ns <= end_ns for at_ns in rows.receive_time_ns)
-            part = RowColumns(
-                rows.kind[:kept],
-                rows.instrument[:kept],
-                rows.side_flags[:kept],
-                rows.price[:kept],
-                rows.qty[:kept],
-                rows.id[:kept],
-                rows.event_time_ns[:kept],
-                rows.receive_time_ns[:kept],
-            )
-            yield part, end_ns
+            yield rows.head(rows.first_after(end_ns)), end_ns
             return
         yield rows, complete_to_ns
 

@@ -13,20 +13,21 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from simexchange.rows_feed import RowsFeed
 from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
 from tradebot.core.amounts import to_money
-from tradebot.core.books import Book
 from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
-from tradebot.core.orders import Side
+from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.orders import SimOrder
+from tradebot.sim.recorded import Bools
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import RestRead, VenueCredentials
-from tradebot.venues.server_api import Depth, HttpRequest, ServerLimits, Touch
+from tradebot.venues.server_api import HttpRequest, ServerLimits
 
 ACCOUNT: Final = "backtest"
 CREDENTIALS: Final = VenueCredentials("backtest-key", "backtest-secret")
@@ -35,43 +36,6 @@ _UNUSED_SYNTHETIC: Final = SyntheticParams(start_price=1, touch_lots=1.0, taker_
 _NO_LIMITS: Final = ServerLimits(10**9, 10**9, 10**9, 10**9)
 """Virtual time compresses requests; the venue's request budget is not what a backtest is about."""
 _READ_PREFIX: Final = "privateGet"
-
-
-class RowsFeed:
-    """The market's source is the recording, which the harness applies itself."""
-
-    is_finished = False
-    served: frozenset[int] = frozenset()
-
-    def __init__(self, venue: SimVenue) -> None:
-        self._venue = venue
-        self.served = frozenset(range(len(venue.symbols)))
-
-    def next_ns(self) -> int | None:
-        return None
-
-    def run_to(self, now_ns: int) -> None:
-        """Nothing: rows come through `BacktestVenue.apply_rows`."""
-
-    def after_own_action(self, instrument: int) -> None:
-        """Our orders are not shown in a recording."""
-
-    def depth(self, instrument: int, limit: int) -> Depth:
-        book = self._book(instrument)
-        return Depth(0, book.top(Side.BUY, limit), book.top(Side.SELL, limit))
-
-    def touch(self, instrument: int) -> Touch:
-        bid, bid_lots, ask, ask_lots = self._book(instrument).touch
-        return Touch(0, bid, bid_lots, ask, ask_lots)
-
-    def shock(self, instrument: int, change_bps: float) -> bool:
-        return False
-
-    def skip_next_diff(self) -> None:
-        """Recordings are played as they are."""
-
-    def _book(self, instrument: int) -> Book:
-        return self._venue.engine.markets[instrument].book
 
 
 class BacktestVenue:
@@ -114,6 +78,17 @@ class BacktestVenue:
         """Return (client order id, instrument index, order) of everything of ours at the venue."""
         orders = self.sim.engine.open_orders(ACCOUNT)
         return [(order.terms.client_order_id, order.terms.instrument, order) for order in orders]
+
+    def take_rows(self, rows: RowBlock, start: int, to_ns: int, with_bbo: Bools) -> int:
+        """Apply recorded rows received up to `to_ns` that cannot touch an order; return the first one not applied.
+
+        Args:
+            rows: Recorded rows.
+            start: First row to apply.
+            to_ns: Receive time up to which to go.
+            with_bbo: By market: stop before its best bids and offers too, somebody else wants to see them.
+        """
+        return self.sim.engine.take_rows(rows, start, to_ns, with_bbo)
 
     def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[bytes]:
         """Let recorded rows happen; returns the account events that they caused."""

@@ -8,28 +8,34 @@ nearly do; the link from the engine and the way to the venue take their configur
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import numpy as np
+
 from backtest.config import BacktestConfig
 from backtest.results.recorder import RunRecorder
+from backtest.shown import Shown
 from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
 from execd.reconcile import VenueSnapshot
 from execd.records import ReadJob, ReadKind, VenueSend
-from execd.settings import DeskSettings
+from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
 from riskd.records import MemorySink
 from riskd.units import from_units
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import CancelWish, IntentAnswer, OrderIntent, Wish
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderRole
 from tradebot.core.positions import Position
+from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_venue_part
@@ -44,6 +50,7 @@ MAX_ROUNDS: Final = 1_000
 RECV_WINDOW_MS: Final = 5_000
 RECONNECT_NS: Final = 1_000_000_000
 
+_STOPS: Final = (OrderRole.PROTECTION, OrderRole.EMERGENCY_EXIT)
 _BBO: Final = int(RowKind.BBO)
 _BOOK_STATE: Final = int(RowKind.BOOK_STATE)
 
@@ -78,7 +85,14 @@ class World:
         )
         part = load_venue_part(config.venue, "execution", "EXECUTION")
         self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
-        settings = DeskSettings(ENVIRONMENT, {config.venue: ACCOUNT}, recv_window_ms=RECV_WINDOW_MS)
+        settings = DeskSettings(
+            ENVIRONMENT,
+            {config.venue: ACCOUNT},
+            recv_window_ms=RECV_WINDOW_MS,
+            ping_ms=limits.file.lease_valid_ms * 9 // 10,  # answered at once: a lease never runs out in between
+            max_lease_ms=limits.file.lease_valid_ms,
+            protection=_protection(config),
+        )
         self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
         self.journal = MemorySink()
         self.gate = RiskGate(
@@ -103,8 +117,14 @@ class World:
         self._sent = 0
         self._durable = 0
         self._open_intents = 0
+        self._timers_stale = True
+        self._next_timer_ns: int | None = None
         self._now_ns = now_ns
-        self._batches: list[tuple[RowColumns, int]] = []
+        self._batches: deque[tuple[RowBlock, int]] = deque()
+        self._shown = Shown(len(rules))
+        self._stopped = np.zeros(len(rules), np.bool_)
+        """By market: execd has had a stop there, so it has to see every best bid and offer."""
+        self._index = {one.instrument_id: index for index, one in enumerate(self.instruments)}
         self._start(now_ns)
 
     def _start(self, now_ns: int) -> None:
@@ -140,25 +160,28 @@ class World:
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
-        times = [self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()]
-        if self._heap:
-            times.append(self._heap[0][0])
-        return min((t for t in times if t is not None), default=None)
+        timer_ns = self._timer_ns()
+        heap_ns = self._heap[0][0] if self._heap else None
+        return min((t for t in (timer_ns, heap_ns) if t is not None), default=None)
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what the engine has to hear, in order, and forget it."""
         outcomes, self.outcomes = self.outcomes, []
         return outcomes
 
-    def add_rows(self, rows: RowColumns) -> None:
+    def add_rows(self, rows: RowBlock) -> None:
         """Take rows for later, in order of receive time."""
         if len(rows):
             self._batches.append((rows, 0))
 
-    def submit(self, at_ns: int, intent: OrderIntent) -> None:
-        """The engine decided on an intent at `at_ns`."""
+    def submit(self, at_ns: int, wish: Wish) -> None:
+        """The engine decided on an intent or a cancel at `at_ns`."""
+        arrival_ns = at_ns + self._config.link_latency_ns
+        if isinstance(wish, CancelWish):
+            self._later(arrival_ns, lambda now_ns: self._cancel(wish, now_ns))
+            return
         self._open_intents += 1
-        self._later(at_ns + self._config.link_latency_ns, lambda now_ns: self._intent(intent, now_ns))
+        self._later(arrival_ns, lambda now_ns: self._intent(wish, now_ns))
 
     def advance(self, to_ns: int) -> None:
         """Let everything happen up to and including `to_ns`."""
@@ -188,9 +211,12 @@ class World:
         heapq.heappush(self._heap, (at_ns, self._sent, action))
 
     def _timer_ns(self) -> int | None:
-        desk_ns, gate_ns = self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns()
-        times = [t for t in (desk_ns, gate_ns) if t is not None]
-        return min(times, default=None)
+        """Return when desk or gate wants to be called; asked of them again only after they were told something."""
+        if self._timers_stale:
+            times = (self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns())
+            self._next_timer_ns = min((t for t in times if t is not None), default=None)
+            self._timers_stale = False
+        return self._next_timer_ns
 
     def _timers(self, now_ns: int) -> None:
         gate_ns = self.gate.next_timer_ns()
@@ -206,63 +232,78 @@ class World:
     def _intent(self, intent: OrderIntent, now_ns: int) -> None:
         self.desk.on_intent(intent, now_ns)
 
+    def _cancel(self, wish: CancelWish, now_ns: int) -> None:
+        self.desk.on_cancel(wish.client_order_id, "STRATEGY", now_ns)
+
     # --- rows -----------------------------------------------------------------------------------------------------
 
     def _apply_rows(self, to_ns: int) -> bool:
         """Apply rows up to and including `to_ns`; True = stopped early because somebody reacted."""
         while self._batches:
             rows, position = self._batches[0]
-            times, count = rows.receive_time_ns, len(rows)
-            reacted = False
-            while position < count and times[position] <= to_ns and not reacted:
-                stop = position + 1
-                while stop < count and times[stop] == times[position]:
-                    stop += 1
-                reacted = self._moment(rows, position, stop, times[position])
-                position = stop
-            if position < count:
-                self._batches[0] = (rows, position)
+            count, reacted = len(rows), False
+            while position < count and not reacted:
+                # Result tables want the middle before and the equity at each moment: then no moment is folded away.
+                stop = position
+                if self._watcher is None:
+                    stop = self.venue.take_rows(rows, position, to_ns, self._stopped)
+                if stop == count or rows.time_ns(stop) > to_ns:
+                    self._show(rows, position, stop)
+                    position = stop
+                    break
+                moment_ns = rows.time_ns(stop)
+                first, end = rows.first_after(moment_ns - 1, position), rows.first_after(moment_ns, stop)
+                self._show(rows, position, first)
+                reacted = self._moment(rows, first, stop, end, moment_ns)
+                position = end
+            if position == count:
+                self._batches.popleft()
+                if not reacted:
+                    continue
             else:
-                self._batches.pop(0)
-            if reacted:
-                return True
-            if position < count:
-                return False
+                self._batches[0] = (rows, position)
+            return reacted
         return False
 
-    def _moment(self, rows: RowColumns, start: int, stop: int, now_ns: int) -> bool:
-        """Apply the rows of one moment: first the venue, then what everybody sees of it.
+    def _show(self, rows: RowBlock, start: int, stop: int) -> None:
+        """Tell riskd and execd of rows at which nobody reacted."""
+        if start == stop:
+            return
+        self.rows_applied += stop - start
+        self._now_ns = max(self._now_ns, rows.time_ns(stop - 1))
+        part = self._shown.of(rows, start, stop)
+        self.gate.handle_market(part, self._now_ns)
+        self._quote(part)
+
+    def _moment(self, rows: RowBlock, first: int, start: int, end: int, now_ns: int) -> bool:
+        """Apply the rows of one moment, [first, end): first the venue, which has those before `start`, then the others.
 
         Returns:
             True when somebody reacted, so that arrivals and timers have to be looked at again.
         """
         self._now_ns = max(self._now_ns, now_ns)
-        self.rows_applied += stop - start
-        reacted = False
+        self.rows_applied += end - first
+        part = rows.columns(first, end)
         watcher = self._watcher
         if watcher is not None:
             if watcher.wants_mids:
                 watcher.before(now_ns, self._mids())
             if watcher.equity_due(now_ns):
                 watcher.equity(now_ns, *self.money())
-        frames = self.venue.apply_rows(rows, start, stop, now_ns)
+        frames = self.venue.apply_rows(part, start - first, end - first, now_ns)
         if frames and watcher is not None:
             watcher.matched()
         if frames:
             self._send_back(frames, now_ns)
-            reacted = True
-        part = RowColumns(
-            rows.kind[start:stop],
-            rows.instrument[start:stop],
-            rows.side_flags[start:stop],
-            rows.price[start:stop],
-            rows.qty[start:stop],
-            rows.id[start:stop],
-            rows.event_time_ns[start:stop],
-            rows.receive_time_ns[start:stop],
-        )
         self.gate.handle_market(part, now_ns)
-        for kind, index, flags, price in zip(part.kind, part.instrument, part.side_flags, part.price, strict=True):
+        return self._quote(part) or bool(frames)
+
+    def _quote(self, rows: RowColumns) -> bool:
+        """Write execd's quotes; True when a stop that execd watches was looked at."""
+        looked = False
+        for kind, index, flags, price, now_ns in zip(
+            rows.kind, rows.instrument, rows.side_flags, rows.price, rows.receive_time_ns, strict=True
+        ):
             if kind == _BBO:
                 quote = self._quotes[index]
                 if flags & SIDE_MASK == BUY_FLAG:
@@ -270,13 +311,13 @@ class World:
                 else:
                     quote.ask_ticks = price
                 quote.receive_time_ns = now_ns
-                if flags & LAST_FLAG and self.desk.state.orders.working_count:
+                if flags & LAST_FLAG and self._stopped[index]:
                     self.desk.quote_moved(self.instruments[index].instrument_id, now_ns)
                     self._pump(now_ns)
-                    reacted = True
+                    looked = True
             elif kind == _BOOK_STATE:
                 self._quotes[index].live = price == BookState.LIVE
-        return reacted
+        return looked
 
     # --- venue ----------------------------------------------------------------------------------------------------
 
@@ -342,6 +383,7 @@ class World:
 
     def _pump(self, now_ns: int) -> None:
         """Carry what desk and gate have for each other and for the world until neither has anything left."""
+        self._timers_stale = True
         for _ in range(MAX_ROUNDS):
             out = self.desk.take()
             for answer in out.answers:
@@ -351,6 +393,8 @@ class World:
                 self.outcomes.append(Outcome(now_ns, event=event))
                 if self._watcher is not None:
                     self._watcher.order_event(now_ns, event)
+                if event.facts is not None and event.facts.role in _STOPS:
+                    self._stopped[self._index[event.facts.terms.instrument_id]] = True
                 if event.execution is not None:
                     self.fills += 1
                     self.turnover += event.execution.qty * event.execution.price
@@ -408,3 +452,10 @@ class World:
             for (strategy_id, instrument_id), position in self.desk.state.orders.positions.items()
             if self._is_held(strategy_id, instrument_id, position)
         ]
+
+
+def _protection(config: BacktestConfig) -> ProtectionSettings:
+    if config.unprotected_s is None:
+        return ProtectionSettings()
+    deadline_ms = round(config.unprotected_s * 1_000)
+    return ProtectionSettings(retry_deadline_ms=deadline_ms, emergency_deadline_ms=deadline_ms)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import fanout
+from benchmarks.engine import speed as engine_speed
 from benchmarks.figures import Figure, figure, median, say
 from benchmarks.floors.chain import ChainFigures, run_chain
 from benchmarks.sim import speed as sim_speed
@@ -105,6 +106,7 @@ BENCHMARKS: Final[dict[Callable[[], list[Figure]], tuple[str, ...]]] = {
     sustained: ("orders_sustained",),
     sim_speed.against_hftbacktest: sim_speed.SPEED_IDS,
     sim_speed.cold_process: ("sim_cold", "sim_rss"),
+    engine_speed.against_nautilus: engine_speed.IDS,
     sim_speed.exactness: ("sim_exact",),
 }
 """What each function measures; the ids of one function cost one run together."""

@@ -88,6 +88,44 @@ def demo(
     )
 
 
+@command(app, "paper-run")
+def paper_run(
+    call: Call,
+    strategy: Annotated[str, typer.Option(help="Registered kind. Default: those of the configuration.")] = "",
+    symbols: Annotated[str, typer.Option(help="Comma-separated: BTC-USDT,ETH-USDT.")] = "",
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="How long. Default: until the console is left.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="One strategy parameter; repeatable.")
+    ] = None,
+    strategy_path: Annotated[Path | None, typer.Option(help="Your own strategies.")] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", envvar="HEADLESS", help="No console; end with a JSON line.")
+    ] = False,
+    overrides: SetOption = None,
+) -> int:
+    """Trade on paper: the real venue's market data, orders against a simulated venue that follows it."""
+    import sys
+
+    from cli.paper import PaperOptions, run_paper
+
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    return run_paper(
+        PaperOptions(
+            strategy=strategy,
+            symbols=tuple(item for item in symbols.split(",") if item),
+            params=tuple(param or ()),
+            strategy_path=strategy_path,
+            minutes=minutes,
+            headless=headless or call.json or not interactive,
+            state=call.state,
+            config=call.config,
+            overrides=tuple(overrides or ()),
+        )
+    )
+
+
 @command(app, "up")
 def up(
     call: Call,
@@ -344,6 +382,12 @@ def backtest(
     out: Annotated[Path | None, typer.Option(help="Folder for the result tables (Parquet).")] = None,
     equity_every: Annotated[float | None, typer.Option(min=0.001, help="Resolution of the equity, seconds.")] = None,
     max_seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so much recorded time.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Engine in the same process: same log, faster.")
+    ] = False,
+    check_lookahead: Annotated[
+        bool, typer.Option("--check-lookahead", help="Cut the future off at random points: no decision may change.")
+    ] = False,
 ) -> int:
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
@@ -352,7 +396,19 @@ def backtest(
     more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
     more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
-    return run(call, strategy, [*options, *(("param", item) for item in param or ())])
+    wanted = {"in-process": in_process, "check-lookahead": check_lookahead}
+    flags = [name for name, is_wanted in wanted.items() if is_wanted]
+    return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
+
+
+@command(app, "replay")
+def replay(
+    call: Call, session: Annotated[Path, typer.Argument(help="Session file, or the state folder that holds it.")]
+) -> int:
+    """Replay a recorded session (engine.record: true): every decision has to be the same."""
+    from cli.commands import replay as run
+
+    return run(call, session)
 
 
 # --- strategies, certificates, version

@@ -431,13 +431,22 @@ def tables(call: Call) -> int:
     return Exit.OK
 
 
-def backtest(call: Call, strategy: str, options: Sequence[tuple[str, str]]) -> int:
+def backtest(call: Call, strategy: str, options: Sequence[tuple[str, str]], flags: Sequence[str] = ()) -> int:
     """Hand over to the backtest program."""
     command = [sys.executable, "-m", "backtest", "--strategy", strategy]
     for name, value in options:
         command += [f"--{name}", value]
+    command += [f"--{name}" for name in flags]
     if call.config is not None:
         command += ["--config", str(call.config)]
+    if call.json:
+        command.append("--json")
+    return subprocess.call(command)
+
+
+def replay(call: Call, session: Path) -> int:
+    """Hand over to the replay program."""
+    command = [sys.executable, "-m", "backtest.replay", str(session)]
     if call.json:
         command.append("--json")
     return subprocess.call(command)

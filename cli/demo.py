@@ -31,6 +31,7 @@ from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys
 from cli.output import complain, document, progress
 from cli.run_state import supervisor_dir
 from tradebot.core.errors import ConfigError, TradebotError
+from tradebot.runtime.config import Mode
 from tradebot.runtime.identity import Role
 
 DEFAULT_DURATION_S: Final = 60
@@ -104,7 +105,7 @@ class DemoSummary:
         if self.findings:
             first = self.findings[0]
             return f"the audit has {len(self.findings)} findings, the first: {first.kind} {first.subject}"
-        return None if self.fills else "there were no fills"
+        return "there were no fills" if self.mode == Mode.DEMO and not self.fills else None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -116,8 +117,24 @@ def run_demo(options: DemoOptions) -> int:
         overrides += replay_overrides([Path(name).resolve() for name in options.replay.split(",")])
     if options.speed is not None:
         overrides.append(f"simexchange.speed={options.speed:g}")
-    with _demo_state(options.state) as state:
-        plan = make_plan(options.config or config_for_mode("demo"), state.folder, overrides)
+    config = options.config or config_for_mode("demo")
+    return run_session(config, options.state, overrides, options.headless, options.duration_s)
+
+
+def run_session(
+    config: Path, state_folder: Path | None, overrides: Sequence[str], headless: bool, duration_s: int | None
+) -> int:
+    """Bring a whole system up, let it run with the console or headless, stop it; return the exit code.
+
+    Args:
+        config: Environment file.
+        state_folder: Where it keeps its state; None = a fresh folder that goes away when all was well.
+        overrides: Settings on top of the file.
+        headless: End with one JSON object instead of opening the console.
+        duration_s: How long; None = until the console is left, or the default when headless.
+    """
+    with _demo_state(state_folder) as state:
+        plan = make_plan(config, state.folder, overrides)
         prepare_keys(plan)
         launcher = Launcher(plan)
         with Daemons(plan.common, Role.TRADER, OPERATOR) as daemons, _signals_raise():
@@ -125,11 +142,12 @@ def run_demo(options: DemoOptions) -> int:
             try:
                 startup_s = launcher.wait_ready(daemons.is_serving, progress)
                 _switch_on_again(daemons, plan.state)
-                progress(f"demo runs on {plan.state}: in another terminal `tradebot status --state {plan.state}`")
-                if options.headless:
-                    code = _run_headless(launcher, daemons, options.duration_s or DEFAULT_DURATION_S, startup_s)
+                command = f"tradebot status --state {plan.state}"
+                progress(f"{plan.common.mode} runs on {plan.state}: in another terminal `{command}`")
+                if headless:
+                    code = _run_headless(launcher, daemons, duration_s or DEFAULT_DURATION_S, startup_s)
                 else:
-                    code = _run_with_console(launcher, options.duration_s)
+                    code = _run_with_console(launcher, duration_s)
             except KeyboardInterrupt:
                 progress("stopping: entries are canceled, then every daemon ends")
                 launcher.stop()
@@ -177,7 +195,7 @@ def _run_headless(launcher: Launcher, daemons: Daemons, duration_s: int, startup
         complain("the supervisor did not stop in time and was killed")
     failure = summary.failure
     if failure is not None:
-        complain(f"demo failed: {failure}")
+        complain(f"{summary.mode} failed: {failure}")
     print(document(summary, ok=failure is None), flush=True)
     return Exit.OK if failure is None else Exit.REFUSED
 

@@ -37,7 +37,6 @@ STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.1
 _ADDRESS_KEY: Final = re.compile(r"simexchange\.(rest|ws)_port=|venues\.[^.]+\.(rest|market_ws|trade_ws)_url=")
 NOT_BUILT: Final = {
-    Mode.PAPER: "simexchange does not follow a real feed yet",
     Mode.TESTNET: "no venue testnet has been verified yet",
     Mode.REAL: "preflight and the key-permission check do not exist yet",
     Mode.BACKTEST: "a backtest starts what it needs itself: use tradebot backtest",
@@ -62,6 +61,8 @@ class Plan:
     common: CommonConfig
     daemons: tuple[str, ...]
     overrides: tuple[str, ...]
+    own: tuple[str, ...] = ()
+    """`<daemon>:<setting>` that only one daemon gets."""
 
 
 def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -> Plan:
@@ -85,8 +86,22 @@ def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -
             Exit.UNREACHABLE,
         )
     prepare_state_dir(folder)
-    chosen = (*overrides, *demo_ports(common, overrides))
-    return Plan(config.resolve(), folder, common, ("simexchange", *DAEMONS), chosen)
+    daemons = ("simexchange", *DAEMONS)
+    if common.mode is Mode.PAPER:
+        moved, own = paper_ports(common)
+        return Plan(config.resolve(), folder, common, daemons, (*overrides, *moved), own)
+    return Plan(config.resolve(), folder, common, daemons, (*overrides, *demo_ports(common, overrides)))
+
+
+def paper_ports(common: CommonConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return settings for all and for execd alone: market data stays the real venue's, orders go to simexchange.
+
+    execd reads account and orders where it sends them; marketdata reads books and rules at the real venue.
+    """
+    rest, stream = free_ports(2)
+    moved = [f"simexchange.rest_port={rest}", f"simexchange.ws_port={stream}"]
+    moved += [f"venues.{name}.trade_ws_url=ws://127.0.0.1:{stream}/ws-api/v3" for name in common.venues]
+    return tuple(moved), tuple(f"execd:venues.{name}.rest_url=http://127.0.0.1:{rest}" for name in common.venues)
 
 
 def demo_ports(common: CommonConfig, overrides: Sequence[str]) -> tuple[str, ...]:
@@ -152,6 +167,8 @@ class Launcher:
         command += ["--state", str(plan.state), "--daemons", ",".join(plan.daemons)]
         for override in plan.overrides:
             command += ["--set", override]
+        for setting in plan.own:
+            command += ["--set-one", setting]
         if not detach:
             command.append("--die-with-parent")
         logs = plan.state / "logs"

@@ -217,16 +217,33 @@ def die_with_parent() -> None:
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def daemon_command(daemon: str, config: Path, state: Path, overrides: Sequence[str]) -> list[str]:
-    """Return the command line of one daemon."""
+def daemon_command(
+    daemon: str, config: Path, state: Path, overrides: Sequence[str], own: Sequence[str] = ()
+) -> list[str]:
+    """Return the command line of one daemon.
+
+    Args:
+        daemon: Its package.
+        config: Environment file.
+        state: State folder.
+        overrides: Settings that all daemons get.
+        own: `<daemon>:<setting>`: settings that only one gets, after the others.
+    """
     command = [sys.executable, "-m", daemon, "--config", str(config), "--state", str(state)]
-    for override in overrides:
+    mine = [item.removeprefix(f"{daemon}:") for item in own if item.startswith(f"{daemon}:")]
+    for override in (*overrides, *mine):
         command += ["--set", override]
     return command
 
 
 def build(
-    mode: str, config: Path, state: Path, daemons: Sequence[str], overrides: Sequence[str], say: Say
+    mode: str,
+    config: Path,
+    state: Path,
+    daemons: Sequence[str],
+    overrides: Sequence[str],
+    say: Say,
+    own: Sequence[str] = (),
 ) -> Supervisor:
     """Put a supervisor together; nothing is started yet."""
     logs = state / "logs"
@@ -234,7 +251,7 @@ def build(
     runs = [DaemonRun(name) for name in daemons]
     status = RunStatus(os.getpid(), mode, str(config), str(state), time.time_ns(), "running", list(overrides), runs)
     children = [
-        Child(run, daemon_command(run.name, config, state, overrides), logs / f"{run.name}.stderr") for run in runs
+        Child(run, daemon_command(run.name, config, state, overrides, own), logs / f"{run.name}.stderr") for run in runs
     ]
     return Supervisor(status, children, say)
 
@@ -247,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--daemons", required=True, help="comma-separated")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
+    parser.add_argument("--set-one", dest="own", action="append", default=[], metavar="DAEMON:KEY=VALUE")
     parser.add_argument("--die-with-parent", action="store_true")
     options = parser.parse_args(arguments)
     if options.die_with_parent:
@@ -261,9 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with StateLock.acquire(supervisor_dir(state)):
-            supervisor = build(
-                options.mode, options.config.resolve(), state, options.daemons.split(","), options.overrides, say
-            )
+            daemons, config = options.daemons.split(","), options.config.resolve()
+            supervisor = build(options.mode, config, state, daemons, options.overrides, say, options.own)
             register(state)
             try:
                 supervisor.run(_waiter(supervisor))

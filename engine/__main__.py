@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import uuid
+from contextlib import ExitStack
 
 from engine.catalog import load_catalog
 from engine.client import ExecutionLink, MarketLink
@@ -12,6 +13,8 @@ from engine.config import EngineConfig
 from engine.metrics_shell import EngineMetrics
 from engine.runner import EngineCore, EngineOptions
 from engine.service import DriveServicer, EngineServicer, binding, settings_of
+from engine.session import RecordingCore
+from engine.session_shell import SUFFIX, SessionWriter
 from engine.shell import LiveEngine
 from engine.switch_shell import SwitchFile
 from tradebot.runtime.clock import NS_PER_MS
@@ -41,13 +44,14 @@ async def _serve(shell: ServiceShell[EngineConfig]) -> None:
 async def _serve_live(shell: ServiceShell[EngineConfig]) -> None:
     section, common = shell.section, shell.common
     catalog = load_catalog(section.strategy_path)
-    core = EngineCore(
-        settings_of(catalog, section.strategies),
-        catalog,
-        uuid.uuid4().hex,
-        EngineOptions(bar_grace_ns=section.bar_grace_ms * NS_PER_MS),
-    )
-    with StateLock.acquire(common.state_dir / "engine") as lock:
+    settings = settings_of(catalog, section.strategies)
+    options = EngineOptions(bar_grace_ns=section.bar_grace_ms * NS_PER_MS)
+    with StateLock.acquire(common.state_dir / "engine") as lock, ExitStack() as closing:
+        core = EngineCore(settings, catalog, incarnation := uuid.uuid4().hex, options)
+        if section.record:
+            session = SessionWriter(lock.directory / f"{shell.clock.now_ns()}{SUFFIX}")
+            closing.callback(session.close)
+            core = RecordingCore(settings, catalog, incarnation, options, section.strategy_path, session)
         switches = SwitchFile(lock.directory)
         for strategy_id, entry in switches.entries.items():
             core.set_enabled(strategy_id, False, entry.changed_by)

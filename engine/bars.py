@@ -139,6 +139,17 @@ class BarBuilder:
         self._volume += qty
         self._count += 1
 
+    def add_trades(self, first: int, high: int, low: int, last: int, volume: int, count: int) -> None:
+        """Count several trades at once, none of them late. The caller has advanced to their time first."""
+        self.last_price = last
+        if self._count == 0:
+            self._open, self._high, self._low = first, high, low
+        else:
+            self._high, self._low = max(self._high, high), min(self._low, low)
+        self._close = last
+        self._volume += volume
+        self._count += count
+
     def _finish(self) -> Bar | None:
         open_time, close_time = self.open_time_ns, self.close_time_ns
         self.close_time_ns += self.interval_ns

@@ -15,7 +15,7 @@ from engine.shell import LiveEngine
 from tradebot.core.amounts import parse_decimal
 from tradebot.core.errors import TransientError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import OrderIntent
+from tradebot.core.intents import CancelWish, OrderIntent
 from tradebot.core.market import RowKind
 from tradebot.core.order_events import PositionView
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
@@ -187,8 +187,10 @@ class ExecutionLink:
         """Open the stream and talk until it ends."""
         engine = self._engine
         outbox: Outbox[OrderIntent] = Outbox()
+        cancels: Outbox[CancelWish] = Outbox()
         call = self._stub.SubmitIntents(wait_for_ready=True)
         writer: asyncio.Task[None] | None = None
+        canceler: asyncio.Task[None] | None = None
         try:
             await call.write(execution_pb.SubmitIntentsRequest(strategy_ids=[*engine.core.runs, REDUCER]))
             first = await call.read()  # read() throughout: one call may not mix it with iteration
@@ -202,13 +204,18 @@ class ExecutionLink:
             self._take(first)
             outbox.write_through(call, _encode)
             writer = asyncio.create_task(self._write(call, outbox), name="engine intents")
+            engine.cancels = cancels
+            canceler = asyncio.create_task(self._cancel_all(call, cancels), name="engine cancels")
             while isinstance(message := await call.read(), execution_pb.SubmitIntentsResponse):
                 self._take(message)
         finally:
             engine.execution_lost()
-            outbox.close()
-            if writer is not None:
-                writer.cancel()
+            engine.cancels = None
+            for closed in (outbox, cancels):
+                closed.close()
+            for task in (writer, canceler):
+                if task is not None:
+                    task.cancel()
             call.cancel()
 
     def _take(self, message: execution_pb.SubmitIntentsResponse) -> None:
@@ -228,6 +235,23 @@ class ExecutionLink:
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             call.cancel()  # the reader sees the end and reports it
+
+    async def _cancel_all(
+        self,
+        call: grpc.aio.StreamStreamCall[execution_pb.SubmitIntentsRequest, execution_pb.SubmitIntentsResponse],
+        cancels: Outbox[CancelWish],
+    ) -> None:
+        """Cancel one after the other. A refusal is logged: the order's own events say what became of it."""
+        try:
+            async for wishes in cancels.batches():
+                for wish in wishes:
+                    request = execution_pb.CancelOrderRequest(client_order_id=wish.client_order_id, reason="STRATEGY")
+                    answer = await self._stub.CancelOrder(request, timeout=CALL_TIMEOUT_S)
+                    if not answer.accepted:
+                        _log.warning("cancel_refused", client_order_id=wish.client_order_id, reason=answer.reason)
+        except grpc.aio.AioRpcError as exc:
+            _log.warning("cancel_failed", reason=f"{exc.code().name}: {exc.details()}")
+            call.cancel()  # the reader sees the end; a reconnect brings execd's view of every order
 
 
 def _encode(intents: list[OrderIntent]) -> execution_pb.SubmitIntentsRequest:

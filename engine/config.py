@@ -40,6 +40,9 @@ class EngineConfig(ConfigModel):
     strategies: Annotated[tuple[StrategyConfig, ...], Field(max_length=MAX_STRATEGIES)] = ()
     strategy_path: tuple[str, ...] = ()
     """Where your own strategies are: Python files, folders of them, or dotted module names."""
+    record: bool = False
+    """True: everything the engine is told and wants is written to <state>/engine/<start>.session, for `tradebot
+    replay`."""
     bar_grace_ms: Annotated[int, Field(ge=0, le=60_000)] = 250
     """A bar without any later event closes this long after its end."""
     lossless: bool = False

@@ -8,17 +8,20 @@ nothing. At equal times order events come first, then rows, then timers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.bars import NEVER_NS
+from engine.bars import NEVER_NS, Bar
 from engine.runner import EngineCore
-from tradebot.core.errors import RejectedError
-from tradebot.core.intents import IntentAnswer, OrderIntent
-from tradebot.core.market import RowColumns
+from tradebot.core.errors import ConfigError, RejectedError
+from tradebot.core.instruments import Instrument
+from tradebot.core.intents import IntentAnswer, Wish
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.row_block import RowBlock
 
+DRIVE_INCARNATION: Final = "drive"
+"""Incarnation of every drive: the same drive gives the same intent ids."""
 MAX_PENDING_BATCHES: Final = 4_096
 """Row batches sent ahead of the horizon; a harness that sends more has forgotten to move it."""
 
@@ -27,11 +30,13 @@ MAX_PENDING_BATCHES: Final = 4_096
 class RowBatch:
     """Rows of one request and where their stream begins."""
 
-    rows: RowColumns
+    rows: RowBlock
     sequences: Sequence[int]
     sent_time_ns: int
     position: int = 0
     """Next row to take."""
+    next_ns: int = 0
+    """Its receive time."""
 
 
 @dataclass(slots=True)
@@ -40,9 +45,11 @@ class DriveStep:
 
     processed_to_ns: int
     consumed_rows: int
-    intents: list[tuple[int, OrderIntent]] = field(default_factory=list)
-    """(time of the decision, intent)."""
+    intents: list[tuple[int, Wish]] = field(default_factory=list)
+    """(time of the decision, intent or cancel)."""
     next_timer_ns: int = 0
+    decides_at_ns: int = 0
+    """See `EngineCore.decides_at_ns`."""
 
 
 class EngineDriver:
@@ -56,7 +63,7 @@ class EngineDriver:
         self._consumed = 0
         self._last_row_ns = start_time_ns
 
-    def add_rows(self, rows: RowColumns, sequences: Sequence[int], sent_time_ns: int) -> None:
+    def add_rows(self, rows: RowBlock, sequences: Sequence[int], sent_time_ns: int) -> None:
         """Take rows for later, in order of receive time.
 
         Raises:
@@ -66,12 +73,11 @@ class EngineDriver:
             return
         if len(self._batches) >= MAX_PENDING_BATCHES:
             raise RejectedError("TOO_MANY_ROWS", f"{MAX_PENDING_BATCHES} batches wait: raise horizon_ns")
-        if rows.receive_time_ns[0] < self._last_row_ns:
-            raise RejectedError(
-                "ROWS_OUT_OF_ORDER", f"row received at {rows.receive_time_ns[0]} comes after {self._last_row_ns}"
-            )
-        self._last_row_ns = rows.receive_time_ns[-1]
-        self._batches.append(RowBatch(rows, sequences, sent_time_ns))
+        first_ns, last_ns = int(rows.receive_time_ns[0]), int(rows.receive_time_ns[-1])
+        if first_ns < self._last_row_ns:
+            raise RejectedError("ROWS_OUT_OF_ORDER", f"row received at {first_ns} comes after {self._last_row_ns}")
+        self._last_row_ns = last_ns
+        self._batches.append(RowBatch(rows, sequences, sent_time_ns, 0, first_ns))
 
     def step(
         self, events: Sequence[OrderEvent], answers: Sequence[IntentAnswer], horizon_ns: int, lookahead_ns: int
@@ -91,37 +97,85 @@ class EngineDriver:
                 )
             self._events.append(event)
         self._core.handle_answers(answers)
-        made: list[tuple[int, OrderIntent]] = []
+        made: list[tuple[int, Wish]] = []
         stop_ns = horizon_ns
         while (now_ns := self._next_ns()) <= stop_ns:
-            self._now_ns = max(self._now_ns, now_ns)
-            intents = self._advance(now_ns)
+            intents = self._advance(now_ns, stop_ns)
             if intents:
                 stop_ns = min(stop_ns, self._now_ns + lookahead_ns - 1)
                 made += [(self._now_ns, intent) for intent in intents]
         self._now_ns = max(self._now_ns, stop_ns)
-        return DriveStep(self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0)
+        return DriveStep(
+            self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0, self._core.decides_at_ns()
+        )
 
     def _next_ns(self) -> int:
         timer_ns = self._core.next_timer_ns()
         return min(
             self._events[0].receive_time_ns if self._events else NEVER_NS,
-            self._batches[0].rows.receive_time_ns[self._batches[0].position] if self._batches else NEVER_NS,
+            self._batches[0].next_ns if self._batches else NEVER_NS,
             NEVER_NS if timer_ns is None else timer_ns,
         )
 
-    def _advance(self, now_ns: int) -> list[OrderIntent]:
+    def _advance(self, now_ns: int, stop_ns: int) -> list[Wish]:
+        """Let the next thing happen, due at `now_ns`, or many rows that nobody has to see, up to `stop_ns`."""
         core = self._core
         if self._events and self._events[0].receive_time_ns <= now_ns:
+            self._now_ns = max(self._now_ns, now_ns)
             return core.handle_order_events([self._events.popleft()], self._now_ns)
-        if self._batches:
-            batch = self._batches[0]
-            i = batch.position
-            if batch.rows.receive_time_ns[i] <= now_ns:
-                batch.position += 1
-                self._consumed += 1
-                if batch.position == len(batch.rows):
-                    self._batches.popleft()
-                sent_ns = batch.sent_time_ns or batch.rows.receive_time_ns[i]
-                return core.handle_rows(batch.rows, batch.sequences, sent_ns, self._now_ns, i, i + 1)
+        if self._batches and self._batches[0].next_ns <= now_ns:
+            return self._take_rows(self._batches[0], stop_ns)
+        self._now_ns = max(self._now_ns, now_ns)
         return core.handle_timer(self._now_ns)
+
+    def _take_rows(self, batch: RowBatch, stop_ns: int) -> list[Wish]:
+        """Take rows up to whatever comes first: the end, an event (before rows of its time), a timer (after them)."""
+        core, rows, start = self._core, batch.rows, batch.position
+        timer_ns = core.next_timer_ns()
+        to_ns = stop_ns if timer_ns is None else min(stop_ns, timer_ns)
+        if self._events:
+            to_ns = min(to_ns, self._events[0].receive_time_ns - 1)
+        stop = core.fold_rows(rows, start, to_ns)
+        intents: list[Wish] = []
+        if stop == start:
+            self._now_ns = max(self._now_ns, batch.next_ns)
+            sequences = batch.sequences[stop : stop + 1]
+            sent_ns = batch.sent_time_ns or batch.next_ns
+            stop += 1
+            intents = core.handle_rows(rows.columns(start, stop), sequences, sent_ns, self._now_ns)
+        self._consumed += stop - start
+        batch.position = stop
+        if stop == len(rows):
+            self._batches.popleft()
+        else:
+            batch.next_ns = int(rows.receive_time_ns[stop])
+        return intents
+
+
+def start_drive(
+    core: EngineCore,
+    instruments: Sequence[tuple[int, Instrument]],
+    start_time_ns: int,
+    history: Mapping[tuple[str, int], Sequence[Bar]],
+) -> EngineDriver:
+    """Begin a drive: the one way in for the service and for a harness in the same process.
+
+    Args:
+        core: Fresh, of incarnation DRIVE_INCARNATION.
+        instruments: (column index, instrument) of everything in the data.
+        start_time_ns: Virtual time at which the data begins, 0 = with its first event.
+        history: Closed bars by (instrument id, interval in ns); missing ones are taken as empty.
+
+    Raises:
+        ConfigError: If a strategy trades what is not in the data.
+    """
+    core.market_started(DRIVE_INCARNATION, instruments)
+    missing = sorted(set(core.instrument_ids) - set(core.markets))
+    if missing:
+        raise ConfigError(f"start.instruments: {missing[0]} is traded by a strategy but not in the data")
+    if start_time_ns:
+        core.start_bars(start_time_ns)
+    for request in core.history_wanted():
+        bars = history.get((request.instrument_id, request.interval_ns), ())
+        core.feed_history(request.instrument_id, request.interval_ns, bars, start_time_ns)
+    return EngineDriver(core, start_time_ns)

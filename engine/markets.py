@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.bars import NEVER_NS, Bar, BarBuilder, Scale
-from tradebot.core.books import Book
 from tradebot.core.instruments import Instrument, Product
+from tradebot.core.ladder import LadderBook, Ladders
 from tradebot.core.market import BookState
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Market:
         "book_state",
         "instrument",
         "instrument_id",
+        "ladder",
         "last_price",
         "last_qty",
         "last_side",
@@ -90,7 +91,8 @@ class Market:
         "trade_units",
     )
 
-    def __init__(self, instrument: Instrument, *, with_depth: bool = False) -> None:
+    def __init__(self, instrument: Instrument, ladders: Ladders | None = None) -> None:
+        """`ladders` hold the books of all markets; None when no strategy asked for depth."""
         self.instrument = instrument
         self.instrument_id = instrument.instrument_id
         self.price_scale = Scale.of(instrument.tick_size)
@@ -109,7 +111,8 @@ class Market:
         self.live = False
         """True while the book is LIVE. Entries are considered only then."""
         self.book_state = BookState.SYNCING
-        self.book = Book() if with_depth else None
+        self.ladder = 0 if ladders is None else ladders.add()
+        self.book = None if ladders is None else LadderBook(ladders, self.ladder)
         """L2 book; None unless a strategy asked for depth."""
         self.series: dict[int, BarSeries] = {}
         """By interval in nanoseconds."""

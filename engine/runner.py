@@ -12,16 +12,28 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.bars import NEVER_NS, Bar
+from engine.fold import RowFold
 from engine.holdings import OrderFold
 from engine.markets import BarSeries, Market
 from engine.runs import ANSWER_GRACE_NS, Slot, StrategyRun, StrategySettings, StrategyUnit
-from engine.strategy import NS_PER_MS, Proposal, Proposals, Strategy
+from engine.strategy import NS_PER_MS, Proposal, Proposals, Strategy, Withdrawal
+from engine.working import WorkingOrder
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent, ProtectionPlan, SignalContext
+from tradebot.core.intents import (
+    CancelWish,
+    IntentAnswer,
+    IntentStatus,
+    OrderIntent,
+    ProtectionPlan,
+    SignalContext,
+    Wish,
+)
+from tradebot.core.ladder import Ladders
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
-from tradebot.core.orders import OrderRole, OrderType, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side
+from tradebot.core.row_block import RowBlock
 
 MAX_OPEN_INTENTS: Final = 16_384
 """Intents under way; beyond it proposals are dropped and counted."""
@@ -97,13 +109,15 @@ class EngineCore:
         self.execution_up = True
         """False while intents cannot reach execd: nothing is proposed."""
         self._by_index: list[Market | None] = []
+        self._ladders = Ladders(0)
+        self._row_fold = RowFold([], self._ladders)
         self._open_intents: dict[str, Slot] = {}
         self._market_incarnation = ""
         self._sequence = 0
         self._event_time_ns = 0
         self._sent_time_ns = 0
         self._receive_time_ns = 0
-        self._out: list[OrderIntent] = []
+        self._out: list[Wish] = []
         self._next_timer_ns: int | None = None
         self._timer_stale = True
         self._timer_units: list[StrategyUnit] = []
@@ -135,7 +149,9 @@ class EngineCore:
                 continue
             market = self.markets.get(instrument.instrument_id)
             if market is None:
-                market = self.markets[instrument.instrument_id] = Market(instrument, with_depth=self.needs_depth)
+                market = self.markets[instrument.instrument_id] = Market(
+                    instrument, self._ladders if self.needs_depth else None
+                )
             else:
                 market.instrument = instrument
                 market.lose()
@@ -143,13 +159,14 @@ class EngineCore:
             self._by_index[index] = market
         for run in self.runs.values():
             self._make_units(run)
+        self._row_fold = RowFold(self._by_index, self._ladders)
         self._timer_stale = True
 
     def market_lost(self) -> None:
         """The market data stream broke."""
         for market in self.markets.values():
             market.lose()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def start_bars(self, time_ns: int) -> None:
         """Begin all bars at a known time instead of the first event (a drive knows where its data begins)."""
@@ -157,7 +174,7 @@ class EngineCore:
             for series in market.series.values():
                 series.builder.start(time_ns)
             market.find_next_close()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def history_wanted(self) -> list[SeriesRequest]:
         """Return the bar series that still wait for history."""
@@ -200,7 +217,8 @@ class EngineCore:
                 for market in group
             ]
             holdings = {slot.market.instrument_id: slot.holding for slot in slots}
-            unit = StrategyUnit(run, run.strategy_class(run.settings.params, group, holdings), slots)
+            orders = {slot.market.instrument_id: slot.orders for slot in slots}
+            unit = StrategyUnit(run, run.strategy_class(run.settings.params, group, holdings, orders), slots)
             run.units.append(unit)
             self._subscribe(unit)
 
@@ -219,6 +237,14 @@ class EngineCore:
 
     # --- market data --------------------------------------------------------------------------------------------------
 
+    def fold_rows(self, block: RowBlock, start: int, to_ns: int) -> int:
+        """Take rows from `start` on that were received up to `to_ns` and that nobody has to see one by one.
+
+        Returns:
+            The first row not taken: it is beyond `to_ns`, or it has to go through `handle_rows`.
+        """
+        return self._row_fold.take(block, start, to_ns)
+
     def handle_rows(
         self,
         rows: RowColumns,
@@ -227,7 +253,7 @@ class EngineCore:
         now_ns: int,
         start: int = 0,
         stop: int | None = None,
-    ) -> list[OrderIntent]:
+    ) -> list[Wish]:
         """Take rows `start` to `stop` of a batch and return what is wanted now.
 
         Args:
@@ -238,9 +264,10 @@ class EngineCore:
             start: First row to take.
             stop: One after the last row to take; None = all.
         """
-        out: list[OrderIntent] = []
+        out: list[Wish] = []
         self._out = out
         self._sent_time_ns = sent_time_ns
+        self._row_fold.stale = True
         by_index = self._by_index
         count = len(by_index)
         kinds, instruments, flags, prices, qtys = rows.kind, rows.instrument, rows.side_flags, rows.price, rows.qty
@@ -301,10 +328,10 @@ class EngineCore:
             if not series.builder.started:
                 series.builder.start(event_time_ns)
         market.find_next_close()
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
 
     def _close_bars(self, market: Market, time_ns: int, now_ns: int) -> None:
-        self._timer_stale = True
+        self._timer_stale = self._row_fold.stale = True
         for series in market.series.values():
             bars = series.builder.advance(time_ns)
             if not bars:
@@ -339,12 +366,18 @@ class EngineCore:
             self._timer_stale = False
         return self._next_timer_ns
 
-    def handle_timer(self, now_ns: int) -> list[OrderIntent]:
+    def decides_at_ns(self) -> int:
+        """Return the time before which nothing can make any strategy want something; 0 = a row or an event may."""
+        if not all(unit.only_timer for run in self.runs.values() for unit in run.units):
+            return 0
+        return self.next_timer_ns() or 0
+
+    def handle_timer(self, now_ns: int) -> list[Wish]:
         """Close bars whose end plus grace has come and call strategies whose time has come.
 
         Bars close by time only while the book is LIVE: a feed that is broken tells nothing about trades.
         """
-        out: list[OrderIntent] = []
+        out: list[Wish] = []
         self._out = out
         self._sent_time_ns = self._receive_time_ns = 0  # no row caused this: there is no latency to measure
         grace = self.options.bar_grace_ns
@@ -386,7 +419,11 @@ class EngineCore:
         for unit in run.units if run is not None else ():
             slot = unit.slots.get(facts.terms.instrument_id)
             if slot is not None:
-                slot.open(facts.role, facts.intent_id, NEVER_NS)
+                terms = facts.terms
+                ticks = int(terms.price / slot.market.instrument.tick_size) if terms.price else 0
+                adopted = WorkingOrder(facts.intent_id, terms.side, facts.role, ticks)
+                adopted.client_order_id = terms.client_order_id
+                slot.open(adopted, NEVER_NS)
                 self._open_intents[facts.intent_id] = slot
 
     def handle_answers(self, answers: Iterable[IntentAnswer]) -> None:
@@ -400,11 +437,11 @@ class EngineCore:
                 slot.done(answer.intent_id)
                 del self._open_intents[answer.intent_id]
             else:
-                slot.accepted(answer.intent_id)
+                slot.accepted(answer.intent_id, answer.client_order_id)
 
-    def handle_order_events(self, events: Iterable[OrderEvent], now_ns: int) -> list[OrderIntent]:
+    def handle_order_events(self, events: Iterable[OrderEvent], now_ns: int) -> list[Wish]:
         """Take order events in order and return what strategies want after fills."""
-        out: list[OrderIntent] = []
+        out: list[Wish] = []
         self._out = out
         self._sent_time_ns = self._receive_time_ns = 0
         for event in events:
@@ -415,6 +452,8 @@ class EngineCore:
                 slot = self._open_intents.pop(order.intent_id, None)
                 if slot is not None:
                     slot.done(order.intent_id)
+            elif event.kind is OrderEventKind.CANCEL_REJECTED and order.intent_id in self._open_intents:
+                self._open_intents[order.intent_id].orders[order.intent_id].cancel_wanted = False
             run = self.runs.get(order.strategy_id)
             if event.execution is None or run is None:
                 continue
@@ -456,11 +495,18 @@ class EngineCore:
             self._timer_stale = True
         if proposals is None:
             return
-        if isinstance(proposals, Proposal):
-            self._propose(unit, market, proposals, now_ns, tradable)
-        else:
-            for proposal in proposals:
-                self._propose(unit, market, proposal, now_ns, tradable)
+        for wanted in (proposals,) if isinstance(proposals, Proposal | Withdrawal) else proposals:
+            if isinstance(wanted, Proposal):
+                self._propose(unit, market, wanted, now_ns, tradable)
+            else:
+                self._withdraw(unit.run, wanted.order)
+
+    def _withdraw(self, run: StrategyRun, order: WorkingOrder) -> None:
+        if order.cancel_wanted or not order.client_order_id or not self.execution_up:
+            run.dropped += 1
+            return
+        order.cancel_wanted = True
+        self._out.append(CancelWish(run.settings.strategy_id, order.intent_id, order.client_order_id))
 
     def _fault(self, run: StrategyRun, error: Exception) -> None:
         if not self.options.isolate_faults:
@@ -492,8 +538,13 @@ class EngineCore:
         intent_id = run.next_intent_id()
         run.intents += 1
         if not run.strategy_class.overlapping:
-            self._open_intents.pop(slot.entry_id if is_entry else slot.exit_id, None)  # one that was never answered
-        slot.open(role, intent_id, now_ns + params.time_to_live_ms * NS_PER_MS + ANSWER_GRACE_NS)
+            silent = slot.entry_id if is_entry else slot.exit_id  # one that was never answered
+            self._open_intents.pop(silent, None)
+            slot.done(silent)
+        slot.open(
+            WorkingOrder(intent_id, proposal.side, role, ticks),
+            now_ns + params.time_to_live_ms * NS_PER_MS + ANSWER_GRACE_NS,
+        )
         self._open_intents[intent_id] = slot
         instrument = market.instrument
         self._out.append(

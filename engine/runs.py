@@ -11,6 +11,7 @@ from engine.bars import NEVER_NS
 from engine.holdings import Holding
 from engine.markets import Market
 from engine.strategy import Params, Strategy, protection_of
+from engine.working import WorkingOrder
 from tradebot.core.orders import OrderRole
 
 ANSWER_GRACE_NS: Final = 5_000_000_000
@@ -31,12 +32,14 @@ class StrategySettings:
 class Slot:
     """What one strategy has going on in one market."""
 
-    __slots__ = ("entry_id", "entry_until_ns", "exit_id", "exit_until_ns", "holding", "market", "run")
+    __slots__ = ("entry_id", "entry_until_ns", "exit_id", "exit_until_ns", "holding", "market", "orders", "run")
 
     def __init__(self, run: StrategyRun, market: Market, holding: Holding) -> None:
         self.run = run
         self.market = market
         self.holding = holding
+        self.orders: dict[str, WorkingOrder] = {}
+        """Everything that has not ended, by intent id."""
         self.entry_id = ""
         """Intent of the entry under way; the next one waits for its end."""
         self.entry_until_ns = NEVER_NS
@@ -49,22 +52,26 @@ class Slot:
             return bool(self.entry_id) and now_ns <= self.entry_until_ns
         return bool(self.exit_id) and now_ns <= self.exit_until_ns
 
-    def open(self, role: OrderRole, intent_id: str, until_ns: int) -> None:
+    def open(self, order: WorkingOrder, until_ns: int) -> None:
         """Remember the intent just proposed."""
+        role, intent_id = order.role, order.intent_id
+        self.orders[intent_id] = order
         if role is OrderRole.ENTRY:
             self.entry_id, self.entry_until_ns = intent_id, until_ns
         else:
             self.exit_id, self.exit_until_ns = intent_id, until_ns
 
-    def accepted(self, intent_id: str) -> None:
+    def accepted(self, intent_id: str, client_order_id: str) -> None:
         """It became an order: from now on only the order's end counts."""
+        self.orders[intent_id].client_order_id = client_order_id
         if intent_id == self.entry_id:
             self.entry_until_ns = NEVER_NS
         elif intent_id == self.exit_id:
             self.exit_until_ns = NEVER_NS
 
     def done(self, intent_id: str) -> None:
-        """It was refused or its order ended."""
+        """It was refused or its order ended, or nobody will ever say."""
+        self.orders.pop(intent_id, None)
         if intent_id == self.entry_id:
             self.entry_id = ""
         elif intent_id == self.exit_id:
@@ -74,7 +81,7 @@ class Slot:
 class StrategyUnit:
     """One strategy object and what it is subscribed to."""
 
-    __slots__ = ("bars_needed", "bars_seen", "run", "slots", "strategy", "uses_timer", "warm")
+    __slots__ = ("bars_needed", "bars_seen", "only_timer", "run", "slots", "strategy", "uses_timer", "warm")
 
     def __init__(self, run: StrategyRun, strategy: Strategy, slots: Sequence[Slot]) -> None:
         self.run = run
@@ -84,7 +91,12 @@ class StrategyUnit:
         self.bars_seen = dict.fromkeys(self.slots, 0)
         self.warm = self.bars_needed == 0
         """True once every market has given enough bars."""
-        self.uses_timer = type(strategy).next_timer_ns is not Strategy.next_timer_ns
+        cls = type(strategy)
+        self.uses_timer = cls.next_timer_ns is not Strategy.next_timer_ns
+        self.only_timer = all(
+            getattr(cls, name) is getattr(Strategy, name) for name in ("on_bar", "on_bbo", "on_trade", "on_fill")
+        )
+        """True when neither rows nor order events can make it want something."""
 
     def count_bar(self, instrument_id: str) -> None:
         """Note one more closed bar."""

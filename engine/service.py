@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import grpc
 import structlog
 import yaml
 
+from engine.bars import Bar
 from engine.catalog import make_settings
 from engine.client import bar_from_wire
 from engine.config import MAX_STRATEGIES, StrategyConfig
-from engine.driver import EngineDriver
+from engine.driver import DRIVE_INCARNATION, EngineDriver, start_drive
 from engine.runner import EngineCore, EngineOptions
 from engine.runs import StrategyRun, StrategySettings
 from engine.shell import LiveEngine
@@ -22,6 +23,8 @@ from engine.switch_shell import SwitchedOff, SwitchFile
 from tradebot._version import __version__
 from tradebot.core.errors import ConfigError, RejectedError
 from tradebot.core.instruments import Instrument
+from tradebot.core.intents import OrderIntent, Wish
+from tradebot.core.row_block import RowBlock
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as pb
 from tradebot.rpc.engine.v1.engine_service_pb2_grpc import EngineServiceServicer, add_EngineServiceServicer_to_server
@@ -43,8 +46,6 @@ MAX_COMMAND_IDS: Final = 1_024
 OPERATOR_KEY: Final = "tradebot-operator"
 """Metadata in which console and command line name the operator."""
 MAX_OPERATOR_CHARS: Final = 64
-DRIVE_INCARNATION: Final = "drive"
-"""Incarnation of every drive: the same drive gives the same intent ids."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -227,7 +228,7 @@ class DriveServicer(EngineServiceServicer):
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
             if request.HasField("rows"):
                 rows = request.rows
-                driver.add_rows(rows_from_wire(rows), sequences_from_wire(rows), rows.sent_time_ns)
+                driver.add_rows(RowBlock.of(rows_from_wire(rows)), sequences_from_wire(rows), rows.sent_time_ns)
             step = driver.step(
                 [event_from_wire(event) for event in request.order_events],
                 [answer_from_wire(answer) for answer in request.intent_answers],
@@ -237,8 +238,9 @@ class DriveServicer(EngineServiceServicer):
             yield pb.DriveResponse(
                 processed_to_ns=step.processed_to_ns,
                 consumed_rows=step.consumed_rows,
-                intents=[pb.TimedIntent(at_ns=at_ns, intent=intent_to_wire(intent)) for at_ns, intent in step.intents],
+                intents=[_timed(at_ns, wish) for at_ns, wish in step.intents],
                 next_timer_ns=step.next_timer_ns,
+                decides_at_ns=step.decides_at_ns,
             )
 
     async def SetStrategyEnabled(
@@ -259,21 +261,20 @@ class DriveServicer(EngineServiceServicer):
         instruments: list[tuple[int, Instrument]] = [
             (item.instrument_index, instrument_from_wire(item)) for item in start.instruments
         ]
-        core.market_started(DRIVE_INCARNATION, instruments)
-        missing = sorted(set(core.instrument_ids) - set(core.markets))
-        if missing:
-            raise ConfigError(f"start.instruments: {missing[0]} is traded by a strategy but not in the data")
-        if start.start_time_ns:
-            core.start_bars(start.start_time_ns)
-        history = {
+        history: dict[tuple[str, int], Sequence[Bar]] = {
             (warm.instrument_id, warm.interval_ms * NS_PER_MS): [bar_from_wire(bar) for bar in warm.bars]
             for warm in start.warm_up
         }
-        for request in core.history_wanted():
-            bars = history.get((request.instrument_id, request.interval_ns), [])
-            core.feed_history(request.instrument_id, request.interval_ns, bars, start.start_time_ns)
+        driver = start_drive(core, instruments, start.start_time_ns, history)
         self._on_drive(core)
-        return EngineDriver(core, start.start_time_ns)
+        return driver
+
+
+def _timed(at_ns: int, wish: Wish) -> pb.TimedIntent:
+    if isinstance(wish, OrderIntent):
+        return pb.TimedIntent(at_ns=at_ns, intent=intent_to_wire(wish))
+    cancel = pb.CancelWish(strategy_id=wish.strategy_id, intent_id=wish.intent_id, client_order_id=wish.client_order_id)
+    return pb.TimedIntent(at_ns=at_ns, cancel=cancel)
 
 
 def _refuse(text: str) -> None:

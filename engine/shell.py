@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from engine.runner import EngineCore
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import CancelWish, IntentAnswer, OrderIntent, Wish
 from tradebot.core.market import RowColumns
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
 from tradebot.runtime.clock import Clock
@@ -35,8 +35,10 @@ class LiveEngine:
         """Rows that marketdata left out for us on the current stream."""
         self.market_up = False
         self.lost_intents = 0
-        """Intents that could not be handed over."""
+        """Intents and cancels that could not be handed over."""
         self._outbox: Outbox[OrderIntent] | None = None
+        self.cancels: Outbox[CancelWish] | None = None
+        """Where cancels go while execd's link is up."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns: int | None = None
         self._faults: set[str] = set()
@@ -118,16 +120,19 @@ class LiveEngine:
             self._send(self.core.handle_timer(now_ns))
         self.schedule()
 
-    def _send(self, intents: list[OrderIntent]) -> None:
-        if not intents:
+    def _send(self, wishes: list[Wish]) -> None:
+        if not wishes:
             return
         if self._outbox is None:
-            self.lost_intents += len(intents)
+            self.lost_intents += len(wishes)
             return
         try:
-            self._outbox.put_all(intents)
+            self._outbox.put_all([wish for wish in wishes if isinstance(wish, OrderIntent)])
+            withdrawn = [wish for wish in wishes if isinstance(wish, CancelWish)]
+            if withdrawn and self.cancels is not None:
+                self.cancels.put_all(withdrawn)
         except OutboxFullError:
             # execd does not read: break the stream off; the reconnect tells the core which intents were lost.
-            self.lost_intents += len(intents)
+            self.lost_intents += len(wishes)
             self._outbox.close()
             self.execution_lost()

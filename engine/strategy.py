@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.bars import Bar
 from engine.holdings import Holding
 from engine.markets import Market
+from engine.working import WorkingOrder, WorkingOrders
 from tradebot.core.errors import InvariantError
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.order_events import OrderEvent
@@ -74,7 +75,15 @@ class Proposal:
     """Where; None: the market of the callback."""
 
 
-Proposals = Proposal | Sequence[Proposal] | None
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """An order of this strategy that it wants off the book."""
+
+    order: WorkingOrder
+
+
+Wanted = Proposal | Withdrawal
+Proposals = Wanted | Sequence[Wanted] | None
 
 
 class Strategy:
@@ -95,11 +104,18 @@ class Strategy:
 
     params: Params
 
-    def __init__(self, params: Params, markets: Sequence[Market], holdings: Mapping[str, Holding]) -> None:
+    def __init__(
+        self,
+        params: Params,
+        markets: Sequence[Market],
+        holdings: Mapping[str, Holding],
+        orders: Mapping[str, WorkingOrders] | None = None,
+    ) -> None:
         """Called by the runner; override `start` instead."""
         self.params = params
         self.markets = markets
         self._holdings = holdings
+        self._orders = orders or {}
         self.start()
 
     @classmethod
@@ -113,6 +129,10 @@ class Strategy:
     def holding(self, market: Market) -> Holding:
         """Return this strategy's position in a market."""
         return self._holdings[market.instrument_id]
+
+    def orders(self, market: Market) -> WorkingOrders:
+        """Return this strategy's intents and orders in a market that have not ended, by intent id, oldest first."""
+        return self._orders[market.instrument_id]
 
     @property
     def bars_needed(self) -> int:
@@ -143,7 +163,7 @@ class Strategy:
         return None
 
     def next_timer_ns(self) -> int | None:
-        """When `on_timer` wants to be called, None for never."""
+        """When `on_timer` wants to be called, None for never. May change only in a callback, never by itself."""
         return None
 
 
@@ -156,6 +176,11 @@ def leave(holding: Holding, signal: str, features: Features = ()) -> Proposal:
     """Return the proposal to close the whole position."""
     side = Side.SELL if holding.qty > 0 else Side.BUY
     return Proposal(side, OrderRole.EXIT, signal, ONE, features)
+
+
+def withdraw(order: WorkingOrder) -> Withdrawal:
+    """Return the wish to cancel one of the orders of `Strategy.orders`. Until it is acknowledged it is dropped."""
+    return Withdrawal(order)
 
 
 class BarWindow:
@@ -238,8 +263,14 @@ class SignalStrategy(Strategy):
     def bars_needed(self) -> int:
         return self._bars_wanted
 
-    def __init__(self, params: Params, markets: Sequence[Market], holdings: Mapping[str, Holding]) -> None:
-        super().__init__(params, markets, holdings)
+    def __init__(
+        self,
+        params: Params,
+        markets: Sequence[Market],
+        holdings: Mapping[str, Holding],
+        orders: Mapping[str, WorkingOrders] | None = None,
+    ) -> None:
+        super().__init__(params, markets, holdings, orders)
         self._bars_wanted = self.window()
         if not 1 <= self._bars_wanted <= MAX_WINDOW:
             raise InvariantError(f"strategy {self.kind}: window() must be 1 to {MAX_WINDOW}, not {self._bars_wanted}")

@@ -1,13 +1,17 @@
-"""`python -m simexchange --config FILE --state DIR [--replay FILE ...]`."""
+"""`python -m simexchange --config FILE --state DIR [--follow]`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
-from simexchange.config import SimexchangeConfig
+from simexchange.config import FollowConfig, SimexchangeConfig
+from simexchange.follow_client import FollowLink, followed_instruments
+from simexchange.rows_feed import FollowFeed
 from simexchange.service import Exchange
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import CommonConfig, Mode
+from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.identity import Role
 from tradebot.runtime.service_main import ServiceShell, run_service
 
@@ -23,6 +27,10 @@ def venue_name(common: CommonConfig, section: SimexchangeConfig) -> str:
     return next(iter(common.venues))
 
 
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--follow", action="store_true", help="paper: match orders against marketdata's real feed")
+
+
 async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
     """Run the exchange until told to stop."""
     common, section = shell.common, shell.section
@@ -34,21 +42,31 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
         if not getattr(venue, key):
             raise ConfigError(f"venues.{name}.{key}: required, simexchange knows its account by it")
     stop_at_end = section.when_finished == "stop"
+    follow = section.follow or (FollowConfig() if shell.args.follow else None)
+    channel = open_channel(common, Role.MARKETDATA, shell.role) if follow else None
+    followed = None
+    if follow is not None and channel is not None:
+        found = await followed_instruments(channel)
+        followed = [follow.setup(one) for one in found if one.venue == name]
     exchange = Exchange(
         section,
         venue_name=name,
         api_key=shell.secrets.get(venue.api_key_name).get_secret_value(),
         api_secret=shell.secrets.get(venue.api_secret_name).get_secret_value(),
         account=venue.account,
+        followed=followed,
         clock=shell.clock,
         on_finished=(lambda: shell.request_stop("the recording has ended")) if stop_at_end else None,
         on_crash=shell.crash,
     )
     await exchange.start()
+    if follow is not None and channel is not None and isinstance(feed := exchange.venue.feed, FollowFeed):
+        link = FollowLink(channel, feed, shell.clock, follow.silence_s, exchange.run_market)
+        shell.tasks.start("market data", redial("marketdata", link.session))
     shell.ready()
     await shell.wait_stop()
     await exchange.stop()
 
 
 if __name__ == "__main__":
-    sys.exit(run_service(Role.SIMEXCHANGE, SimexchangeConfig, serve))
+    sys.exit(run_service(Role.SIMEXCHANGE, SimexchangeConfig, serve, add_arguments=_add_arguments))

@@ -19,6 +19,8 @@ from tradebot.sim.synthetic import SyntheticParams
 from tradebot.venues.server_api import ServerLimits
 
 Positive = Annotated[Decimal, Field(gt=0)]
+_NO_PROCESS = SyntheticParams(start_price=1, touch_lots=1.0, taker_lots=1.0)
+"""A market that is followed has no process of its own."""
 
 
 class MarketShape(ConfigModel):
@@ -129,6 +131,20 @@ DEFAULT_SYMBOLS: dict[str, SymbolConfig] = {
 """Rules as the real venue had them in 2025-08; prices are round numbers."""
 
 
+class FollowConfig(ConfigModel):
+    """The paper venue: orders against marketdata's real feed."""
+
+    silence_s: Annotated[float, Field(gt=1)] = 5.0
+    """A feed without even a heartbeat for so long is broken off."""
+    max_price_ticks: Annotated[int, Field(ge=1)] = 10**12
+    """Price bound of markets whose venue tells none."""
+
+    def setup(self, instrument: Instrument) -> SymbolSetup:
+        """Return the rules of a market that the real venue trades."""
+        ceiling = instrument.tick_size * self.max_price_ticks
+        return SymbolSetup(MarketRules(instrument, instrument.tick_size, ceiling), _NO_PROCESS)
+
+
 class SimexchangeConfig(ConfigModel):
     """The exchange: addresses, market source, account, faults."""
 
@@ -147,6 +163,8 @@ class SimexchangeConfig(ConfigModel):
     """Seconds of candles generated before the synthetic market starts."""
     replay: tuple[Path, ...] = ()
     """Recorded files instead of the synthetic market, one continuous stream in this order. A single path is fine."""
+    follow: FollowConfig | None = None
+    """Paper: follow marketdata's feed instead of a market of our own. `--follow` switches it on, too."""
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Feeds a recording faster; its times are not scaled."""
     when_finished: Literal["idle", "stop"] = "idle"
@@ -172,6 +190,12 @@ class SimexchangeConfig(ConfigModel):
         if isinstance(values, dict) and isinstance(values.get("replay"), (str, Path)):
             return {**values, "replay": [values["replay"]]}
         return values
+
+    @model_validator(mode="after")
+    def _one_market(self) -> Self:
+        if self.follow is not None and self.replay:
+            raise ValueError("follow: cannot be combined with replay; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _delay_in_order(self) -> Self:

@@ -45,6 +45,10 @@ class Feed(Protocol):
         """Symbols with data."""
         ...
 
+    def is_open(self, instrument: int) -> bool:
+        """True while orders are taken."""
+        ...
+
     def next_ns(self) -> int | None:
         """Return when something happens next."""
         ...
@@ -97,6 +101,9 @@ class SyntheticFeed:
     @property
     def served(self) -> frozenset[int]:
         return frozenset(range(len(self._processes)))
+
+    def is_open(self, instrument: int) -> bool:
+        return True
 
     def next_ns(self) -> int:
         return min(self._next_tick_ms * NS_PER_MS, *(process.next_event_ns() for process in self._processes))
@@ -191,6 +198,9 @@ class ReplayFeed:
     @property
     def served(self) -> frozenset[int]:
         return frozenset(self._books)
+
+    def is_open(self, instrument: int) -> bool:
+        return instrument in self._books
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

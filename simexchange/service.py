@@ -17,7 +17,8 @@ from simexchange.config import SimexchangeConfig
 from simexchange.faults import NOW_KINDS, make_rule
 from simexchange.feeds import Feed, RecordedLine, ReplayFeed
 from simexchange.http_server import HttpServer
-from simexchange.venue import AccountSetup, SimVenue, synthetic_feed
+from simexchange.rows_feed import FollowFeed
+from simexchange.venue import AccountSetup, SimVenue, SymbolSetup, synthetic_feed
 from simexchange.ws_server import WsServer
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.clock import Clock, SystemClock
@@ -46,6 +47,7 @@ class Exchange:
         api_key: str,
         api_secret: str,
         account: str = ACCOUNT,
+        followed: Sequence[SymbolSetup] | None = None,
         clock: Clock | None = None,
         on_finished: Callable[[], None] | None = None,
         on_crash: Callable[[str, BaseException], None] | None = None,
@@ -58,6 +60,7 @@ class Exchange:
             api_key: The account's one key.
             api_secret: Its secret.
             account: Name of the account.
+            followed: Markets of a feed that is followed; None = the configured ones, with a market of our own.
             clock: Process clock.
             on_finished: Called once when a recording has ended.
             on_crash: Called when the market loop fails; without it the error ends up in `stop`.
@@ -69,14 +72,15 @@ class Exchange:
         self._on_crash = on_crash
         self._rng = SplitMix64(config.seed)
         self.venue = SimVenue(
-            [one.setup(venue_name, symbol) for symbol, one in config.symbols.items()],
+            [one.setup(venue_name, symbol) for symbol, one in config.symbols.items()] if followed is None else followed,
             [AccountSetup(account, api_key, api_secret, config.money_balances())],
             FeeRates(config.maker_bps, config.taker_bps),
             config.limits.limits(),
             load_venue_part(venue_name, "server_protocol", "SERVER"),
             self._rng,
-            is_recorded=bool(config.replay),
+            is_recorded=bool(config.replay) or followed is not None,
         )
+        self._follows = followed is not None
         self._ws: WsServer | None = None
         self._http: HttpServer | None = None
         self._loop_task: asyncio.Task[None] | None = None
@@ -182,6 +186,8 @@ class Exchange:
 
     def _make_feed(self, venue: SimVenue, start_ns: int) -> Feed:
         config = self._config
+        if self._follows:
+            return FollowFeed(venue, _say_gap)
         if not config.replay:
             return synthetic_feed(venue, start_ns, config.history_s)
         return ReplayFeed(
@@ -208,10 +214,15 @@ class Exchange:
         ws = self._ws
         return {
             "replay_finished": self.venue.feed.is_finished,
+            "feed_gaps": feed.gaps if isinstance(feed := self.venue.feed, FollowFeed) else 0,
             "connections": ws.connections if ws else {},
             "requests": ws.requests if ws else 0,
             "now_ns": self._clock.now_ns(),
         }
+
+
+def _say_gap(instrument_id: str, reason: str, canceled: int) -> None:
+    _log.warning("feed_gap", instrument_id=instrument_id, reason=reason, orders_canceled=canceled)
 
 
 def recorded_lines(paths: Sequence[Path]) -> Iterator[RecordedLine]:

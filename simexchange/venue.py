@@ -193,17 +193,20 @@ class SimVenue:
     # --- orders (VenueBackend) -------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest, now_ns: int) -> Done:
-        if request.instrument not in self._served:
+        if not self._takes_orders(request.instrument):
             return Done(RejectReason.MARKET_CLOSED.value)
         outcome = self.engine.place(_new_order(request), now_ns)
         return self._done(outcome, request.instrument, now_ns)
+
+    def _takes_orders(self, instrument: int) -> bool:
+        return instrument in self._served and self.feed.is_open(instrument)
 
     def check(self, request: OrderRequest) -> str:
         rejection = self.engine.check(_new_order(request))
         return rejection.reason.value if rejection else ""
 
     def place_oco(self, limit_leg: OrderRequest, stop_leg: OrderRequest, client_list_id: str, now_ns: int) -> Done:
-        if limit_leg.instrument not in self._served:
+        if not self._takes_orders(limit_leg.instrument):
             return Done(RejectReason.MARKET_CLOSED.value)
         outcome = self.engine.place_oco(_new_order(limit_leg), _new_order(stop_leg), client_list_id, now_ns)
         return self._done(outcome, limit_leg.instrument, now_ns)

@@ -42,21 +42,21 @@ def test_breakout_atr_trades_the_synthetic_market_through_risk_and_execution(tmp
     assert times == sorted(times, key=str)
 
 
-def test_two_runs_are_byte_identical_whatever_the_hash_seed(tmp_path: Path) -> None:
+def test_runs_over_grpc_and_in_process_are_byte_identical_whatever_the_hash_seed(tmp_path: Path) -> None:
     outputs = []
-    for seed in ("1", "77"):
-        log = tmp_path / f"{seed}.jsonl"
+    for seed, flags in (("1", []), ("77", []), ("1", ["--in-process"]), ("77", ["--in-process"])):
+        log = tmp_path / f"{seed}-{len(flags)}.jsonl"
         command = [sys.executable, "-m", "backtest", "--strategy", "breakout_atr", "--seconds", "90", "--json"]
         done = subprocess.run(
-            [*command, *PARAM_FLAGS, "--events", str(log)],
+            [*command, *PARAM_FLAGS, "--events", str(log), *flags],
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=180,
         )
         outputs.append((done.stdout, log.read_bytes()))
 
-    assert outputs[0] == outputs[1]
+    assert [output == outputs[0] for output in outputs] == [True] * 4
     assert json.loads(outputs[0][0])["fills"] > 0
 
 
@@ -74,7 +74,7 @@ def test_the_documented_first_strategy_runs_with_the_documented_commands(project
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert done.returncode == 0, done.stderr

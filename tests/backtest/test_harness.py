@@ -15,10 +15,11 @@ from tests.engine.test_breakout_atr import PARAMS, random_market
 from tests.engine.test_driver import make_driver
 from tests.support.builders import BTC
 from tradebot.core.errors import InvariantError
-from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
-from tradebot.core.market import MarketRow, RowColumns
+from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent, Wish
+from tradebot.core.market import MarketRow
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
+from tradebot.core.row_block import RowBlock
 
 GRID = 20 * MS
 LINK = MS // 5
@@ -50,11 +51,12 @@ class TouchWorld:
     def next_event_ns(self) -> int | None:
         return min((item[0] for item in self.on_way), default=None)
 
-    def add_rows(self, rows: RowColumns) -> None:
+    def add_rows(self, rows: RowBlock) -> None:
         self.rows += len(rows)
 
-    def submit(self, at_ns: int, intent: OrderIntent) -> None:
-        self.on_way.append((at_ns + LINK, "arrive", intent))
+    def submit(self, at_ns: int, wish: Wish) -> None:
+        assert isinstance(wish, OrderIntent)
+        self.on_way.append((at_ns + LINK, "arrive", wish))
 
     def advance(self, to_ns: int) -> None:
         while (next_ns := self.next_event_ns()) is not None and next_ns <= to_ns:
@@ -96,7 +98,7 @@ class InProcess:
 
     async def step(
         self,
-        rows: Sequence[tuple[RowColumns, Sequence[int]]],
+        rows: Sequence[tuple[RowBlock, Sequence[int]]],
         events: Sequence[OrderEvent],
         answers: Sequence[IntentAnswer],
         horizon_ns: int,
@@ -124,23 +126,28 @@ async def play(rows: list[MarketRow], batch_rows: int, world: TouchWorld | None 
     engine, world = InProcess(driver), world or TouchWorld()
     decisions: list[tuple[int, str, str]] = []
     outcomes: list[tuple[int, str]] = []
+
+    def decided(at_ns: int, wish: Wish) -> None:
+        assert isinstance(wish, OrderIntent)
+        decisions.append((at_ns, wish.intent_id, wish.role.name))
+
     harness = Harness(
         engine,
         world,
         start_ns=T0,
         grid_ns=grid_ns,
         link_ns=LINK,
-        on_intent=lambda at_ns, intent: decisions.append((at_ns, intent.intent_id, intent.role.name)),
+        on_intent=decided,
         on_outcome=lambda one: outcomes.append((one.at_ns, "answer" if one.answer else "event")),
     )
-    batches: list[tuple[RowColumns, int]] = []
+    batches: list[tuple[RowBlock, int]] = []
     start = 0
     while start < len(rows):
         stop = min(start + batch_rows, len(rows))
         while stop < len(rows) and rows[stop].receive_time_ns == rows[stop - 1].receive_time_ns:
             stop += 1
         complete_ns = rows[stop].receive_time_ns - 1 if stop < len(rows) else rows[stop - 1].receive_time_ns
-        batches.append((columns(rows[start:stop]), complete_ns))
+        batches.append((RowBlock.of(columns(rows[start:stop])), complete_ns))
         start = stop
     await harness.run(batches, 2 * S)
     assert world.rows == len(rows)

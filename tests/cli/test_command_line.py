@@ -120,7 +120,7 @@ def test_a_bad_configuration_is_one_line_naming_file_and_key(
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("mode", ["paper", "testnet", "real"])
+@pytest.mark.parametrize("mode", ["testnet", "real"])
 def test_modes_that_are_not_built_say_so_and_start_nothing(tmp_path: Path, isolated: None, mode: str) -> None:
     result = run_command("up", "--mode", mode, "--state", str(tmp_path / "s"))
 

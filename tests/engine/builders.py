@@ -11,7 +11,7 @@ from engine.runner import EngineCore, EngineOptions
 from engine.strategy import Strategy
 from tests.support.builders import make_instrument
 from tradebot.core.instruments import Instrument
-from tradebot.core.intents import OrderIntent
+from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import (
@@ -72,6 +72,10 @@ def price_path(prices: Sequence[int], start_ns: int = T0, step_ns: int = S, inde
     return rows
 
 
+def _intents(wishes: Sequence[Wish]) -> list[OrderIntent]:
+    return [wish for wish in wishes if isinstance(wish, OrderIntent)]
+
+
 class Desk:
     """An engine core with the stream position of a test; `take` feeds rows one by one at their receive time."""
 
@@ -87,7 +91,7 @@ class Desk:
         made: list[OrderIntent] = []
         for i in range(len(batch)):
             now_ns = batch.receive_time_ns[i]
-            out = self.core.handle_rows(batch, sequences, now_ns, now_ns, i, i + 1)
+            out = _intents(self.core.handle_rows(batch, sequences, now_ns, now_ns, i, i + 1))
             made += out
             self.times += [now_ns] * len(out)
         self.sequence += len(batch)
@@ -95,7 +99,7 @@ class Desk:
         return made
 
     def timer(self, now_ns: int) -> list[OrderIntent]:
-        made = self.core.handle_timer(now_ns)
+        made = _intents(self.core.handle_timer(now_ns))
         self.intents += made
         self.times += [now_ns] * len(made)
         return made

@@ -21,8 +21,9 @@ from tests.engine.builders import (
 from tests.engine.test_breakout_atr import PARAMS, random_market
 from tests.support.builders import BTC, make_instrument
 from tradebot.core.errors import RejectedError
-from tradebot.core.intents import OrderIntent
+from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.market import MarketRow
+from tradebot.core.row_block import RowBlock
 
 FAR = T0 + 10_000 * S
 
@@ -37,7 +38,7 @@ def make_driver(kind: str = "every_tick", **params: object) -> tuple[EngineDrive
 
 
 def add(driver: EngineDriver, rows: list[MarketRow], first: int = 1) -> None:
-    driver.add_rows(columns(rows), range(first, first + len(rows)), 0)
+    driver.add_rows(RowBlock.of(columns(rows)), range(first, first + len(rows)), 0)
 
 
 def test_rows_beyond_the_horizon_wait() -> None:
@@ -73,6 +74,7 @@ def test_an_order_event_comes_before_a_row_of_the_same_time() -> None:
     driver, core = make_driver(trigger="bbo")
     add(driver, [*live_market(), trade(10_000, T0 + S, receive_ns=T0 + S)])
     (first,) = driver.step([], [], T0, 1).intents
+    assert isinstance(first[1], OrderIntent)
     event = fill_event(first[1], "1", "100", now_ns=T0 + S)
     driver.step([event], [], T0 + S, 1)
 
@@ -84,6 +86,7 @@ def test_the_past_cannot_be_changed() -> None:
     driver, _ = make_driver(trigger="bbo")
     add(driver, live_market())
     ((_, intent),) = driver.step([], [], T0 + S, S).intents
+    assert isinstance(intent, OrderIntent)
     with pytest.raises(RejectedError, match="EVENT_IN_THE_PAST"):
         driver.step([fill_event(intent, "1", "100", now_ns=T0)], [], T0 + 2 * S, 1)
     add(driver, [trade(10_000, T0 + 5 * S)], 4)
@@ -107,11 +110,11 @@ def test_bars_close_by_timers_between_rows() -> None:
 def test_how_a_drive_is_cut_into_steps_changes_nothing(seed: int, cuts: list[int], batch: int) -> None:
     rows = random_market(seed, 100)
 
-    def drive(horizons: list[int], batch_rows: int) -> list[tuple[int, OrderIntent]]:
+    def drive(horizons: list[int], batch_rows: int) -> list[tuple[int, Wish]]:
         driver, _ = make_driver("breakout_atr", **PARAMS)
         for start in range(0, len(rows), batch_rows):
             add(driver, rows[start : start + batch_rows], start + 1)
-        made: list[tuple[int, OrderIntent]] = []
+        made: list[tuple[int, Wish]] = []
         for horizon in [*horizons, FAR]:
             while True:
                 step = driver.step([], [], horizon, 5 * MS)

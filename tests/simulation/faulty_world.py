@@ -27,6 +27,7 @@ from riskd.limits import Limits, load_limits
 from tests.support.builders import make_intent
 from tradebot.core.intents import OrderIntent
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.row_block import RowBlock
 from tradebot.venues import load_market_data
 from tradebot.venues.api_orders import RequestKind
 
@@ -237,7 +238,7 @@ class FaultyWorld(World):
             self._later(at_ns, self._want_something)
         self._later(trade_to, self._calm_down)
         for rows, complete_to_ns in self._recording.batches():
-            self.add_rows(rows)
+            self.add_rows(RowBlock.of(rows))
             self.advance(complete_to_ns)
         self.advance(self.start_ns + (trade_s + calm_s) * NS_PER_S)
 

@@ -72,6 +72,20 @@ class OrderIntent:
     trace_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CancelWish:
+    """A strategy wants an order of its own off the book. execd decides; protection is not taken away."""
+
+    strategy_id: str
+    intent_id: str
+    """Intent that the order was made from."""
+    client_order_id: str
+
+
+Wish = OrderIntent | CancelWish
+"""What a strategy can want."""
+
+
 class IntentStatus(WireEnum):
     """Where an intent stands after execd took it. Values are wire values of the proto enum."""
 

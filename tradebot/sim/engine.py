@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import Final
 
 from tradebot.core.errors import InvariantError
+from tradebot.core.ladder import LadderBook, Ladders
 from tradebot.core.market import BUY_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
 from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
 from tradebot.sim.market import Market, Piece
 from tradebot.sim.orders import (
@@ -36,6 +38,7 @@ from tradebot.sim.orders import (
     SimOrderList,
     TapeTrade,
 )
+from tradebot.sim.recorded import Bools, RecordedRows
 from tradebot.sim.rules import MarketRules
 
 MAX_CLOSED_ORDERS: Final = 200_000
@@ -77,7 +80,9 @@ class MatchingEngine:
             fees: Rates of every account.
             is_recorded: The background is a recording (True) or ours to change (False); see `market`.
         """
-        self.markets = [Market(index, rules, is_recorded=is_recorded) for index, rules in enumerate(markets)]
+        ladders = Ladders(len(markets) if is_recorded else 0)
+        books = [LadderBook(ladders, index) if is_recorded else None for index in range(len(markets))]
+        self.markets = [Market(index, rules, recorded=books[index]) for index, rules in enumerate(markets)]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
         self._fee_rates = {liquidity: fees.scaled(liquidity) for liquidity in Liquidity}
         self._events: list[SimEvent] = []
@@ -89,6 +94,7 @@ class MatchingEngine:
         self._closed: dict[int, SimOrder] = {}
         self._lists: dict[int, SimOrderList] = {}
         self._waiting: list[dict[int, SimOrder]] = [{} for _ in markets]
+        self._rows = RecordedRows(self.markets, ladders, self._waiting)
 
     # --- questions -------------------------------------------------------------------------------------------------
 
@@ -229,8 +235,19 @@ class MatchingEngine:
         if here:
             market.set_background(side, price, max(0, here - lots))
 
+    def take_rows(self, block: RowBlock, start: int, to_ns: int, with_bbo: Bools | None = None) -> int:
+        """Apply rows of a recording from `start` on, received up to `to_ns`, that cannot touch any order.
+
+        `with_bbo` says by market where to stop before best bids and offers too.
+
+        Returns:
+            The first row not applied: it is beyond `to_ns`, or has to go through `on_rows`.
+        """
+        return self._rows.take(block, start, to_ns, with_bbo)
+
     def on_rows(self, columns: RowColumns, start: int, end: int, now_ns: int) -> list[SimEvent]:
         """Apply rows [start, end) of a recording. Instrument columns are market indexes; `now_ns` stamps our fills."""
+        self._rows.stale = True
         for i in range(start, end):
             self._apply_row(
                 columns.kind[i],
@@ -631,6 +648,7 @@ class MatchingEngine:
         )
 
     def _finish(self, now_ns: int) -> list[SimEvent]:
+        self._rows.stale = True
         for account in self.accounts.values():
             touched = account.take_touched()
             if touched:

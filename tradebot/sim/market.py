@@ -11,9 +11,11 @@ front, cancels are assumed to happen behind us until the level is smaller than w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tradebot.core.books import Book
+from tradebot.core.ladder import LadderBook
 from tradebot.core.market import BUY_FLAG, SELL_FLAG
 from tradebot.core.orders import Side
 from tradebot.sim.orders import SimOrder
@@ -53,11 +55,14 @@ class Market:
         "rules",
     )
 
-    def __init__(self, index: int, rules: MarketRules, *, is_recorded: bool, first_trade_id: int = 1) -> None:
+    def __init__(
+        self, index: int, rules: MarketRules, *, recorded: LadderBook | None = None, first_trade_id: int = 1
+    ) -> None:
+        """`recorded` is the book of a recorded background; None = a live one, in a book of its own."""
         self.index = index
         self.rules = rules
-        self.is_recorded = is_recorded
-        self.book = Book()
+        self.is_recorded = recorded is not None
+        self.book = Book() if recorded is None else recorded
         self.last_price = 0
         """Ticks of the last trade; 0 before the first."""
         self.next_trade_id = first_trade_id
@@ -70,13 +75,17 @@ class Market:
 
     # --- what is there ---------------------------------------------------------------------------------------------
 
-    def levels(self, side: Side) -> dict[int, int]:
+    def levels(self, side: Side) -> Mapping[int, int]:
         """Return the background levels of one side: ticks -> lots."""
         return self.book.bids if side is Side.BUY else self.book.asks
 
     def own_orders(self, side: Side) -> dict[int, list[SimOrder]]:
         """Return our resting orders of one side: ticks -> orders in time priority."""
         return self._own[side]
+
+    def watched(self, side: Side) -> set[int]:
+        """Return the prices at which a recorded level means something to us: we rest there, or took from it."""
+        return {*self._own[side], *self._taken[side]}
 
     def background_at(self, side: Side, price: int) -> int:
         """Return the background lots at a price that are still to be had."""
@@ -219,10 +228,10 @@ class Market:
         """Apply one side of a recorded best bid or offer: better levels are gone, this one has `lots`."""
         self.bbo_id = update_id
         levels = self.levels(side)
-        best = self.book.best_bid if side is Side.BUY else self.book.best_ask
-        if best is not None and (best > price if side is Side.BUY else best < price):
-            for gone in [p for p in levels if (p > price if side is Side.BUY else p < price)]:
-                self.set_background(side, gone, 0)
+        while (best := self.book.best_bid if side is Side.BUY else self.book.best_ask) is not None and (
+            best > price if side is Side.BUY else best < price
+        ):
+            self.set_background(side, best, 0)
         if levels.get(price, 0) != lots:
             self.set_background(side, price, lots)
 

@@ -1,0 +1,161 @@
+"""Look-ahead guard: take the future away and see whether the past changes.
+
+The data is cut at random points and written to a file of its own, so that nothing after the cut exists for anybody:
+not for the harness, not for the engine, not for a strategy that reads the file named in one of its parameters. Each
+decision, answer and order event up to the cut has to be the one of the whole run. Half of the cuts fall on the time of
+a decision, where peeking shows best, half anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from backtest.config import BacktestOptions
+from backtest.recording import Line, Source
+from backtest.run import find_source, run_backtest
+from tradebot.core.errors import ConfigError
+from tradebot.sim.rng import SplitMix64
+
+DEFAULT_CUTS: Final = 8
+MAX_CUTS: Final = 1_000
+MAX_SHOWN: Final = 300
+"""Characters of a differing event in the report."""
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One truncated run beside the whole one."""
+
+    at_ns: int
+    """Newest receive time that was left in."""
+    events: int
+    """Events up to it that were compared."""
+    difference: str
+    """The first one that changed; empty = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookaheadReport:
+    """What the guard found."""
+
+    decisions: int
+    """In the whole run; with none the guard has nothing to judge."""
+    cuts: tuple[Cut, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """True when no cut changed anything before it."""
+        return not any(cut.difference for cut in self.cuts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        cuts = [{"at_ns": cut.at_ns, "events": cut.events, "difference": cut.difference} for cut in self.cuts]
+        return {"decisions": self.decisions, "is_clean": self.is_clean, "cuts": cuts}
+
+    def lines(self) -> list[str]:
+        """Return the report for people."""
+        verdict = "no decision looks ahead" if self.is_clean else "LOOKS AHEAD"
+        if not self.decisions:
+            verdict = "the strategy decided nothing: nothing was judged"
+        return [
+            f"look-ahead      {verdict} ({len(self.cuts)} cuts, {self.decisions} decisions)",
+            *(
+                f"cut at {cut.at_ns}: {cut.events} events before it; changed: {cut.difference}"
+                for cut in self.cuts
+                if cut.difference
+            ),
+        ]
+
+
+def check_lookahead(options: BacktestOptions, cuts: int = DEFAULT_CUTS, seed: int = 1) -> LookaheadReport:
+    """Run the backtest whole and cut short, in process, and compare.
+
+    Args:
+        options: The run; its event log and its result are not kept.
+        cuts: How many truncated runs, 1 to MAX_CUTS.
+        seed: Of the cut points.
+
+    Raises:
+        ConfigError: If the run itself cannot be done.
+    """
+    if not 1 <= cuts <= MAX_CUTS:
+        raise ConfigError(f"--cuts: from 1 to {MAX_CUTS}, not {cuts}")
+    source = find_source(options)
+    options = replace(options, symbols=options.symbols or source.symbols, in_process=True)
+    with tempfile.TemporaryDirectory(prefix="tb-cut-") as name:
+        folder = Path(name)
+        whole = _events(options, folder)
+        times = [event["at_ns"] for event in whole if event["what"] == "intent"]
+        found = [
+            _cut(options, source, whole, at_ns, folder) for at_ns in _cut_points(source, times, cuts, SplitMix64(seed))
+        ]
+    return LookaheadReport(len(times), tuple(found))
+
+
+def _cut_points(source: Source, decision_times: Sequence[int], cuts: int, rng: SplitMix64) -> list[int]:
+    first_ns = last_ns = 0
+    for stamp, _ in source.lines():
+        first_ns, last_ns = first_ns or stamp, max(last_ns, stamp)
+    inside = [at_ns for at_ns in decision_times if first_ns <= at_ns < last_ns]
+    points = []
+    for number in range(cuts):
+        if inside and number % 2:
+            points.append(inside[rng.next_u64() % len(inside)])
+        else:
+            points.append(first_ns + rng.next_u64() % max(1, last_ns - first_ns))
+    return points
+
+
+def _cut(options: BacktestOptions, source: Source, whole: list[Event], at_ns: int, folder: Path) -> Cut:
+    path = folder / "cut.log"
+    with path.open("wb") as file:
+        file.writelines(b"%d %s\n" % line for line in _lines_to(source, at_ns))
+    params = {name: _without_future(value, options, path) for name, value in options.params.items()}
+    events = _events(replace(options, data=path, then=(), params=params), folder)
+    before = [[event for event in run if event["at_ns"] <= at_ns] for run in (whole, events)]
+    return Cut(at_ns, len(before[0]), _first_difference(*before))
+
+
+def _lines_to(source: Source, at_ns: int) -> Iterator[Line]:
+    """Yield lines up to a receive time. The first later one ends it: virtual time never steps back behind it."""
+    for stamp, raw in source.lines():
+        if stamp > at_ns:
+            return
+        yield stamp, raw
+
+
+def _without_future(value: Any, options: BacktestOptions, cut: Path) -> Any:
+    """A parameter that names the data is what a strategy would peek through."""
+    names = {str(path) for path in (options.data, *options.then) if path is not None}
+    return str(cut) if str(value) in names else value
+
+
+def _events(options: BacktestOptions, folder: Path) -> list[Event]:
+    path = folder / "events.jsonl"
+    run_backtest(replace(options, events=path, out=None))
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _first_difference(whole: list[Event], cut: list[Event]) -> str:
+    """Compare decisions with decisions and outcomes with outcomes: how the two interleave depends on the batches."""
+    for kind in ("intent", "cancel", "answer", "order"):
+        before, after = ([event for event in run if event["what"] == kind] for run in (whole, cut))
+        for one, other in zip(before, after, strict=False):
+            if one != other:
+                return f"{_text(one)} became {_text(other)}"
+        if len(before) != len(after):
+            longer = before if len(before) > len(after) else after
+            verb = "disappeared" if longer is before else "appeared"
+            return f"{_text(longer[min(len(before), len(after))])} {verb}"
+    return ""
+
+
+def _text(event: Event) -> str:
+    return json.dumps(event, separators=(",", ":"))[:MAX_SHOWN]

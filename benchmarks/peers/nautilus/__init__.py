@@ -1,0 +1,1 @@
+"""nautilus_trader 1.221.0."""
