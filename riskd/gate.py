@@ -13,7 +13,7 @@ from riskd.accountant import Accountant
 from riskd.case import Books
 from riskd.decider import Decider, SessionView, Signer
 from riskd.flatten import Flattener, FlattenResult
-from riskd.holds import OPERATOR_CAUSE, default_release
+from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
 from riskd.limits import Limits
@@ -303,13 +303,7 @@ class RiskGate:
     ) -> Cleared:
         """Clear one hold by its rule; see HoldKeeper."""
         cleared = self.keeper.clear_hold(
-            hold_id,
-            reason=reason,
-            operator=operator,
-            role=role,
-            command_id=command_id,
-            typed_phrase=typed_phrase,
-            now_ns=now_ns,
+            hold_id, Clearing(operator, role, reason, typed_phrase), command_id=command_id, now_ns=now_ns
         )
         self.accountant.evaluate(now_ns)  # a pause that ends early lands in CAUTIOUS at once
         return cleared

@@ -194,8 +194,12 @@ class LimitsFile(ConfigModel):
     profile: Annotated[str, Field(min_length=1)]
     currency: Annotated[str, Field(min_length=1)]
     """Account currency in which equity and exposure are counted."""
-    operators: Literal["solo"]
-    """One person holds both keys: the second key is the role `risk`, with cool-off and a typed phrase."""
+    operators: Literal["solo", "team"]
+    """solo: one person holds both keys, the second is the role `risk`, with cool-off and a typed phrase. team: a trader
+    and a risk officer, two people, sign within `sign_off_min`.
+    """
+    sign_off_min: PositiveInt = 5
+    """How long a first signature waits for the second one."""
     cool_off_min: PositiveInt = 15
     """Minutes before a TWO_KEY hold may be cleared."""
     approval_valid_ms: Annotated[int, Field(gt=0, le=5_000)] = 1_500

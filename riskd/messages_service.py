@@ -12,7 +12,6 @@ from riskd.reports import PnlReport, PositionReport
 from riskd.shell import RiskEventRecord
 from tradebot.core.amounts import format_decimal
 from tradebot.core.approvals import CheckOutcome, Verdict
-from tradebot.core.levels import Hold
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.levels import hold_to_wire
@@ -77,7 +76,7 @@ def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlRes
     )
 
 
-def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord, hold: Hold | None) -> pb.RiskEvent:
+def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord) -> pb.RiskEvent:
     """Return one risk event. An approval comes without its passed checks: GetDecision has them."""
     match record:
         case HoldRaised():
@@ -94,7 +93,7 @@ def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord, h
                 sequence=sequence,
                 kind=pb.RISK_EVENT_KIND_HOLD_CLEARED,
                 time_ns=record.time_ns,
-                hold=None if hold is None else hold_to_wire(hold),
+                hold=None if record.hold is None else hold_to_wire(record.hold),
                 text=f"{record.hold_id} cleared: {record.reason}",
                 operator=record.operator,
             )

@@ -43,6 +43,7 @@ class RecordType(IntEnum):
     REDUCE = 15
     GRANT = 16
     STOP_LATCHED = 17
+    HOLD_RETIMED = 18
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -164,6 +165,19 @@ class HoldCleared(Record, frozen=True):
     operator: str
     epoch: int
     time_ns: int
+    hold: Hold | None = None
+    """The hold as it was; None in journals of before it travelled along."""
+
+
+class HoldRetimed(Record, frozen=True):
+    """The times of a hold moved; its level does not change, so the epoch stays."""
+
+    hold_id: str
+    until_ns: int
+    clear_after_ns: int
+    reason: str
+    operator: str
+    time_ns: int
 
 
 class Command(Record, frozen=True):
@@ -261,6 +275,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.REDUCE: ReduceIssued,
     RecordType.GRANT: GrantRenewed,
     RecordType.STOP_LATCHED: StopLatched,
+    RecordType.HOLD_RETIMED: HoldRetimed,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -230,8 +230,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             while (batch := await reader.next_batch(HEARTBEAT_S)) is not None:
                 message = self._risk_events(reader.position)
                 message.events.extend(
-                    risk_event_message(self._gate, batch.first_sequence + n, record, hold)
-                    for n, (record, hold) in enumerate(batch.items)
+                    risk_event_message(self._gate, batch.first_sequence + n, record)
+                    for n, record in enumerate(batch.items)
                 )
                 if holds.epoch != epoch:
                     epoch = holds.epoch

@@ -68,6 +68,8 @@ class Settings:
     lease_valid_ms: int
     parent_ttl_ns: int
     cool_off_ns: int
+    solo: bool
+    sign_off_ns: int
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -106,6 +108,8 @@ def make_settings(limits: Limits) -> Settings:
         lease_valid_ms=file.lease_valid_ms,
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
+        solo=file.operators == "solo",
+        sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
     )
 
 

@@ -25,6 +25,7 @@ from riskd.records import (
     GrantRenewed,
     HoldCleared,
     HoldRaised,
+    HoldRetimed,
     InstrumentsSeen,
     LossGuardState,
     OrderEventSeen,
@@ -120,6 +121,8 @@ class RiskState:
                 self.pending_latches.pop(hold.latch_id, None)
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+            case HoldRetimed(hold_id=hold_id):
+                self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
                 self._command(record)
             case Settlement():
