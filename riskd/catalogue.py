@@ -73,6 +73,11 @@ class CheckSpec:
         return self.check_id[:3]
 
     @property
+    def watched(self) -> bool:
+        """Whether it is built and asked of no order."""
+        return self.built and not (self.parent or self.order)
+
+    @property
     def configurable(self) -> bool:
         """Whether the limits file must say enforced or not_applicable."""
         return self.owner is not Owner.EXECD
@@ -83,6 +88,8 @@ COMMON_REASONS: Final = ("CHECK_INPUT_MISSING", "LIMIT_UNDEFINED", "CHECK_ERROR"
 SKIPPED_REDUCING: Final = "NOT_RUN_FOR_REDUCING_ORDERS"
 SKIPPED_STAGE_PARENT: Final = "RUN_WITH_THE_PARENT"
 SKIPPED_STAGE_ORDER: Final = "RUN_WITH_EACH_ORDER"
+SKIPPED_WATCHED: Final = "WATCHED_ALL_THE_TIME"
+"""The account is watched, not the order: a breach raises a hold, and STA-01 refuses."""
 
 FAMILIES: Final = {
     "AUT": "Authenticity and freshness",
@@ -130,6 +137,18 @@ def _built(
         unit=unit,
         severity=severity,
     )
+
+
+def _watched(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+) -> CheckSpec:
+    """A row that exists and is asked of no order: it watches the account and raises a hold, which then refuses."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD)
 
 
 def _later(
@@ -292,15 +311,14 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("RAT-10", "turnover", "traded notional per day", ("TURNOVER_LIMIT",), "portfolio", "20 x E"),
     _built("PNL-01", "daily loss pause", "(E - E0) / E0 <= x pauses, then CAUTIOUS", ("DAY_LOSS_PAUSE",), "system",
            "-2 %", stages="P", unit=Unit.PPM, severity=_HOLD),
-    _later("PNL-02", "daily loss halt", "the same ratio, HALTED", ("DAY_LOSS_HALT",), "system", "-4 %", severity=_HOLD),
-    _later("PNL-03", "weekly loss halt", "from Monday 00:00 UTC", ("WEEK_LOSS_HALT",), "system", "-6 %",
-           severity=_HOLD),
-    _later("PNL-04", "drawdown halt", "from the 30-day high", ("DRAWDOWN_HALT",), "system", "-10 %", severity=_HOLD),
-    _later("PNL-05", "loss velocity", "change of E in 5 min", ("LOSS_VELOCITY",), "system", "-1 %", severity=_HOLD),
-    _later("PNL-06", "losing streak", "consecutive losing round trips", ("LOSS_STREAK",), "strategy", "5 / 8",
-           severity=_HOLD),
-    _later("PNL-07", "strategy day loss", "strategy PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %",
-           severity=_HOLD),
+    _watched("PNL-02", "daily loss halt", "day PnL, day loss or fall from the day's high; until the next UTC day",
+             ("DAY_LOSS_HALT",), "system", "-4 %"),
+    _watched("PNL-03", "weekly loss halt", "PnL since Monday 00:00 UTC", ("WEEK_LOSS_HALT",), "system", "-6 %"),
+    _watched("PNL-04", "drawdown halt", "fall from the 30-day high", ("DRAWDOWN_HALT",), "system", "-10 %"),
+    _watched("PNL-05", "loss velocity", "fall within 5 min", ("LOSS_VELOCITY",), "system", "-1 %"),
+    _watched("PNL-06", "losing streak", "consecutive losing round trips, net of fees", ("LOSS_STREAK",), "strategy",
+             "5 / 8"),
+    _watched("PNL-07", "strategy day loss", "the strategy's day PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %"),
     _later("PNL-08", "execution quality", "realized / expected slippage", ("EXECUTION_QUALITY",), "strategy", "3 x",
            severity=_HOLD),
     _later("PNL-09", "equity agreement", "|E ours - E venue| / E", ("EQUITY_MISMATCH",), "venue", "0.2 %",

@@ -48,6 +48,10 @@ class Flattener:
             if scope.covers(rules[instrument_id].venue, instrument_id, strategy_id)
         ]
 
+    def closable_in(self, scope: Scope) -> list[tuple[str, str]]:
+        """Return the open positions that a scope covers and whose quantity and value the venue would take."""
+        return [found for found in self.in_scope(scope) if self._closable(*found)[0]]
+
     def begin(self, positions: list[tuple[str, str]], now_ns: int) -> list[FlattenState]:
         """Return one job per position that has none yet."""
         busy = {(job.instrument_id, job.strategy_id) for job in self._state.flattens.values()}
@@ -75,7 +79,7 @@ class Flattener:
         for job in list(self._state.flattens.values()):
             if job.next_ns > now_ns:
                 continue
-            qty, side = self._closable(job)
+            qty, side = self._closable(job.instrument_id, job.strategy_id)
             if not qty:
                 records.append(_moved(job, job.tries, 0, "FLAT"))
             elif job.tries >= MAX_TRIES:
@@ -99,13 +103,13 @@ class Flattener:
                 )
         return records, commands, gave_up
 
-    def _closable(self, job: FlattenState) -> tuple[int, Side]:
+    def _closable(self, instrument_id: str, strategy_id: str) -> tuple[int, Side]:
         """Return what the venue would let us close, in units; 0 for dust below its minimum."""
-        rule = self._state.rules[job.instrument_id]
-        units = self._state.portfolio.units_of(job.instrument_id, job.strategy_id)
+        rule = self._state.rules[instrument_id]
+        units = self._state.portfolio.units_of(instrument_id, strategy_id)
         side = Side.SELL if units > 0 else Side.BUY
         qty = floor_to(abs(units), rule.lot)
-        mark = self._state.portfolio.mark(job.instrument_id, units, self._board)
+        mark = self._state.portfolio.mark(instrument_id, units, self._board)
         too_small = mark is not None and qty * mark < rule.min_notional * UNIT
         return (0 if qty < rule.min_qty or too_small else qty), side
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from riskd.accountant import Accountant
 from riskd.case import Books
+from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
@@ -96,13 +97,14 @@ class RiskGate:
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
         self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag)
-        self.accountant = Accountant(self._ledger, self.board, self.keeper, self.settings)
         state = self.state
+        self._flattener = Flattener(state, self.board)
+        self.day_rules = DayRules(self._ledger, self.board, self.keeper, self.settings, self._flattener)
+        self.accountant = Accountant(self._ledger, self.board, self.day_rules)
         books = Books(self.settings, state.portfolio, state.commitments, self.board, state.rates, state.rules)
         self.decider = Decider(
             self._ledger, books, self.accountant, self.session, self.stop_flag, limits, signer, environment
         )
-        self._flattener = Flattener(state, self.board)
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
@@ -125,13 +127,18 @@ class RiskGate:
         elif isinstance(record, InstrumentsSeen):
             self._learn_assets()
 
-    def start(self, prefix: str, now_ns: int) -> None:
+    def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
         """Begin a life of the process: nothing is connected, nothing is reconciled.
 
         Args:
             prefix: Random text that makes this life's ids unique for ever.
             now_ns: Now.
+            clock_trusted: False when the clock may have been moved since the last life: countdowns then go on with what
+                they had left, and the time in between does not count. A clock that was set back is never trusted.
         """
+        stood_ns = self.state.guards.last_ns
+        if stood_ns and (now_ns < stood_ns or not clock_trusted):
+            self.keeper.keep_remaining(stood_ns, now_ns)
         file = self.limits.file
         self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
         for latched in list(self.state.pending_latches.values()):
@@ -146,6 +153,7 @@ class RiskGate:
             scope = Scope(ScopeKind.VENUE, venue)
             self.keeper.raise_(TradingLevel.REDUCE_ONLY, scope, STARTUP, ReleaseRule.AUTO, now_ns, "not reconciled yet")
         self._next_evaluation_ns = now_ns
+        self.day_rules.go_on(now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
@@ -235,7 +243,8 @@ class RiskGate:
     def handle_timer(self, now_ns: int) -> SessionDown:
         """Let time pass: holds end, PnL is looked at, the flatten ladder climbs."""
         for hold in self.state.holds.expired(now_ns):
-            self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
+            if self.day_rules.may_end(hold, now_ns):
+                self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
         if now_ns >= self._next_evaluation_ns:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.accountant.evaluate(now_ns)

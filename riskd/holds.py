@@ -23,6 +23,8 @@ OPERATOR_CAUSE: Final = "OPERATOR"
 STOP_CAUSE: Final = "STOP"
 """Raised through a StopService."""
 SECOND_KEY_ROLE: Final = "risk"
+ONE_KEY_TIMED: Final = frozenset({OPERATOR_CAUSE, "DAY_TARGET"})
+"""Causes of TIMED holds that guard against nothing: one key ends them early."""
 
 
 class Action(Enum):
@@ -216,7 +218,7 @@ def needs_second_key(hold: Hold, now_ns: int) -> bool:
         case ReleaseRule.ONE_KEY:
             return now_ns < hold.clear_after_ns
         case ReleaseRule.TIMED:
-            return hold.cause != OPERATOR_CAUSE
+            return hold.cause not in ONE_KEY_TIMED
         case _:
             return True
 

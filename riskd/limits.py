@@ -143,6 +143,70 @@ class DayLoss(Enforced):
     rearm_at_pct: NegativeDecimal
     """After a pause: trigger again at the lower of this and day PnL minus `rearm_step_pct`."""
     rearm_step_pct: PositiveDecimal
+    resume_requires_recovery: bool = False
+    """True: after the pause trading goes on only above `pause_at_pct`, else with the next UTC day."""
+
+
+HaltAction = Literal["halt", "close_all"]
+"""`halt`: nothing but riskd's and operators' reducing orders. `close_all`: that, and riskd closes what is open."""
+
+
+class DayHalt(Enforced):
+    """PNL-02: any of the three that is set halts for the rest of the UTC day."""
+
+    halt_at_pct: NegativeDecimal | None = None
+    """Day PnL in percent of day start equity, inclusive."""
+    max_loss: PositiveDecimal | None = None
+    """Day loss in account currency, inclusive."""
+    max_drawdown_pct: PositiveDecimal | None = None
+    """Fall from the day's highest equity, percent, inclusive."""
+    action: HaltAction = "halt"
+
+
+class WeekHalt(Enforced):
+    """PNL-03."""
+
+    halt_at_pct: NegativeDecimal
+    """PnL since Monday 00:00 UTC in percent of the equity then, inclusive."""
+    action: HaltAction = "halt"
+
+
+class DrawdownHalt(Enforced):
+    """PNL-04."""
+
+    halt_at_pct: NegativeDecimal
+    """Fall from the highest equity of the window, percent, inclusive."""
+    window_days: Annotated[int, Field(gt=0, le=90)] = 30
+    cool_off_h: PositiveInt = 24
+    action: HaltAction = "halt"
+
+
+class LossVelocity(Enforced):
+    """PNL-05."""
+
+    pause_at_pct: NegativeDecimal
+    """Fall from the highest equity of the last `window_min`, percent, inclusive."""
+    window_min: Annotated[int, Field(gt=0, le=60)] = 5
+    pause_min: PositiveInt = 15
+
+
+class LossStreak(Enforced):
+    """PNL-06: consecutive losing round trips, net of fees."""
+
+    pause_after: PositiveInt | None = None
+    """Losses in a row that pause. None = none do."""
+    pause_min: PositiveInt = 60
+    halt_after: PositiveInt
+    per: Literal["strategy", "system"] = "strategy"
+    """Whose round trips are counted, and who is stopped."""
+    action: HaltAction = "halt"
+
+
+class StrategyDayLoss(Enforced):
+    """PNL-07."""
+
+    halt_at_pct: NegativeDecimal
+    """A strategy's PnL of the UTC day in percent of day start equity, inclusive."""
 
 
 CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
@@ -159,6 +223,12 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-04": Exposure,
     "RAT-01": OrderRate,
     "PNL-01": DayLoss,
+    "PNL-02": DayHalt,
+    "PNL-03": WeekHalt,
+    "PNL-04": DrawdownHalt,
+    "PNL-05": LossVelocity,
+    "PNL-06": LossStreak,
+    "PNL-07": StrategyDayLoss,
 }
 """Limits of the checks that have some; the other built checks take `status` alone."""
 
@@ -169,6 +239,15 @@ class FixedQuote(ConfigModel):
     method: Literal["fixed_quote"]
     quote_amount: PositiveDecimal
     """Quote asset per entry at strength 1, before any limit makes it smaller."""
+
+
+class DayTarget(ConfigModel):
+    """What happens when a day has earned enough: a choice, never a promise."""
+
+    target_pct: PositiveDecimal
+    """Day PnL in percent of day start equity, inclusive."""
+    action: Literal["cautious", "reduce_only", "pause", "halt", "close_all"]
+    """Level until 00:00 UTC; `close_all` pauses and closes what is open."""
 
 
 class StrategyPermission(ConfigModel):
@@ -212,6 +291,7 @@ class LimitsFile(ConfigModel):
     """Strategy id -> permission; `manual:*` stands for all operators."""
     sizing: FixedQuote
     grants: GrantLimits = GrantLimits()
+    day_target: DayTarget | None = None
     checks: dict[str, dict[str, Any]]
     """Check id -> `{status: enforced, ...}` or `{status: not_applicable, reason: ...}`."""
 
@@ -297,6 +377,15 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    halt, streak = limits.enforced("PNL-02", DayHalt), limits.enforced("PNL-06", LossStreak)
+    if halt is not None and halt.halt_at_pct is None and halt.max_loss is None and halt.max_drawdown_pct is None:
+        found.append("checks.PNL-02: set halt_at_pct, max_loss or max_drawdown_pct, or say not_applicable and why")
+    if halt is not None and loss is not None and halt.halt_at_pct is not None:
+        at, pause = halt.halt_at_pct, loss.pause_at_pct
+        above("checks.PNL-02.halt_at_pct", at, "checks.PNL-01.pause_at_pct", pause, at > pause)
+    if streak is not None and streak.pause_after is not None:
+        few, many = streak.pause_after, streak.halt_after
+        above("checks.PNL-06.pause_after", few, "halt_after", many, few > many)
     return found
 
 

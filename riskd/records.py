@@ -44,6 +44,9 @@ class RecordType(IntEnum):
     GRANT = 16
     STOP_LATCHED = 17
     HOLD_RETIMED = 18
+    EQUITY_SAMPLE = 19
+    STRATEGY_STARTS = 20
+    GUARD_RESET = 21
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -210,6 +213,30 @@ class LossGuardState(Record, frozen=True):
     pause_hold_id: str
     cautious_hold_id: str
     reset_due: bool
+    overdue: bool = False
+    """The pause is over but the day has not recovered: the hold stays until it has, or the day ends."""
+
+
+class EquitySample(Record, frozen=True):
+    """Equity at a moment: what drawdown and velocity are measured from after a restart."""
+
+    equity: Decimal
+    time_ns: int
+
+
+class StrategyStarts(Record, frozen=True):
+    """Net result of each strategy when a day began, account currency."""
+
+    day: int
+    results: dict[str, Decimal]
+
+
+class GuardReset(Record, frozen=True):
+    """A loss halt was cleared by two keys: its baseline begins again here."""
+
+    cause: str
+    equity: Decimal
+    time_ns: int
 
 
 class EquityPeak(Record, frozen=True):
@@ -276,6 +303,9 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.GRANT: GrantRenewed,
     RecordType.STOP_LATCHED: StopLatched,
     RecordType.HOLD_RETIMED: HoldRetimed,
+    RecordType.EQUITY_SAMPLE: EquitySample,
+    RecordType.STRATEGY_STARTS: StrategyStarts,
+    RecordType.GUARD_RESET: GuardReset,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

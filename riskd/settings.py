@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import (
     DayLoss,
     Exposure,
@@ -62,6 +63,7 @@ class Settings:
     strategy_per_minute: int | None
     system_per_second: int | None
     loss: LossRule | None
+    guards: GuardRules
     quote_amount: int
     cautious_ppm: int
     approval_valid_ms: int
@@ -102,6 +104,7 @@ def make_settings(limits: Limits) -> Settings:
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
         system_per_second=None if rate is None else rate.system_per_second,
         loss=None if loss is None else make_rule(loss),
+        guards=make_guard_rules(limits),
         quote_amount=to_units(file.sizing.quote_amount),
         cautious_ppm=int(file.cautious_size_factor * PPM),
         approval_valid_ms=file.approval_valid_ms,

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits
 from riskd.losses import fresh_state
@@ -21,8 +22,10 @@ from riskd.records import (
     Command,
     DecisionRecord,
     EquityPeak,
+    EquitySample,
     FlattenState,
     GrantRenewed,
+    GuardReset,
     HoldCleared,
     HoldRaised,
     HoldRetimed,
@@ -36,6 +39,7 @@ from riskd.records import (
     Settlement,
     Started,
     StopLatched,
+    StrategyStarts,
 )
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
 from riskd.settings import Settings
@@ -92,6 +96,7 @@ class RiskState:
         self.portfolio = Portfolio()
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
+        self.guards = GuardBook()
         self.grants: dict[str, GrantTerms] = {}
         """By entry's client order id, oldest first."""
         self.flattens: dict[str, FlattenState] = {}
@@ -114,23 +119,33 @@ class RiskState:
             case AccountSeen():
                 self.portfolio.take_snapshot(record.snapshot)
                 self.portfolio.move_start(to_units_floor(record.transfer_value))
+                self.guards.move(to_units_floor(record.transfer_value))
             case Release():
                 self._release(record)
             case HoldRaised(hold=hold, epoch=epoch):
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
+                self.guards.hold_raised(hold)
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+                self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
             case HoldRetimed(hold_id=hold_id):
                 self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
                 self._command(record)
             case Settlement():
                 self.portfolio.settle(record.day, to_units_floor(record.start_equity))
+                self.guards.settle(record.day, to_units_floor(record.start_equity), record.time_ns)
             case LossGuardState():
                 self.loss = record
             case EquityPeak(equity=equity):
                 self.portfolio.peak = to_units_floor(equity)
+            case EquitySample(equity=equity, time_ns=time_ns):
+                self.guards.sample(to_units_floor(equity), time_ns)
+            case StrategyStarts(results=results):
+                self.guards.begin_strategies({key: to_units_floor(value) for key, value in results.items()})
+            case GuardReset(cause=cause, equity=equity, time_ns=time_ns):
+                self.guards.reset(cause, to_units_floor(equity), time_ns)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -150,6 +165,7 @@ class RiskState:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
                 self.prefix, self.decisions = prefix, 0
+                self.guards.start(record.time_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
         return None
@@ -187,6 +203,7 @@ class RiskState:
             (self.flatten_count, self.reduce_count),
             list(self.commands),
             sorted(self.pending_latches),
+            self.guards.digest(),
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -282,9 +299,20 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
+        if booked is not None and execution is not None:
+            self._follow_trips(execution.instrument_id, booked, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
+
+    def _follow_trips(self, instrument_id: str, booked: BookedFill, time_ns: int) -> None:
+        """Tell the guards where the positions of a fill stand now."""
+        dust = self.rules[instrument_id].dust_qty
+        for strategy_id in booked.strategies:
+            held = self.portfolio.positions[instrument_id, strategy_id]
+            side = 0 if abs(held.units) <= dust else 1 if held.units > 0 else -1
+            result = held.position.realized_pnl - held.position.fees_paid
+            self.guards.filled(instrument_id, strategy_id, side, result, time_ns)
 
     def owner_of(self, order: TrackedOrder) -> str:
         """Return the strategy whose position an order's fills belong to."""

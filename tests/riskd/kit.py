@@ -79,7 +79,8 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
         if change is None:
             del tree["checks"][check_id]
         else:
-            tree["checks"][check_id] |= change
+            whole = "status" in change  # a change that says whether the check is enforced says all of it
+            tree["checks"][check_id] = change if whole else tree["checks"][check_id] | change
     return make_limits(tree | top, Path("test.yaml"), "hash")
 
 

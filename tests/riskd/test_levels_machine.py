@@ -48,6 +48,12 @@ class ModelHold:
     until_ns: int = 0
     operators: bool = True
     """Raised by an operator, not by riskd."""
+    cool_ns: int = 0
+    """End of the cool-off."""
+
+    def __post_init__(self) -> None:
+        if self.release is ReleaseRule.TWO_KEY:
+            self.cool_ns = self.raised_ns + COOL_OFF_NS
 
 
 class Lives(RuleBasedStateMachine):
@@ -123,7 +129,7 @@ class Lives(RuleBasedStateMachine):
             return False
         if hold.release is ReleaseRule.ONE_KEY or (hold.release is ReleaseRule.TIMED and hold.operators):
             return True
-        cooled = hold.release is not ReleaseRule.TWO_KEY or self.desk.now_ns >= hold.raised_ns + COOL_OFF_NS
+        cooled = hold.release is not ReleaseRule.TWO_KEY or self.desk.now_ns >= hold.cool_ns
         if self.operators == "solo":
             return role == "risk" and cooled and typed
         if not (cooled and typed):
@@ -131,11 +137,11 @@ class Lives(RuleBasedStateMachine):
         earlier = self.signed.get(hold_id)
         epoch = self.desk.gate.state.holds.epoch
         if earlier is not None and earlier[2] == epoch and self.desk.now_ns - earlier[3] <= SIGN_OFF_NS:
-            if earlier[1] != role:
-                if earlier[0] != operator:
-                    del self.signed[hold_id]
-                    return True
+            if earlier[1] != role and earlier[0] == operator:
                 return False
+            if earlier[1] != role:
+                del self.signed[hold_id]
+                return True
         self.signed[hold_id] = (operator, role, epoch, self.desk.now_ns)
         return False
 
@@ -238,10 +244,9 @@ class Lives(RuleBasedStateMachine):
         """The clock was moved while the process was down, and it is known that it cannot be trusted."""
         gate = self.desk.replayed()
         gate._ledger._sink = self.desk.sink
-        stood_ns, self.desk.gate = self.desk.now_ns, gate
+        stood_ns, self.desk.gate = gate.state.guards.last_ns, gate
         self.desk.now_ns += jump_s * SECOND
-        gate.keeper.keep_remaining(stood_ns, self.desk.now_ns)
-        gate.start(f"life{self.command()}", self.desk.now_ns)
+        gate.start(f"life{self.command()}", self.desk.now_ns, clock_trusted=False)
         self.desk.hello()
         self.desk.account()
         self.desk.venue()
@@ -249,12 +254,10 @@ class Lives(RuleBasedStateMachine):
         self.signed.clear()
         for key in [k for k, h in self.model.items() if h.release is ReleaseRule.AUTO and h.level is REDUCE]:
             del self.model[key]
+        moved_ns = self.desk.now_ns - stood_ns
         for hold in self.model.values():
-            hold.until_ns += jump_s * SECOND if hold.until_ns else 0
-            if hold.raised_ns + COOL_OFF_NS > stood_ns:
-                hold.raised_ns += jump_s * SECOND
-            else:
-                hold.raised_ns = min(hold.raised_ns, self.desk.now_ns - COOL_OFF_NS)
+            hold.until_ns += moved_ns if hold.until_ns else 0
+            hold.cool_ns = hold.cool_ns + moved_ns if hold.cool_ns > stood_ns else 0
 
     # ---- what always holds
 
@@ -321,7 +324,7 @@ def run(machine: type[Lives], examples: int, steps: int) -> None:
     quiet = settings(
         max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(machine, settings=quiet)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=quiet)
 
 
 @pytest.mark.parametrize("machine", [Lives, TeamLives])
