@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from riskd.cap_watch import CapWatch
 from riskd.day_rules import DayRules
 from riskd.ledger import Ledger
 from riskd.marks import MarketBoard
@@ -26,11 +27,12 @@ PEAK_STEP_PPM: Final = 1_000
 class Accountant:
     """Everything that has to do with money of the account as a whole."""
 
-    def __init__(self, ledger: Ledger, board: MarketBoard, rules: DayRules) -> None:
+    def __init__(self, ledger: Ledger, board: MarketBoard, rules: DayRules, caps: CapWatch) -> None:
         self._ledger = ledger
         self._state = ledger.state
         self._board = board
         self._rules = rules
+        self._caps = caps
         self._equity = Equity(0, 0, False)
         self._equity_ns = -EQUITY_AGE_NS
 
@@ -77,3 +79,4 @@ class Accountant:
             if peak is None or equity.value > peak + peak * PEAK_STEP_PPM // PPM:
                 self._ledger.commit(EquityPeak(from_units(equity.value)))
         self._rules.watch(equity, now_ns)
+        self._caps.watch(equity, now_ns)

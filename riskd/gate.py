@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from riskd.accountant import Accountant
+from riskd.cap_watch import CapWatch
 from riskd.case import Books
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
@@ -100,7 +101,8 @@ class RiskGate:
         state = self.state
         self._flattener = Flattener(state, self.board)
         self.day_rules = DayRules(self._ledger, self.board, self.keeper, self.settings, self._flattener)
-        self.accountant = Accountant(self._ledger, self.board, self.day_rules)
+        caps = CapWatch(self._ledger, self.board, self.keeper, self.settings, self._flattener)
+        self.accountant = Accountant(self._ledger, self.board, self.day_rules, caps)
         books = Books(self.settings, state.portfolio, state.commitments, self.board, state.rates, state.rules)
         self.decider = Decider(
             self._ledger, books, self.accountant, self.session, self.stop_flag, limits, signer, environment

@@ -22,6 +22,8 @@ MIN_REASON_CHARACTERS: Final = 8
 OPERATOR_CAUSE: Final = "OPERATOR"
 STOP_CAUSE: Final = "STOP"
 """Raised through a StopService."""
+FLATTEN: Final = "FLATTEN"
+"""What a closing ladder is for; the only one that goes on at KILLED."""
 SECOND_KEY_ROLE: Final = "risk"
 ONE_KEY_TIMED: Final = frozenset({OPERATOR_CAUSE, "DAY_TARGET"})
 """Causes of TIMED holds that guard against nothing: one key ends them early."""

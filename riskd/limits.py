@@ -124,6 +124,29 @@ class OpenPositions(Enforced):
     max_positions: PositiveInt
 
 
+class ClusterExposure(Exposure):
+    """POS-07: exposure of instruments that move together."""
+
+    bar_s: PositiveInt = 300
+    """Returns are taken over bars of this length."""
+    window_bars: Annotated[int, Field(ge=12, le=2_000)] = 288
+    """Bars that the correlation looks back; the default is a day of five minutes."""
+    min_bars: Annotated[int, Field(ge=6)] = 48
+    """Bars that two instruments must share before they are judged."""
+    join_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    leave_below: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Lower than `join_at`, so that clusters do not flicker."""
+
+
+class HoldingTime(Enforced):
+    """POS-14."""
+
+    soft_h: PositiveInt
+    """Hours; older than this no adds, and after the grace riskd closes."""
+    hard_h: PositiveInt
+    """Hours; older than this riskd closes at once."""
+
+
 class OrderRate(Enforced):
     """RAT-01; the burst of each bucket equals its rate."""
 
@@ -221,6 +244,8 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-02": Exposure,
     "POS-03": OpenPositions,
     "POS-04": Exposure,
+    "POS-07": ClusterExposure,
+    "POS-14": HoldingTime,
     "RAT-01": OrderRate,
     "PNL-01": DayLoss,
     "PNL-02": DayHalt,
@@ -239,6 +264,17 @@ class FixedQuote(ConfigModel):
     method: Literal["fixed_quote"]
     quote_amount: PositiveDecimal
     """Quote asset per entry at strength 1, before any limit makes it smaller."""
+
+
+class SoftCaps(ConfigModel):
+    """What happens when a soft cap is exceeded for longer than its grace."""
+
+    grace_s: PositiveInt = 600
+    """For exposure: POS-02, POS-04, POS-07."""
+    holding_grace_s: PositiveInt = 1_800
+    """For POS-14."""
+    auto_close: bool = True
+    """Whether riskd reduces by itself when the grace is over, or at once above the hard cap."""
 
 
 class DayTarget(ConfigModel):
@@ -292,6 +328,10 @@ class LimitsFile(ConfigModel):
     sizing: FixedQuote
     grants: GrantLimits = GrantLimits()
     day_target: DayTarget | None = None
+    soft_caps: SoftCaps | None = None
+    """None: soft caps only mark the answers to asks."""
+    cluster_pins: tuple[tuple[str, ...], ...] = ()
+    """Instruments that count as one cluster whatever their correlation."""
     checks: dict[str, dict[str, Any]]
     """Check id -> `{status: enforced, ...}` or `{status: not_applicable, reason: ...}`."""
 
@@ -377,6 +417,15 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    aged, cluster = limits.enforced("POS-14", HoldingTime), limits.enforced("POS-07", ClusterExposure)
+    if aged is not None:
+        above("checks.POS-14.soft_h", aged.soft_h, "hard_h", aged.hard_h, aged.soft_h > aged.hard_h)
+    if (aged is not None or cluster is not None) and limits.file.soft_caps is None:
+        found.append("checks.POS-07 and POS-14 act through soft_caps: add that section, or say not_applicable and why")
+    if cluster is not None:
+        soft, hard, leave, join = cluster.soft_pct, cluster.hard_pct, cluster.leave_below, cluster.join_at
+        above("checks.POS-07.soft_pct", soft, "hard_pct", hard, soft > hard)
+        above("checks.POS-07.leave_below", leave, "join_at", join, leave > join)
     halt, streak = limits.enforced("PNL-02", DayHalt), limits.enforced("PNL-06", LossStreak)
     if halt is not None and halt.halt_at_pct is None and halt.max_loss is None and halt.max_drawdown_pct is None:
         found.append("checks.PNL-02: set halt_at_pct, max_loss or max_drawdown_pct, or say not_applicable and why")

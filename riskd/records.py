@@ -47,6 +47,8 @@ class RecordType(IntEnum):
     EQUITY_SAMPLE = 19
     STRATEGY_STARTS = 20
     GUARD_RESET = 21
+    SOFT_CAP = 22
+    CLUSTERS = 23
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -239,6 +241,27 @@ class GuardReset(Record, frozen=True):
     time_ns: int
 
 
+class SoftCapState(Record, frozen=True):
+    """A soft cap that is exceeded without an order; see riskd.soft_caps. `since_ns` 0 = no more."""
+
+    cap: str
+    """Check id of the cap."""
+    key: str
+    """Instrument or cluster; empty for the whole portfolio."""
+    since_ns: int
+    deadline_ns: int
+    """End of the grace."""
+    hard_since_ns: int = 0
+    """Since when the hard cap is exceeded; 0 = it is not."""
+
+
+class ClustersSeen(Record, frozen=True):
+    """Instruments that move together, as last computed: each cluster sorted, clusters in order."""
+
+    clusters: list[list[str]]
+    time_ns: int
+
+
 class EquityPeak(Record, frozen=True):
     """Highest equity so far, corrected for transfers."""
 
@@ -256,6 +279,10 @@ class FlattenState(Record, frozen=True):
     next_ns: int
     """Earliest time of the next one; 0 = finished."""
     outcome: str = ""
+    keep: Decimal = Decimal(0)
+    """Base units that stay; 0 closes the whole position."""
+    cause: str = "FLATTEN"
+    """FLATTEN, or SOFT_CAP for riskd's own reducing after a grace."""
 
 
 class ReduceIssued(Record, frozen=True):
@@ -306,6 +333,8 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.EQUITY_SAMPLE: EquitySample,
     RecordType.STRATEGY_STARTS: StrategyStarts,
     RecordType.GUARD_RESET: GuardReset,
+    RecordType.SOFT_CAP: SoftCapState,
+    RecordType.CLUSTERS: ClustersSeen,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -19,6 +19,7 @@ from riskd.portfolio import BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
 from riskd.records import (
     AccountSeen,
+    ClustersSeen,
     Command,
     DecisionRecord,
     EquityPeak,
@@ -37,6 +38,7 @@ from riskd.records import (
     ReduceIssued,
     Release,
     Settlement,
+    SoftCapState,
     Started,
     StopLatched,
     StrategyStarts,
@@ -97,6 +99,10 @@ class RiskState:
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
+        self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
+        """Exceeded ones, by (cap, key)."""
+        self.clusters: tuple[tuple[str, ...], ...] = ()
+        """Instruments that move together."""
         self.grants: dict[str, GrantTerms] = {}
         """By entry's client order id, oldest first."""
         self.flattens: dict[str, FlattenState] = {}
@@ -146,6 +152,13 @@ class RiskState:
                 self.guards.begin_strategies({key: to_units_floor(value) for key, value in results.items()})
             case GuardReset(cause=cause, equity=equity, time_ns=time_ns):
                 self.guards.reset(cause, to_units_floor(equity), time_ns)
+            case SoftCapState(cap=cap, key=key):
+                if record.since_ns:
+                    self.soft_caps[cap, key] = record
+                else:
+                    self.soft_caps.pop((cap, key), None)
+            case ClustersSeen(clusters=clusters):
+                self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -204,6 +217,8 @@ class RiskState:
             list(self.commands),
             sorted(self.pending_latches),
             self.guards.digest(),
+            sorted(self.soft_caps.items()),
+            self.clusters,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
