@@ -69,6 +69,7 @@ def make_case(
         ),
         level=level,
         reducing=role is not OrderRole.ENTRY,
+        guards=state.guards,
         registered=registered,
         listed=listed,
         rule=rule,

@@ -54,6 +54,8 @@ class GuardBook:
         """Causes cleared by two keys whose baseline begins again with the next known equity."""
         self.losing_exits: dict[str, int] = {}
         """Instrument -> when a round trip there last ended in a loss."""
+        self.entries: dict[str, int] = {}
+        """Instrument -> when an entry there was last allowed."""
         self._sides: dict[tuple[str, str], int] = {}
         self._results: dict[tuple[str, str], Decimal] = {}
         """(instrument, strategy) -> net result when its last round trip ended, quote asset."""
@@ -98,6 +100,10 @@ class GuardBook:
     def begin_strategies(self, results: Mapping[str, int]) -> None:
         """A day begins for the strategies."""
         self.starts = dict(results)
+
+    def entered(self, instrument_id: str, time_ns: int) -> None:
+        """An entry was allowed."""
+        self.entries[instrument_id] = time_ns
 
     def filled(self, instrument_id: str, strategy_id: str, side: int, result: Decimal, time_ns: int) -> None:
         """A fill was booked; a position that was open and now is not, or is turned, ends a round trip.
@@ -174,6 +180,7 @@ class GuardBook:
             sorted(self.waived.items()),
             sorted(self.resets),
             sorted(self.losing_exits.items()),
+            sorted(self.entries.items()),
             sorted(self._sides.items()),
             sorted(self._results.items()),
         )

@@ -76,6 +76,10 @@ LEVEL_REASON: Final[dict[TradingLevel, str]] = {
 }
 
 
+CAUTIOUS_FILTER: Final = "CAUTIOUS_FILTER"
+"""Reason of an entry that CAUTIOUS lets pass by level, and not by its filters."""
+
+
 def is_allowed(action: Action, level: TradingLevel) -> bool:
     """Return whether the level gate lets an action pass."""
     return level <= HIGHEST_LEVEL[action]

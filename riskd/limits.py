@@ -266,6 +266,17 @@ class FixedQuote(ConfigModel):
     """Quote asset per entry at strength 1, before any limit makes it smaller."""
 
 
+class Cautious(ConfigModel):
+    """What CAUTIOUS asks of an entry besides its smaller size; 0 = off."""
+
+    adds: bool = False
+    """Whether a position may be added to."""
+    entry_spacing_s: Annotated[int, Field(ge=0)] = 600
+    """Between two entries of one instrument."""
+    loss_cooldown_s: Annotated[int, Field(ge=0)] = 900
+    """After a losing exit of an instrument."""
+
+
 class SoftCaps(ConfigModel):
     """What happens when a soft cap is exceeded for longer than its grace."""
 
@@ -327,6 +338,7 @@ class LimitsFile(ConfigModel):
     """Strategy id -> permission; `manual:*` stands for all operators."""
     sizing: FixedQuote
     grants: GrantLimits = GrantLimits()
+    cautious: Cautious = Cautious()
     day_target: DayTarget | None = None
     soft_caps: SoftCaps | None = None
     """None: soft caps only mark the answers to asks."""

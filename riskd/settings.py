@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from riskd.cautious import CautiousRule
 from riskd.clusters import ClusterRule
 from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import (
@@ -84,6 +85,7 @@ class Settings:
     guards: GuardRules
     quote_amount: int
     cautious_ppm: int
+    cautious: CautiousRule
     approval_valid_ms: int
     lease_valid_ms: int
     parent_ttl_ns: int
@@ -129,6 +131,9 @@ def make_settings(limits: Limits) -> Settings:
         guards=make_guard_rules(limits),
         quote_amount=to_units(file.sizing.quote_amount),
         cautious_ppm=int(file.cautious_size_factor * PPM),
+        cautious=CautiousRule(
+            file.cautious.adds, file.cautious.entry_spacing_s * NS_PER_S, file.cautious.loss_cooldown_s * NS_PER_S
+        ),
         approval_valid_ms=file.approval_valid_ms,
         lease_valid_ms=file.lease_valid_ms,
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,

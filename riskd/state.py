@@ -248,6 +248,8 @@ class RiskState:
         self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
         qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
+        if record.parent and role is OrderRole.ENTRY:
+            self.guards.entered(record.instrument_id, record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,

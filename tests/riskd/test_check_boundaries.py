@@ -20,7 +20,7 @@ from tradebot.core.instruments import Instrument, InstrumentStatus, Product
 from tradebot.core.intents import Algo
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.market import BookState
-from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side, TimeInForce
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,23 @@ for level, reason in (
         return desk.plain(qty="0.001")
 
     add("STA-01", level.name, reason, at_level)
+
+
+def cautious_entry(age_s: float) -> ApprovalAnswer:
+    """Ask for an entry at CAUTIOUS so long after the last one of the same instrument, which came to nothing."""
+    desk = Desk()
+    desk.plain(qty="0.001")
+    desk.event("c1", OrderEventKind.EXPIRED)
+    desk.gate.raise_hold(
+        TradingLevel.CAUTIOUS, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=0,
+        now_ns=desk.now_ns,
+    )  # fmt: skip
+    desk.wait(age_s)
+    return desk.plain(qty="0.001")
+
+
+add("STA-01", "the next entry at CAUTIOUS at its spacing", None, lambda: cautious_entry(600))
+add("STA-01", "the next entry at CAUTIOUS too soon", "CAUTIOUS_FILTER", lambda: cautious_entry(599.999))
 
 
 def raise_hold(desk: Desk, level: TradingLevel, scope: Scope) -> None:

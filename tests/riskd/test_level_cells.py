@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from riskd.holds import HIGHEST_LEVEL, Action, is_allowed
-from tests.riskd.kit import BTC, ETH, Desk, violations
+from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import reduce_order
 from tradebot.core.approvals import ApprovalAnswer, ReduceCommand
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
@@ -54,7 +54,7 @@ NOBODYS = {Action.RISKD_REDUCE, Action.AMEND_ENTRY, Action.AMEND_PROTECTION}
 @cache
 def held_desk(level: TradingLevel, scope: Scope, ladder: bool) -> tuple[Desk, ReduceCommand | None]:
     """A desk with a position, perhaps a ladder that closes it, and then one hold."""
-    desk = Desk()
+    desk = Desk(limits=make_test_limits(cautious={"adds": True, "entry_spacing_s": 0, "loss_cooldown_s": 0}))
     desk.buy("0.01")
     command = begin_ladder(desk) if ladder else None
     if level is not RUNNING:
