@@ -34,6 +34,7 @@ from riskd.records import (
 )
 from riskd.rules import asset_prices
 from riskd.settings import NS_PER_S, make_settings
+from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
 from tradebot.core.accounts import VenueStatus
@@ -54,6 +55,7 @@ from tradebot.core.errors import RejectedError, SequenceGapError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
 
 EVALUATE_EVERY_NS: Final = NS_PER_S
@@ -97,7 +99,8 @@ class RiskGate:
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
-        self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag)
+        verifier = CommandVerifier(limits.file.operator_keys, environment, limits.hash)
+        self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag, verifier)
         state = self.state
         self._flattener = Flattener(state, self.board)
         self.day_rules = DayRules(self._ledger, self.board, self.keeper, self.settings, self._flattener)
@@ -310,18 +313,37 @@ class RiskGate:
         )
 
     def clear_hold(
-        self, hold_id: str, *, reason: str, operator: str, role: str, command_id: str, typed_phrase: str, now_ns: int
+        self,
+        hold_id: str,
+        *,
+        reason: str,
+        operator: str,
+        role: str,
+        command_id: str,
+        typed_phrase: str,
+        now_ns: int,
+        proof: OperatorProof | None = None,
     ) -> Cleared:
         """Clear one hold by its rule; see HoldKeeper."""
         cleared = self.keeper.clear_hold(
-            hold_id, Clearing(operator, role, reason, typed_phrase), command_id=command_id, now_ns=now_ns
+            hold_id, Clearing(operator, role, reason, typed_phrase, proof), command_id=command_id, now_ns=now_ns
         )
         self.accountant.evaluate(now_ns)  # a pause that ends early lands in CAUTIOUS at once
         return cleared
 
-    def resume(self, *, reason: str, operator: str, role: str, command_id: str, now_ns: int) -> list[Hold]:
+    def resume(
+        self,
+        *,
+        reason: str,
+        operator: str,
+        role: str,
+        command_id: str,
+        now_ns: int,
+        proof: OperatorProof | None = None,
+    ) -> list[Hold]:
         """Clear the ONE_KEY holds that operators raised; see HoldKeeper."""
-        return self.keeper.resume(reason=reason, operator=operator, role=role, command_id=command_id, now_ns=now_ns)
+        clearing = Clearing(operator, role, reason, proof=proof)
+        return self.keeper.resume(clearing, command_id=command_id, now_ns=now_ns)
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""

@@ -13,6 +13,7 @@ from typing import Final
 from tradebot.core.approvals import LevelEntry, LevelTable
 from tradebot.core.errors import InvariantError
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.orders import OrderRole
 
 MAX_HOLDS: Final = 1_000
@@ -216,6 +217,8 @@ class Clearing:
     reason: str
     """For the audit."""
     typed_phrase: str = ""
+    proof: OperatorProof | None = None
+    """Signature; needed when the limits file names operators' keys."""
 
 
 def needs_second_key(hold: Hold, now_ns: int) -> bool:

@@ -24,6 +24,7 @@ from riskd.ledger import Ledger
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, StopLatched
 from riskd.settings import NS_PER_S, Settings
 from riskd.sign_offs import SignOffs
+from riskd.signatures import CommandVerifier
 from riskd.stop_flag import StopFlag
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
@@ -48,11 +49,12 @@ class Cleared:
 class HoldKeeper:
     """Everything that changes the set of holds."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, stop_flag: StopFlag) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, stop_flag: StopFlag, verifier: CommandVerifier) -> None:
         self._ledger = ledger
         self._state = ledger.state
         self._settings = settings
         self._stop_flag = stop_flag
+        self._verifier = verifier
         self._sign_offs = SignOffs(settings.sign_off_ns)
 
     # ---- operators
@@ -107,7 +109,7 @@ class HoldKeeper:
         if command_id in self._state.commands and hold_id not in holds.holds:
             return Cleared(True)
         hold = holds.holds.get(hold_id)
-        refusal = self._refusal(hold_id, hold, clearing, now_ns)
+        refusal = self._refusal(hold_id, hold, clearing, command_id, now_ns)
         result = "cleared" if refusal is None else refusal.reason
         self.audit(command_id, clearing.operator, clearing.role, "CLEAR", hold_id, clearing.reason, result, now_ns)
         if refusal is not None:
@@ -127,14 +129,18 @@ class HoldKeeper:
         self.clear(hold_id, clearing.reason, clearing.operator, now_ns)
         return Cleared(True)
 
-    def _refusal(self, hold_id: str, hold: Hold | None, clearing: Clearing, now_ns: int) -> ClearRefusal | None:
+    def _refusal(
+        self, hold_id: str, hold: Hold | None, clearing: Clearing, command_id: str, now_ns: int
+    ) -> ClearRefusal | None:
         if clearing.role not in KEY_HOLDERS:
             return ClearRefusal("NOT_PERMITTED", f"the role {clearing.role!r} clears no holds")
         if hold is None:
             return ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
-        refusal = may_clear(hold, clearing, now_ns, solo=self._settings.solo)
+        epoch = self._state.holds.epoch
+        refusal = self._verifier.problem("CLEAR", hold_id, clearing, command_id, epoch, now_ns)
+        refusal = refusal or may_clear(hold, clearing, now_ns, solo=self._settings.solo)
         if refusal is None and not self._settings.solo and needs_second_key(hold, now_ns):
-            return self._sign_offs.sign(hold_id, clearing, self._state.holds.epoch, now_ns)
+            return self._sign_offs.sign(hold_id, clearing, epoch, now_ns)
         return refusal
 
     def extend_hold(
@@ -161,12 +167,13 @@ class HoldKeeper:
         self.retime(hold, hold.until_ns + extra_s * NS_PER_S, hold.clear_after_ns, reason, operator, now_ns)
         return Cleared(True)
 
-    def resume(self, *, reason: str, operator: str, role: str, command_id: str, now_ns: int) -> list[Hold]:
+    def resume(self, clearing: Clearing, *, command_id: str, now_ns: int) -> list[Hold]:
         """Clear the ONE_KEY holds that operators raised; return them.
 
         Raises:
-            RejectedError: The reason is too short.
+            RejectedError: The role may not, the reason is too short, or the signature is missing.
         """
+        role, operator, reason = clearing.role, clearing.operator, clearing.reason
         found = [
             hold
             for hold in self._state.holds.listed()
@@ -178,6 +185,9 @@ class HoldKeeper:
             raise RejectedError("NOT_PERMITTED", f"the role {role!r} clears no holds")
         if len(reason.strip()) < MIN_REASON_CHARACTERS:
             raise RejectedError("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
+        problem = self._verifier.problem("RESUME", "", clearing, command_id, self._state.holds.epoch, now_ns)
+        if problem is not None:
+            raise RejectedError(problem.reason, problem.detail)
         for hold in found:
             self.clear(hold.hold_id, reason, operator, now_ns)
         cleared = " ".join(h.hold_id for h in found) or "nothing to clear"

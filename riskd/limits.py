@@ -314,6 +314,14 @@ class GrantLimits(ConfigModel):
     emergency_bound_bps: PositiveInt = 400
 
 
+class OperatorKey(ConfigModel):
+    """Whose signature counts, and as what."""
+
+    role: Literal["trader", "risk"]
+    public_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Ed25519, hex."""
+
+
 class LimitsFile(ConfigModel):
     """The file as written, but for `checks`, which are read against the catalogue."""
 
@@ -323,6 +331,10 @@ class LimitsFile(ConfigModel):
     operators: Literal["solo", "team"]
     """solo: one person holds both keys, the second is the role `risk`, with cool-off and a typed phrase. team: a trader
     and a risk officer, two people, sign within `sign_off_min`.
+    """
+    operator_keys: dict[str, OperatorKey] = Field(default_factory=dict)
+    """Operator -> key. When any is named, whatever loosens must be signed; a team needs a trader's and a risk
+    officer's.
     """
     sign_off_min: PositiveInt = 5
     """How long a first signature waits for the second one."""
@@ -438,6 +450,9 @@ def contradictions(limits: Limits) -> list[str]:
         soft, hard, leave, join = cluster.soft_pct, cluster.hard_pct, cluster.leave_below, cluster.join_at
         above("checks.POS-07.soft_pct", soft, "hard_pct", hard, soft > hard)
         above("checks.POS-07.leave_below", leave, "join_at", join, leave > join)
+    roles = {key.role for key in limits.file.operator_keys.values()}
+    if limits.file.operators == "team" and len(roles) < 2:
+        found.append("operators: team needs the keys of a trader and of a risk officer in operator_keys")
     halt, streak = limits.enforced("PNL-02", DayHalt), limits.enforced("PNL-06", LossStreak)
     if halt is not None and halt.halt_at_pct is None and halt.max_loss is None and halt.max_drawdown_pct is None:
         found.append("checks.PNL-02: set halt_at_pct, max_loss or max_drawdown_pct, or say not_applicable and why")

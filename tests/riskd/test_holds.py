@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from riskd.holds import may_raise
 from riskd.records import HoldCleared
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
-from tradebot.core.errors import RejectedError
+from tradebot.core.errors import ConfigError, RejectedError
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 
 ELSEWHERE = (Scope(ScopeKind.VENUE, "okx"), Scope(ScopeKind.INSTRUMENT, ETH), Scope(ScopeKind.STRATEGY, "s2"))
 R, C, _, P, H, K = TradingLevel  # RUNNING CAUTIOUS REDUCE_ONLY PAUSED HALTED KILLED
@@ -166,17 +170,20 @@ def test_the_last_hold_of_a_kill_is_cautious_in_its_scope_only() -> None:
     assert desk.gate.state.holds.level_for("binance", BTC, "s1") is R
 
 
-def say(desk: Desk, hold_id: str, operator: str, role: str, phrase: str = "", command_id: str = "") -> str:
+def say(desk: Desk, hold_id: str, operator: str, role: str, phrase: str = "", /, **proof: Any) -> str:
+    """Clear a hold, signed when the operator has a key; `proof` values make another signature than the right one."""
+    reason, command_id = "looked into it", f"{operator}{role}{phrase}{desk.now_ns}{proof}"
+    signed = desk.prove("CLEAR", hold_id, operator, reason, command_id, **proof) if operator in OPERATOR_KEYS else None
     result = desk.gate.clear_hold(
-        hold_id, reason="looked into it", operator=operator, role=role, typed_phrase=phrase, now_ns=desk.now_ns,
-        command_id=command_id or f"{operator}{role}{phrase}{desk.now_ns}",
+        hold_id, reason=reason, operator=operator, role=role, typed_phrase=phrase, now_ns=desk.now_ns,
+        command_id=command_id, proof=signed,
     )  # fmt: skip
     return "CLEARED" if result.cleared else result.reason
 
 
 def killed_team() -> tuple[Desk, str, str]:
     """A team's desk with a kill whose cool-off is over."""
-    desk = Desk(limits=make_test_limits(operators="team"))
+    desk = Desk(limits=make_test_limits(**TEAM))
     hold_at(desk, K, SYSTEM_SCOPE)
     (hold_id,) = desk.gate.state.holds.holds
     desk.now_ns += 15 * 60 * SECOND
@@ -184,11 +191,12 @@ def killed_team() -> tuple[Desk, str, str]:
 
 
 def test_in_a_team_two_people_with_two_roles_sign_in_any_order() -> None:
-    for first, second in (("trader", "risk"), ("risk", "trader")):
+    people = (("ana", "trader"), ("bob", "risk"))
+    for first, second in (people, people[::-1]):
         desk, hold_id, phrase = killed_team()
 
-        assert say(desk, hold_id, "ana", first, phrase) == "SECOND_SIGNATURE_NEEDED"
-        assert say(desk, hold_id, "bob", second, phrase) == "CLEARED"
+        assert say(desk, hold_id, *first, phrase) == "SECOND_SIGNATURE_NEEDED"
+        assert say(desk, hold_id, *second, phrase) == "CLEARED"
         assert desk.levels() == "CAUTIOUS"
 
 
@@ -196,8 +204,8 @@ def test_in_a_team_the_same_person_or_the_same_role_twice_is_not_enough() -> Non
     desk, hold_id, phrase = killed_team()
 
     assert say(desk, hold_id, "ana", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
-    assert say(desk, hold_id, "ana", "risk", phrase) == "SAME_PERSON"
-    assert say(desk, hold_id, "bob", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
+    assert say(desk, hold_id, "ana", "risk", phrase) == "KEY_ROLE"
+    assert say(desk, hold_id, "tom", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
     assert say(desk, hold_id, "eve", "risk", "CLEAR") == "PHRASE_MISMATCH"
     assert say(desk, hold_id, "eve", "risk", phrase) == "CLEARED"
 
@@ -322,3 +330,72 @@ def test_a_clock_that_cannot_be_trusted_leaves_every_countdown_what_it_had() -> 
         assert gate.state.holds.holds[timed.hold_id].until_ns == now_ns + 540 * SECOND
         assert kill.clear_after_ns == now_ns + (15 * 60 - 60) * SECOND
         assert kill.until_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("proof", "reason"),
+    [
+        ({"subject": "H99"}, "SIGNATURE_INVALID"),
+        ({"command": "RESUME"}, "SIGNATURE_INVALID"),
+        ({"reason": "another reason"}, "SIGNATURE_INVALID"),
+        ({"command_id": "another"}, "SIGNATURE_INVALID"),
+        ({"environment": "real"}, "SIGNATURE_INVALID"),
+        ({"limits_hash": "other"}, "SIGNATURE_INVALID"),
+        ({"role": "risk"}, "SIGNATURE_INVALID"),
+        ({"epoch": 1}, "EPOCH_CHANGED"),
+        ({"expires_ns": START_NS}, "SIGNATURE_EXPIRED"),
+        ({"expires_ns": START_NS + 60 * SECOND + 1}, "SIGNATURE_EXPIRED"),
+        ({"expires_ns": START_NS + 60 * SECOND}, "CLEARED"),
+        ({}, "CLEARED"),
+    ],
+)
+def test_a_signature_is_worth_something_for_exactly_its_command(proof: dict[str, Any], reason: str) -> None:
+    desk = Desk(limits=make_test_limits(**TEAM))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+
+    assert say(desk, hold_id, "ana", "trader", **proof) == reason
+
+
+def test_with_keys_nothing_is_cleared_unsigned_or_by_an_unknown_person_and_raising_needs_no_signature() -> None:
+    desk = Desk(limits=make_test_limits(operator_keys=TEAM["operator_keys"]))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+
+    assert clear(desk, hold_id) == "SIGNATURE_NEEDED"
+    assert say(desk, hold_id, "mallory", "trader") == "KEY_UNKNOWN"
+    with pytest.raises(RejectedError, match="SIGNATURE_NEEDED"):
+        desk.gate.resume(reason="all is well", operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+    proof = desk.prove("RESUME", "", "ana", "all is well", "r2")
+    done = desk.gate.resume(
+        reason="all is well", operator="ana", role="trader", command_id="r2", now_ns=desk.now_ns, proof=proof
+    )
+    assert [hold.hold_id for hold in done] == [hold_id]
+
+
+def test_every_flipped_bit_of_a_signature_is_noticed() -> None:
+    desk = Desk(limits=make_test_limits(**TEAM))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+    good = desk.prove("CLEAR", hold_id, "ana", "looked into it", "c")
+    for bit in range(512):
+        flipped = bytearray(good.signature)
+        flipped[bit // 8] ^= 1 << bit % 8
+        done = desk.gate.clear_hold(
+            hold_id, reason="looked into it", operator="ana", role="trader", command_id="c", typed_phrase="",
+            now_ns=desk.now_ns, proof=OperatorProof(good.epoch, good.expires_ns, bytes(flipped)),
+        )  # fmt: skip
+        assert done.reason == "SIGNATURE_INVALID"
+
+
+def test_no_two_commands_share_their_bytes() -> None:
+    one = OperatorCommand("demo", "CLEAR", "H1", "ana", "trader", "a reason", "c1", "hash", 1, 2)
+    fields = [replace(one, subject="H1a", operator="na"), replace(one, reason="a reasonc", command_id="1")]
+
+    assert len({command.to_bytes() for command in (one, *fields)}) == 3
+
+
+def test_a_team_without_both_keys_is_refused() -> None:
+    keys = {"ana": TEAM["operator_keys"]["ana"]}
+    with pytest.raises(ConfigError, match="keys of a trader and of a risk officer"):
+        make_test_limits(operators="team", operator_keys=keys)

@@ -8,6 +8,7 @@ state.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, decode_record
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
@@ -59,11 +60,11 @@ class ModelHold:
 class Lives(RuleBasedStateMachine):
     """See the module."""
 
-    operators = "solo"
+    top: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(limits=make_test_limits(operators=self.operators))
+        self.desk = Desk(limits=make_test_limits(**self.top))
         self.model: dict[str, ModelHold] = {}
         self.signed: dict[str, tuple[str, str, int, int]] = {}
         self.epoch = self.desk.gate.state.holds.epoch
@@ -102,17 +103,23 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(
         data=st.data(),
-        who=st.sampled_from([("ana", "trader"), ("ana", "risk"), ("bob", "risk"), ("eve", "viewer")]),
+        who=st.sampled_from(
+            [("ana", "trader"), ("ana", "risk"), ("bob", "risk"), ("tom", "trader"), ("eve", "viewer")]
+        ),
         typed=st.booleans(),
-        reason=st.sampled_from(["because it is over", "ok"]),
+        reason=st.sampled_from(["because it is over", "because it is over", "ok"]),
+        signed=st.sampled_from([True, True, True, False]),
     )
-    def clear(self, data: st.DataObject, who: tuple[str, str], typed: bool, reason: str) -> None:
+    def clear(self, data: st.DataObject, who: tuple[str, str], typed: bool, reason: str, signed: bool) -> None:
         hold_id = data.draw(st.sampled_from(sorted(self.model)))
         hold, now_ns = self.model[hold_id], self.desk.now_ns
-        may = self.judge(hold_id, hold, *who, typed, len(reason) >= 8)
+        known = not self.top or (signed and OPERATOR_KEYS[who[0]][0] == who[1])
+        may = known and self.judge(hold_id, hold, *who, typed, len(reason) >= 8)
+        command_id = self.command()
+        proof = self.desk.prove("CLEAR", hold_id, who[0], reason, command_id) if signed else None
         done = self.desk.gate.clear_hold(
-            hold_id, reason=reason, operator=who[0], role=who[1], command_id=self.command(),
-            typed_phrase=f"CLEAR {hold_id}" if typed else "no", now_ns=now_ns,
+            hold_id, reason=reason, operator=who[0], role=who[1], command_id=command_id,
+            typed_phrase=f"CLEAR {hold_id}" if typed else "no", now_ns=now_ns, proof=proof,
         ).cleared  # fmt: skip
 
         assert done is may
@@ -130,7 +137,7 @@ class Lives(RuleBasedStateMachine):
         if hold.release is ReleaseRule.ONE_KEY or (hold.release is ReleaseRule.TIMED and hold.operators):
             return True
         cooled = hold.release is not ReleaseRule.TWO_KEY or self.desk.now_ns >= hold.cool_ns
-        if self.operators == "solo":
+        if not self.top:
             return role == "risk" and cooled and typed
         if not (cooled and typed):
             return False
@@ -147,9 +154,11 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def resume(self) -> None:
+        command_id = self.command()
         self.desk.gate.resume(
-            reason="all is well", operator="ana", role="trader", command_id=self.command(), now_ns=self.desk.now_ns
-        )
+            reason="all is well", operator="ana", role="trader", command_id=command_id, now_ns=self.desk.now_ns,
+            proof=self.desk.prove("RESUME", "", "ana", "all is well", command_id),
+        )  # fmt: skip
         for hold_id, hold in list(self.model.items()):
             if hold.release is ReleaseRule.ONE_KEY:
                 del self.model[hold_id]
@@ -317,7 +326,7 @@ class Lives(RuleBasedStateMachine):
 class TeamLives(Lives):
     """The same with two people for two keys."""
 
-    operators = "team"
+    top = TEAM
 
 
 def run(machine: type[Lives], examples: int, steps: int) -> None:
