@@ -18,13 +18,16 @@ from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
-from riskd.limits import Limits
+from riskd.limit_changes import Direction
+from riskd.limit_desk import LimitDesk, LimitsAnswer
+from riskd.limits import Limits, parse_limits
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
     DecisionRecord,
     InstrumentsSeen,
     JournalSink,
+    LimitsChanged,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -90,31 +93,36 @@ class RiskGate:
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
         """
-        self.limits = limits
-        self.settings = make_settings(limits)
         self.environment = environment
         self.stop_flag = stop_flag or StopFlag()
-        self.state = RiskState(limits, self.settings)
-        self.board = MarketBoard(self.settings.currency)
+        self.state = RiskState(limits, make_settings(limits))
+        self.board = MarketBoard(self.state.settings.currency)
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
-        verifier = CommandVerifier(limits.file.operator_keys, environment, limits.hash)
-        self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag, verifier)
-        state = self.state
-        self._flattener = Flattener(state, self.board)
-        self.day_rules = DayRules(self._ledger, self.board, self.keeper, self.settings, self._flattener)
-        caps = CapWatch(self._ledger, self.board, self.keeper, self.settings, self._flattener)
-        self.accountant = Accountant(self._ledger, self.board, self.day_rules, caps)
-        books = Books(self.settings, state.portfolio, state.commitments, self.board, state.rates, state.rules)
-        self.decider = Decider(
-            self._ledger, books, self.accountant, self.session, self.stop_flag, limits, signer, environment
-        )
+        self._signer = signer
+        self._flattener = Flattener(self.state, self.board)
+        self._furnish()
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
         self._log_head = 0
         self._next_evaluation_ns = 0
+
+    def _furnish(self) -> None:
+        """Build what reads the limits, for those that are in force."""
+        state, ledger, board = self.state, self._ledger, self.board
+        self.limits, self.settings = limits, settings = state.limits, state.settings
+        verifier = CommandVerifier(limits.file.operator_keys, self.environment, limits.hash)
+        self.keeper = HoldKeeper(ledger, settings, self.stop_flag, verifier)
+        self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
+        self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
+        caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
+        self.accountant = Accountant(ledger, board, self.day_rules, caps)
+        books = Books(settings, state.portfolio, state.commitments, board, state.rates, state.rules)
+        self.decider = Decider(
+            ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
+        )
 
     # ---- life
 
@@ -131,6 +139,8 @@ class RiskGate:
             self.decider.keep(record.decision_id, payload)
         elif isinstance(record, InstrumentsSeen):
             self._learn_assets()
+        elif isinstance(record, LimitsChanged) and self.limits is not self.state.limits:
+            self._refurnish()
 
     def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
         """Begin a life of the process: nothing is connected, nothing is reconciled.
@@ -344,6 +354,37 @@ class RiskGate:
         """Clear the ONE_KEY holds that operators raised; see HoldKeeper."""
         clearing = Clearing(operator, role, reason, proof=proof)
         return self.keeper.resume(clearing, command_id=command_id, now_ns=now_ns)
+
+    def set_limits(
+        self, text: str, clearing: Clearing, *, command_id: str, dry_run: bool, now_ns: int
+    ) -> tuple[Limits, LimitsAnswer]:
+        """Put other limits in force, when the operator may; else say why not. Both ways say what they change.
+
+        Raises:
+            ConfigError: The text is no limits file, or contradicts itself.
+        """
+        wanted, holds = parse_limits(text), self.state.holds
+        if command_id in self.state.commands and wanted.hash == self.limits.hash:
+            return wanted, LimitsAnswer(True, ())
+        answer = self.limit_desk.judge(wanted, clearing, command_id, holds.epoch, now_ns)
+        if dry_run:
+            return wanted, LimitsAnswer(False, answer.changes, "DRY_RUN", answer.reason)
+        result = "in force" if answer.accepted else answer.reason
+        self.keeper.audit(
+            command_id, clearing.operator, clearing.role, "SET_LIMITS", wanted.hash, clearing.reason, result, now_ns
+        )
+        if answer.accepted:
+            fences = any(change.direction is Direction.TIGHTENS for change in answer.changes)
+            base = self.limits.hash
+            self._ledger.commit(LimitsChanged(text, base, clearing.operator, holds.epoch + 1, fences, now_ns))
+            self._refurnish()
+        return wanted, answer
+
+    def _refurnish(self) -> None:
+        """Other limits are in force: everything that reads them is built again and keeps its memory."""
+        kept = self.decider.decisions
+        self._furnish()
+        self.decider.decisions = kept
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""

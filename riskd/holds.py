@@ -12,7 +12,7 @@ from typing import Final
 
 from tradebot.core.approvals import LevelEntry, LevelTable
 from tradebot.core.errors import InvariantError
-from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.orders import OrderRole
 
@@ -145,6 +145,12 @@ class HoldBook:
         """Move the times of a hold; its level stays, so nothing else moves."""
         if hold_id in self.holds:
             self.holds[hold_id] = replace(self.holds[hold_id], until_ns=until_ns, clear_after_ns=clear_after_ns)
+
+    def apply_limits(self, epoch: int, *, fences: bool) -> None:
+        """Other limits are in force; tighter ones void every approval of before."""
+        self._set_epoch(epoch)
+        if fences:
+            self.fences[SYSTEM_SCOPE] = epoch
 
     def _set_epoch(self, epoch: int) -> None:
         if epoch <= self.epoch:

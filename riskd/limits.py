@@ -17,7 +17,7 @@ from pydantic import Field
 
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from tradebot.core.errors import ConfigError
-from tradebot.runtime.config import ConfigModel, parse_section, read_yaml
+from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read_yaml
 
 ANY: Final = "*"
 """Key that holds for every instrument or venue without an own entry."""
@@ -383,6 +383,12 @@ def load_limits(path: Path) -> Limits:
     """
     tree = read_yaml(path)
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def parse_limits(text: str) -> Limits:
+    """Read and verify limits that came as text."""
+    path = Path("the new limits")
+    return make_limits(parse_yaml(path, text), path, hashlib.sha256(text.encode()).hexdigest())
 
 
 def make_limits(tree: dict[str, Any], path: Path, file_hash: str) -> Limits:

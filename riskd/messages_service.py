@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.gate import RiskGate
+from riskd.limit_changes import Direction, LimitChange
 from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised
 from riskd.reports import PnlReport, PositionReport
 from riskd.shell import RiskEventRecord
@@ -73,6 +74,24 @@ def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlRes
             )
             for strategy_id, own in sorted(report.strategies.items())
         ],
+    )
+
+
+LIMIT_DIRECTIONS: Final = {
+    Direction.TIGHTENS: pb.LIMIT_DIRECTION_TIGHTENS,
+    Direction.LOOSENS: pb.LIMIT_DIRECTION_LOOSENS,
+    Direction.REFUSED: pb.LIMIT_DIRECTION_REFUSED,
+}
+
+
+def limit_change_message(change: LimitChange) -> pb.LimitChange:
+    """Return one value that changes."""
+    return pb.LimitChange(
+        path=change.path,
+        before=change.before,
+        after=change.after,
+        ratio=change.ratio,
+        direction=LIMIT_DIRECTIONS[change.direction],
     )
 
 

@@ -49,6 +49,7 @@ class RecordType(IntEnum):
     GUARD_RESET = 21
     SOFT_CAP = 22
     CLUSTERS = 23
+    LIMITS_CHANGED = 24
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -262,6 +263,20 @@ class ClustersSeen(Record, frozen=True):
     time_ns: int
 
 
+class LimitsChanged(Record, frozen=True):
+    """Limits that an operator put in force. They hold while the file is the one that they were made from."""
+
+    text: str
+    """The whole limits file."""
+    base_hash: str
+    """Hash of the limits before."""
+    operator: str
+    epoch: int
+    fences: bool
+    """Whether approvals of before are void: something became tighter."""
+    time_ns: int
+
+
 class EquityPeak(Record, frozen=True):
     """Highest equity so far, corrected for transfers."""
 
@@ -335,6 +350,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.GUARD_RESET: GuardReset,
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,
+    RecordType.LIMITS_CHANGED: LimitsChanged,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -13,7 +13,7 @@ from typing import Final
 from riskd.exposure import Commitments, Parent, TrackedOrder
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
-from riskd.limits import Limits
+from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
 from riskd.portfolio import BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
@@ -31,6 +31,7 @@ from riskd.records import (
     HoldRaised,
     HoldRetimed,
     InstrumentsSeen,
+    LimitsChanged,
     LossGuardState,
     OrderEventSeen,
     OrderLog,
@@ -44,7 +45,7 @@ from riskd.records import (
     StrategyStarts,
 )
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
-from riskd.settings import Settings
+from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
 from tradebot.core.approvals import GrantTerms, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
@@ -159,6 +160,8 @@ class RiskState:
                     self.soft_caps.pop((cap, key), None)
             case ClustersSeen(clusters=clusters):
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
+            case LimitsChanged():
+                self._change_limits(record)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -219,6 +222,7 @@ class RiskState:
             self.guards.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
+            self.limits.hash,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -233,6 +237,16 @@ class RiskState:
                 self.rules[instrument.instrument_id] = make_rule(instrument, self.limits)
             except ArithmeticError as exc:
                 raise ConfigError(f"{instrument.instrument_id}: a step has more than 12 decimals; drop it") from exc
+
+    def _change_limits(self, record: LimitsChanged) -> None:
+        self.holds.apply_limits(record.epoch, fences=record.fences)
+        if record.base_hash != self.limits.hash:
+            return  # the file was edited since: it is what the operator wants now
+        self.limits = parse_limits(record.text)
+        self.settings = make_settings(self.limits)
+        self.commitments.fee_ppm = self.settings.fee_ppm or 0
+        for rule in list(self.rules.values()):  # those of instruments that are gone too
+            self.rules[rule.instrument_id] = make_rule(rule.instrument, self.limits)
 
     def _decision(self, record: DecisionRecord) -> None:
         self.decisions += 1

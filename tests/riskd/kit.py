@@ -333,7 +333,7 @@ class Desk:
         epoch = other.pop("epoch", self.gate.state.holds.epoch)
         expires_ns = other.pop("expires_ns", self.now_ns + 30 * SECOND)
         signed = OperatorCommand(
-            "demo", command, subject, operator, role, reason, command_id, self.limits.hash, epoch, expires_ns
+            "demo", command, subject, operator, role, reason, command_id, self.gate.limits.hash, epoch, expires_ns
         )
         return OperatorProof(epoch, expires_ns, key.sign(replace(signed, **other).to_bytes()))
 

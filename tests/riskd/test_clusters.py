@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskd.clusters import ClusterRule, ClusterTracker, gather, pearson
@@ -108,6 +108,7 @@ def test_a_price_that_is_none_is_ignored(price: float) -> None:
     assert not tracker._returns
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=50))
 def test_correlation_is_numpys(pairs: list[tuple[float, float]]) -> None:
     ours = pearson(pairs)

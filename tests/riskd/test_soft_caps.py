@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskd.limits import Limits
@@ -348,6 +348,7 @@ def test_five_minutes_above_the_hard_cap_count_without_interruption() -> None:
     assert judge(measure(201), state, GRACE_NS, 601 * SECOND)[1] is Move.HALT
 
 
+@settings(deadline=None)
 @given(value=st.integers(91, 10**6), soft=st.integers(100, 10**6))
 def test_what_stays_is_at_the_target_or_just_below(value: int, soft: int) -> None:
     found = to_close(measure(value, soft))
