@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from riskd.guard_book import GuardBook
+from riskd.guards import make_guard_rules, trips
 from riskd.records import EquitySample, Settlement, decode_record
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tradebot.core.errors import ConfigError
@@ -226,6 +228,108 @@ def test_a_slow_fall_is_no_velocity_and_a_pause_for_a_fast_one_ends_by_itself() 
     desk.wait(2)
     desk.wait(2)
     assert desk.levels() == "RUNNING"
+
+
+def test_velocity_looks_back_its_whole_window_to_the_highest_equity_in_it() -> None:
+    desk = morning(limits_with("PNL-05", pause_at_pct=-1))
+    worth(desk, "9990", 299)
+    worth(desk, "10050", 15)
+    worth(desk, "10000", 270)
+    worth(desk, "9950", 10)
+    assert desk.levels() == "RUNNING"
+    worth(desk, "9949.5")  # 1 % below the 10,050 of five minutes ago, half a percent below what came after it
+    assert desk.levels() == "PAUSED"
+
+
+@pytest.mark.parametrize(("age_ns", "count"), [(300 * SECOND, 1), (300 * SECOND + 1, 0)])
+def test_a_sample_counts_until_it_is_as_old_as_the_window(age_ns: int, count: int) -> None:
+    rules = make_guard_rules(make_test_limits(limits_with("PNL-05", pause_at_pct=-1)))
+    book = GuardBook()
+    book.sample(10_000, MONDAY_NS)
+
+    assert len(trips(book, rules, 9_900, None, {}, MONDAY_NS + age_ns)) == count
+
+
+@pytest.mark.parametrize("equity", [0, -1])
+def test_an_account_that_is_worth_nothing_breaks_no_guard(equity: int) -> None:
+    every = {
+        **limits_with("PNL-02", halt_at_pct=-4, max_loss=1, max_drawdown_pct=3),
+        **limits_with("PNL-03", halt_at_pct=-6),
+        **limits_with("PNL-04", halt_at_pct=-10), **limits_with("PNL-05", pause_at_pct=-1),
+        **limits_with("PNL-07", halt_at_pct=-1),
+    }  # fmt: skip
+    rules = make_guard_rules(make_test_limits(every, day_target={"target_pct": 5, "action": "pause"}))
+    book = GuardBook()
+    book.settle(MONDAY_NS // (DAY * SECOND), equity, MONDAY_NS)
+    book.sample(equity, MONDAY_NS)
+
+    assert trips(book, rules, equity, equity, {"s1": -5}, MONDAY_NS + 1) == []
+
+
+def test_the_days_high_stays_when_later_equity_is_lower() -> None:
+    desk = morning(limits_with("PNL-02", max_drawdown_pct=3))
+    worth(desk, "11000", 700)
+    worth(desk, "10700", 700)
+    worth(desk, "10680", 700)
+    assert desk.levels() == "RUNNING"
+    worth(desk, "10670")
+    assert desk.levels() == "HALTED"
+
+
+def test_a_day_halt_cleared_in_its_time_is_no_waiver_for_the_day_that_has_begun() -> None:
+    desk = morning(limits_with("PNL-02", halt_at_pct=-4))
+    worth(desk, "9600")
+    desk.wait(DAY)
+    assert clear(desk, hold_of(desk, "PNL-02")) == "CLEARED"
+    worth(desk, "9216.01")
+    assert desk.levels() == "RUNNING"
+    worth(desk, "9216")
+    assert desk.levels() == "HALTED"
+
+
+def test_a_high_is_written_down_when_it_is_a_twentieth_of_a_percent_above_the_last() -> None:
+    def samples() -> int:
+        return sum(isinstance(decode_record(*pair), EquitySample) for pair in desk.sink.records)
+
+    desk = morning()
+    before = samples()
+    worth(desk, "10005")
+    assert samples() == before
+    worth(desk, "10005.01")
+    assert samples() == before + 1
+
+
+def test_fees_and_closed_results_count_in_a_strategys_day() -> None:
+    desk = morning(limits_with("PNL-07", halt_at_pct=-1))
+    for price, fee in (("59000", "39.99"), ("59000", "58")):
+        desk.buy("0.001")
+        desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price="60000")
+        desk.fill(f"c{desk.orders}", "0.001", price, side=Side.SELL, fee=fee)
+    assert desk.gate.state.holds.find("PNL-07", S1) is None  # 1 + 39.99 + 1 + 58 = 99.99
+    desk.buy("0.001")
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price="60000")
+    desk.fill(f"c{desk.orders}", "0.001", "60000", side=Side.SELL, fee="0.02")
+    assert hold_of(desk, "PNL-07", S1).level.name == "HALTED"
+
+
+def test_a_strategys_new_day_is_measured_from_its_result_at_midnight() -> None:
+    desk = morning(limits_with("PNL-07", halt_at_pct=-1))
+    loss = desk_loss(desk, "50")
+    desk.wait(DAY)
+    assert desk.gate.state.guards.starts == {"s1": -loss}
+    desk_loss(desk, "98")
+    assert desk.gate.state.holds.find("PNL-07", S1) is None
+    desk_loss(desk, "2")
+    assert hold_of(desk, "PNL-07", S1).level.name == "HALTED"
+
+
+def desk_loss(desk: Desk, fee: str) -> int:
+    """Lose this much in fees; return it in units."""
+    desk.quote(BTC, "59999.99", "60000.01")
+    desk.buy("0.001")
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price="60000")
+    desk.fill(f"c{desk.orders}", "0.001", "60000", side=Side.SELL, fee=fee)
+    return int(Decimal(fee) * 10**12)
 
 
 def test_a_transfer_moves_every_baseline() -> None:

@@ -80,6 +80,15 @@ def test_the_rearm_level_is_half_a_percent_below_the_loss_at_resume() -> None:
     assert desk.gate.state.loss.trigger_ppm == -35_000
 
 
+def test_after_a_recovery_the_rearm_level_is_the_configured_one() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    losing(desk, "10000")
+    levels_over(desk, [61])
+
+    assert desk.gate.state.loss.trigger_ppm == -25_000
+
+
 def test_the_third_trigger_of_a_day_halts() -> None:
     desk = morning()
     losing(desk, "9800")
