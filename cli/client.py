@@ -224,7 +224,7 @@ class Daemons:
         return views.SetLimitsView(answer.accepted, answer.reason, answer.detail, answer.hash, changes)
 
     def _proof(self, command: str, subject: str, reason: str, command_id: str) -> risk_pb.OperatorProof | None:
-        """Sign a command with the operator's key, when there is one: what riskd's holds and limits are now is signed."""
+        """Sign a command with the operator's key, when there is one, for the holds and limits that riskd has now."""
         if self._key is None:
             return None
         epoch, limits = self.holds().epoch, self.limits().hash
