@@ -26,14 +26,14 @@ approval older than the last raise in its scope is void. After a restart holds, 
 are the same. A clock that was set back while riskd was down shortens no countdown: each goes on with what it had left.
 
 `tradebot holds` lists what is in force, `tradebot clear HOLD --reason ...` clears one, `tradebot resume --reason ...`
-clears the one-key holds that operators raised, `tradebot extend HOLD SECONDS` makes a timed one longer. A reason has at
-least {reason} characters. When the limits file names `operator_keys`, whatever loosens is signed (`TRADEBOT_OPERATOR_KEY`
-names your key file: 64 hex characters, mode 0600); raising never is. A signature is for one command, at one epoch, under
-one set of limits, for a minute.
+clears the one-key holds that operators raised, `tradebot extend HOLD SECONDS` makes a timed one longer. A reason has
+at least {reason} characters. When the limits file names `operator_keys`, whatever loosens is signed; raising never is.
+`TRADEBOT_OPERATOR_KEY` names your key file: 64 hex characters, mode 0600. A signature is for one command, at one
+epoch, under one set of limits, for a minute.
 
-`tradebot set-limits FILE --dry-run` shows what other limits would change, as ratios. Tightening takes the role risk, is
-in force at once and voids every approval of before; loosening takes the phrase, or two signatures of a team, and at most
-a factor of ten at once. They stay in force over restarts until the file itself is edited.
+`tradebot set-limits FILE --dry-run` shows what other limits would change, as ratios. Tightening takes the role risk,
+is in force at once and voids every approval of before; loosening takes the phrase, or two signatures of a team, and
+at most a factor of ten at once. They stay in force over restarts until the file itself is edited.
 """
 
 
