@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -611,3 +612,59 @@ def test_samples_are_kept_slowly_when_no_velocity_is_watched() -> None:
 def test_a_guard_that_contradicts_itself_is_refused_with_the_numbers(changes: Changes, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         make_test_limits(changes)
+
+
+def streak_pause() -> Desk:
+    desk = morning(limits_with("PNL-06", pause_after=2, pause_min=60, halt_after=4))
+    losing(desk, 2)
+    return desk
+
+
+def streak_halt() -> Desk:
+    desk = morning(limits_with("PNL-06", halt_after=2))
+    losing(desk, 2)
+    return desk
+
+
+def strategy_halt() -> Desk:
+    desk = morning(limits_with("PNL-07", halt_at_pct=-1))
+    desk_loss(desk, "100")
+    return desk
+
+
+def target_reached() -> Desk:
+    desk = morning(day_target={"target_pct": 5, "action": "pause"})
+    worth(desk, "10500")
+    return desk
+
+
+def day_pause() -> Desk:
+    desk = morning({"PNL-01": {"pause_min": 60}})
+    worth(desk, "9800")
+    return desk
+
+
+def suspect_price() -> Desk:
+    desk = morning(limits_with("PNL-02", halt_at_pct=-4))
+    stale_loss(desk)
+    return desk
+
+
+@pytest.mark.parametrize(
+    "tripped", [streak_pause, streak_halt, strategy_halt, target_reached, day_pause, suspect_price]
+)
+def test_every_other_guard_keeps_level_time_and_memory_over_a_kill(tripped: Callable[[], Desk]) -> None:
+    desk = tripped()
+    before = dict(desk.gate.state.holds.holds)
+    assert before
+    memory, loss = desk.gate.state.guards.digest(), desk.gate.state.loss
+    again = desk.replayed()
+    assert (again.state.guards.digest(), again.state.loss) == (memory, loss)
+    desk.now_ns += 20 * SECOND
+    again.start("life2", desk.now_ns)
+    held = again.state.holds
+    kept = {key: hold for key, hold in held.holds.items() if key in before}
+
+    assert kept == before
+    assert held.next_expiry_ns() == desk.gate.state.holds.next_expiry_ns()
+    assert all(again.state.holds.level_for("binance", BTC, "s1") >= hold.level for hold in before.values())
