@@ -41,6 +41,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "ends with the first clean reconciliation; look at execd's log when it does not"),
     CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "ONE_KEY", "execd's order log is another one or ends too early",
               "compare orders and positions with the venue, then clear"),
+    CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
+              "ends when the limits or the venue's minimum change; the evidence has the numbers"),
     CauseSpec("FLATTEN_INCOMPLETE", "HALTED", "instrument", "ONE_KEY", "the closing ladder found no buyer",
               "close at the venue or flatten again, then clear"),
     CauseSpec("PNL-01", "PAUSED, then CAUTIOUS; third time HALTED", "system", "TIMED; HALTED: ONE_KEY",

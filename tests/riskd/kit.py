@@ -86,8 +86,9 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
         if change is None:
             del tree["checks"][check_id]
         else:
-            whole = "status" in change  # a change that says whether the check is enforced says all of it
-            tree["checks"][check_id] = change if whole else tree["checks"][check_id] | change
+            was = tree["checks"][check_id]
+            turned = change.get("status", was["status"]) != was["status"]  # switched on or off: the change says it all
+            tree["checks"][check_id] = change if turned else was | change
     return make_limits(tree | top, Path("test.yaml"), "hash")
 
 
