@@ -208,6 +208,33 @@ def clear(
     return run(call, hold_id, reason, phrase)
 
 
+@command(app, "extend")
+def extend(
+    call: Call,
+    hold_id: Annotated[str, typer.Argument()],
+    seconds: Annotated[int, typer.Argument(min=1, help="Seconds to add.")],
+    reason: ReasonOption = "",
+) -> int:
+    """Make a hold that ends by itself last longer."""
+    from cli.commands import extend as run
+
+    return run(call, hold_id, seconds, reason)
+
+
+@command(app, "set-limits")
+def set_limits(
+    call: Call,
+    file: Annotated[Path, typer.Argument(help="A whole limits file.")],
+    reason: ReasonOption = "",
+    phrase: PhraseOption = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+) -> int:
+    """Put other limits in force (role risk; loosening wants --phrase), and show every change as a ratio."""
+    from cli.commands import set_limits as run
+
+    return run(call, file, reason, phrase, dry_run=dry_run)
+
+
 @command(app, "flatten")
 def flatten(call: Call, scope: ScopeOption = "system", reason: ReasonOption = "", phrase: PhraseOption = "") -> int:
     """Halt, then close positions with reducing orders. Without --phrase it only says which phrase is needed."""

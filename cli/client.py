@@ -6,6 +6,7 @@ that names it, never a traceback.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,15 @@ from types import TracebackType
 from typing import Any, Final
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli import views
+from cli.signing import VALID_NS
 from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorCommand
 from tradebot.rpc.common.v1 import intent_pb2, level_pb2, order_pb2, status_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
@@ -47,6 +51,7 @@ FIRST_MESSAGE_TIMEOUT_S: Final = 2.5
 AUDIT_TIMEOUT_S: Final = 60.0
 """An audit asks the venue."""
 NS_PER_S: Final = 1_000_000_000
+PREFIX: Final = "LIMIT_DIRECTION_"
 
 
 class UnreachableError(DisconnectedError):
@@ -56,10 +61,11 @@ class UnreachableError(DisconnectedError):
 class Daemons:
     """Conversations with the daemons of one system, acting as one operator role."""
 
-    def __init__(self, common: CommonConfig, role: Role, operator: str) -> None:
+    def __init__(self, common: CommonConfig, role: Role, operator: str, key: Ed25519PrivateKey | None = None) -> None:
         self._common = common
         self._role = role
         self._operator = operator
+        self._key = key
         self._channels: dict[str, grpc.Channel] = {}
 
     def __enter__(self) -> Daemons:
@@ -162,7 +168,8 @@ class Daemons:
 
     def resume(self, reason: str, command_id: str) -> views.ResumeView:
         """Clear what one operator may clear."""
-        request = risk_pb.ResumeRequest(reason=reason, operator=self._operator, command_id=command_id)
+        proof = self._proof("RESUME", "", reason, command_id)
+        request = risk_pb.ResumeRequest(reason=reason, operator=self._operator, command_id=command_id, proof=proof)
         answer = self._call("riskd", self._risk().Resume, request)
         return views.ResumeView(
             [_hold(hold) for hold in answer.cleared],
@@ -178,11 +185,64 @@ class Daemons:
             operator=self._operator,
             command_id=command_id,
             typed_phrase=typed_phrase,
+            proof=self._proof("CLEAR", hold_id, reason, command_id),
         )
         answer = self._call("riskd", self._risk().ClearHold, request)
         remaining = [_hold(hold) for hold in answer.remaining]
         level = max((TradingLevel[hold.level] for hold in remaining), default=TradingLevel.RUNNING)
         return answer.cleared, views.ResumeView([], remaining, level.name, answer.reason, answer.detail)
+
+    def extend(self, hold_id: str, extra_s: int, reason: str, command_id: str) -> views.ExtendView:
+        """Make a TIMED hold last longer."""
+        request = risk_pb.ExtendHoldRequest(
+            hold_id=hold_id, extra_s=extra_s, reason=reason, operator=self._operator, command_id=command_id
+        )
+        answer = self._call("riskd", self._risk().ExtendHold, request)
+        hold = _hold(answer.hold) if answer.HasField("hold") else None
+        return views.ExtendView(answer.extended, answer.reason, answer.detail, hold)
+
+    def set_limits(
+        self, text: str, reason: str, typed_phrase: str, command_id: str, *, dry_run: bool
+    ) -> views.SetLimitsView:
+        """Put other limits in force, or only say what they would change."""
+        request = risk_pb.SetLimitsRequest(
+            limits_yaml=text,
+            reason=reason,
+            operator=self._operator,
+            command_id=command_id,
+            typed_phrase=typed_phrase,
+            proof=None if dry_run else self._proof("SET_LIMITS", limits_hash(text), reason, command_id),
+            dry_run=dry_run,
+        )
+        answer = self._call("riskd", self._risk().SetLimits, request)
+        changes = [
+            views.LimitChangeView(
+                c.path, c.before, c.after, c.ratio, _name(risk_pb.LimitDirection, c.direction, PREFIX)
+            )
+            for c in answer.changes
+        ]
+        return views.SetLimitsView(answer.accepted, answer.reason, answer.detail, answer.hash, changes)
+
+    def _proof(self, command: str, subject: str, reason: str, command_id: str) -> risk_pb.OperatorProof | None:
+        """Sign a command with the operator's key, when there is one, for the holds and limits that riskd has now."""
+        if self._key is None:
+            return None
+        epoch, limits = self.holds().epoch, self.limits().hash
+        expires_ns = time.time_ns() + VALID_NS
+        signed = OperatorCommand(
+            self._common.mode.value,
+            command,
+            subject,
+            self._operator,
+            self._role.value,
+            reason,
+            command_id,
+            limits,
+            epoch,
+            expires_ns,
+        )
+        signature = self._key.sign(signed.to_bytes())
+        return risk_pb.OperatorProof(epoch=epoch, expires_time_ns=expires_ns, signature=signature)
 
     def flatten(self, scope: Scope, reason: str, typed_phrase: str, command_id: str) -> views.FlattenView:
         """Close positions; riskd answers with the phrase that it wants to be typed."""
@@ -644,3 +704,8 @@ def scope_of(text: str) -> Scope:
     if found is None or not name:
         raise ConfigError(f"--scope {text!r}: write system, venue:NAME, instrument:ID or strategy:ID")
     return Scope(found, name)
+
+
+def limits_hash(text: str) -> str:
+    """Return the hash under which riskd knows these limits."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -23,6 +23,7 @@ from cli.exit_codes import Exit
 from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys, stop_supervised
 from cli.output import complain, progress
 from cli.run_state import is_supervised
+from cli.signing import KEY_ENV, load_operator_key
 from cli.stopping import fan_out, headline, ping_all
 from tradebot._version import __version__
 from tradebot.core.amounts import parse_decimal
@@ -49,7 +50,9 @@ def _talk(call: Call) -> Iterator[Daemons]:
 
 
 def _talk_to(call: Call, target: Target) -> Daemons:
-    return Daemons(target.common, Role(call.role), call.operator)
+    key_file = os.environ.get(KEY_ENV)
+    key = load_operator_key(Path(key_file)) if key_file else None
+    return Daemons(target.common, Role(call.role), call.operator, key)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -237,6 +240,30 @@ def clear(call: Call, hold_id: str, reason: str, phrase: str) -> int:
         ok=cleared,
     )
     return Exit.OK if cleared else Exit.REFUSED
+
+
+def extend(call: Call, hold_id: str, seconds: int, reason: str) -> int:
+    """Make a TIMED hold last longer."""
+    with _talk(call) as daemons:
+        view = daemons.extend(hold_id, seconds, reason, new_command_id())
+    text = f"extended {hold_id} by {seconds} s" if view.extended else f"not extended: {view.reason}: {view.detail}"
+    call.answer(view, [text], ok=view.extended)
+    return Exit.OK if view.extended else Exit.REFUSED
+
+
+def set_limits(call: Call, file: Path, reason: str, phrase: str, *, dry_run: bool) -> int:
+    """Put other limits in force, or only show what would change."""
+    if not dry_run:
+        _require_reason(reason)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{file} cannot be read: give the path of a limits file") from exc
+    with _talk(call) as daemons:
+        view = daemons.set_limits(text, reason, phrase, new_command_id(), dry_run=dry_run)
+    done = view.accepted or dry_run
+    call.answer(view, render.limits_lines(view), ok=done)
+    return Exit.OK if done else Exit.REFUSED
 
 
 def flatten(call: Call, scope_text: str, reason: str, phrase: str) -> int:

@@ -203,6 +203,19 @@ def resume_lines(view: views.ResumeView) -> list[str]:
     return [*lines, *(hold_lines(view.remaining) if view.remaining else [])]
 
 
+def limits_lines(view: views.SetLimitsView) -> list[str]:
+    """Every value that changes, then what came of it."""
+    lines = [
+        f"{change.direction.lower():9} {change.path}: {change.before or '-'} -> {change.after or '-'}"
+        + (f" (x{change.ratio})" if change.ratio else "")
+        for change in view.changes
+    ]
+    return [
+        *lines,
+        f"in force: {view.hash}" if view.accepted else f"not in force: {view.reason} {view.detail}".rstrip(),
+    ]
+
+
 def order_lines(orders: Sequence[views.OrderView]) -> list[str]:
     """Orders, newest first."""
     if not orders:

@@ -205,6 +205,38 @@ class ResumeView:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendView:
+    """What `extend` did."""
+
+    extended: bool
+    reason: str
+    detail: str
+    hold: HoldView | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChangeView:
+    """One value of the limits that changes."""
+
+    path: str
+    before: str
+    after: str
+    ratio: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimitsView:
+    """What `set-limits` did or would do."""
+
+    accepted: bool
+    reason: str
+    detail: str
+    hash: str
+    changes: list[LimitChangeView]
+
+
+@dataclass(frozen=True, slots=True)
 class StopAck:
     """How one daemon answered a stop or a ping."""
 

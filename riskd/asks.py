@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.case import Books, Case
-from riskd.holds import action_of
+from riskd.holds import FLATTEN, action_of
 from riskd.rules import is_operator, may_trade
 from riskd.state import RiskState
 from riskd.units import PPM, from_units, to_units
@@ -65,10 +65,11 @@ def make_case(
             role,
             operator=is_operator(strategy_id),
             replaces=order is not None and bool(order.replaces_client_order_id),
-            flatten=reduce is not None,
+            flatten=reduce is not None and reduce.reason == FLATTEN,
         ),
         level=level,
         reducing=role is not OrderRole.ENTRY,
+        guards=state.guards,
         registered=registered,
         listed=listed,
         rule=rule,

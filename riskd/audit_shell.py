@@ -9,10 +9,19 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised, RecordType, decode_record
+from riskd.keeper import scope_text
+from riskd.records import (
+    Command,
+    DecisionRecord,
+    HoldCleared,
+    HoldRaised,
+    HoldRetimed,
+    RecordType,
+    decode_record,
+)
 from tradebot.runtime.journal_reader import read_journal
 
-_AUDITED = frozenset({RecordType.COMMAND, RecordType.HOLD_RAISED, RecordType.HOLD_CLEARED})
+_AUDITED = frozenset({RecordType.COMMAND, RecordType.HOLD_RAISED, RecordType.HOLD_CLEARED, RecordType.HOLD_RETIMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +63,25 @@ def find_decision(directory: Path, decision_id: str) -> DecisionRecord | None:
 def _entry(record: object, link: str) -> AuditEntry:
     match record:
         case HoldRaised(hold=hold):
-            scope = f"{hold.scope.kind.name} {hold.scope.name}".strip()
             return AuditEntry(
                 hold.raised_ns,
                 hold.raised_by,
                 "",
                 f"HOLD RAISED {hold.level.name}",
-                f"{hold.hold_id} {scope}",
+                f"{hold.hold_id} {scope_text(hold.scope)}",
                 hold.evidence,
                 hold.cause,
                 hold.latch_id,
                 link,
             )
         case HoldCleared():
+            was = record.hold
+            text = record.hold_id if was is None else f"{record.hold_id} {was.level.name} {scope_text(was.scope)}"
+            cause = "" if was is None else was.cause
+            return AuditEntry(record.time_ns, record.operator, "", "HOLD CLEARED", text, record.reason, cause, "", link)
+        case HoldRetimed():
             return AuditEntry(
-                record.time_ns, record.operator, "", "HOLD CLEARED", record.hold_id, record.reason, "", "", link
+                record.time_ns, record.operator, "", "HOLD RETIMED", record.hold_id, record.reason, "", "", link
             )
         case Command():
             return AuditEntry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from riskd.exposure import Commitments, Parent
+from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
 from riskd.portfolio import Portfolio
@@ -51,6 +52,8 @@ class Case:
     level: TradingLevel
     """Highest level of all covering holds and the stop flag."""
     reducing: bool
+    guards: GuardBook
+    """Entries and losing exits, for the filters of CAUTIOUS."""
     problem: str = ""
     """What is malformed; empty = nothing."""
     registered: bool = False

@@ -73,6 +73,11 @@ class CheckSpec:
         return self.check_id[:3]
 
     @property
+    def watched(self) -> bool:
+        """Whether it is built and asked of no order."""
+        return self.built and not (self.parent or self.order)
+
+    @property
     def configurable(self) -> bool:
         """Whether the limits file must say enforced or not_applicable."""
         return self.owner is not Owner.EXECD
@@ -83,6 +88,8 @@ COMMON_REASONS: Final = ("CHECK_INPUT_MISSING", "LIMIT_UNDEFINED", "CHECK_ERROR"
 SKIPPED_REDUCING: Final = "NOT_RUN_FOR_REDUCING_ORDERS"
 SKIPPED_STAGE_PARENT: Final = "RUN_WITH_THE_PARENT"
 SKIPPED_STAGE_ORDER: Final = "RUN_WITH_EACH_ORDER"
+SKIPPED_WATCHED: Final = "WATCHED_ALL_THE_TIME"
+"""The account is watched, not the order: a breach raises a hold, and STA-01 refuses."""
 
 FAMILIES: Final = {
     "AUT": "Authenticity and freshness",
@@ -132,6 +139,18 @@ def _built(
     )
 
 
+def _watched(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+) -> CheckSpec:
+    """A row that exists and is asked of no order: it watches the account and raises a hold, which then refuses."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD)
+
+
 def _later(
     check_id: str,
     name: str,
@@ -163,7 +182,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("AUT-07", "limit completeness", "every limit on the path exists, is positive and signed",
            ("LIMIT_UNDEFINED",), "system", "all"),
     _built("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
-           ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED"), "all scopes", "-",
+           ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED", "CAUTIOUS_FILTER"),
+           "all scopes", "-",
            stages="PO", reducing=True, unit=Unit.LEVEL),
     _built("STA-02", "reduce-only, quantity-aware", "opposite to the position, and q + working reducing orders <= |P|",
            ("NOT_REDUCING", "WOULD_FLIP_POSITION"), "instrument", "on for reducing orders", stages="PO", reducing=True,
@@ -256,7 +276,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("POS-05", "net exposure", "beta-weighted signed sum / E", ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E"),
     _later("POS-06", "concentration", "per base asset over all venues", ("CONCENTRATION_LIMIT",), "portfolio",
            "25 % E"),
-    _later("POS-07", "correlation cluster", "sum in clusters above 0.8", ("CORRELATION_LIMIT",), "portfolio", "50 % E"),
+    _watched("POS-07", "correlation cluster", "exposure of instruments that move together; grace, then riskd reduces",
+             ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)"),
     _later("POS-08", "venue (counterparty) exposure", "equity and notional at one venue", ("VENUE_EXPOSURE_LIMIT",),
            "venue", "60 % E"),
     _later("POS-09", "strategy allocation", "strategy notional / allocation", ("STRATEGY_ALLOCATION_LIMIT",),
@@ -270,8 +291,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("POS-12", "portfolio heat", "sum of |P| |mark - stop| and new risk", ("PORTFOLIO_HEAT_LIMIT",), "portfolio",
            "3 % E"),
     _later("POS-13", "stress loss", "worst of the scenario grid", ("STRESS_LOSS_LIMIT",), "portfolio", "12 % E"),
-    _later("POS-14", "holding time", "age of the position", ("HOLDING_TIME_LIMIT",), "instrument", "48 h",
-           severity=_HOLD),
+    _watched("POS-14", "holding time", "age of the position; grace, then riskd closes", ("HOLDING_TIME_LIMIT",),
+             "instrument", "48 h (soft 24)"),
     _built("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),
            "strategy, system", "5/s, 60/min; 20/s", stages="O", unit=Unit.COUNT),
     _later("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s"),
@@ -292,15 +313,14 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("RAT-10", "turnover", "traded notional per day", ("TURNOVER_LIMIT",), "portfolio", "20 x E"),
     _built("PNL-01", "daily loss pause", "(E - E0) / E0 <= x pauses, then CAUTIOUS", ("DAY_LOSS_PAUSE",), "system",
            "-2 %", stages="P", unit=Unit.PPM, severity=_HOLD),
-    _later("PNL-02", "daily loss halt", "the same ratio, HALTED", ("DAY_LOSS_HALT",), "system", "-4 %", severity=_HOLD),
-    _later("PNL-03", "weekly loss halt", "from Monday 00:00 UTC", ("WEEK_LOSS_HALT",), "system", "-6 %",
-           severity=_HOLD),
-    _later("PNL-04", "drawdown halt", "from the 30-day high", ("DRAWDOWN_HALT",), "system", "-10 %", severity=_HOLD),
-    _later("PNL-05", "loss velocity", "change of E in 5 min", ("LOSS_VELOCITY",), "system", "-1 %", severity=_HOLD),
-    _later("PNL-06", "losing streak", "consecutive losing round trips", ("LOSS_STREAK",), "strategy", "5 / 8",
-           severity=_HOLD),
-    _later("PNL-07", "strategy day loss", "strategy PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %",
-           severity=_HOLD),
+    _watched("PNL-02", "daily loss halt", "day PnL, day loss or fall from the day's high; until the next UTC day",
+             ("DAY_LOSS_HALT",), "system", "-4 %"),
+    _watched("PNL-03", "weekly loss halt", "PnL since Monday 00:00 UTC", ("WEEK_LOSS_HALT",), "system", "-6 %"),
+    _watched("PNL-04", "drawdown halt", "fall from the 30-day high", ("DRAWDOWN_HALT",), "system", "-10 %"),
+    _watched("PNL-05", "loss velocity", "fall within 5 min", ("LOSS_VELOCITY",), "system", "-1 %"),
+    _watched("PNL-06", "losing streak", "consecutive losing round trips, net of fees", ("LOSS_STREAK",), "strategy",
+             "5 / 8"),
+    _watched("PNL-07", "strategy day loss", "the strategy's day PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %"),
     _later("PNL-08", "execution quality", "realized / expected slippage", ("EXECUTION_QUALITY",), "strategy", "3 x",
            severity=_HOLD),
     _later("PNL-09", "equity agreement", "|E ours - E venue| / E", ("EQUITY_MISMATCH",), "venue", "0.2 %",

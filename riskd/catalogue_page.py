@@ -13,7 +13,8 @@ refuses with {common}: an input that is missing or stale, a limit that the file 
 check. The limits file (`config/limits/<profile>.yaml`) says for every check of riskd whether it is `enforced` or
 `not_applicable` and why; a check that the file does not mention refuses every order.
 
-*When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position.
+*When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position;
+*always*: the account is watched, a breach raises a hold ([holds](holds.md)).
 Everything without R is skipped for those, and the decision says so: what is broken may not forbid closing.
 """
 
@@ -43,4 +44,6 @@ def _when(spec: CheckSpec) -> str:
         return "execd"
     if not spec.built:
         return "not yet built"
+    if spec.watched:
+        return "always"
     return "".join(letter for letter, on in (("P", spec.parent), ("O", spec.order), ("R", spec.reducing)) if on)

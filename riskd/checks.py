@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from riskd.case import Case
+from riskd.cautious import refusal
 from riskd.exposure import CLOSING_ROLES
-from riskd.holds import HIGHEST_LEVEL, LEVEL_REASON, is_allowed
+from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
 from riskd.marks import MarketView
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
 from riskd.rules import InstrumentRule, is_operator
@@ -19,6 +20,7 @@ from riskd.settings import NS_PER_MS, Cap
 from riskd.units import PPM_PER_BPS, amount, with_ppm
 from tradebot.core.approvals import CheckOutcome, VenueAction
 from tradebot.core.intents import Algo
+from tradebot.core.levels import TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 
@@ -162,8 +164,19 @@ def sta_01(case: Case) -> Row:
     """The level gate."""
     highest = HIGHEST_LEVEL[case.action]
     if is_allowed(case.action, case.level):
+        if case.level is TradingLevel.CAUTIOUS and case.action is Action.ENTRY and case.intent is not None:
+            return _cautious(case)
         return PASS, "", int(highest), int(case.level)
     return BLOCK, LEVEL_REASON[case.level], int(highest), int(case.level)
+
+
+def _cautious(case: Case) -> Row:
+    """A new entry at CAUTIOUS; children of one that was let pass are not asked again."""
+    is_open = abs(case.books.portfolio.net.get(case.instrument_id, 0)) > _rule(case).dust_qty
+    rule = case.books.settings.cautious
+    found = refusal(rule, case.guards, case.instrument_id, case.now_ns, is_open=is_open)
+    level = int(TradingLevel.CAUTIOUS)
+    return (PASS, "", level, level) if found is None else (BLOCK, CAUTIOUS_FILTER, level, level)
 
 
 def sta_02(case: Case) -> Row:

@@ -11,19 +11,24 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from riskd.accountant import Accountant
+from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.flatten import Flattener, FlattenResult
-from riskd.holds import OPERATOR_CAUSE, default_release
+from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
-from riskd.limits import Limits, venue_contradictions
+from riskd.limit_changes import Direction
+from riskd.limit_desk import LimitDesk, LimitsAnswer
+from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
     DecisionRecord,
     InstrumentsSeen,
     JournalSink,
+    LimitsChanged,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -32,6 +37,7 @@ from riskd.records import (
     decode_record,
 )
 from riskd.settings import NS_PER_S, make_settings
+from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
 from riskd.valuation import asset_paths
@@ -53,6 +59,7 @@ from tradebot.core.errors import RejectedError, SequenceGapError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
 
 EVALUATE_EVERY_NS: Final = NS_PER_S
@@ -88,32 +95,39 @@ class RiskGate:
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
         """
-        self.limits = limits
-        self.settings = make_settings(limits)
         self.environment = environment
         self.stop_flag = stop_flag or StopFlag()
-        self.state = RiskState(limits, self.settings)
+        self.state = RiskState(limits, make_settings(limits))
+        settings = self.state.settings
         self.board = MarketBoard(
-            self.settings.currency,
-            mid_equity=self.settings.mid_marks,
-            half_life_min=self.settings.sizing.half_life_min,
+            settings.currency, mid_equity=settings.mid_marks, half_life_min=settings.sizing.half_life_min
         )
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
-        self.keeper = HoldKeeper(self._ledger, self.settings, self.stop_flag)
-        self.accountant = Accountant(self._ledger, self.board, self.keeper, self.settings)
-        state = self.state
-        books = Books(self.settings, state.portfolio, state.commitments, self.board, state.rates, state.rules)
-        self.decider = Decider(
-            self._ledger, books, self.accountant, self.session, self.stop_flag, limits, signer, environment
-        )
-        self._flattener = Flattener(state, self.board)
+        self._signer = signer
+        self._flattener = Flattener(self.state, self.board)
+        self._furnish()
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
         self._log_head = 0
         self._next_evaluation_ns = 0
+
+    def _furnish(self) -> None:
+        """Build what reads the limits, for those that are in force."""
+        state, ledger, board = self.state, self._ledger, self.board
+        self.limits, self.settings = limits, settings = state.limits, state.settings
+        verifier = CommandVerifier(limits.file.operator_keys, self.environment, limits.hash)
+        self.keeper = HoldKeeper(ledger, settings, self.stop_flag, verifier)
+        self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
+        self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
+        caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
+        self.accountant = Accountant(ledger, board, self.day_rules, caps)
+        books = Books(settings, state.portfolio, state.commitments, board, state.rates, state.rules)
+        self.decider = Decider(
+            ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
+        )
 
     # ---- life
 
@@ -130,14 +144,21 @@ class RiskGate:
             self.decider.keep(record.decision_id, payload)
         elif isinstance(record, InstrumentsSeen):
             self._learn_assets()
+        elif isinstance(record, LimitsChanged) and self.limits is not self.state.limits:
+            self._refurnish()
 
-    def start(self, prefix: str, now_ns: int) -> None:
+    def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
         """Begin a life of the process: nothing is connected, nothing is reconciled.
 
         Args:
             prefix: Random text that makes this life's ids unique for ever.
             now_ns: Now.
+            clock_trusted: False when the clock may have been moved since the last life: countdowns then go on with what
+                they had left, and the time in between does not count. A clock that was set back is never trusted.
         """
+        stood_ns = self.state.guards.last_ns
+        if stood_ns and (now_ns < stood_ns or not clock_trusted):
+            self.keeper.keep_remaining(stood_ns, now_ns)
         file = self.limits.file
         self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
         for latched in list(self.state.pending_latches.values()):
@@ -152,6 +173,7 @@ class RiskGate:
             scope = Scope(ScopeKind.VENUE, venue)
             self.keeper.raise_(TradingLevel.REDUCE_ONLY, scope, STARTUP, ReleaseRule.AUTO, now_ns, "not reconciled yet")
         self._next_evaluation_ns = now_ns
+        self.day_rules.go_on(now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
@@ -256,7 +278,8 @@ class RiskGate:
     def handle_timer(self, now_ns: int) -> SessionDown:
         """Let time pass: holds end, PnL is looked at, the flatten ladder climbs."""
         for hold in self.state.holds.expired(now_ns):
-            self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
+            if self.day_rules.may_end(hold, now_ns):
+                self.keeper.clear(hold.hold_id, "TIME_IS_UP", "riskd", now_ns)
         if now_ns >= self._next_evaluation_ns:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
@@ -321,24 +344,68 @@ class RiskGate:
         )
 
     def clear_hold(
-        self, hold_id: str, *, reason: str, operator: str, role: str, command_id: str, typed_phrase: str, now_ns: int
+        self,
+        hold_id: str,
+        *,
+        reason: str,
+        operator: str,
+        role: str,
+        command_id: str,
+        typed_phrase: str,
+        now_ns: int,
+        proof: OperatorProof | None = None,
     ) -> Cleared:
         """Clear one hold by its rule; see HoldKeeper."""
         cleared = self.keeper.clear_hold(
-            hold_id,
-            reason=reason,
-            operator=operator,
-            role=role,
-            command_id=command_id,
-            typed_phrase=typed_phrase,
-            now_ns=now_ns,
+            hold_id, Clearing(operator, role, reason, typed_phrase, proof), command_id=command_id, now_ns=now_ns
         )
         self.accountant.evaluate(now_ns)  # a pause that ends early lands in CAUTIOUS at once
         return cleared
 
-    def resume(self, *, reason: str, operator: str, role: str, command_id: str, now_ns: int) -> list[Hold]:
+    def resume(
+        self,
+        *,
+        reason: str,
+        operator: str,
+        role: str,
+        command_id: str,
+        now_ns: int,
+        proof: OperatorProof | None = None,
+    ) -> list[Hold]:
         """Clear the ONE_KEY holds that operators raised; see HoldKeeper."""
-        return self.keeper.resume(reason=reason, operator=operator, role=role, command_id=command_id, now_ns=now_ns)
+        clearing = Clearing(operator, role, reason, proof=proof)
+        return self.keeper.resume(clearing, command_id=command_id, now_ns=now_ns)
+
+    def set_limits(
+        self, text: str, clearing: Clearing, *, command_id: str, dry_run: bool, now_ns: int
+    ) -> tuple[Limits, LimitsAnswer]:
+        """Put other limits in force, when the operator may; else say why not. Both ways say what they change.
+
+        Raises:
+            ConfigError: The text is no limits file, or contradicts itself.
+        """
+        wanted, holds = parse_limits(text), self.state.holds
+        if command_id in self.state.commands and wanted.hash == self.limits.hash:
+            return wanted, LimitsAnswer(True, ())
+        answer = self.limit_desk.judge(wanted, clearing, command_id, holds.epoch, now_ns)
+        if dry_run:
+            return wanted, LimitsAnswer(False, answer.changes, "DRY_RUN", answer.reason)
+        result = "in force" if answer.accepted else answer.reason
+        self.keeper.audit(
+            command_id, clearing.operator, clearing.role, "SET_LIMITS", wanted.hash, clearing.reason, result, now_ns
+        )
+        if answer.accepted:
+            fences = any(change.direction is Direction.TIGHTENS for change in answer.changes)
+            base = self.limits.hash
+            self._ledger.commit(LimitsChanged(text, base, clearing.operator, holds.epoch + 1, fences, now_ns))
+            self._refurnish()
+        return wanted, answer
+
+    def _refurnish(self) -> None:
+        """Other limits are in force: everything that reads them is built again and keeps its memory."""
+        kept = self.decider.decisions
+        self._furnish()
+        self.decider.decisions = kept
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""

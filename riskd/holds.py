@@ -6,13 +6,14 @@ untouched scopes stay valid. Release rules are a table below; the level gate is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 from tradebot.core.approvals import LevelEntry, LevelTable
 from tradebot.core.errors import InvariantError
-from tradebot.core.levels import Hold, ReleaseRule, Scope, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.orders import OrderRole
 
 MAX_HOLDS: Final = 1_000
@@ -22,6 +23,11 @@ MIN_REASON_CHARACTERS: Final = 8
 OPERATOR_CAUSE: Final = "OPERATOR"
 STOP_CAUSE: Final = "STOP"
 """Raised through a StopService."""
+FLATTEN: Final = "FLATTEN"
+"""What a closing ladder is for; the only one that goes on at KILLED."""
+SECOND_KEY_ROLE: Final = "risk"
+ONE_KEY_TIMED: Final = frozenset({OPERATOR_CAUSE, "DAY_TARGET"})
+"""Causes of TIMED holds that guard against nothing: one key ends them early."""
 
 
 class Action(Enum):
@@ -69,6 +75,10 @@ LEVEL_REASON: Final[dict[TradingLevel, str]] = {
     TradingLevel.HALTED: "TRADING_HALTED",
     TradingLevel.KILLED: "TRADING_KILLED",
 }
+
+
+CAUTIOUS_FILTER: Final = "CAUTIOUS_FILTER"
+"""Reason of an entry that CAUTIOUS lets pass by level, and not by its filters."""
 
 
 def is_allowed(action: Action, level: TradingLevel) -> bool:
@@ -131,6 +141,17 @@ class HoldBook:
             if len(self.cleared_latches) > MAX_CLEARED_LATCHES:
                 del self.cleared_latches[next(iter(self.cleared_latches))]
 
+    def apply_retime(self, hold_id: str, until_ns: int, clear_after_ns: int) -> None:
+        """Move the times of a hold; its level stays, so nothing else moves."""
+        if hold_id in self.holds:
+            self.holds[hold_id] = replace(self.holds[hold_id], until_ns=until_ns, clear_after_ns=clear_after_ns)
+
+    def apply_limits(self, epoch: int, *, fences: bool) -> None:
+        """Other limits are in force; tighter ones void every approval of before."""
+        self._set_epoch(epoch)
+        if fences:
+            self.fences[SYSTEM_SCOPE] = epoch
+
     def _set_epoch(self, epoch: int) -> None:
         if epoch <= self.epoch:
             raise InvariantError(f"epoch {epoch} does not rise above {self.epoch}")
@@ -192,32 +213,55 @@ class HoldBook:
         return sorted(self.holds.values(), key=lambda h: (-h.level, h.raised_ns, len(h.hold_id), h.hold_id))
 
 
-def may_clear(
-    hold: Hold, *, second_key: bool, typed_phrase: str, reason: str, cool_off_ns: int, now_ns: int
-) -> ClearRefusal | None:
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """An operator's wish to clear a hold."""
+
+    operator: str
+    role: str
+    """`trader` or `risk`, from the socket or the certificate."""
+    reason: str
+    """For the audit."""
+    typed_phrase: str = ""
+    proof: OperatorProof | None = None
+    """Signature; needed when the limits file names operators' keys."""
+
+
+def needs_second_key(hold: Hold, now_ns: int) -> bool:
+    """Return whether one key alone does not clear a hold now."""
+    match hold.release:
+        case ReleaseRule.ONE_KEY:
+            return now_ns < hold.clear_after_ns
+        case ReleaseRule.TIMED:
+            return hold.cause not in ONE_KEY_TIMED
+        case _:
+            return True
+
+
+def phrase_for(hold: Hold) -> str:
+    """Return what must be typed when the second key is needed."""
+    return f"CLEAR {hold.hold_id}"
+
+
+def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool = True) -> ClearRefusal | None:
     """Return why an operator may not clear a hold now, or None when he may.
 
-    Args:
-        hold: The hold.
-        second_key: Whether the caller holds the role `risk`.
-        typed_phrase: What was typed.
-        reason: Why, for the audit.
-        cool_off_ns: Least age of a TWO_KEY hold.
-        now_ns: Now.
+    With `solo` one person holds both keys and the role `risk` is the second; otherwise any of the two roles may sign
+    here, and the caller waits for the other one's signature.
     """
-    if len(reason.strip()) < MIN_REASON_CHARACTERS:
+    if len(clearing.reason.strip()) < MIN_REASON_CHARACTERS:
         return ClearRefusal("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
     if hold.release is ReleaseRule.AUTO:
         return ClearRefusal("AUTO_ONLY", f"{hold.hold_id} ends when its cause ends: {hold.cause}")
-    if hold.release is ReleaseRule.ONE_KEY or (hold.cause == OPERATOR_CAUSE and hold.release is ReleaseRule.TIMED):
+    if not needs_second_key(hold, now_ns):
         return None
-    phrase = f"CLEAR {hold.hold_id}"
-    if not second_key:
+    phrase = phrase_for(hold)
+    if solo and clearing.role != SECOND_KEY_ROLE:
         return ClearRefusal("SECOND_KEY_NEEDED", f"{hold.hold_id} needs the role risk and the phrase {phrase!r}")
-    wait_ns = hold.raised_ns + cool_off_ns - now_ns
+    wait_ns = hold.clear_after_ns - now_ns
     if hold.release is ReleaseRule.TWO_KEY and wait_ns > 0:
         return ClearRefusal("COOL_OFF", f"{hold.hold_id} may be cleared in {-(-wait_ns // 1_000_000_000)} s")
-    if typed_phrase != phrase:
+    if clearing.typed_phrase != phrase:
         return ClearRefusal("PHRASE_MISMATCH", f"type exactly: {phrase}")
     return None
 
@@ -235,6 +279,42 @@ class AlarmRule:
     whole_venue: bool
     """True: the venue even when the alarm names an instrument."""
     release: ReleaseRule
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What a role may do to the set of holds."""
+
+    highest: TradingLevel
+    """Up to this level it may raise."""
+    scopes: frozenset[ScopeKind]
+    """In these scopes; a daemon's VENUE is its own venue, the engine's STRATEGY its own strategies."""
+    lowers: str
+    """What it may clear, for people; operators clear by `may_clear`, daemons by the end of the cause."""
+
+
+_ANYWHERE: Final = frozenset(ScopeKind)
+AUTHORITY: Final[dict[str, Authority]] = {
+    "riskd": Authority(TradingLevel.KILLED, _ANYWHERE, "AUTO and TIMED holds that it raised"),
+    "execd": Authority(TradingLevel.HALTED, frozenset({ScopeKind.VENUE, ScopeKind.INSTRUMENT}), "nothing"),
+    "trader": Authority(TradingLevel.KILLED, _ANYWHERE, "ONE_KEY holds; first or second signature of a team"),
+    "risk": Authority(TradingLevel.KILLED, _ANYWHERE, "ONE_KEY holds; the second key; a signature of a team"),
+}
+"""Who may raise what. Anybody who is not in the table may raise and clear nothing. What execd reports of a venue raises
+riskd's own hold, by the table of alarms.
+"""
+KEY_HOLDERS: Final = ("trader", "risk")
+"""Roles that may clear holds by hand."""
+
+
+def may_raise(role: str, level: TradingLevel, scope: Scope) -> ClearRefusal | None:
+    """Return why a role may not raise this hold, or None when it may."""
+    authority = AUTHORITY.get(role)
+    if authority is None:
+        return ClearRefusal("NOT_PERMITTED", f"the role {role!r} raises no holds")
+    if level > authority.highest or scope.kind not in authority.scopes:
+        return ClearRefusal("NOT_PERMITTED", f"{role} does not raise {level.name} on {scope.kind.name}")
+    return None
 
 
 DEFAULT_ALARM: Final = AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO)

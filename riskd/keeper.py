@@ -8,17 +8,23 @@ from typing import Final
 from riskd.holds import (
     ALARMS,
     DEFAULT_ALARM,
+    KEY_HOLDERS,
     MAX_HOLDS,
     MIN_REASON_CHARACTERS,
     OPERATOR_CAUSE,
     STOP_CAUSE,
+    Clearing,
     ClearRefusal,
     default_release,
     may_clear,
+    may_raise,
+    needs_second_key,
 )
 from riskd.ledger import Ledger
-from riskd.records import Command, HoldCleared, HoldRaised, StopLatched
+from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, StopLatched
 from riskd.settings import NS_PER_S, Settings
+from riskd.sign_offs import SignOffs
+from riskd.signatures import CommandVerifier
 from riskd.stop_flag import StopFlag
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
@@ -28,6 +34,7 @@ from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKi
 AFTER_CLEAR_NS: Final = 30 * 60 * NS_PER_S
 """CAUTIOUS after a TWO_KEY hold was cleared."""
 MAX_EVIDENCE_CHARACTERS: Final = 500
+MAX_EXTENSION_S: Final = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,13 @@ class Cleared:
 class HoldKeeper:
     """Everything that changes the set of holds."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, stop_flag: StopFlag) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, stop_flag: StopFlag, verifier: CommandVerifier) -> None:
         self._ledger = ledger
         self._state = ledger.state
         self._settings = settings
         self._stop_flag = stop_flag
+        self._verifier = verifier
+        self._sign_offs = SignOffs(settings.sign_off_ns)
 
     # ---- operators
 
@@ -65,8 +74,11 @@ class HoldKeeper:
         """Raise an operator's hold; the same command id returns the hold that it raised.
 
         Raises:
-            RejectedError: The level or scope says nothing.
+            RejectedError: The level or scope says nothing, or the role may not.
         """
+        refusal = may_raise(role, level, scope)
+        if refusal is not None:
+            raise RejectedError(refusal.reason, refusal.detail)
         if level is TradingLevel.RUNNING:
             raise RejectedError("LEVEL_INVALID", "nobody can set RUNNING: clear the holds in force instead")
         if (scope.kind is ScopeKind.SYSTEM) == bool(scope.name):
@@ -91,58 +103,91 @@ class HoldKeeper:
         self.audit(command_id, operator, role, f"RAISE {level.name}", scope_text(scope), reason, hold.hold_id, now_ns)
         return hold
 
-    def clear_hold(
-        self, hold_id: str, *, reason: str, operator: str, role: str, command_id: str, typed_phrase: str, now_ns: int
-    ) -> Cleared:
-        """Clear one hold by its rule."""
-        if command_id in self._state.commands and hold_id not in self._state.holds.holds:
+    def clear_hold(self, hold_id: str, clearing: Clearing, *, command_id: str, now_ns: int) -> Cleared:
+        """Clear one hold by its rule; with a team, the first of two signatures waits for the second."""
+        holds = self._state.holds
+        if command_id in self._state.commands and hold_id not in holds.holds:
             return Cleared(True)
-        hold = self._state.holds.holds.get(hold_id)
-        refusal = (
-            ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
-            if hold is None
-            else may_clear(
-                hold,
-                second_key=role == "risk",
-                typed_phrase=typed_phrase,
-                reason=reason,
-                cool_off_ns=self._settings.cool_off_ns,
-                now_ns=now_ns,
-            )
-        )
+        hold = holds.holds.get(hold_id)
+        refusal = self._refusal(hold_id, hold, clearing, command_id, now_ns)
         result = "cleared" if refusal is None else refusal.reason
-        self.audit(command_id, operator, role, "CLEAR", hold_id, reason, result, now_ns)
+        self.audit(command_id, clearing.operator, clearing.role, "CLEAR", hold_id, clearing.reason, result, now_ns)
         if refusal is not None:
             return Cleared(False, refusal.reason, refusal.detail)
         assert hold is not None
-        self.clear(hold_id, reason, operator, now_ns)
-        if hold.release is ReleaseRule.TWO_KEY:
-            until_ns = now_ns + AFTER_CLEAR_NS
+        if hold.release is ReleaseRule.TWO_KEY:  # raised first: no moment, and no crash, lies between the two
             self.raise_(
                 TradingLevel.CAUTIOUS,
                 hold.scope,
                 f"AFTER_{hold.cause}",
                 ReleaseRule.TIMED,
                 now_ns,
-                f"{hold_id} was cleared by {operator}",
-                until_ns=until_ns,
+                f"{hold_id} was cleared by {clearing.operator}",
+                until_ns=now_ns + AFTER_CLEAR_NS,
                 always=True,
             )
+        self.clear(hold_id, clearing.reason, clearing.operator, now_ns)
         return Cleared(True)
 
-    def resume(self, *, reason: str, operator: str, role: str, command_id: str, now_ns: int) -> list[Hold]:
+    def _refusal(
+        self, hold_id: str, hold: Hold | None, clearing: Clearing, command_id: str, now_ns: int
+    ) -> ClearRefusal | None:
+        if clearing.role not in KEY_HOLDERS:
+            return ClearRefusal("NOT_PERMITTED", f"the role {clearing.role!r} clears no holds")
+        if hold is None:
+            return ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
+        epoch = self._state.holds.epoch
+        refusal = self._verifier.problem("CLEAR", hold_id, clearing, command_id, epoch, now_ns)
+        refusal = refusal or may_clear(hold, clearing, now_ns, solo=self._settings.solo)
+        if refusal is None and not self._settings.solo and needs_second_key(hold, now_ns):
+            return self._sign_offs.sign(hold_id, clearing, epoch, now_ns)
+        return refusal
+
+    def extend_hold(
+        self, hold_id: str, extra_s: int, *, reason: str, operator: str, role: str, command_id: str, now_ns: int
+    ) -> Cleared:
+        """Let a TIMED hold last longer: one key, since it loosens nothing. `cleared` says whether it was done."""
+        hold = self._state.holds.holds.get(hold_id)
+        refusal: ClearRefusal | None = None
+        if command_id in self._state.commands:
+            return Cleared(hold is not None, "" if hold is not None else "UNKNOWN_HOLD", "handled before")
+        if role not in KEY_HOLDERS:
+            refusal = ClearRefusal("NOT_PERMITTED", f"the role {role!r} extends no holds")
+        elif hold is None:
+            refusal = ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
+        elif hold.release is not ReleaseRule.TIMED:
+            refusal = ClearRefusal("NOT_TIMED", f"{hold_id} has no end: its rule is {hold.release.name}")
+        elif not 0 < extra_s <= MAX_EXTENSION_S:
+            refusal = ClearRefusal("EXTENSION_INVALID", f"1 to {MAX_EXTENSION_S} seconds may be added")
+        result = f"+{extra_s} s" if refusal is None else refusal.reason
+        self.audit(command_id, operator, role, "EXTEND", hold_id, reason, result, now_ns)
+        if refusal is not None:
+            return Cleared(False, refusal.reason, refusal.detail)
+        assert hold is not None
+        self.retime(hold, hold.until_ns + extra_s * NS_PER_S, hold.clear_after_ns, reason, operator, now_ns)
+        return Cleared(True)
+
+    def resume(self, clearing: Clearing, *, command_id: str, now_ns: int) -> list[Hold]:
         """Clear the ONE_KEY holds that operators raised; return them.
 
         Raises:
-            RejectedError: The reason is too short.
+            RejectedError: The role may not, the reason is too short, or the signature is missing.
         """
+        role, operator, reason = clearing.role, clearing.operator, clearing.reason
         found = [
             hold
             for hold in self._state.holds.listed()
-            if hold.release is ReleaseRule.ONE_KEY and hold.cause in (OPERATOR_CAUSE, STOP_CAUSE)
+            if hold.release is ReleaseRule.ONE_KEY
+            and hold.cause in (OPERATOR_CAUSE, STOP_CAUSE)
+            and not needs_second_key(hold, now_ns)
         ]
+        if role not in KEY_HOLDERS:
+            raise RejectedError("NOT_PERMITTED", f"the role {role!r} clears no holds")
         if len(reason.strip()) < MIN_REASON_CHARACTERS:
             raise RejectedError("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
+        problem = self._verifier.problem("RESUME", "", clearing, command_id, self._state.holds.epoch, now_ns)
+        if problem is not None:
+            raise RejectedError(problem.reason, problem.detail)
         for hold in found:
             self.clear(hold.hold_id, reason, operator, now_ns)
         cleared = " ".join(h.hold_id for h in found) or "nothing to clear"
@@ -167,7 +212,7 @@ class HoldKeeper:
         hold = known or self.raise_latch(latch, now_ns)
         if hold is None:  # a late repeat of a stop that was cleared
             self._stop_flag.clear(latch.latch_id)
-        if known is None:
+        if latch.latch_id not in self._state.commands:  # whoever was first with the hold: the command is audited once
             result = "known" if hold is None else hold.hold_id
             command = f"STOP {latch.level.name}"
             self.audit(latch.latch_id, latch.operator, role, command, "", latch.reason, result, now_ns)
@@ -206,6 +251,7 @@ class HoldKeeper:
         raised_by: str = "riskd",
         until_ns: int = 0,
         latch_id: str = "",
+        clear_after_ns: int = 0,
         always: bool = False,
     ) -> Hold:
         """Raise a hold. Unless `always`, one with the same cause, scope and at least this level is left as it is."""
@@ -215,6 +261,8 @@ class HoldKeeper:
             return known
         if len(holds.holds) >= MAX_HOLDS:
             scope = SYSTEM_SCOPE
+        if release is ReleaseRule.TWO_KEY:
+            clear_after_ns = max(clear_after_ns, now_ns + self._settings.cool_off_ns)
         hold = Hold(
             holds.next_id(),
             level,
@@ -226,6 +274,7 @@ class HoldKeeper:
             evidence[:MAX_EVIDENCE_CHARACTERS],
             until_ns,
             latch_id,
+            clear_after_ns,
         )
         self._ledger.commit(HoldRaised(hold, holds.epoch + 1))
         return hold
@@ -234,8 +283,25 @@ class HoldKeeper:
         """Clear a hold; the caller has judged that it may."""
         holds = self._state.holds
         hold = holds.holds[hold_id]
-        self._ledger.commit(HoldCleared(hold_id, reason, operator, holds.epoch + 1, now_ns))
+        self._ledger.commit(HoldCleared(hold_id, reason, operator, holds.epoch + 1, now_ns, hold))
         self._stop_flag.clear(hold.latch_id)
+
+    def retime(self, hold: Hold, until_ns: int, clear_after_ns: int, reason: str, operator: str, now_ns: int) -> None:
+        """Move the times of a hold."""
+        self._ledger.commit(HoldRetimed(hold.hold_id, until_ns, clear_after_ns, reason, operator, now_ns))
+
+    def keep_remaining(self, stood_ns: int, now_ns: int) -> None:
+        """The clock cannot be trusted across the last stop: every countdown goes on with what it had left.
+
+        Args:
+            stood_ns: The latest time that the journal knows.
+            now_ns: Now, by a clock that may have been moved.
+        """
+        for hold in list(self._state.holds.holds.values()):
+            until_ns = hold.until_ns + now_ns - stood_ns if hold.until_ns else 0
+            after_ns = hold.clear_after_ns + now_ns - stood_ns if hold.clear_after_ns > stood_ns else 0
+            if (until_ns, after_ns) != (hold.until_ns, hold.clear_after_ns):
+                self.retime(hold, until_ns, after_ns, "CLOCK_UNTRUSTED", "riskd", now_ns)
 
     def clear_cause(self, cause: str, scope: Scope, reason: str, now_ns: int) -> None:
         """Clear AUTO holds whose cause is over."""

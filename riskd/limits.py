@@ -20,7 +20,7 @@ from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
-from tradebot.runtime.config import ConfigModel, parse_section, read_yaml
+from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read_yaml
 
 ANY: Final = "*"
 """Key that holds for every instrument or venue without an own entry."""
@@ -129,6 +129,29 @@ class OpenPositions(Enforced):
     max_positions: PositiveInt
 
 
+class ClusterExposure(Exposure):
+    """POS-07: exposure of instruments that move together."""
+
+    bar_s: PositiveInt = 300
+    """Returns are taken over bars of this length."""
+    window_bars: Annotated[int, Field(ge=12, le=2_000)] = 288
+    """Bars that the correlation looks back; the default is a day of five minutes."""
+    min_bars: Annotated[int, Field(ge=6)] = 48
+    """Bars that two instruments must share before they are judged."""
+    join_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    leave_below: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Lower than `join_at`, so that clusters do not flicker."""
+
+
+class HoldingTime(Enforced):
+    """POS-14."""
+
+    soft_h: PositiveInt
+    """Hours; older than this no adds, and after the grace riskd closes."""
+    hard_h: PositiveInt
+    """Hours; older than this riskd closes at once."""
+
+
 class OrderRate(Enforced):
     """RAT-01; the burst of each bucket equals its rate."""
 
@@ -148,6 +171,70 @@ class DayLoss(Enforced):
     rearm_at_pct: NegativeDecimal
     """After a pause: trigger again at the lower of this and day PnL minus `rearm_step_pct`."""
     rearm_step_pct: PositiveDecimal
+    resume_requires_recovery: bool = False
+    """True: after the pause trading goes on only above `pause_at_pct`, else with the next UTC day."""
+
+
+HaltAction = Literal["halt", "close_all"]
+"""`halt`: nothing but riskd's and operators' reducing orders. `close_all`: that, and riskd closes what is open."""
+
+
+class DayHalt(Enforced):
+    """PNL-02: any of the three that is set halts for the rest of the UTC day."""
+
+    halt_at_pct: NegativeDecimal | None = None
+    """Day PnL in percent of day start equity, inclusive."""
+    max_loss: PositiveDecimal | None = None
+    """Day loss in account currency, inclusive."""
+    max_drawdown_pct: PositiveDecimal | None = None
+    """Fall from the day's highest equity, percent, inclusive."""
+    action: HaltAction = "halt"
+
+
+class WeekHalt(Enforced):
+    """PNL-03."""
+
+    halt_at_pct: NegativeDecimal
+    """PnL since Monday 00:00 UTC in percent of the equity then, inclusive."""
+    action: HaltAction = "halt"
+
+
+class DrawdownHalt(Enforced):
+    """PNL-04."""
+
+    halt_at_pct: NegativeDecimal
+    """Fall from the highest equity of the window, percent, inclusive."""
+    window_days: Annotated[int, Field(gt=0, le=90)] = 30
+    cool_off_h: PositiveInt = 24
+    action: HaltAction = "halt"
+
+
+class LossVelocity(Enforced):
+    """PNL-05."""
+
+    pause_at_pct: NegativeDecimal
+    """Fall from the highest equity of the last `window_min`, percent, inclusive."""
+    window_min: Annotated[int, Field(gt=0, le=60)] = 5
+    pause_min: PositiveInt = 15
+
+
+class LossStreak(Enforced):
+    """PNL-06: consecutive losing round trips, net of fees."""
+
+    pause_after: PositiveInt | None = None
+    """Losses in a row that pause. None = none do."""
+    pause_min: PositiveInt = 60
+    halt_after: PositiveInt
+    per: Literal["strategy", "system"] = "strategy"
+    """Whose round trips are counted, and who is stopped."""
+    action: HaltAction = "halt"
+
+
+class StrategyDayLoss(Enforced):
+    """PNL-07."""
+
+    halt_at_pct: NegativeDecimal
+    """A strategy's PnL of the UTC day in percent of day start equity, inclusive."""
 
 
 CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
@@ -162,10 +249,49 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-02": Exposure,
     "POS-03": OpenPositions,
     "POS-04": Exposure,
+    "POS-07": ClusterExposure,
+    "POS-14": HoldingTime,
     "RAT-01": OrderRate,
     "PNL-01": DayLoss,
+    "PNL-02": DayHalt,
+    "PNL-03": WeekHalt,
+    "PNL-04": DrawdownHalt,
+    "PNL-05": LossVelocity,
+    "PNL-06": LossStreak,
+    "PNL-07": StrategyDayLoss,
 }
 """Limits of the checks that have some; the other built checks take `status` alone."""
+
+
+class Cautious(ConfigModel):
+    """What CAUTIOUS asks of an entry besides its smaller size; 0 = off."""
+
+    adds: bool = False
+    """Whether a position may be added to."""
+    entry_spacing_s: Annotated[int, Field(ge=0)] = 600
+    """Between two entries of one instrument."""
+    loss_cooldown_s: Annotated[int, Field(ge=0)] = 900
+    """After a losing exit of an instrument."""
+
+
+class SoftCaps(ConfigModel):
+    """What happens when a soft cap is exceeded for longer than its grace."""
+
+    grace_s: PositiveInt = 600
+    """For exposure: POS-02, POS-04, POS-07."""
+    holding_grace_s: PositiveInt = 1_800
+    """For POS-14."""
+    auto_close: bool = True
+    """Whether riskd reduces by itself when the grace is over, or at once above the hard cap."""
+
+
+class DayTarget(ConfigModel):
+    """What happens when a day has earned enough: a choice, never a promise."""
+
+    target_pct: PositiveDecimal
+    """Day PnL in percent of day start equity, inclusive."""
+    action: Literal["cautious", "reduce_only", "pause", "halt", "close_all"]
+    """Level until 00:00 UTC; `close_all` pauses and closes what is open."""
 
 
 class StrategyPermission(ConfigModel):
@@ -185,14 +311,30 @@ class GrantLimits(ConfigModel):
     emergency_bound_bps: PositiveInt = 400
 
 
+class OperatorKey(ConfigModel):
+    """Whose signature counts, and as what."""
+
+    role: Literal["trader", "risk"]
+    public_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Ed25519, hex."""
+
+
 class LimitsFile(ConfigModel):
     """The file as written, but for `checks`, which are read against the catalogue."""
 
     profile: Annotated[str, Field(min_length=1)]
     currency: Annotated[str, Field(min_length=1)]
     """Account currency in which equity and exposure are counted."""
-    operators: Literal["solo"]
-    """One person holds both keys: the second key is the role `risk`, with cool-off and a typed phrase."""
+    operators: Literal["solo", "team"]
+    """solo: one person holds both keys, the second is the role `risk`, with cool-off and a typed phrase. team: a trader
+    and a risk officer, two people, sign within `sign_off_min`.
+    """
+    operator_keys: dict[str, OperatorKey] = Field(default_factory=dict)
+    """Operator -> key. When any is named, whatever loosens must be signed; a team needs a trader's and a risk
+    officer's.
+    """
+    sign_off_min: PositiveInt = 5
+    """How long a first signature waits for the second one."""
     cool_off_min: PositiveInt = 15
     """Minutes before a TWO_KEY hold may be cleared."""
     approval_valid_ms: Annotated[int, Field(gt=0, le=5_000)] = 1_500
@@ -211,6 +353,12 @@ class LimitsFile(ConfigModel):
     venue_minimum: Annotated[dict[str, PositiveDecimal], Field(default_factory=dict)]
     """Venue -> its smallest order value, account currency: every size that the profile leads to must reach it."""
     grants: GrantLimits = GrantLimits()
+    cautious: Cautious = Cautious()
+    day_target: DayTarget | None = None
+    soft_caps: SoftCaps | None = None
+    """None: soft caps only mark the answers to asks."""
+    cluster_pins: tuple[tuple[str, ...], ...] = ()
+    """Instruments that count as one cluster whatever their correlation."""
     checks: dict[str, dict[str, Any]]
     """Check id -> `{status: enforced, ...}` or `{status: not_applicable, reason: ...}`."""
 
@@ -238,6 +386,12 @@ def load_limits(path: Path) -> Limits:
     """
     tree = read_yaml(path)
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def parse_limits(text: str) -> Limits:
+    """Read and verify limits that came as text."""
+    path = Path("the new limits")
+    return make_limits(parse_yaml(path, text), path, hashlib.sha256(text.encode()).hexdigest())
 
 
 def make_limits(tree: dict[str, Any], path: Path, file_hash: str) -> Limits:
@@ -297,6 +451,27 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    aged, cluster = limits.enforced("POS-14", HoldingTime), limits.enforced("POS-07", ClusterExposure)
+    if aged is not None:
+        above("checks.POS-14.soft_h", aged.soft_h, "hard_h", aged.hard_h, aged.soft_h > aged.hard_h)
+    if (aged is not None or cluster is not None) and limits.file.soft_caps is None:
+        found.append("checks.POS-07 and POS-14 act through soft_caps: add that section, or say not_applicable and why")
+    if cluster is not None:
+        soft, hard, leave, join = cluster.soft_pct, cluster.hard_pct, cluster.leave_below, cluster.join_at
+        above("checks.POS-07.soft_pct", soft, "hard_pct", hard, soft > hard)
+        above("checks.POS-07.leave_below", leave, "join_at", join, leave > join)
+    roles = {key.role for key in limits.file.operator_keys.values()}
+    if limits.file.operators == "team" and len(roles) < 2:
+        found.append("operators: team needs the keys of a trader and of a risk officer in operator_keys")
+    halt, streak = limits.enforced("PNL-02", DayHalt), limits.enforced("PNL-06", LossStreak)
+    if halt is not None and halt.halt_at_pct is None and halt.max_loss is None and halt.max_drawdown_pct is None:
+        found.append("checks.PNL-02: set halt_at_pct, max_loss or max_drawdown_pct, or say not_applicable and why")
+    if halt is not None and loss is not None and halt.halt_at_pct is not None:
+        at, pause = halt.halt_at_pct, loss.pause_at_pct
+        above("checks.PNL-02.halt_at_pct", at, "checks.PNL-01.pause_at_pct", pause, at > pause)
+    if streak is not None and streak.pause_after is not None:
+        few, many = streak.pause_after, streak.halt_after
+        above("checks.PNL-06.pause_after", few, "halt_after", many, few > many)
     return found + profile_contradictions(numbers)
 
 

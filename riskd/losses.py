@@ -26,6 +26,7 @@ class LossAction(Enum):
     HALT = 2
     BE_CAUTIOUS = 3
     REARM = 4
+    END_PAUSE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class LossRule:
     pause_ns: int
     second_pause_ns: int
     cautious_ns: int
+    needs_recovery: bool
+    """Trading goes on only above `pause_ppm`, else with the next UTC day."""
 
 
 def make_rule(limits: DayLoss) -> LossRule:
@@ -49,6 +52,7 @@ def make_rule(limits: DayLoss) -> LossRule:
         limits.pause_min * NS_PER_MIN,
         limits.second_pause_min * NS_PER_MIN,
         limits.cautious_min * NS_PER_MIN,
+        limits.resume_requires_recovery,
     )
 
 
@@ -67,12 +71,19 @@ def next_action(state: LossGuardState, rule: LossRule, day_ppm: int | None, held
         held: Ids of all holds in force.
     """
     if state.pause_hold_id:
-        return LossAction.NOTHING if state.pause_hold_id in held else LossAction.BE_CAUTIOUS
+        if state.pause_hold_id not in held:
+            return LossAction.BE_CAUTIOUS
+        return LossAction.END_PAUSE if state.overdue and has_recovered(rule, day_ppm) else LossAction.NOTHING
     if day_ppm is not None and day_ppm <= state.trigger_ppm:
         return LossAction.PAUSE if state.triggers < MAX_PAUSES else LossAction.HALT
     if state.cautious_hold_id and state.cautious_hold_id not in held:
         return LossAction.REARM
     return LossAction.NOTHING
+
+
+def has_recovered(rule: LossRule, day_ppm: int | None) -> bool:
+    """Return whether the day is known to be above the level that paused it."""
+    return day_ppm is not None and day_ppm > rule.pause_ppm
 
 
 def rearm_level(rule: LossRule, day_ppm: int | None) -> int:

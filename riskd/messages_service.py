@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.gate import RiskGate
+from riskd.limit_changes import Direction, LimitChange
 from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised
 from riskd.reports import PnlReport, PositionReport
 from riskd.shell import RiskEventRecord
 from tradebot.core.amounts import format_decimal
 from tradebot.core.approvals import CheckOutcome, Verdict
-from tradebot.core.levels import Hold
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.levels import hold_to_wire
@@ -103,7 +103,25 @@ def pnl_message(report: PnlReport, currency: str, now_ns: int) -> pb.WatchPnlRes
     )
 
 
-def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord, hold: Hold | None) -> pb.RiskEvent:
+LIMIT_DIRECTIONS: Final = {
+    Direction.TIGHTENS: pb.LIMIT_DIRECTION_TIGHTENS,
+    Direction.LOOSENS: pb.LIMIT_DIRECTION_LOOSENS,
+    Direction.REFUSED: pb.LIMIT_DIRECTION_REFUSED,
+}
+
+
+def limit_change_message(change: LimitChange) -> pb.LimitChange:
+    """Return one value that changes."""
+    return pb.LimitChange(
+        path=change.path,
+        before=change.before,
+        after=change.after,
+        ratio=change.ratio,
+        direction=LIMIT_DIRECTIONS[change.direction],
+    )
+
+
+def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord) -> pb.RiskEvent:
     """Return one risk event. An approval comes without its passed checks: GetDecision has them."""
     match record:
         case HoldRaised():
@@ -120,7 +138,7 @@ def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord, h
                 sequence=sequence,
                 kind=pb.RISK_EVENT_KIND_HOLD_CLEARED,
                 time_ns=record.time_ns,
-                hold=None if hold is None else hold_to_wire(hold),
+                hold=None if record.hold is None else hold_to_wire(record.hold),
                 text=f"{record.hold_id} cleared: {record.reason}",
                 operator=record.operator,
             )

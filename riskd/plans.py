@@ -10,6 +10,7 @@ from riskd.catalogue import (
     SKIPPED_REDUCING,
     SKIPPED_STAGE_ORDER,
     SKIPPED_STAGE_PARENT,
+    SKIPPED_WATCHED,
     CheckSpec,
 )
 from riskd.checks import CHECKS, CheckFunction, undefined
@@ -71,7 +72,11 @@ def _skipped(spec: CheckSpec, stage: Stage, reducing: bool, *, known: bool) -> s
     """Return why a check is not run, None when it is. One that the limits do not mention runs always, and refuses."""
     if reducing and not spec.reducing:
         return SKIPPED_REDUCING
-    if not known or stage is Stage.PLAIN:
+    if not known:
+        return None
+    if spec.watched:
+        return SKIPPED_WATCHED
+    if stage is Stage.PLAIN:
         return None
     if stage is Stage.PARENT and not spec.parent:
         return SKIPPED_STAGE_ORDER

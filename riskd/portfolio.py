@@ -133,8 +133,10 @@ class Portfolio:
         self._move_balances(execution, rule, signed, flow, booked.realized, cost, sequence)
         return booked
 
-    def take_entry(self, entry: LedgerEntry, worth: int, rules: Mapping[str, InstrumentRule]) -> None:
+    def take_entry(self, entry: LedgerEntry, worth: int, rules: Mapping[str, InstrumentRule]) -> int:
         """Book one line of the venue's ledger; a repeated one changes nothing.
+
+        Returns what a transfer is worth, else 0.
 
         Args:
             entry: As the venue reported it.
@@ -142,14 +144,16 @@ class Portfolio:
             rules: Known instruments.
         """
         if not self.wallets.is_new(entry):
-            return
+            return 0
         delta = to_units_floor(entry.amount)
         self.wallets.move_cash(entry, delta)
         self.income[entry.asset, entry.kind] += delta
         if entry.kind in TRANSFER_KINDS:
             self.move_start(worth)
-        elif entry.kind is LedgerKind.FUNDING and entry.instrument_id in rules:
+            return worth
+        if entry.kind is LedgerKind.FUNDING and entry.instrument_id in rules:
             self._spread_funding(rules[entry.instrument_id], entry.asset, delta)
+        return 0
 
     def take_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Take the venue's balances and add the fills and ledger entries that they do not contain yet."""

@@ -46,6 +46,13 @@ class RecordType(IntEnum):
     REDUCE = 15
     GRANT = 16
     STOP_LATCHED = 17
+    HOLD_RETIMED = 18
+    EQUITY_SAMPLE = 19
+    STRATEGY_STARTS = 20
+    GUARD_RESET = 21
+    SOFT_CAP = 22
+    CLUSTERS = 23
+    LIMITS_CHANGED = 24
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -189,6 +196,19 @@ class HoldCleared(Record, frozen=True):
     operator: str
     epoch: int
     time_ns: int
+    hold: Hold | None = None
+    """The hold as it was; None in journals of before it travelled along."""
+
+
+class HoldRetimed(Record, frozen=True):
+    """The times of a hold moved; its level does not change, so the epoch stays."""
+
+    hold_id: str
+    until_ns: int
+    clear_after_ns: int
+    reason: str
+    operator: str
+    time_ns: int
 
 
 class Command(Record, frozen=True):
@@ -221,6 +241,65 @@ class LossGuardState(Record, frozen=True):
     pause_hold_id: str
     cautious_hold_id: str
     reset_due: bool
+    overdue: bool = False
+    """The pause is over but the day has not recovered: the hold stays until it has, or the day ends."""
+
+
+class EquitySample(Record, frozen=True):
+    """Equity at a moment: what drawdown and velocity are measured from after a restart."""
+
+    equity: Decimal
+    time_ns: int
+
+
+class StrategyStarts(Record, frozen=True):
+    """Net result of each strategy when a day began, account currency."""
+
+    day: int
+    results: dict[str, Decimal]
+
+
+class GuardReset(Record, frozen=True):
+    """A loss halt was cleared by two keys: its baseline begins again here."""
+
+    cause: str
+    equity: Decimal
+    time_ns: int
+
+
+class SoftCapState(Record, frozen=True):
+    """A soft cap that is exceeded without an order; see riskd.soft_caps. `since_ns` 0 = no more."""
+
+    cap: str
+    """Check id of the cap."""
+    key: str
+    """Instrument or cluster; empty for the whole portfolio."""
+    since_ns: int
+    deadline_ns: int
+    """End of the grace."""
+    hard_since_ns: int = 0
+    """Since when the hard cap is exceeded; 0 = it is not."""
+
+
+class ClustersSeen(Record, frozen=True):
+    """Instruments that move together, as last computed: each cluster sorted, clusters in order."""
+
+    clusters: list[list[str]]
+    time_ns: int
+
+
+class LimitsChanged(Record, frozen=True):
+    """Limits that an operator put in force. They hold while the file is the one that they were made from."""
+
+    text: str
+    """The whole limits file."""
+    base_hash: str
+    """Hash of the limits before."""
+    operator: str
+    epoch: int
+    fences: bool
+    """Whether approvals of before are void: something became tighter."""
+    time_ns: int
 
 
 class EquityPeak(Record, frozen=True):
@@ -240,6 +319,10 @@ class FlattenState(Record, frozen=True):
     next_ns: int
     """Earliest time of the next one; 0 = finished."""
     outcome: str = ""
+    keep: Decimal = Decimal(0)
+    """Base units that stay; 0 closes the whole position."""
+    cause: str = "FLATTEN"
+    """FLATTEN, or SOFT_CAP for riskd's own reducing after a grace."""
 
 
 class ReduceIssued(Record, frozen=True):
@@ -289,6 +372,13 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.REDUCE: ReduceIssued,
     RecordType.GRANT: GrantRenewed,
     RecordType.STOP_LATCHED: StopLatched,
+    RecordType.HOLD_RETIMED: HoldRetimed,
+    RecordType.EQUITY_SAMPLE: EquitySample,
+    RecordType.STRATEGY_STARTS: StrategyStarts,
+    RecordType.GUARD_RESET: GuardReset,
+    RecordType.SOFT_CAP: SoftCapState,
+    RecordType.CLUSTERS: ClustersSeen,
+    RecordType.LIMITS_CHANGED: LimitsChanged,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

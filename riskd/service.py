@@ -16,12 +16,14 @@ import structlog
 
 from riskd import reports
 from riskd.audit_shell import AuditEntry, find_decision, read_audit
-from riskd.messages_service import pnl_message, position_message, risk_event_message
+from riskd.holds import Clearing
+from riskd.messages_service import limit_change_message, pnl_message, position_message, risk_event_message
 from riskd.shell import LiveGate
 from tradebot._version import __version__
 from tradebot.core.approvals import SessionDown, SessionUp
-from tradebot.core.errors import RejectedError, SequenceGapError
+from tradebot.core.errors import ConfigError, RejectedError, SequenceGapError
 from tradebot.core.levels import TradingLevel
+from tradebot.core.operator_commands import OperatorProof
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
@@ -40,6 +42,7 @@ MAX_AUDIT: Final = 10_000
 MAX_TEXT: Final = 500
 """Longest reason, operator name or id that is taken."""
 
+MAX_LIMITS_CHARACTERS: Final = 256 << 10
 MAX_ASK_BYTES: Final = 64 << 10
 """AUT-01: a larger ask is malformed, whatever it says."""
 
@@ -138,6 +141,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             command_id=command_id,
             typed_phrase=request.typed_phrase,
             now_ns=self._now(),
+            proof=_proof(request),
         )
         await self._done()
         return pb.ClearHoldResponse(
@@ -156,6 +160,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
                 role=caller_role(),
                 command_id=command_id,
                 now_ns=self._now(),
+                proof=_proof(request),
             )
         except RejectedError as exc:
             await _invalid(context, exc)
@@ -165,6 +170,47 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             cleared=[hold_to_wire(hold) for hold in cleared],
             remaining=[hold_to_wire(hold) for hold in holds.listed()],
             system_level=level_to_wire(holds.system_level()),
+        )
+
+    async def ExtendHold(self, request: pb.ExtendHoldRequest, context: Context) -> pb.ExtendHoldResponse:
+        operator, command_id = await self._who(request, context)
+        hold_id = request.hold_id[:MAX_TEXT]
+        done = self._gate.keeper.extend_hold(
+            hold_id,
+            request.extra_s,
+            reason=request.reason[:MAX_TEXT],
+            operator=operator,
+            role=caller_role(),
+            command_id=command_id,
+            now_ns=self._now(),
+        )
+        await self._done()
+        hold = self._gate.state.holds.holds.get(hold_id)
+        return pb.ExtendHoldResponse(
+            extended=done.cleared,
+            reason=done.reason,
+            detail=done.detail,
+            hold=None if hold is None else hold_to_wire(hold),
+        )
+
+    async def SetLimits(self, request: pb.SetLimitsRequest, context: Context) -> pb.SetLimitsResponse:
+        operator, command_id = await self._who(request, context)
+        if len(request.limits_yaml) > MAX_LIMITS_CHARACTERS:
+            await _invalid(context, RejectedError("LIMITS_TOO_LARGE", f"at most {MAX_LIMITS_CHARACTERS} characters"))
+        clearing = Clearing(operator, caller_role(), request.reason[:MAX_TEXT], request.typed_phrase, _proof(request))
+        try:
+            wanted, answer = self._gate.set_limits(
+                request.limits_yaml, clearing, command_id=command_id, dry_run=request.dry_run, now_ns=self._now()
+            )
+        except ConfigError as exc:
+            await _invalid(context, RejectedError("LIMITS_INVALID", str(exc)))
+        await self._done()
+        return pb.SetLimitsResponse(
+            accepted=answer.accepted,
+            reason=answer.reason,
+            detail=answer.detail,
+            changes=[limit_change_message(change) for change in answer.changes],
+            hash=wanted.hash,
         )
 
     async def Flatten(self, request: pb.FlattenRequest, context: Context) -> pb.FlattenResponse:
@@ -230,8 +276,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             while (batch := await reader.next_batch(HEARTBEAT_S)) is not None:
                 message = self._risk_events(reader.position)
                 message.events.extend(
-                    risk_event_message(self._gate, batch.first_sequence + n, record, hold)
-                    for n, (record, hold) in enumerate(batch.items)
+                    risk_event_message(self._gate, batch.first_sequence + n, record)
+                    for n, record in enumerate(batch.items)
                 )
                 if holds.epoch != epoch:
                     epoch = holds.epoch
@@ -353,6 +399,14 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
 async def _invalid(context: Context, error: RejectedError) -> NoReturn:
     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     raise AssertionError  # abort never returns
+
+
+def _proof(request: Any) -> OperatorProof | None:
+    """Return the signature of a command, None when it has none."""
+    if not request.HasField("proof"):
+        return None
+    proof = request.proof
+    return OperatorProof(proof.epoch, proof.expires_time_ns, proof.signature)
 
 
 def _take_oversized(up: SessionUp, message: pb.SessionRequest) -> list[tuple[int, str]]:

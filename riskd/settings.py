@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from riskd.cautious import CautiousRule
+from riskd.clusters import ClusterRule
+from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import (
+    ClusterExposure,
     DayLoss,
     Exposure,
     FreeBalance,
+    HoldingTime,
     IntentAge,
     Limits,
     OpenPositions,
@@ -40,6 +45,17 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class SoftCapRule:
+    """Soft caps as ints; None = no limit."""
+
+    grace_ns: int
+    holding_grace_ns: int
+    auto_close: bool
+    holding_soft_ns: int | None
+    holding_hard_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One int or small object per limit."""
 
@@ -58,19 +74,27 @@ class Settings:
     position_soft: Cap | None
     gross_hard: Cap | None
     gross_soft: Cap | None
+    cluster_hard: Cap | None
+    cluster_soft: Cap | None
+    clusters: ClusterRule | None
+    soft_caps: SoftCapRule | None
     max_positions: int | None
     strategy_per_second: int | None
     strategy_per_minute: int | None
     system_per_second: int | None
     loss: LossRule | None
+    guards: GuardRules
     sizing: SizingRule
     mid_marks: bool
     """Equity at mid instead of conservative marks."""
     cautious_ppm: int
+    cautious: CautiousRule
     approval_valid_ms: int
     lease_valid_ms: int
     parent_ttl_ns: int
     cool_off_ns: int
+    solo: bool
+    sign_off_ns: int
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -81,7 +105,7 @@ def make_settings(limits: Limits) -> Settings:
     value, balance = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-01", FreeBalance)
     position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
     count, rate = limits.enforced("POS-03", OpenPositions), limits.enforced("RAT-01", OrderRate)
-    loss = limits.enforced("PNL-01", DayLoss)
+    loss, cluster = limits.enforced("PNL-01", DayLoss), limits.enforced("POS-07", ClusterExposure)
     return Settings(
         currency=file.currency,
         max_intent_age_ns=None if age is None else age.max_age_ms * NS_PER_MS,
@@ -98,18 +122,52 @@ def make_settings(limits: Limits) -> Settings:
         position_soft=None if position is None else _soft_cap(position),
         gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
         gross_soft=None if gross is None else _soft_cap(gross),
+        cluster_hard=None if cluster is None else _cap(cluster.hard_pct, cluster.max_notional),
+        cluster_soft=None if cluster is None else _cap(cluster.soft_pct, cluster.max_notional),
+        clusters=None if cluster is None else _cluster_rule(cluster, limits.file.cluster_pins),
+        soft_caps=_soft_caps(limits),
         max_positions=None if count is None else count.max_positions,
         strategy_per_second=None if rate is None else rate.strategy_per_second,
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
         system_per_second=None if rate is None else rate.system_per_second,
         loss=None if loss is None else make_rule(loss),
+        guards=make_guard_rules(limits),
         sizing=make_sizing(file.sizing),
         mid_marks=file.day_mark == "mid",
         cautious_ppm=int(file.cautious_size_factor * PPM),
+        cautious=CautiousRule(
+            file.cautious.adds, file.cautious.entry_spacing_s * NS_PER_S, file.cautious.loss_cooldown_s * NS_PER_S
+        ),
         approval_valid_ms=file.approval_valid_ms,
         lease_valid_ms=file.lease_valid_ms,
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
+        solo=file.operators == "solo",
+        sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
+    )
+
+
+def _cluster_rule(cluster: ClusterExposure, pins: tuple[tuple[str, ...], ...]) -> ClusterRule:
+    return ClusterRule(
+        cluster.bar_s * NS_PER_S,
+        cluster.window_bars,
+        cluster.min_bars,
+        cluster.join_at,
+        cluster.leave_below,
+        pins,
+    )
+
+
+def _soft_caps(limits: Limits) -> SoftCapRule | None:
+    caps, aged = limits.file.soft_caps, limits.enforced("POS-14", HoldingTime)
+    if caps is None:
+        return None
+    return SoftCapRule(
+        caps.grace_s * NS_PER_S,
+        caps.holding_grace_s * NS_PER_S,
+        caps.auto_close,
+        None if aged is None else aged.soft_h * 3_600 * NS_PER_S,
+        None if aged is None else aged.hard_h * 3_600 * NS_PER_S,
     )
 
 

@@ -49,17 +49,14 @@ class LiveGate:
         self.clock = clock
         self.journal = journal
         self.incarnation = incarnation
-        self.events: StreamHub[tuple[RiskEventRecord, Hold | None]] = StreamHub(
-            SequencedLog(incarnation, KEPT_RISK_EVENTS)
-        )
-        """What watchers of risk events get; a cleared hold travels along, the book has forgotten it."""
+        self.events: StreamHub[RiskEventRecord] = StreamHub(SequencedLog(incarnation, KEPT_RISK_EVENTS))
+        """What watchers of risk events get."""
         self.positions: StreamHub[str] = StreamHub(SequencedLog(incarnation, KEPT_POSITION_CHANGES))
         """Instruments whose positions changed."""
         self._decide_us: deque[int] = deque(maxlen=KEPT_TIMES)
         self.warnings: deque[tuple[int, str, str]] = deque(maxlen=KEPT_WARNINGS)
         """Time, level and text of what an operator should read."""
         self._outbox: Outbox[SessionDown] | None = None
-        self._known_holds: dict[str, Hold] = dict(gate.state.holds.holds)
         gate.watch()
 
     @property
@@ -158,18 +155,15 @@ class LiveGate:
     def _publish_one(self, record: Record) -> None:
         match record:
             case DecisionRecord():
-                self.events.publish((record, None))
+                self.events.publish(record)
             case OrderEventSeen(event=event):
                 if event.execution is not None:
                     self.positions.publish(event.execution.instrument_id)
             case HoldRaised(hold=hold):
-                self._known_holds[hold.hold_id] = hold
                 self._warn(hold)
-                self.events.publish((record, hold))
-            case HoldCleared(hold_id=hold_id):
-                self.events.publish((record, self._known_holds.pop(hold_id, None)))
-            case Command():
-                self.events.publish((record, None))
+                self.events.publish(record)
+            case HoldCleared() | Command():
+                self.events.publish(record)
             case _:
                 pass
 

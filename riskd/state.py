@@ -11,23 +11,29 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
-from riskd.limits import Limits
+from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
 from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
 from riskd.records import (
     AccountSeen,
+    ClustersSeen,
     Command,
     DayBaseline,
     DecisionRecord,
     EquityPeak,
+    EquitySample,
     FlattenState,
     GrantRenewed,
+    GuardReset,
     HoldCleared,
     HoldRaised,
+    HoldRetimed,
     InstrumentsSeen,
     LedgerSeen,
+    LimitsChanged,
     LossGuardState,
     MarginsSeen,
     OrderEventSeen,
@@ -36,11 +42,13 @@ from riskd.records import (
     ReduceIssued,
     Release,
     Settlement,
+    SoftCapState,
     Started,
     StopLatched,
+    StrategyStarts,
 )
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
-from riskd.settings import Settings
+from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
 from tradebot.core.approvals import GrantTerms, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
@@ -92,6 +100,11 @@ class RiskState:
         self.portfolio = Portfolio()
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
+        self.guards = GuardBook()
+        self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
+        """Exceeded ones, by (cap, key)."""
+        self.clusters: tuple[tuple[str, ...], ...] = ()
+        """Instruments that move together."""
         self.grants: dict[str, GrantTerms] = {}
         """By entry's client order id, oldest first."""
         self.flattens: dict[str, FlattenState] = {}
@@ -114,8 +127,9 @@ class RiskState:
             case AccountSeen():
                 self.portfolio.take_snapshot(record.snapshot)
                 self.portfolio.move_start(to_units_floor(record.transfer_value))
+                self.guards.move(to_units_floor(record.transfer_value))
             case LedgerSeen(entry=entry, worth=worth):
-                self.portfolio.take_entry(entry, to_units_floor(worth), self.rules)
+                self.guards.move(self.portfolio.take_entry(entry, to_units_floor(worth), self.rules))
             case MarginsSeen(accounts=accounts, positions=margins):
                 self.portfolio.take_margins(accounts, margins)
             case DayBaseline(net=net):
@@ -125,16 +139,36 @@ class RiskState:
             case HoldRaised(hold=hold, epoch=epoch):
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
+                self.guards.hold_raised(hold)
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+                self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
+            case HoldRetimed(hold_id=hold_id):
+                self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
                 self._command(record)
             case Settlement():
                 self.portfolio.settle(record.day, to_units_floor(record.start_equity))
+                self.guards.settle(record.day, to_units_floor(record.start_equity), record.time_ns)
             case LossGuardState():
                 self.loss = record
             case EquityPeak(equity=equity):
                 self.portfolio.peak = to_units_floor(equity)
+            case EquitySample(equity=equity, time_ns=time_ns):
+                self.guards.sample(to_units_floor(equity), time_ns)
+            case StrategyStarts(results=results):
+                self.guards.begin_strategies({key: to_units_floor(value) for key, value in results.items()})
+            case GuardReset(cause=cause, equity=equity, time_ns=time_ns):
+                self.guards.reset(cause, to_units_floor(equity), time_ns)
+            case SoftCapState(cap=cap, key=key):
+                if record.since_ns:
+                    self.soft_caps[cap, key] = record
+                else:
+                    self.soft_caps.pop((cap, key), None)
+            case ClustersSeen(clusters=clusters):
+                self.clusters = tuple(tuple(cluster) for cluster in clusters)
+            case LimitsChanged():
+                self._change_limits(record)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -154,6 +188,7 @@ class RiskState:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
                 self.prefix, self.decisions = prefix, 0
+                self.guards.start(record.time_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
         return None
@@ -192,6 +227,10 @@ class RiskState:
             (self.flatten_count, self.reduce_count),
             list(self.commands),
             sorted(self.pending_latches),
+            self.guards.digest(),
+            sorted(self.soft_caps.items()),
+            self.clusters,
+            self.limits.hash,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -207,6 +246,16 @@ class RiskState:
             except ArithmeticError as exc:
                 raise ConfigError(f"{instrument.instrument_id}: a step has more than 12 decimals; drop it") from exc
 
+    def _change_limits(self, record: LimitsChanged) -> None:
+        self.holds.apply_limits(record.epoch, fences=record.fences)
+        if record.base_hash != self.limits.hash:
+            return  # the file was edited since: it is what the operator wants now
+        self.limits = parse_limits(record.text)
+        self.settings = make_settings(self.limits)
+        self.commitments.fee_ppm = self.settings.fee_ppm or 0
+        for rule in list(self.rules.values()):  # those of instruments that are gone too
+            self.rules[rule.instrument_id] = make_rule(rule.instrument, self.limits)
+
     def _decision(self, record: DecisionRecord) -> None:
         self.decisions += 1
         if record.parent and record.incarnation:
@@ -221,6 +270,8 @@ class RiskState:
         self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
         qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
+        if record.parent and role is OrderRole.ENTRY:
+            self.guards.entered(record.instrument_id, record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,
@@ -287,9 +338,20 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
+        if booked is not None and execution is not None:
+            self._follow_trips(execution.instrument_id, booked, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
+
+    def _follow_trips(self, instrument_id: str, booked: BookedFill, time_ns: int) -> None:
+        """Tell the guards where the positions of a fill stand now."""
+        dust = self.rules[instrument_id].dust_qty
+        for strategy_id in booked.strategies:
+            held = self.portfolio.positions[instrument_id, strategy_id]
+            side = 0 if abs(held.units) <= dust else 1 if held.units > 0 else -1
+            result = held.position.realized_pnl - held.position.fees_paid
+            self.guards.filled(instrument_id, strategy_id, side, result, time_ns)
 
     def owner_of(self, order: TrackedOrder) -> str:
         """Return the strategy whose position an order's fills belong to."""

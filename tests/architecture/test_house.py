@@ -39,13 +39,16 @@ def project_table() -> dict[str, object]:
     return table
 
 
+NOT_TEXT = (".pyc", ".nbi", ".nbc", ".gz", ".png", ".svg", ".bin")
+
+
 def our_text_files() -> list[Path]:
     """Every text file of the tree that somebody wrote."""
     found: list[Path] = []
     for folder, folders, names in os.walk(ROOT):
         # Hidden folders are caches and tools, except the one that holds what the build machine runs.
         folders[:] = [name for name in folders if name not in NOT_OURS and (name[0] != "." or name == ".ci")]
-        found += [Path(folder, name) for name in names if not name.endswith((".pyc", ".gz", ".png", ".svg", ".bin"))]
+        found += [Path(folder, name) for name in names if not name.endswith(NOT_TEXT)]
     return found
 
 

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
@@ -27,6 +29,7 @@ from tradebot.core.approvals import (
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
+from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import (
     Execution,
@@ -49,6 +52,8 @@ KEY = Signer("0a0b0c0d", b"k" * 32)
 START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes before midnight
 SECOND = 1_000_000_000
 MS = 1_000_000
+GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
+"""Off unless a test sets them: a loss that one rule is about would trip the others too."""
 
 
 @cache
@@ -75,12 +80,31 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
         "system_per_second": 1000,
     }
     tree["checks"]["SIZ-01"]["max_qty"] = {"*": 100}
+    for check_id in GUARDS:
+        tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     for check_id, change in (changes or {}).items():
         if change is None:
             del tree["checks"][check_id]
         else:
-            tree["checks"][check_id] |= change
+            was = tree["checks"][check_id]
+            turned = change.get("status", was["status"]) != was["status"]  # switched on or off: the change says it all
+            tree["checks"][check_id] = change if turned else was | change
     return make_limits(tree | top, Path("test.yaml"), "hash")
+
+
+OPERATOR_KEYS = {
+    name: (role, Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
+    for number, (name, role) in enumerate([("ana", "trader"), ("bob", "risk"), ("eve", "risk"), ("tom", "trader")], 1)
+}
+"""Operators of a team, and their private keys."""
+TEAM: dict[str, Any] = {
+    "operators": "team",
+    "operator_keys": {
+        name: {"role": role, "public_key": key.public_key().public_bytes_raw().hex()}
+        for name, (role, key) in OPERATOR_KEYS.items()
+    },
+}
+"""Top-level limits of a team."""
 
 
 class Rows:
@@ -306,6 +330,18 @@ class Desk:
         assert answer.approval is not None, answer
         self.fill(f"c{self.orders}", qty, price, instrument_id=changes.get("instrument_id", BTC))
         return f"c{self.orders}"
+
+    # ---- operators
+
+    def prove(self, command: str, subject: str, operator: str, reason: str, command_id: str, /, **other: Any) -> Any:
+        """Return an operator's signature over a command, or with `other` values over another one."""
+        role, key = OPERATOR_KEYS[operator]
+        epoch = other.pop("epoch", self.gate.state.holds.epoch)
+        expires_ns = other.pop("expires_ns", self.now_ns + 30 * SECOND)
+        signed = OperatorCommand(
+            "demo", command, subject, operator, role, reason, command_id, self.gate.limits.hash, epoch, expires_ns
+        )
+        return OperatorProof(epoch, expires_ns, key.sign(replace(signed, **other).to_bytes()))
 
     # ---- looks
 

@@ -26,7 +26,7 @@ def test_the_docs_page_is_current() -> None:
 
 
 def test_every_built_row_has_code_and_every_check_has_a_row() -> None:
-    assert {spec.check_id for spec in CATALOGUE if spec.built} == set(CHECKS)
+    assert {spec.check_id for spec in CATALOGUE if spec.built and not spec.watched} == set(CHECKS)
 
 
 def test_ids_are_unique_and_grouped_by_family_in_order() -> None:

@@ -1,57 +1,23 @@
-"""Holds: the level is always the join, epochs only rise, and nothing is lowered but by its rule."""
+"""Holds: who may raise and clear them, by which rule, and what comes after."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from riskd.holds import HIGHEST_LEVEL, Action, is_allowed
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, violations
+from riskd.holds import may_raise
+from riskd.records import HoldCleared
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
-from tradebot.core.errors import RejectedError
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import OrderRole, Side
+from tradebot.core.approvals import StopLatch
+from tradebot.core.errors import ConfigError, RejectedError
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, Scope, ScopeKind, TradingLevel
+from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 
-SCOPES = (
-    SYSTEM_SCOPE,
-    Scope(ScopeKind.VENUE, "binance"),
-    Scope(ScopeKind.INSTRUMENT, BTC),
-    Scope(ScopeKind.STRATEGY, "s1"),
-)
 ELSEWHERE = (Scope(ScopeKind.VENUE, "okx"), Scope(ScopeKind.INSTRUMENT, ETH), Scope(ScopeKind.STRATEGY, "s2"))
 R, C, _, P, H, K = TradingLevel  # RUNNING CAUTIOUS REDUCE_ONLY PAUSED HALTED KILLED
-
-MATRIX: dict[Action, tuple[bool, bool, bool, bool, bool, bool]] = {
-    # RUNNING CAUTIOUS REDUCE_ONLY PAUSED HALTED KILLED, as the design's table has them
-    Action.ENTRY: (True, True, False, False, False, False),
-    Action.AMEND_ENTRY: (True, True, False, False, False, False),
-    Action.STRATEGY_EXIT: (True, True, True, False, False, False),
-    Action.OPERATOR_REDUCE: (True, True, True, True, True, False),
-    Action.RISKD_REDUCE: (True, True, True, True, True, False),
-    Action.FLATTEN: (True, True, True, True, True, True),
-    Action.PROTECTION: (True, True, True, True, True, False),
-    Action.AMEND_PROTECTION: (True, True, True, True, True, False),
-    Action.EMERGENCY_EXIT: (True, True, True, True, True, False),
-    Action.CANCEL_ENTRY: (True, True, True, True, True, True),
-    Action.CANCEL_PROTECTION: (True, True, True, True, True, True),
-    Action.WORKING_ENTRY: (True, True, False, False, False, False),
-    Action.WORKING_PROTECTION: (True, True, True, True, True, True),
-    Action.READ: (True, True, True, True, True, True),
-}
-
-
-@pytest.mark.parametrize(("action", "level"), list(itertools.product(Action, TradingLevel)))
-def test_the_level_gate_is_the_table(action: Action, level: TradingLevel) -> None:
-    assert is_allowed(action, level) is MATRIX[action][level]
-
-
-def test_the_table_is_complete() -> None:
-    assert set(MATRIX) == set(HIGHEST_LEVEL) == set(Action)
 
 
 def hold_at(desk: Desk, level: TradingLevel, scope: Scope) -> None:
@@ -60,26 +26,6 @@ def hold_at(desk: Desk, level: TradingLevel, scope: Scope) -> None:
             level, scope, reason="", operator="ana", role="trader", command_id=f"{level}{scope}", duration_s=0,
             now_ns=desk.now_ns,
         )  # fmt: skip
-
-
-@pytest.mark.parametrize(("level", "scope"), list(itertools.product(TradingLevel, SCOPES)))
-def test_orders_pass_the_gate_by_level_and_scope(level: TradingLevel, scope: Scope) -> None:
-    desk = Desk()
-    desk.buy("0.01")
-    hold_at(desk, level, scope)
-    wanted = {
-        Action.ENTRY: desk.plain(qty="0.001"),
-        Action.STRATEGY_EXIT: desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001"),
-        Action.OPERATOR_REDUCE: desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", strategy_id="manual:ana"),
-    }
-    covered = {
-        action: scope.kind is not ScopeKind.STRATEGY or action is not Action.OPERATOR_REDUCE for action in wanted
-    }
-
-    for action, answer in wanted.items():
-        allowed = MATRIX[action][level if covered[action] else R]
-        assert (answer.approval is not None) is allowed, (action, answer)
-        assert ("STA-01" in violations(answer)) is not allowed
 
 
 @pytest.mark.parametrize("scope", ELSEWHERE)
@@ -192,107 +138,6 @@ def test_a_hold_that_says_nothing_is_refused(level: TradingLevel, scope: Scope) 
         )
 
 
-@dataclass
-class ModelHold:
-    level: TradingLevel
-    scope: Scope
-    release: ReleaseRule
-    raised_ns: int
-    until_ns: int
-    operators: bool = True
-    """Raised by an operator, not by riskd."""
-
-
-PROBES = [(v, i, s) for v in ("binance", "okx") for i in (BTC, ETH) for s in ("s1", "s2")]
-
-
-class HoldsAgainstAModel(RuleBasedStateMachine):
-    """Random operator lives against the most naive model: a dict of holds and max()."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.desk = Desk()
-        self.model: dict[str, ModelHold] = {}
-        self.epoch = self.desk.gate.state.holds.epoch
-        self.commands = 0
-
-    @rule(
-        level=st.sampled_from(list(TradingLevel)[1:]),
-        scope=st.sampled_from(SCOPES + ELSEWHERE),
-        duration=st.sampled_from([0, 0, 30, 300]),
-    )
-    def raise_(self, level: TradingLevel, scope: Scope, duration: int) -> None:
-        self.commands += 1
-        now_ns = self.desk.now_ns
-        hold = self.desk.gate.raise_hold(
-            level, scope, reason="", operator="ana", role="trader", command_id=f"c{self.commands}", duration_s=duration,
-            now_ns=now_ns,
-        )  # fmt: skip
-        timed = duration > 0 and level is not K
-        release = ReleaseRule.TIMED if timed else ReleaseRule.TWO_KEY if level is K else ReleaseRule.ONE_KEY
-        self.model[hold.hold_id] = ModelHold(level, scope, release, now_ns, now_ns + duration * SECOND)
-
-    @precondition(lambda self: self.model)
-    @rule(data=st.data(), role=st.sampled_from(["trader", "risk"]), right=st.booleans())
-    def clear(self, data: st.DataObject, role: str, right: bool) -> None:
-        self.commands += 1
-        hold_id = data.draw(st.sampled_from(sorted(self.model)))
-        hold, now_ns = self.model[hold_id], self.desk.now_ns
-        before = set(self.desk.gate.state.holds.holds)
-        done = self.desk.gate.clear_hold(
-            hold_id, reason="because it is over", operator="ana", role=role, command_id=f"c{self.commands}",
-            typed_phrase=f"CLEAR {hold_id}" if right else "no", now_ns=now_ns,
-        ).cleared  # fmt: skip
-        two_key = hold.release is ReleaseRule.TWO_KEY
-        cooled = now_ns - hold.raised_ns >= 15 * 60 * SECOND
-        second_key = two_key or not hold.operators
-        assert done is (not second_key or (role == "risk" and right and (cooled or not two_key)))
-        if done:
-            del self.model[hold_id]
-            if two_key:
-                (fresh,) = set(self.desk.gate.state.holds.holds) - before
-                until_ns = now_ns + 30 * 60 * SECOND
-                self.model[fresh] = ModelHold(C, hold.scope, ReleaseRule.TIMED, now_ns, until_ns, False)
-
-    @rule(seconds=st.sampled_from([1, 29, 31, 299, 900, 1800]))
-    def wait(self, seconds: int) -> None:
-        self.desk.wait(seconds)
-        now_ns = self.desk.now_ns
-        for hold_id, hold in list(self.model.items()):
-            if hold.release is ReleaseRule.TIMED and hold.until_ns <= now_ns:
-                del self.model[hold_id]
-
-    @rule()
-    def restart(self) -> None:
-        gate = self.desk.replayed()
-        assert gate.state.digest() == self.desk.gate.state.digest()
-        gate._ledger._sink = self.desk.sink  # the journal goes on
-        self.desk.gate = gate
-        gate.start(f"life{self.commands}", self.desk.now_ns)
-        self.desk.hello()
-        self.desk.account()
-        self.desk.venue()
-
-    @invariant()
-    def the_level_is_the_join_of_what_covers(self) -> None:
-        holds = self.desk.gate.state.holds
-        for venue, instrument_id, strategy_id in PROBES:
-            wanted = max(
-                (h.level for h in self.model.values() if h.scope.covers(venue, instrument_id, strategy_id)), default=R
-            )
-            assert holds.level_for(venue, instrument_id, strategy_id) is wanted
-            assert holds.table().level_for(venue, instrument_id, strategy_id) is wanted
-
-    @invariant()
-    def the_epoch_only_rises(self) -> None:
-        assert self.desk.gate.state.holds.epoch >= self.epoch
-        self.epoch = self.desk.gate.state.holds.epoch
-
-
-HoldsAgainstAModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-TestHoldsAgainstAModel = HoldsAgainstAModel.TestCase
-
-
 def test_repeating_a_clear_is_answered_as_done_and_changes_nothing() -> None:
     desk = Desk()
     hold_at(desk, H, SYSTEM_SCOPE)
@@ -323,3 +168,234 @@ def test_the_last_hold_of_a_kill_is_cautious_in_its_scope_only() -> None:
 
     assert desk.gate.state.holds.level_for("binance", ETH, "s1") is C
     assert desk.gate.state.holds.level_for("binance", BTC, "s1") is R
+
+
+def say(desk: Desk, hold_id: str, operator: str, role: str, phrase: str = "", /, **proof: Any) -> str:
+    """Clear a hold, signed when the operator has a key; `proof` values make another signature than the right one."""
+    reason, command_id = "looked into it", f"{operator}{role}{phrase}{desk.now_ns}{proof}"
+    signed = desk.prove("CLEAR", hold_id, operator, reason, command_id, **proof) if operator in OPERATOR_KEYS else None
+    result = desk.gate.clear_hold(
+        hold_id, reason=reason, operator=operator, role=role, typed_phrase=phrase, now_ns=desk.now_ns,
+        command_id=command_id, proof=signed,
+    )  # fmt: skip
+    return "CLEARED" if result.cleared else result.reason
+
+
+def killed_team() -> tuple[Desk, str, str]:
+    """A team's desk with a kill whose cool-off is over."""
+    desk = Desk(limits=make_test_limits(**TEAM))
+    hold_at(desk, K, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+    desk.now_ns += 15 * 60 * SECOND
+    return desk, hold_id, f"CLEAR {hold_id}"
+
+
+def test_in_a_team_two_people_with_two_roles_sign_in_any_order() -> None:
+    people = (("ana", "trader"), ("bob", "risk"))
+    for first, second in (people, people[::-1]):
+        desk, hold_id, phrase = killed_team()
+
+        assert say(desk, hold_id, *first, phrase) == "SECOND_SIGNATURE_NEEDED"
+        assert say(desk, hold_id, *second, phrase) == "CLEARED"
+        assert desk.levels() == "CAUTIOUS"
+
+
+def test_in_a_team_the_same_person_or_the_same_role_twice_is_not_enough() -> None:
+    desk, hold_id, phrase = killed_team()
+
+    assert say(desk, hold_id, "ana", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
+    assert say(desk, hold_id, "ana", "risk", phrase) == "KEY_ROLE"
+    assert say(desk, hold_id, "tom", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
+    assert say(desk, hold_id, "eve", "risk", "CLEAR") == "PHRASE_MISMATCH"
+    assert say(desk, hold_id, "eve", "risk", phrase) == "CLEARED"
+
+
+def test_a_first_signature_ends_after_five_minutes_and_with_any_change_of_the_holds() -> None:
+    desk, hold_id, phrase = killed_team()
+    say(desk, hold_id, "ana", "trader", phrase)
+    desk.now_ns += 5 * 60 * SECOND + 1
+    assert say(desk, hold_id, "bob", "risk", phrase) == "SECOND_SIGNATURE_NEEDED"
+    hold_at(desk, P, Scope(ScopeKind.INSTRUMENT, ETH))
+    assert say(desk, hold_id, "ana", "trader", phrase) == "SECOND_SIGNATURE_NEEDED"
+    desk.now_ns += 5 * 60 * SECOND
+    assert say(desk, hold_id, "bob", "risk", phrase) == "CLEARED"
+
+
+def test_in_a_team_the_cool_off_holds_for_both() -> None:
+    desk, hold_id, phrase = killed_team()
+    desk.now_ns -= 1
+
+    assert say(desk, hold_id, "ana", "trader", phrase) == "COOL_OFF"
+    assert say(desk, hold_id, "bob", "risk", phrase) == "COOL_OFF"
+
+
+@pytest.mark.parametrize("role", ["viewer", "engine", "recorder", "marketdata", ""])
+def test_who_has_no_authority_raises_and_clears_nothing(role: str) -> None:
+    desk = Desk()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+    with pytest.raises(RejectedError, match="raises no holds"):
+        desk.gate.raise_hold(
+            C, SYSTEM_SCOPE, reason="", operator="x", role=role, command_id="c", duration_s=0, now_ns=desk.now_ns
+        )
+    with pytest.raises(RejectedError, match="clears no holds"):
+        desk.gate.resume(reason="all is well", operator="x", role=role, command_id="r", now_ns=desk.now_ns)
+
+    assert say(desk, hold_id, "x", role) == "NOT_PERMITTED"
+
+
+def test_execd_raises_up_to_halted_for_its_venue_and_nothing_for_the_system() -> None:
+    venue = Scope(ScopeKind.VENUE, "binance")
+
+    assert may_raise("execd", H, venue) is None
+    assert may_raise("execd", K, venue) is not None
+    assert may_raise("execd", C, SYSTEM_SCOPE) is not None
+
+
+def extend(desk: Desk, hold_id: str, seconds: int, role: str = "trader", command_id: str = "x") -> str:
+    done = desk.gate.keeper.extend_hold(
+        hold_id, seconds, reason="news ahead", operator="ana", role=role, command_id=command_id, now_ns=desk.now_ns
+    )
+    return "DONE" if done.cleared else done.reason
+
+
+def test_one_key_makes_a_timed_hold_last_longer_once_per_command() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=60, now_ns=desk.now_ns
+    )
+    assert [extend(desk, hold.hold_id, 60), extend(desk, hold.hold_id, 60)] == ["DONE", "DONE"]
+    desk.wait(119)
+    assert desk.levels() == "PAUSED"
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+    desk.wait(1)
+    assert desk.levels() == "RUNNING"
+
+
+def test_only_timed_holds_are_extended_by_key_holders_and_by_a_sane_time() -> None:
+    desk = Desk()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (halt,) = desk.gate.state.holds.holds
+
+    assert extend(desk, halt, 60, command_id="a") == "NOT_TIMED"
+    assert extend(desk, "H9", 60, command_id="b") == "UNKNOWN_HOLD"
+    assert extend(desk, halt, 60, role="viewer", command_id="c") == "NOT_PERMITTED"
+    timed = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="t", duration_s=60, now_ns=desk.now_ns
+    )
+    week = 7 * 86_400
+    assert extend(desk, timed.hold_id, 0, command_id="d") == "EXTENSION_INVALID"
+    assert extend(desk, timed.hold_id, week + 1, command_id="e") == "EXTENSION_INVALID"
+    assert extend(desk, timed.hold_id, week, command_id="f") == "DONE"
+
+
+def test_a_cleared_hold_travels_with_its_record() -> None:
+    desk = Desk()
+    desk.gate.watch()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold,) = desk.gate.state.holds.holds.values()
+    clear(desk, hold.hold_id)
+    (cleared,) = [record for record in desk.gate.take_fresh() if isinstance(record, HoldCleared)]
+
+    assert cleared.hold == hold
+
+
+def test_a_kill_after_a_halt_is_audited_also_when_execds_latch_was_first() -> None:
+    desk = Desk()
+    halt = StopLatch("s1", H, "ana", "drill", desk.now_ns)
+    kill = StopLatch("s2", K, "ana", "drill", desk.now_ns)
+    desk.say(latches=[halt])
+    desk.gate.stop(halt, "trader", desk.now_ns)
+    desk.say(latches=[kill])
+    desk.gate.stop(kill, "trader", desk.now_ns)
+    desk.gate.stop(kill, "trader", desk.now_ns)
+
+    assert desk.levels() == "KILLED"
+    assert [(c.command, c.command_id) for c in desk.gate.state.audit] == [("STOP HALTED", "s1"), ("STOP KILLED", "s2")]
+
+
+def test_a_clock_that_cannot_be_trusted_leaves_every_countdown_what_it_had() -> None:
+    desk = Desk()
+    timed = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=600, now_ns=desk.now_ns
+    )
+    hold_at(desk, K, Scope(ScopeKind.INSTRUMENT, ETH))
+    stood_ns = desk.now_ns + 60 * SECOND
+    for jump in (-3_600, 7_200):
+        gate = desk.replayed()
+        now_ns = desk.now_ns + jump * SECOND
+        gate.keeper.keep_remaining(stood_ns, now_ns)
+        (kill,) = (h for h in gate.state.holds.holds.values() if h.level is K)
+
+        assert gate.state.holds.holds[timed.hold_id].until_ns == now_ns + 540 * SECOND
+        assert kill.clear_after_ns == now_ns + (15 * 60 - 60) * SECOND
+        assert kill.until_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("proof", "reason"),
+    [
+        ({"subject": "H99"}, "SIGNATURE_INVALID"),
+        ({"command": "RESUME"}, "SIGNATURE_INVALID"),
+        ({"reason": "another reason"}, "SIGNATURE_INVALID"),
+        ({"command_id": "another"}, "SIGNATURE_INVALID"),
+        ({"environment": "real"}, "SIGNATURE_INVALID"),
+        ({"limits_hash": "other"}, "SIGNATURE_INVALID"),
+        ({"role": "risk"}, "SIGNATURE_INVALID"),
+        ({"epoch": 1}, "EPOCH_CHANGED"),
+        ({"expires_ns": START_NS}, "SIGNATURE_EXPIRED"),
+        ({"expires_ns": START_NS + 60 * SECOND + 1}, "SIGNATURE_EXPIRED"),
+        ({"expires_ns": START_NS + 60 * SECOND}, "CLEARED"),
+        ({}, "CLEARED"),
+    ],
+)
+def test_a_signature_is_worth_something_for_exactly_its_command(proof: dict[str, Any], reason: str) -> None:
+    desk = Desk(limits=make_test_limits(**TEAM))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+
+    assert say(desk, hold_id, "ana", "trader", **proof) == reason
+
+
+def test_with_keys_nothing_is_cleared_unsigned_or_by_an_unknown_person_and_raising_needs_no_signature() -> None:
+    desk = Desk(limits=make_test_limits(operator_keys=TEAM["operator_keys"]))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+
+    assert clear(desk, hold_id) == "SIGNATURE_NEEDED"
+    assert say(desk, hold_id, "mallory", "trader") == "KEY_UNKNOWN"
+    with pytest.raises(RejectedError, match="SIGNATURE_NEEDED"):
+        desk.gate.resume(reason="all is well", operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+    proof = desk.prove("RESUME", "", "ana", "all is well", "r2")
+    done = desk.gate.resume(
+        reason="all is well", operator="ana", role="trader", command_id="r2", now_ns=desk.now_ns, proof=proof
+    )
+    assert [hold.hold_id for hold in done] == [hold_id]
+
+
+def test_every_flipped_bit_of_a_signature_is_noticed() -> None:
+    desk = Desk(limits=make_test_limits(**TEAM))
+    hold_at(desk, H, SYSTEM_SCOPE)
+    (hold_id,) = desk.gate.state.holds.holds
+    good = desk.prove("CLEAR", hold_id, "ana", "looked into it", "c")
+    for bit in range(512):
+        flipped = bytearray(good.signature)
+        flipped[bit // 8] ^= 1 << bit % 8
+        done = desk.gate.clear_hold(
+            hold_id, reason="looked into it", operator="ana", role="trader", command_id="c", typed_phrase="",
+            now_ns=desk.now_ns, proof=OperatorProof(good.epoch, good.expires_ns, bytes(flipped)),
+        )  # fmt: skip
+        assert done.reason == "SIGNATURE_INVALID"
+
+
+def test_no_two_commands_share_their_bytes() -> None:
+    one = OperatorCommand("demo", "CLEAR", "H1", "ana", "trader", "a reason", "c1", "hash", 1, 2)
+    fields = [replace(one, subject="H1a", operator="na"), replace(one, reason="a reasonc", command_id="1")]
+
+    assert len({command.to_bytes() for command in (one, *fields)}) == 3
+
+
+def test_a_team_without_both_keys_is_refused() -> None:
+    keys = {"ana": TEAM["operator_keys"]["ana"]}
+    with pytest.raises(ConfigError, match="keys of a trader and of a risk officer"):
+        make_test_limits(operators="team", operator_keys=keys)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.riskd.kit import SECOND, Desk
+from riskd.limits import Limits
+from riskd.records import HoldRaised, MemorySink, decode_record
+from tests.riskd.kit import SECOND, Desk, make_test_limits
 from tradebot.core.levels import SYSTEM_SCOPE
 
 MIN = 60
@@ -27,10 +29,10 @@ def levels_over(desk: Desk, minutes: list[int]) -> list[str]:
     return seen
 
 
-def morning() -> Desk:
+def morning(limits: Limits | None = None) -> Desk:
     """A desk with the whole UTC day before it."""
     day_ns = 86_400 * SECOND
-    desk = Desk(now_ns=(1_700_000_000 * SECOND // day_ns + 1) * day_ns)
+    desk = Desk(limits=limits or make_test_limits(), now_ns=(1_700_000_000 * SECOND // day_ns + 1) * day_ns)
     desk.wait(1)
     return desk
 
@@ -76,6 +78,15 @@ def test_the_rearm_level_is_half_a_percent_below_the_loss_at_resume() -> None:
     levels_over(desk, [61])
 
     assert desk.gate.state.loss.trigger_ppm == -35_000
+
+
+def test_after_a_recovery_the_rearm_level_is_the_configured_one() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    losing(desk, "10000")
+    levels_over(desk, [61])
+
+    assert desk.gate.state.loss.trigger_ppm == -25_000
 
 
 def test_the_third_trigger_of_a_day_halts() -> None:
@@ -158,3 +169,120 @@ def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss() -> None:
 
     assert desk.levels() == "RUNNING"
     assert desk.gate.state.portfolio.day_ppm(desk.gate.equity(desk.now_ns).value) == 0
+
+
+def recovery_desk(hour: int = 0) -> Desk:
+    """A desk whose pause ends only above -2 %, at an hour of a UTC day."""
+    day_ns = 86_400 * SECOND
+    start_ns = (1_700_000_000 * SECOND // day_ns + 1) * day_ns + hour * 3_600 * SECOND
+    desk = Desk(limits=make_test_limits({"PNL-01": {"resume_requires_recovery": True}}), now_ns=start_ns)
+    desk.wait(1)
+    return desk
+
+
+def test_with_recovery_asked_for_the_pause_goes_on_until_the_day_is_above_the_trigger() -> None:
+    desk = recovery_desk()
+    losing(desk, "9800")
+    assert levels_over(desk, [61, 300]) == ["PAUSED", "PAUSED"]
+    assert desk.replayed().state.loss == desk.gate.state.loss
+    losing(desk, "9800")
+    assert desk.levels() == "PAUSED"
+    losing(desk, "9800.01")
+    assert desk.levels() == "CAUTIOUS"
+    assert levels_over(desk, [31]) == ["RUNNING"]
+
+
+def test_with_recovery_asked_for_a_day_above_the_trigger_resumes_on_time() -> None:
+    desk = recovery_desk()
+    losing(desk, "9800")
+    losing(desk, "9900")
+
+    assert levels_over(desk, [59, 61]) == ["PAUSED", "CAUTIOUS"]
+
+
+def test_with_recovery_asked_for_the_next_day_ends_the_pause() -> None:
+    desk = recovery_desk(hour=20)
+    losing(desk, "9700")
+    assert levels_over(desk, [120, 238, 241]) == ["PAUSED", "PAUSED", "CAUTIOUS"]
+    assert levels_over(desk, [31]) == ["RUNNING"]
+    assert (desk.gate.state.loss.triggers, desk.gate.state.loss.trigger_ppm) == (0, -20_000)
+
+
+def test_with_recovery_asked_for_an_unknown_day_does_not_count_as_recovered() -> None:
+    desk = recovery_desk()
+    losing(desk, "9800")
+    desk.account(("USDT", "10000"), ("BTC", "0.1"))
+    gate = desk.replayed()  # it has no price of BTC yet
+    gate.start("life2", desk.now_ns)
+    gate.handle_timer(desk.now_ns + 61 * MIN * SECOND)
+
+    assert [h.level.name for h in gate.state.holds.holds.values() if h.cause == "PNL-01"] == ["PAUSED"]
+
+
+def test_there_is_no_moment_between_pause_and_half_size() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    (pause,) = (h for h in desk.gate.state.holds.holds.values() if h.cause == "PNL-01")
+    desk.gate._next_evaluation_ns = pause.until_ns + 10 * SECOND
+    desk.now_ns = pause.until_ns
+    desk.gate.handle_timer(desk.now_ns)
+
+    assert desk.levels() == "CAUTIOUS"
+    for cut in range(len(desk.sink.records)):  # and no crash falls between them
+        gate = desk.new_gate(MemorySink())
+        gate.restore(desk.sink.records[: cut + 1])
+        causes = {h.cause for h in gate.state.holds.holds.values()}
+        assert "PNL-01" in causes or cut < paused_at(desk)
+
+
+def paused_at(desk: Desk) -> int:
+    """Return the index of the record that raised the pause."""
+    return next(
+        index for index, pair in enumerate(desk.sink.records)
+        if isinstance(record := decode_record(*pair), HoldRaised) and record.hold.cause == "PNL-01"
+    )  # fmt: skip
+
+
+def test_an_operator_makes_the_pause_longer_with_any_key() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    (pause,) = (h for h in desk.gate.state.holds.holds.values() if h.cause == "PNL-01")
+    desk.gate.keeper.extend_hold(
+        pause.hold_id, 3_600, reason="news", operator="ana", role="trader", command_id="x", now_ns=desk.now_ns
+    )
+
+    assert levels_over(desk, [61, 119, 121, 152]) == ["PAUSED", "PAUSED", "CAUTIOUS", "RUNNING"]
+
+
+def test_a_pause_that_was_cleared_as_the_process_died_is_still_followed_by_half_size() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    (pause,) = (h for h in desk.gate.state.holds.holds.values() if h.cause == "PNL-01")
+    desk.gate.keeper.clear(pause.hold_id, "calm again", "ana", desk.now_ns)
+    gate = desk.replayed()
+    gate.start("life2", desk.now_ns)
+
+    assert [h.level.name for h in gate.state.holds.holds.values() if h.cause == "PNL-01"] == ["CAUTIOUS"]
+
+
+def test_a_position_that_is_stopped_out_during_the_pause_may_halt() -> None:
+    changes = {"PNL-02": {"status": "enforced", "halt_at_pct": -4}}
+    desk = morning(make_test_limits(changes))
+    losing(desk, "9800")
+    desk.wait(600)
+    losing(desk, "9600")
+    assert desk.levels() == "HALTED"
+    levels = {h.level.name for h in desk.gate.state.holds.holds.values()}
+    assert levels == {"PAUSED", "HALTED"}
+    assert levels_over(desk, [61]) == ["HALTED"]
+    assert {h.level.name for h in desk.gate.state.holds.holds.values()} == {"CAUTIOUS", "HALTED"}
+
+
+def test_a_withdrawal_while_paused_moves_the_start_of_the_day() -> None:
+    desk = morning()
+    losing(desk, "9800")
+    desk.account(("USDT", "9310"), transfer_asset="USDT", transfer_delta=Decimal(-490))
+    desk.wait(1)
+
+    assert desk.gate.state.portfolio.day_start == 9510 * 10**12
+    assert desk.gate.state.loss.triggers == 1

@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 import pytest
 
+from riskd.limits import parse_limits
 from riskd.records import MemorySink
-from tests.riskd.kit import BTC, START_NS, Desk
+from tests.riskd.kit import BTC, ROOT, START_NS, Desk
 from tests.riskd.live_kit import Live, Session, running
 from tests.support.builders import make_execution
 from tradebot.core.approvals import ApprovalAsk, LeasePing, SessionHello, SessionUp, Verdict
@@ -344,6 +345,42 @@ async def test_a_stop_is_idempotent_and_survives_a_restart_until_its_hold_is_cle
         )
         assert cleared.cleared
         assert riskd.gate.stop_flag.level.name == "RUNNING"
+
+
+async def test_a_timed_hold_is_extended_and_limits_are_changed_over_the_wire(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    text = (ROOT / "config" / "limits" / "demo.yaml").read_text(encoding="utf-8")
+    async with running(tmp_path, clock, parse_limits(text)) as riskd:
+        hold = (await raise_hold(riskd, duration_s=60)).hold
+        trader, risk = riskd.stub(Role.TRADER), riskd.stub(Role.RISK)
+        extended = await trader.ExtendHold(
+            pb.ExtendHoldRequest(hold_id=hold.hold_id, extra_s=60, operator="ana", command_id="x1")
+        )
+        unknown = await trader.ExtendHold(
+            pb.ExtendHoldRequest(hold_id="H99", extra_s=60, operator="ana", command_id="x2")
+        )
+        tight = text.replace("max_notional: 2000}", "max_notional: 1000}")
+        command: dict[str, Any] = {"limits_yaml": tight, "reason": "after the review", "operator": "ana"}
+        shown = await trader.SetLimits(pb.SetLimitsRequest(**command, command_id="l1", dry_run=True))
+        refused = await trader.SetLimits(pb.SetLimitsRequest(**command, command_id="l2"))
+        done = await risk.SetLimits(pb.SetLimitsRequest(**command, command_id="l3"))
+        limits = await trader.GetLimits(pb.GetLimitsRequest())
+        with pytest.raises(grpc.aio.AioRpcError, match="LIMITS_INVALID"):
+            await risk.SetLimits(pb.SetLimitsRequest(**(command | {"limits_yaml": "profile: x"}), command_id="l4"))
+
+    assert extended.extended
+    assert extended.hold.until_time_ns == hold.until_time_ns + 60 * 10**9
+    assert (unknown.extended, unknown.reason) == (False, "UNKNOWN_HOLD")
+    assert (shown.accepted, shown.reason, shown.detail) == (False, "DRY_RUN", "NOT_PERMITTED")
+    assert [(c.path, c.ratio, c.direction) for c in shown.changes] == [
+        ("checks/SIZ-02/max_notional", "0.500", pb.LIMIT_DIRECTION_TIGHTENS)
+    ]
+    assert (refused.accepted, refused.reason) == (False, "NOT_PERMITTED")
+    assert done.accepted
+    assert limits.hash == done.hash
+    async with running(tmp_path, clock, parse_limits(text)) as riskd:
+        assert riskd.gate.limits.hash == done.hash
 
 
 async def test_a_kill_minus_nine_loses_nothing_that_was_answered(tmp_path: Path, clock: ManualClock) -> None:

@@ -86,3 +86,5 @@ class Hold:
     """End of a TIMED hold, 0 otherwise."""
     latch_id: str = ""
     """Stop latch that this hold carries; clearing the hold ends the latch."""
+    clear_after_ns: int = 0
+    """Before this time one key does not clear it: a cool-off, or the end of the day that lost too much. 0 = at once."""

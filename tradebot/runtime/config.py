@@ -213,6 +213,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({(exc.strerror or '').lower()}): check the path") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: not UTF-8 text at byte {exc.start}") from exc
+    return parse_yaml(path, text)
+
+
+def parse_yaml(path: Path, text: str) -> dict[str, Any]:
+    """Return the mapping in a YAML text; `path` is for messages."""
     try:
         tree = yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as exc:

@@ -50,6 +50,7 @@ def hold_to_wire(hold: Hold) -> pb.Hold:
         evidence=hold.evidence,
         until_time_ns=hold.until_ns,
         latch_id=hold.latch_id,
+        clear_after_time_ns=hold.clear_after_ns,
     )
 
 
@@ -66,6 +67,7 @@ def hold_from_wire(message: pb.Hold) -> Hold:
         evidence=message.evidence,
         until_ns=message.until_time_ns,
         latch_id=message.latch_id,
+        clear_after_ns=message.clear_after_time_ns,
     )
 
 

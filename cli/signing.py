@@ -1,0 +1,36 @@
+"""An operator's own key: signs what loosens, for a riskd whose limits file names operators' public keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tradebot.core.errors import ConfigError
+
+KEY_ENV: Final = "TRADEBOT_OPERATOR_KEY"
+"""Names the key file; the key itself is never in the environment."""
+KEY_HEX_CHARACTERS: Final = 64
+VALID_NS: Final = 30 * 1_000_000_000
+OWNER_ONLY: Final = 0o077
+
+
+def load_operator_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key in a file: 64 hex characters, readable by its owner alone.
+
+    Raises:
+        ConfigError: The file is missing, open to others, or holds no key.
+    """
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{KEY_ENV}: {path} cannot be read: give the path of your key file") from exc
+    if mode & OWNER_ONLY:
+        raise ConfigError(f"{KEY_ENV}: {path} is open to others: chmod 600 {path}")
+    if len(text) != KEY_HEX_CHARACTERS:
+        raise ConfigError(f"{KEY_ENV}: {path} holds no key: {KEY_HEX_CHARACTERS} hex characters are expected")
+    try:
+        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text))
+    except ValueError as exc:
+        raise ConfigError(f"{KEY_ENV}: {path} holds no key: not hex") from exc

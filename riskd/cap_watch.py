@@ -1,0 +1,167 @@
+"""Watches the soft caps and acts: holds, the journal of the grace, and reducing jobs. The rule is riskd.soft_caps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from riskd.clusters import ClusterTracker
+from riskd.flatten import Flattener
+from riskd.guards import pct
+from riskd.keeper import HoldKeeper
+from riskd.ledger import Ledger
+from riskd.marks import MarketBoard
+from riskd.portfolio import Equity
+from riskd.records import ClustersSeen, SoftCapState
+from riskd.settings import Cap, Settings
+from riskd.soft_caps import CLUSTER_SEPARATOR, HOLDING_TIME, Measure, Move, Part, judge, share_ppm, to_close, totals
+from riskd.units import PPM, amount
+from tradebot.core.levels import ReleaseRule, TradingLevel
+
+POSITION: Final = "POS-02"
+GROSS: Final = "POS-04"
+CLUSTER: Final = "POS-07"
+HARD_SUFFIX: Final = "_HARD"
+"""Of the cause of the halt that follows a hard cap that reducing did not mend."""
+
+
+class CapWatch:
+    """Looks at every position with every fill and every second."""
+
+    def __init__(
+        self, ledger: Ledger, board: MarketBoard, keeper: HoldKeeper, settings: Settings, flattener: Flattener
+    ) -> None:
+        self._ledger = ledger
+        self._state = ledger.state
+        self._board = board
+        self._keeper = keeper
+        self._settings = settings
+        self._flattener = flattener
+        self._tracker: ClusterTracker | None = None
+
+    def watch(self, equity: Equity, now_ns: int) -> None:
+        """Look at everything; without a known equity only ages are judged, and nothing that was begun ends."""
+        rule = self._settings.soft_caps
+        if rule is None:
+            return
+        self._follow_clusters(now_ns)
+        measures = list(self._measures(equity.value if equity.complete else None, now_ns))
+        for measure in measures:
+            grace_ns = rule.holding_grace_ns if measure.cap == HOLDING_TIME else rule.grace_ns
+            state = self._state.soft_caps.get((measure.cap, measure.key))
+            fresh, move = judge(measure, state, grace_ns, now_ns)
+            if fresh is not None and fresh != state:
+                self._ledger.commit(fresh)
+            self._act(measure, move, now_ns)
+        self._forget_gone({(m.cap, m.key) for m in measures}, equity, now_ns)
+
+    def _act(self, measure: Measure, move: Move, now_ns: int) -> None:
+        if move is Move.NOTHING and (measure.cap, measure.key) not in self._state.soft_caps:
+            return
+        if move is Move.END:
+            self._end(measure, now_ns)
+            return
+        cap, used = measure.cap, pct(share_ppm(measure.value, measure.soft))
+        text = f"{measure.key or 'the portfolio'} at {used} of its soft cap"
+        for scope in measure.scopes:  # every time: a crash between the record and the hold is mended here
+            self._keeper.raise_(TradingLevel.REDUCE_ONLY, scope, cap, ReleaseRule.AUTO, now_ns, text)
+            if move is Move.HALT:
+                cause = f"{cap}{HARD_SUFFIX}"
+                self._keeper.raise_(TradingLevel.HALTED, scope, cause, ReleaseRule.ONE_KEY, now_ns, text)
+        if move in (Move.CLOSE, Move.HALT) or measure.value > measure.hard:
+            self._close(measure, now_ns)
+
+    def _close(self, measure: Measure, now_ns: int) -> None:
+        rule = self._settings.soft_caps
+        found = to_close(measure) if rule is not None and rule.auto_close else None
+        if found is None:
+            return
+        part, keep = found
+        job = self._flattener.reduce(part.instrument_id, part.strategy_id, keep, now_ns)
+        if job is not None:
+            self._ledger.commit(job)
+
+    def _end(self, measure: Measure, now_ns: int) -> None:
+        """Clear first, forget then: a crash in between clears again."""
+        others = [s for at, s in self._state.soft_caps.items() if at != (measure.cap, measure.key)]
+        for scope in measure.scopes:
+            if not any(other.cap == measure.cap and scope in _scopes(other) for other in others):
+                self._keeper.clear_cause(measure.cap, scope, "back under the soft cap", now_ns)
+        self._ledger.commit(SoftCapState(measure.cap, measure.key, 0, 0))
+
+    def _forget_gone(self, measured: set[tuple[str, str]], equity: Equity, now_ns: int) -> None:
+        """What is flat, or no cluster any more, is measured no longer: its state ends."""
+        for cap, key in [at for at in self._state.soft_caps if at not in measured]:
+            if equity.complete or cap == HOLDING_TIME:
+                self._end(Measure(cap, key, 0, 0, 0, ()), now_ns)
+
+    # ---- clusters
+
+    def _follow_clusters(self, now_ns: int) -> None:
+        rule = self._settings.clusters
+        if rule is None:
+            return
+        if self._tracker is None:  # the first look of this life
+            self._tracker = ClusterTracker(rule)
+            self._tracker.seed(self._state.clusters)
+        views = self._board.views
+        prices = {
+            name: float(view.good_bid + view.good_ask)  # twice the mid: returns do not mind
+            for name in self._state.rules
+            if (view := views.get(name)) is not None and view.is_good
+        }
+        self._tracker.feed(prices, now_ns)
+        if self._tracker.clusters != self._state.clusters:
+            self._ledger.commit(ClustersSeen([list(names) for names in self._tracker.clusters], now_ns))
+
+    # ---- measures
+
+    def _measures(self, equity: int | None, now_ns: int) -> Iterator[Measure]:
+        parts = self._parts(now_ns)
+        yield from self._aged(parts, now_ns)
+        if equity is None:
+            return
+        by_instrument: dict[str, list[Part]] = {}
+        for part in parts:
+            by_instrument.setdefault(part.instrument_id, []).append(part)
+        settings = self._settings
+        for instrument_id, own in sorted(by_instrument.items()):
+            yield from _held(POSITION, instrument_id, own, settings.position_soft, settings.position_hard, equity)
+        yield from _held(GROSS, "", parts, settings.gross_soft, settings.gross_hard, equity)
+        for cluster in self._state.clusters:
+            inside = [part for name in cluster for part in by_instrument.get(name, ())]
+            key = CLUSTER_SEPARATOR.join(cluster)
+            yield from _held(CLUSTER, key, inside, settings.cluster_soft, settings.cluster_hard, equity)
+
+    def _parts(self, now_ns: int) -> list[Part]:
+        """Return every open position with its notional; without a mark that is 0, and only its age is judged."""
+        state, found = self._state, []
+        for instrument_id, strategy_id, held in state.portfolio.open_positions(state.rules):
+            mark = state.portfolio.mark(instrument_id, held.units, self._board) or 0
+            rate = self._board.rate(state.rules[instrument_id].quote) or 0
+            found.append(Part(instrument_id, strategy_id, held.units, amount(rate, amount(mark, abs(held.units)))))
+        return found
+
+    def _aged(self, parts: list[Part], now_ns: int) -> Iterator[Measure]:
+        rule = self._settings.soft_caps
+        if rule is None or rule.holding_soft_ns is None or rule.holding_hard_ns is None:
+            return
+        positions = self._state.portfolio.positions
+        ages: dict[str, list[Part]] = {}
+        for part in parts:
+            age_ns = now_ns - positions[part.instrument_id, part.strategy_id].opened_ns
+            ages.setdefault(part.instrument_id, []).append(
+                Part(part.instrument_id, part.strategy_id, part.units, age_ns)
+            )
+        for instrument_id, own in sorted(ages.items()):
+            oldest = max(part.value for part in own)
+            yield Measure(HOLDING_TIME, instrument_id, oldest, rule.holding_soft_ns, rule.holding_hard_ns, tuple(own))
+
+
+def _held(cap: str, key: str, parts: list[Part], soft: Cap | None, hard: Cap | None, equity: int) -> Iterator[Measure]:
+    if soft is not None and hard is not None and parts and equity > 0:
+        yield Measure(cap, key, totals(parts), soft.of(equity, PPM), hard.of(equity, PPM), tuple(parts))
+
+
+def _scopes(state: SoftCapState) -> tuple[object, ...]:
+    return Measure(state.cap, state.key, 0, 0, 0, ()).scopes

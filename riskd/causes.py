@@ -1,0 +1,119 @@
+"""Every cause of a hold: what it raises, what it means, how it ends. One table for docs/holds.md and the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from riskd.holds import ALARMS, DEFAULT_ALARM, AlarmRule
+from tradebot.core.levels import ReleaseRule
+
+AFTER_PREFIX: Final = "AFTER_"
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSpec:
+    """One row."""
+
+    cause: str
+    level: str
+    scope: str
+    release: str
+    meaning: str
+    ending: str
+    """What an operator does, or waits for."""
+
+
+_ONE_KEY: Final = "look into it, then `tradebot clear HOLD --reason ...`"
+_TWO_KEY: Final = "after its cool-off: second key and phrase, or two signatures of a team; CAUTIOUS 30 min follows"
+_LOSS: Final = "second key and phrase waive it for that day"
+
+RAISED: Final[tuple[CauseSpec, ...]] = (
+    CauseSpec("OPERATOR", "any", "any", "ONE_KEY; KILLED: TWO_KEY; with an end: TIMED", "an operator raised it",
+              "`tradebot resume --reason ...` clears all that take one key; KILLED: " + _TWO_KEY),
+    CauseSpec("STOP", "HALTED or KILLED", "system", "ONE_KEY; KILLED: TWO_KEY",
+              "stop service: F9, `tradebot halt`, `tradebot kill`", "`tradebot resume`; KILLED: " + _TWO_KEY),
+    CauseSpec("AFTER_<cause>", "CAUTIOUS", "of the hold before", "TIMED 30 min", "a TWO_KEY hold was cleared",
+              "wait, or second key and phrase"),
+    CauseSpec("NO_SESSION", "REDUCE_ONLY", "system", "AUTO", "execd has no session with riskd",
+              "is execd running? It dials by itself"),
+    CauseSpec("STARTUP_RECONCILE", "REDUCE_ONLY", "venue", "AUTO", "not reconciled with the venue since the start",
+              "ends with the first clean reconciliation; look at execd's log when it does not"),
+    CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "ONE_KEY", "execd's order log is another one or ends too early",
+              "compare orders and positions with the venue, then clear"),
+    CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
+              "ends when the limits or the venue's minimum change; the evidence has the numbers"),
+    CauseSpec("FLATTEN_INCOMPLETE", "HALTED", "instrument", "ONE_KEY", "the closing ladder found no buyer",
+              "close at the venue or flatten again, then clear"),
+    CauseSpec("PNL-01", "PAUSED, then CAUTIOUS; third time HALTED", "system", "TIMED; HALTED: ONE_KEY",
+              "the day lost 2 %: pause 60 min, then half size 30 min; deeper: 120 min",
+              "wait; second key and phrase end it early, into CAUTIOUS; any key makes it longer"),
+    CauseSpec("PNL-02", "HALTED", "system", "ONE_KEY from the next UTC day", "the day lost its limit",
+              "next day: one key; before: " + _LOSS),
+    CauseSpec("PNL-03", "HALTED", "system", "TWO_KEY", "the week lost its limit; clearing begins the week again",
+              _TWO_KEY),
+    CauseSpec("PNL-04", "HALTED", "system", "TWO_KEY, 24 h", "too far below the 30-day high; clearing begins it again",
+              _TWO_KEY),
+    CauseSpec("PNL-05", "PAUSED", "system", "TIMED 15 min", "equity fell too fast", "wait; second key and phrase"),
+    CauseSpec("PNL-06", "PAUSED, then HALTED", "strategy or system", "TIMED; HALTED: ONE_KEY",
+              "losing round trips in a row", "wait; HALTED: " + _ONE_KEY + ", which begins the count again"),
+    CauseSpec("PNL-07", "HALTED", "strategy", "TIMED to 00:00 UTC", "a strategy lost its share of the day",
+              "wait for the next UTC day; before: " + _LOSS),
+    CauseSpec("PRICE_SUSPECT", "PAUSED", "system", "AUTO", "a loss is seen on stale prices only",
+              "fresh prices deny or confirm it; after 2 min it counts"),
+    CauseSpec("DAY_TARGET", "as configured", "system", "TIMED to 00:00 UTC", "the day reached its target",
+              "one key, once a day; or the next UTC day"),
+    CauseSpec("POS-02", "REDUCE_ONLY", "instrument", "AUTO", "a position drifted over its soft cap",
+              "reduce it; after the grace riskd does, to 90 %; ends below 95 %"),
+    CauseSpec("POS-04", "REDUCE_ONLY", "system", "AUTO", "gross exposure drifted over its soft cap",
+              "reduce; after the grace riskd does, largest first"),
+    CauseSpec("POS-07", "REDUCE_ONLY", "instruments of the cluster", "AUTO", "a correlated group over its soft cap",
+              "reduce; after the grace riskd does, largest first"),
+    CauseSpec("POS-14", "REDUCE_ONLY", "instrument", "AUTO", "a position is held too long",
+              "close it; after the grace riskd does"),
+    CauseSpec("<POS cap>_HARD", "HALTED", "of the cap", "ONE_KEY", "5 min above the hard cap in spite of reducing",
+              "bring it below by hand, then clear"),
+)  # fmt: skip
+
+ALARM_MEANINGS: Final = {
+    "FILL_ANOMALY": ("a fill that no order explains", _ONE_KEY),
+    "RECOVERED_ORDER": ("an order was found at the venue that a crash had made unknown", _ONE_KEY),
+    "UNAPPROVED_ORDER": ("an order with our id that riskd never approved", "find out who sent it. Then: " + _TWO_KEY),
+    "POSITION_MISMATCH": ("the venue's position is not ours", "ends with a clean reconciliation"),
+    "BALANCE_DRIFT": ("the venue's balance is not what our fills make it", "ends with a clean reconciliation"),
+    "FOREIGN_ACTIVITY": ("orders or positions that are not ours", "remove them at the venue, then clear"),
+    "UNRESOLVED_ORDER": ("an order whose fate is unknown", "ends when the venue has told"),
+    "UNPROTECTED_POSITION": ("a position without its stop", "ends when the stop rests again; else flatten"),
+}
+"""Of the causes that execd reports: what each means, how it ends."""
+
+
+def all_causes() -> tuple[CauseSpec, ...]:
+    """Return every cause that riskd knows by name."""
+    reported = tuple(_alarm(cause, rule) for cause, rule in ALARMS.items())
+    other = _spec("<any other alarm>", DEFAULT_ALARM, "an alarm that has no rule of its own", "ends with its all-clear")
+    return (*RAISED, *reported, other)
+
+
+def _alarm(cause: str, rule: AlarmRule) -> CauseSpec:
+    return _spec(cause, rule, *ALARM_MEANINGS[cause])
+
+
+def _spec(cause: str, rule: AlarmRule, meaning: str, ending: str) -> CauseSpec:
+    scope = "venue" if rule.whole_venue else "instrument, else venue"
+    return CauseSpec(cause, rule.level.name, scope, rule.release.name, meaning, ending)
+
+
+def is_known(cause: str) -> bool:
+    """Return whether a cause stands in the table."""
+    names = {spec.cause for spec in all_causes()}
+    return cause.removeprefix(AFTER_PREFIX) in names or (cause.endswith("_HARD") and cause.startswith("POS-"))
+
+
+RELEASES: Final[dict[ReleaseRule, str]] = {
+    ReleaseRule.AUTO: "by its cause alone: nobody clears it by hand",
+    ReleaseRule.TIMED: "at its end; an operator's own and DAY_TARGET also by one key, others by second key and phrase",
+    ReleaseRule.ONE_KEY: "by one operator with a reason; before its time (day loss) by the second key and phrase",
+    ReleaseRule.TWO_KEY: "after the cool-off. solo: role `risk`, typed phrase. team: a trader and a risk officer, two"
+    " people, both type the phrase within 5 min while nothing else changes. CAUTIOUS 30 min follows",
+}

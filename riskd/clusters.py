@@ -1,0 +1,140 @@
+"""Which instruments move together: rolling correlation of intraday returns, manual pins, hysteresis.
+
+Statistics in floats, never money. Two instruments are joined when the correlation of their bar returns reaches
+`join_at` and parted when it falls below `leave_below`; a cluster is whatever hangs together by joins and pins. Bars in
+which an instrument had no price are left out for every pair with it. After each bar the pairs are compared a few per
+call, so that no call takes long; the same prices at the same times give the same clusters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from math import isfinite, log, sqrt
+from typing import Final
+
+MAX_INSTRUMENTS: Final = 100
+"""Instruments that are compared: first come; the cost is their square per bar."""
+PAIRS_PER_FEED: Final = 40
+"""Pairs compared per call: some milliseconds for a day of five-minute bars."""
+Clusters = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRule:
+    """How correlation becomes a cluster."""
+
+    bar_ns: int
+    window_bars: int
+    min_bars: int
+    join_at: float
+    leave_below: float
+    pins: Clusters = ()
+    """Instruments that count as one whatever their correlation."""
+
+
+class ClusterTracker:
+    """Fed with prices; says which clusters there are."""
+
+    def __init__(self, rule: ClusterRule) -> None:
+        self._rule = rule
+        self._bar = -1
+        self._last: dict[str, float] = {}
+        """Latest price in the current bar."""
+        self._closes: dict[str, float] = {}
+        """Price at the end of the bar before."""
+        self._returns: dict[str, deque[float | None]] = {}
+        """Log return per bar, None = no price; all of equal length."""
+        self._joined: set[tuple[str, str]] = set()
+        self._due: deque[tuple[str, str]] = deque()
+        """Pairs to compare since the last bar."""
+        self.clusters = gather(rule.pins)
+
+    def seed(self, clusters: Iterable[Iterable[str]]) -> None:
+        """Begin with the clusters of the last life: pairs in one stay joined until their correlation is known."""
+        for cluster in clusters:
+            self._joined.update(combinations(sorted(cluster), 2))
+        self.clusters = gather([*self._rule.pins, *self._joined])
+
+    def feed(self, prices: Mapping[str, float], now_ns: int) -> bool:
+        """Take prices, > 0; return whether the clusters changed. They do so only after a bar has ended."""
+        bar = now_ns // self._rule.bar_ns
+        if bar > self._bar >= 0:
+            self._end_bar(bar - self._bar)
+            self._due = deque(combinations(sorted(self._returns), 2))
+        self._bar = max(bar, self._bar)
+        for name, price in prices.items():
+            if isfinite(price) and price > 0 and (name in self._last or len(self._last) < MAX_INSTRUMENTS):
+                self._last[name] = price
+        return self._compare() if self._due else False
+
+    def correlation(self, one: str, other: str) -> float | None:
+        """Return the correlation of two instruments' returns; None = too few bars in common, or one stood still."""
+        pairs = [
+            (a, b)
+            for a, b in zip(self._returns.get(one, ()), self._returns.get(other, ()), strict=False)
+            if a is not None and b is not None
+        ]
+        if len(pairs) < self._rule.min_bars:
+            return None
+        return pearson(pairs)
+
+    def _end_bar(self, bars: int) -> None:
+        """Close the bar; after a gap of several bars the returns across it are unknown."""
+        for name in self._last:
+            if name not in self._returns:
+                length = max((len(r) for r in self._returns.values()), default=0)
+                self._returns[name] = deque([None] * length, maxlen=self._rule.window_bars)
+        for name, returns in self._returns.items():
+            before, after = self._closes.get(name), self._last.get(name)
+            known = before is not None and after is not None
+            returns.append(log(after / before) if known and before is not None and after is not None else None)
+        self._closes = self._last if bars == 1 else {}
+        self._last = {}
+
+    def _compare(self) -> bool:
+        for _ in range(min(PAIRS_PER_FEED, len(self._due))):
+            pair = self._due.popleft()
+            value = self.correlation(*pair)
+            if value is None:
+                continue
+            if value >= self._rule.join_at:
+                self._joined.add(pair)
+            elif value < self._rule.leave_below:
+                self._joined.discard(pair)
+        if self._due:
+            return False
+        before, self.clusters = self.clusters, gather([*self._rule.pins, *self._joined])
+        return self.clusters != before
+
+
+def pearson(pairs: list[tuple[float, float]]) -> float | None:
+    """Return the correlation coefficient; None when one side does not move."""
+    count = len(pairs)
+    mean_a, mean_b = sum(a for a, _ in pairs) / count, sum(b for _, b in pairs) / count
+    cov = sum((a - mean_a) * (b - mean_b) for a, b in pairs)
+    var_a, var_b = sum((a - mean_a) ** 2 for a, _ in pairs), sum((b - mean_b) ** 2 for _, b in pairs)
+    spread = sqrt(var_a) * sqrt(var_b)
+    return cov / spread if spread > 0 else None
+
+
+def gather(groups: Iterable[Iterable[str]]) -> Clusters:
+    """Return what hangs together: groups that share a member are one; sorted, of two members at least."""
+    root: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            name = root[name]
+        return name
+
+    for group in groups:
+        members = sorted(group)
+        for member in members:
+            first, second = sorted((find(members[0]), find(member)))
+            root[second] = first
+    found: dict[str, list[str]] = {}
+    for name in sorted(root):
+        found.setdefault(find(name), []).append(name)
+    return tuple(tuple(names) for _, names in sorted(found.items()) if len(names) > 1)

@@ -1,0 +1,208 @@
+"""What the loss guards remember: a fold of the journal, so that a restart has the same baselines, streaks, waivers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from tradebot.core.levels import Hold
+
+DAY_NS: Final = 86_400 * 1_000_000_000
+MIN_NS: Final = 60 * 1_000_000_000
+MAX_DAYS: Final = 91
+"""Days whose highest equity is remembered: the longest window and the day that runs."""
+MAX_SAMPLES: Final = 512
+"""Equity samples remembered: an hour at one in 15 s, and what new highs add."""
+MAX_KEYS: Final = 20_000
+"""Strategies, and positions, that are remembered one by one."""
+ALL: Final = "*"
+"""The streak over all strategies."""
+DAY_TARGET: Final = "DAY_TARGET"
+"""Cause of the hold that a reached day target raises."""
+
+
+@dataclass(slots=True)
+class Streak:
+    """Losing round trips in a row."""
+
+    losses: int = 0
+    acted: int = 0
+    """Losses when a hold was last raised for them."""
+
+
+class GuardBook:
+    """What the guards remember. Amounts in units of account currency unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.last_ns = 0
+        """Latest time that the journal knows; a clock that reads less has been moved."""
+        self.week = -1
+        self.week_start: int | None = None
+        self.highs: dict[int, int] = {}
+        """UTC day -> highest equity, corrected for transfers since."""
+        self.samples: deque[tuple[int, int]] = deque(maxlen=MAX_SAMPLES)
+        """(time, equity), corrected for transfers since."""
+        self.starts: dict[str, int] = {}
+        """Strategy -> net result when the day began."""
+        self.streaks: dict[str, Streak] = {}
+        self.waived: dict[tuple[str, str], int] = {}
+        """(cause, scope name) -> UTC day on which it was cleared before its time, or that reached its target."""
+        self.resets: set[str] = set()
+        """Causes cleared by two keys whose baseline begins again with the next known equity."""
+        self.losing_exits: dict[str, int] = {}
+        """Instrument -> when a round trip there last ended in a loss."""
+        self.entries: dict[str, int] = {}
+        """Instrument -> when an entry there was last allowed."""
+        self._sides: dict[tuple[str, str], int] = {}
+        self._results: dict[tuple[str, str], Decimal] = {}
+        """(instrument, strategy) -> net result when its last round trip ended, quote asset."""
+
+    # ---- folds
+
+    def start(self, time_ns: int) -> None:
+        """A process starts: time counts from here, be it on a clock that was moved."""
+        self.last_ns = time_ns
+
+    def stand(self, time_ns: int) -> None:
+        """Remember the latest time."""
+        self.last_ns = max(self.last_ns, time_ns)
+
+    def settle(self, day: int, equity: int, time_ns: int) -> None:
+        """A UTC day begins; the Monday among them begins a week."""
+        self.stand(time_ns)
+        if week_of(day) != self.week:
+            self.week, self.week_start = week_of(day), equity
+        self.highs[day] = equity
+        for old in [d for d in self.highs if d <= day - MAX_DAYS]:
+            del self.highs[old]
+        for key in [k for k, waived in self.waived.items() if waived < day]:
+            del self.waived[key]
+
+    def sample(self, equity: int, time_ns: int) -> None:
+        """Remember equity."""
+        self.stand(time_ns)
+        self.samples.append((time_ns, equity))
+        day = time_ns // DAY_NS
+        self.highs[day] = max(equity, self.highs.get(day, equity))
+
+    def move(self, value: int) -> None:
+        """A transfer is no profit and no loss: every baseline moves along."""
+        if not value:
+            return
+        if self.week_start is not None:
+            self.week_start += value
+        self.highs = {day: high + value for day, high in self.highs.items()}
+        self.samples = deque(((at, equity + value) for at, equity in self.samples), maxlen=MAX_SAMPLES)
+
+    def begin_strategies(self, results: Mapping[str, int]) -> None:
+        """A day begins for the strategies."""
+        self.starts = dict(results)
+
+    def entered(self, instrument_id: str, time_ns: int) -> None:
+        """An entry was allowed."""
+        self.entries[instrument_id] = time_ns
+
+    def filled(self, instrument_id: str, strategy_id: str, side: int, result: Decimal, time_ns: int) -> None:
+        """A fill was booked; a position that was open and now is not, or is turned, ends a round trip.
+
+        Args:
+            instrument_id: Where.
+            strategy_id: Whose.
+            side: +1 long, -1 short, 0 flat (dust is flat), after the fill.
+            result: Realized PnL less fees since the position was first seen, quote asset.
+            time_ns: When.
+        """
+        key = (instrument_id, strategy_id)
+        before = self._sides.pop(key, 0)
+        if side:
+            self._sides[key] = side
+            _bound(self._sides)
+        if not before or before == side:
+            return
+        lost = result < self._results.pop(key, Decimal(0))
+        self._results[key] = result
+        _bound(self._results)
+        for owner in (strategy_id, ALL):
+            self.streaks[owner] = self._longer(owner) if lost else Streak()
+        _bound(self.streaks)
+        if lost:
+            self.losing_exits.pop(instrument_id, None)
+            self.losing_exits[instrument_id] = time_ns
+            _bound(self.losing_exits)
+
+    def _longer(self, owner: str) -> Streak:
+        streak = self.streaks.get(owner, Streak())
+        return Streak(streak.losses + 1, streak.acted)
+
+    def hold_raised(self, hold: Hold) -> None:
+        """A hold of ours stands: its guard has acted."""
+        self.stand(hold.raised_ns)
+        if hold.cause == "PNL-06":
+            streak = self.streaks.get(hold.scope.name or ALL)
+            if streak is not None:
+                streak.acted = streak.losses
+        elif hold.cause == DAY_TARGET:
+            self.waived[DAY_TARGET, ""] = hold.raised_ns // DAY_NS
+
+    def hold_cleared(self, hold: Hold | None, operator: str, time_ns: int) -> None:
+        """Somebody cleared a hold: its guard does not raise it again for what has happened already."""
+        self.stand(time_ns)
+        if hold is None or operator == "riskd":
+            return
+        if hold.cause == "PNL-07" or (hold.cause == "PNL-02" and time_ns < hold.clear_after_ns):
+            self.waived[hold.cause, hold.scope.name] = time_ns // DAY_NS
+        elif hold.cause in ("PNL-03", "PNL-04"):
+            self.resets.add(hold.cause)
+        elif hold.cause == "PNL-06":
+            self.streaks[hold.scope.name or ALL] = Streak()
+
+    def reset(self, cause: str, equity: int, time_ns: int) -> None:
+        """The baseline of a guard begins again."""
+        self.resets.discard(cause)
+        if cause == "PNL-03":
+            self.week_start = equity
+        elif cause == "PNL-04":
+            self.highs = {time_ns // DAY_NS: equity}
+        self.stand(time_ns)
+
+    def digest(self) -> tuple[object, ...]:
+        """Return everything, in an order that does not depend on how it came about."""
+        return (
+            self.last_ns,
+            (self.week, self.week_start),
+            sorted(self.highs.items()),
+            list(self.samples),
+            sorted(self.starts.items()),
+            sorted((k, s.losses, s.acted) for k, s in self.streaks.items()),
+            sorted(self.waived.items()),
+            sorted(self.resets),
+            sorted(self.losing_exits.items()),
+            sorted(self.entries.items()),
+            sorted(self._sides.items()),
+            sorted(self._results.items()),
+        )
+
+    # ---- questions
+
+    def high(self, days: int, now_ns: int, equity: int) -> int:
+        """Return the highest equity of the last days, today and now included."""
+        oldest = now_ns // DAY_NS - days + 1
+        return max([equity, *(high for day, high in self.highs.items() if day >= oldest)])
+
+
+def week_of(day: int) -> int:
+    """Return the number of the week; weeks begin on Monday. Day 0 was a Thursday."""
+    return (day + 3) // 7
+
+
+def next_midnight(now_ns: int) -> int:
+    """Return when the next UTC day begins."""
+    return (now_ns // DAY_NS + 1) * DAY_NS
+
+
+def _bound(table: dict) -> None:  # type: ignore[type-arg]
+    while len(table) > MAX_KEYS:
+        del table[next(iter(table))]

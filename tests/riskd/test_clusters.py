@@ -1,0 +1,128 @@
+"""Clusters: correlation over a rolling window, pins, hysteresis; compared with numpy."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from riskd.clusters import ClusterRule, ClusterTracker, gather, pearson
+
+BAR = 300
+RULE = ClusterRule(bar_ns=BAR, window_bars=60, min_bars=20, join_at=0.8, leave_below=0.7)
+
+
+def walk(tracker: ClusterTracker, bars: int, seed: int, weights: dict[str, float], start: int = 0) -> list[bool]:
+    """Feed prices whose bar returns share a common move by these weights; return where the clusters changed."""
+    rng = random.Random(seed)
+    prices = dict.fromkeys(weights, 100.0)
+    changes = []
+    for bar in range(start, start + bars):
+        common = rng.gauss(0, 0.01)
+        for name, weight in weights.items():
+            prices[name] *= 1 + weight * common + (1 - weight) * rng.gauss(0, 0.01)
+        changes.append(tracker.feed(prices, bar * BAR + 10))
+        tracker.feed(prices, bar * BAR + 200)
+    return changes
+
+
+def test_what_moves_together_is_one_cluster_and_what_does_not_is_none() -> None:
+    tracker = ClusterTracker(RULE)
+    changes = walk(tracker, 80, 1, {"btc": 0.95, "eth": 0.9, "doge": 0.0, "sol": 0.92})
+
+    assert tracker.clusters == (("btc", "eth", "sol"),)
+    assert changes.count(True) >= 1
+    assert not any(changes[:21])  # one bar for the first price, twenty returns, and then the end of that bar
+
+
+def test_a_pair_between_the_two_thresholds_stays_as_it_is() -> None:
+    for first, joined in ((0.97, True), (0.2, False)):
+        tracker = ClusterTracker(RULE)
+        walk(tracker, 61, 2, {"a": first, "b": first})
+        assert bool(tracker.clusters) is joined
+        middle = seed_between(0.71, 0.79)
+        walk(tracker, 62, middle, {"a": 0.62, "b": 0.62}, start=61)
+        value = tracker.correlation("a", "b")
+        assert value is not None
+        assert 0.7 <= value < 0.8
+        assert bool(tracker.clusters) is joined
+
+
+def seed_between(low: float, high: float) -> int:
+    """Return a seed whose window has a correlation strictly between two values at every one of its last bars."""
+    for seed in range(2_000):
+        tracker = ClusterTracker(RULE)
+        walk(tracker, 62, seed, {"a": 0.62, "b": 0.62})
+        value = tracker.correlation("a", "b")
+        if value is not None and low < value < high:
+            return seed
+    raise AssertionError("no such seed")
+
+
+def test_a_pair_parts_when_its_correlation_falls_below_the_lower_threshold() -> None:
+    tracker = ClusterTracker(RULE)
+    walk(tracker, 61, 2, {"a": 0.97, "b": 0.97})
+    assert tracker.clusters == (("a", "b"),)
+    walk(tracker, 70, 5, {"a": 0.1, "b": 0.1}, start=61)
+
+    assert not tracker.clusters
+
+
+def test_pins_hold_without_any_price_and_join_what_they_share() -> None:
+    pinned = ClusterRule(BAR, 60, 20, 0.8, 0.7, pins=(("btc", "eth"), ("eth", "sol"), ("x", "y")))
+    tracker = ClusterTracker(pinned)
+    assert tracker.clusters == (("btc", "eth", "sol"), ("x", "y"))
+    walk(tracker, 80, 1, {"btc": 0.0, "eth": 0.0})
+
+    assert tracker.clusters == (("btc", "eth", "sol"), ("x", "y"))
+
+
+def test_a_seed_of_the_last_life_stands_until_enough_bars_say_otherwise() -> None:
+    tracker = ClusterTracker(RULE)
+    tracker.seed([["a", "b"]])
+    assert tracker.clusters == (("a", "b"),)
+    walk(tracker, 20, 3, {"a": 0.0, "b": 0.0})
+    assert tracker.clusters == (("a", "b"),)
+    walk(tracker, 20, 4, {"a": 0.0, "b": 0.0}, start=20)
+    assert not tracker.clusters
+
+
+def test_a_gap_makes_no_return() -> None:
+    tracker = ClusterTracker(RULE)
+    for bar, price in ((0, 100.0), (1, 101.0), (5, 200.0), (6, 202.0), (7, 202.0)):
+        tracker.feed({"a": price, "b": price}, bar * BAR)
+    known = [value for value in tracker._returns["a"] if value is not None]
+
+    assert known == pytest.approx([np.log(1.01), np.log(1.01)])
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_ignored(price: float) -> None:
+    tracker = ClusterTracker(RULE)
+    tracker.feed({"a": price}, 0)
+    tracker.feed({"a": price}, BAR)
+
+    assert not tracker._returns
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=50))
+def test_correlation_is_numpys(pairs: list[tuple[float, float]]) -> None:
+    ours = pearson(pairs)
+    a, b = np.array(pairs).T
+    if ours is None or a.std() < 1e-6 or b.std() < 1e-6:
+        return
+    assert ours == pytest.approx(float(np.corrcoef(a, b)[0, 1]), abs=1e-6)
+
+
+def test_something_that_stands_still_correlates_with_nothing() -> None:
+    assert pearson([(1.0, 2.0), (1.0, 3.0), (1.0, 4.0)]) is None
+
+
+def test_groups_that_share_a_member_are_one_whatever_the_order() -> None:
+    groups = [("d", "c"), ("a", "b"), ("b", "c"), ("z",)]
+
+    assert gather(groups) == gather(reversed(groups)) == (("a", "b", "c", "d"),)

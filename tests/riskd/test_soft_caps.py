@@ -1,0 +1,361 @@
+"""Soft caps: grace, auto-close down to 90 %, the hard cap at once, the halt after five minutes, and restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from riskd.limits import Limits
+from riskd.records import MemorySink, SoftCapState
+from riskd.soft_caps import Measure, Move, Part, judge, to_close
+from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits, violations
+from tests.riskd.test_flatten import reduce_order
+from tradebot.core.approvals import ReduceCommand
+from tradebot.core.errors import ConfigError
+from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.orders import OrderRole, Side
+
+UNIT = 10**12
+GRACE_NS = 600 * SECOND
+
+
+def caps(changes: Mapping[str, dict[str, Any] | None] | None = None, **soft: Any) -> Limits:
+    """Soft 500, hard 1,000 of an equity of 10,000 in one instrument; the portfolio far above."""
+    base: dict[str, dict[str, Any] | None] = {
+        "POS-02": {"hard_pct": 10, "soft_pct": 5, "max_notional": 5000},
+        "SIZ-02": {"max_pct_of_equity": 10},
+    }
+    return make_test_limits({**base, **(changes or {})}, soft_caps=soft)
+
+
+def drifted(limits: Limits | None = None, price: str = "66000") -> Desk:
+    """A desk that holds 0.008 BTC bought at 60,000 (480), now worth more."""
+    desk = Desk(limits=limits or caps())
+    desk.account(("USDT", "10000"), ("BTC", "0"))
+    desk.buy("0.008")
+    move(desk, price)
+    return desk
+
+
+def move(desk: Desk, price: str, seconds: float = 1) -> list[ReduceCommand]:
+    desk.quote(BTC, price, str(Decimal(price) + Decimal("0.01")))
+    desk.gate.accountant.forget_equity()
+    return list(desk.wait(seconds).reduces)
+
+
+def wait(desk: Desk, seconds: float) -> list[ReduceCommand]:
+    """Let time pass second by second; return every reduce command."""
+    found: list[ReduceCommand] = []
+    for _ in range(int(seconds)):
+        found += desk.wait(1).reduces
+    return found
+
+
+def sell(desk: Desk, command: ReduceCommand, price: str) -> None:
+    """execd does what it is told, at a price, and all of it is filled."""
+    desk.quote(BTC, price, str(Decimal(price) + Decimal("0.01")))
+    order = reduce_order(desk, command)
+    answer = desk.ask(None, replace(order, order=replace(order.order, price=Decimal(price))))
+    assert answer.approval is not None, answer
+    desk.fill(f"c{desk.orders}", str(command.qty), price, side=Side.SELL)
+
+
+def level(desk: Desk, instrument_id: str = BTC) -> str:
+    return desk.gate.state.holds.level_for("binance", instrument_id, "s1").name
+
+
+def test_drift_over_the_soft_cap_stops_growth_of_that_instrument_and_strategies_may_reduce() -> None:
+    desk = drifted()
+
+    assert level(desk) == "REDUCE_ONLY"
+    assert level(desk, ETH) == "RUNNING"
+    assert violations(desk.plain(qty="0.0005", limit_price="66000"))["STA-01"] == "TRADING_REDUCE_ONLY"
+    exit_ = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price="66000")
+    assert exit_.approval is not None, exit_
+
+
+def test_below_95_percent_the_hold_ends_and_above_it_stays() -> None:
+    desk = drifted()
+    move(desk, "59900")  # 479.2 of 475 needed
+    assert level(desk) == "REDUCE_ONLY"
+    move(desk, "59000")
+    assert level(desk) == "RUNNING"
+    assert not desk.gate.state.soft_caps
+
+
+def test_when_the_grace_is_over_riskd_sells_down_to_90_percent_in_quarters() -> None:
+    desk = drifted()
+    assert wait(desk, 598) == []
+    (command, *more) = wait(desk, 2)
+    assert not more
+    assert (command.side, command.bound_bps, command.reason) == (Side.SELL, 50, "SOFT_CAP")
+    sold = Decimal(0)
+    for _ in range(40):
+        sell(desk, command, "66000")
+        sold += command.qty
+        later = wait(desk, 16)
+        if not later:
+            break
+        command = later[0]
+
+    left = Decimal("0.008") - sold
+    assert Decimal(440) <= left * 66000 <= Decimal(452)  # 90 % of a cap that is 5 % of an equity of 10,048
+    assert command.qty < Decimal("0.0005")
+    assert level(desk) == "RUNNING"
+    assert not desk.gate.state.flattens
+
+
+def test_the_bound_widens_from_50_to_200_bps_over_five_minutes() -> None:
+    desk = drifted()
+    bounds = [command.bound_bps for command in wait(desk, 600 + 300)]
+
+    assert bounds == [50] * 5 + [100] * 5 + [150] * 5 + [200] * 5
+
+
+def test_a_ladder_that_found_no_buyer_begins_again_and_is_no_reason_to_halt_below_the_hard_cap() -> None:
+    desk = drifted()
+    wait(desk, 600 + 900)
+
+    assert desk.gate.state.flatten_count > 1
+    assert level(desk) == "REDUCE_ONLY"
+
+
+def test_above_the_hard_cap_there_is_no_grace_and_five_minutes_later_it_halts() -> None:
+    desk = drifted(price="140000")
+    assert [job.cause for job in desk.gate.state.flattens.values()] == ["SOFT_CAP"]
+    wait(desk, 299)
+    assert level(desk) == "REDUCE_ONLY"
+    wait(desk, 1)
+    assert level(desk) == "HALTED"
+    assert level(desk, ETH) == "RUNNING"
+
+
+def test_a_hard_cap_exceeded_during_the_grace_ends_the_grace() -> None:
+    desk = drifted()
+    assert wait(desk, 60) == []
+    assert move(desk, "140000") or wait(desk, 2)
+
+
+def test_without_auto_close_nothing_is_sold_and_the_hold_stays() -> None:
+    desk = drifted(caps(auto_close=False))
+
+    assert wait(desk, 700) == []
+    assert level(desk) == "REDUCE_ONLY"
+
+
+def test_without_the_section_nothing_happens() -> None:
+    desk = drifted(make_test_limits({"POS-02": {"hard_pct": 10, "soft_pct": 5}, "SIZ-02": {"max_pct_of_equity": 10}}))
+
+    assert wait(desk, 5) == []
+    assert level(desk) == "RUNNING"
+
+
+def test_a_restart_neither_restarts_nor_skips_the_grace() -> None:
+    desk = drifted()
+    wait(desk, 300)
+    before = dict(desk.gate.state.soft_caps)
+    reborn(desk, 100)
+    assert desk.gate.state.soft_caps == before
+    assert level(desk) == "REDUCE_ONLY"
+    assert wait(desk, 190) == []
+    assert wait(desk, 12)
+
+
+def reborn(desk: Desk, down_s: int) -> None:
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+    gate = desk.replayed()
+    gate._ledger._sink = desk.sink
+    desk.gate = gate
+    desk.now_ns += down_s * SECOND
+    gate.start(f"life{desk.now_ns}", desk.now_ns)
+    desk.hello()
+    desk.quote(BTC, "66000", "66000.01")
+    desk.quote(ETH, "2999.99", "3000.01")
+    desk.venue()
+
+
+def test_a_crash_between_any_two_records_leaves_no_hold_for_ever_and_none_missing() -> None:
+    desk = drifted()
+    move(desk, "50000")
+    records = list(desk.sink.records)
+    for cut in range(len(records) + 1):
+        gate = desk.new_gate(MemorySink())
+        gate.restore(records[:cut])
+        if not gate.state.rules or BTC not in gate.state.portfolio.net:
+            continue
+        for price, wanted in (("66000", "REDUCE_ONLY"), ("50000", "RUNNING")):
+            other = Desk(limits=desk.limits, now_ns=desk.now_ns + SECOND, connect=False)
+            other.gate = other.new_gate(MemorySink())
+            other.gate.restore(records[:cut])
+            other.gate.start("again", other.now_ns)
+            other.sequence = other.gate.state.applied
+            other.hello()
+            other.account(("USDT", "9520"), ("BTC", "0.008"))
+            other.venue()
+            other.quote(ETH, "2999.99", "3000.01")
+            move(other, price)
+            assert level(other) == wanted, (cut, price)
+
+
+def test_flatten_takes_over_from_a_soft_cap_and_a_kill_stops_it() -> None:
+    desk = drifted(price="140000")
+    (job,) = desk.gate.state.flattens.values()
+    assert job.cause == "SOFT_CAP"
+    desk.gate.raise_hold(
+        TradingLevel.KILLED, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="k", duration_s=0,
+        now_ns=desk.now_ns,
+    )  # fmt: skip
+    assert wait(desk, 60) == []
+    never = ReduceCommand(next(iter(desk.gate.state.reduces)), BTC, "s1", Side.SELL, Decimal("0.0001"), 50, "SOFT_CAP")
+    assert violations(desk.ask(None, reduce_order(desk, never)))["STA-01"] == "TRADING_KILLED"
+    done = desk.gate.flatten(
+        SYSTEM_SCOPE, reason="all out", operator="ana", role="trader", command_id="f", typed_phrase="FLATTEN DEMO 1",
+        now_ns=desk.now_ns,
+    )  # fmt: skip
+    assert [(c.qty, c.reason) for c in done.reduces] == [(Decimal("0.008"), "FLATTEN")]
+    assert [j.cause for j in desk.gate.state.flattens.values()] == ["FLATTEN"]
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
+def test_the_portfolio_cap_stops_everything_and_sells_the_largest_first() -> None:
+    wide = {"POS-04": {"hard_pct": 20, "soft_pct": 7}, "POS-02": {"hard_pct": 20, "soft_pct": 20}}
+    desk = Desk(limits=caps(wide))
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.06", "3000", instrument_id=ETH)
+    move(desk, "70000")
+    assert desk.levels() == "REDUCE_ONLY"
+    (command, *_) = wait(desk, 602)
+    assert command.instrument_id == BTC
+
+
+def test_an_old_position_is_closed_whole_after_its_own_grace() -> None:
+    aged = {"POS-14": {"status": "enforced", "soft_h": 24, "hard_h": 48}}
+    desk = drifted(caps(aged, holding_grace_s=1_800), price="60000")
+    desk.wait(24 * 3_600 - 1)
+    assert level(desk) == "RUNNING"
+    wait(desk, 2)
+    assert level(desk) == "REDUCE_ONLY"
+    assert wait(desk, 1_797) == []
+    (command, *_) = wait(desk, 4)
+    while True:
+        sell(desk, command, "60000")
+        later = wait(desk, 16)
+        if not later:
+            break
+        command = later[0]
+
+    assert desk.gate.state.portfolio.units_of(BTC, "s1") == 0
+    assert level(desk) == "RUNNING"
+
+
+def test_pinned_instruments_are_capped_together() -> None:
+    cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
+    limits = make_test_limits(
+        {"SIZ-02": {"max_pct_of_equity": 10}, **cluster}, soft_caps={}, cluster_pins=((BTC, ETH),)
+    )
+    desk = Desk(limits=limits)
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.06", "3000", instrument_id=ETH)
+    assert (level(desk), level(desk, ETH)) == ("RUNNING", "RUNNING")
+    move(desk, "70000")
+    assert (level(desk), level(desk, ETH), desk.levels()) == ("REDUCE_ONLY", "REDUCE_ONLY", "RUNNING")
+    assert desk.gate.state.clusters == ((BTC, ETH),)
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+    move(desk, "50000")
+    assert (level(desk), level(desk, ETH)) == ("RUNNING", "RUNNING")
+
+
+def test_a_cluster_that_is_no_more_lets_go() -> None:
+    cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
+    limits = make_test_limits(
+        {"SIZ-02": {"max_pct_of_equity": 10}, **cluster}, soft_caps={}, cluster_pins=((BTC, ETH),)
+    )
+    desk = Desk(limits=limits)
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.06", "3000", instrument_id=ETH)
+    move(desk, "70000")
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.008", limit_price="70000")
+    assert answer.approval is not None
+    desk.fill(f"c{desk.orders}", "0.008", "70000", side=Side.SELL)
+    desk.wait(1)
+
+    assert (level(desk), level(desk, ETH)) == ("RUNNING", "RUNNING")
+    assert not desk.gate.state.soft_caps
+
+
+@pytest.mark.parametrize(
+    ("changes", "soft_caps", "told"),
+    [
+        ({"POS-14": {"status": "enforced", "soft_h": 49, "hard_h": 48}}, {}, "soft_h is 49, above hard_h 48"),
+        ({"POS-14": {"status": "enforced", "soft_h": 24, "hard_h": 48}}, None, "act through soft_caps"),
+        ({"POS-07": {"status": "enforced", "hard_pct": 5, "soft_pct": 6, "max_notional": 1}}, {}, "soft_pct is 6"),
+    ],
+)
+def test_caps_that_contradict_themselves_are_refused(
+    changes: dict[str, dict[str, Any] | None], soft_caps: dict[str, Any] | None, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_test_limits(changes, soft_caps=soft_caps)
+
+
+def measure(value: int, soft: int = 100, hard: int = 200) -> Measure:
+    part = Part(BTC, "s1", value * UNIT, value)
+    return Measure("POS-02", BTC, value, soft, hard, (part,))
+
+
+EDGES = [(100, Move.NOTHING), (101, Move.BEGIN), (200, Move.BEGIN), (201, Move.BEGIN)]
+
+
+@pytest.mark.parametrize(("value", "move"), EDGES)
+def test_the_first_look(value: int, move: Move) -> None:
+    state, found = judge(measure(value), None, GRACE_NS, 5)
+
+    assert found is move
+    if state is not None:
+        assert state == SoftCapState("POS-02", BTC, 5, 5 if value > 200 else 5 + GRACE_NS, 5 if value > 200 else 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "after_ns", "move"),
+    [
+        (95, 1, Move.END), (96, 1, Move.NOTHING), (101, GRACE_NS - 1, Move.NOTHING), (101, GRACE_NS, Move.CLOSE),
+        (96, GRACE_NS, Move.CLOSE), (201, 1, Move.CLOSE), (200, 1, Move.NOTHING),
+    ],
+)  # fmt: skip
+def test_later_looks(value: int, after_ns: int, move: Move) -> None:
+    began, _ = judge(measure(150), None, GRACE_NS, 1_000)
+
+    assert judge(measure(value), began, GRACE_NS, 1_000 + after_ns)[1] is move
+
+
+def test_five_minutes_above_the_hard_cap_count_without_interruption() -> None:
+    state, _ = judge(measure(201), None, GRACE_NS, 0 + 1)
+    state, move = judge(measure(201), state, GRACE_NS, 299 * SECOND)
+    assert move is Move.CLOSE
+    state, _ = judge(measure(200), state, GRACE_NS, 299 * SECOND)
+    state, move = judge(measure(201), state, GRACE_NS, 301 * SECOND)
+    assert move is Move.CLOSE
+    assert judge(measure(201), state, GRACE_NS, 601 * SECOND - 1)[1] is Move.CLOSE
+    assert judge(measure(201), state, GRACE_NS, 601 * SECOND)[1] is Move.HALT
+
+
+@settings(deadline=None)
+@given(value=st.integers(91, 10**6), soft=st.integers(100, 10**6))
+def test_what_stays_is_at_the_target_or_just_below(value: int, soft: int) -> None:
+    found = to_close(measure(value, soft))
+    if value <= soft * 9 // 10:
+        assert found is None
+    else:
+        assert found is not None
+        _, keep = found
+        assert keep <= soft * 9 // 10 * UNIT
+        assert keep > (soft * 9 // 10 - 1) * UNIT
