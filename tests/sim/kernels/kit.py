@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +17,15 @@ from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
-from tradebot.sim.kernels.simulator import ConstantLatency, Market, Queue, Simulator
+from tradebot.sim.kernels.simulator import (
+    ConstantLatency,
+    Latency,
+    Market,
+    Queue,
+    RecordedLatency,
+    SampledLatency,
+    Simulator,
+)
 
 PRICES = (98, 99, 100, 101, 102)
 Step = tuple[str, dict[str, Any]]
@@ -100,7 +109,16 @@ def submissions(draw: st.DrawFn) -> Step:
     side = draw(st.sampled_from((1, -1)))
     price = draw(BID_PRICES if side > 0 else ASK_PRICES)
     kind = draw(st.sampled_from((at.GTC, at.GTC, at.POST_ONLY, at.POST_ONLY, at.IOC, at.FOK, at.MARKET)))
-    return "submit", {"side": side, "price": price, "qty": draw(st.integers(1, 5)), "kind": kind}
+    if draw(st.integers(0, 4)) == 0:
+        kind |= draw(st.sampled_from((at.REDUCE_ONLY, at.STOP, at.TAKE_PROFIT, at.STOP | at.REDUCE_ONLY)))
+    return "submit", {
+        "side": side,
+        "price": price,
+        "qty": draw(st.integers(1, 5)),
+        "kind": kind,
+        "trigger": draw(st.integers(98, 102)),
+        "display": draw(st.sampled_from((0, 0, 0, 1, 2))),
+    }
 
 
 def scripts() -> st.SearchStrategy[list[Step]]:
@@ -120,28 +138,72 @@ def scripts() -> st.SearchStrategy[list[Step]]:
     return st.builds(list.__add__, first, st.lists(step, min_size=1, max_size=25))
 
 
+RECORDED = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=6)
+QUANTILES = st.lists(st.integers(0, 9), min_size=3, max_size=3).map(sorted).map(tuple)
+
+
+def recorded(rows: list[tuple[int, int, int]], refused: bool) -> tuple[tuple[int, int, int], ...]:
+    """Turn gaps and latencies into rising times; one in the middle may be refused."""
+    sent, reached, table = 95, 0, []
+    for gap, entry, response in rows:
+        sent += gap
+        reached = max(sent + entry, reached + 1)
+        table.append((sent, reached, reached + response))
+    if refused and len(table) > 2:
+        table[1] = (table[1][0], 0, table[1][2])
+    return tuple(table)
+
+
 def models() -> st.SearchStrategy[Model]:
     """Draw a venue."""
+    partial: st.SearchStrategy[Any] = st.builds(dict, partial_fills=st.just(True), impact=st.booleans())
+    latency: st.SearchStrategy[Any] = st.one_of(
+        st.builds(dict, entry_ns=st.integers(0, 4), response_ns=st.integers(0, 4)),
+        st.builds(dict, quantiles=st.tuples(QUANTILES, QUANTILES), seed=st.integers(0, 9)),
+        st.builds(dict, recorded=st.builds(recorded, RECORDED, st.booleans())),
+    )
+    rules: st.SearchStrategy[Any] = st.builds(
+        dict,
+        self_trade=st.sampled_from((0, 0, at.EXPIRE_MAKER, at.EXPIRE_TAKER, at.EXPIRE_BOTH)),
+        min_qty=st.sampled_from((0, 0, 2)),
+        min_value=st.sampled_from((0, 0, 250)),
+    )
+    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules)
+    return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3]))
+
+
+def queue_models() -> st.SearchStrategy[Model]:
+    """Draw a queue model."""
     return st.builds(
         Model,
-        entry_ns=st.integers(0, 4),
-        response_ns=st.integers(0, 4),
         queue=st.integers(queues.RISK_AVERSE, queues.POWER_COMPLEMENT),
         exponent=st.sampled_from((1.0, 2.0, 2.5, 3.0)),
         lot_size=st.sampled_from((1.0, 0.5)),
-        partial_fills=st.booleans(),
     )
+
+
+def latency_of(model: Model) -> Latency:
+    """Return the kernels' latency model."""
+    if model.quantiles:
+        return SampledLatency(*model.quantiles, seed=model.seed)
+    if model.recorded:
+        return RecordedLatency(*(np.array(column, np.int64) for column in zip(*model.recorded, strict=True)))
+    return ConstantLatency(model.entry_ns, model.response_ns)
 
 
 def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
     """Build the kernels' simulator for the reference's model."""
     market = Market(
-        Feed.of(rows, model.entry_ns),
+        Feed.of(rows, model.smallest_entry_ns),
         Decimal(1),
         Decimal(str(model.lot_size)),
-        ConstantLatency(model.entry_ns, model.response_ns),
+        latency_of(model),
         Queue(model.queue, model.exponent),
         model.partial_fills,
+        impact=model.impact,
+        self_trade=model.self_trade,
+        min_qty_lots=model.min_qty,
+        min_value_tick_lots=model.min_value,
         max_orders=64,
         max_fills=1000,
     )
@@ -163,7 +225,8 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
             case "wait":
                 api.wait_feed(sim, values["ns"], values["responses"])
             case "submit":
-                orders.append(api.submit(market, values["side"], values["price"], values["qty"], values["kind"], 0))
+                side, price, qty, kind, trigger, display = values.values()
+                orders.append(api.submit(market, side, price, qty, kind, 0, trigger, display))
             case "cancel" if values["number"] < len(orders):
                 seen.append(api.cancel(market, orders[values["number"]]))
             case "modify" if values["number"] < len(orders):
@@ -195,7 +258,7 @@ def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list
             case "wait":
                 sim.wait(values["ns"], values["responses"])
             case "submit":
-                sim.submit(values["side"], values["price"], values["qty"], values["kind"])
+                sim.submit(**values)
             case "cancel" if values["number"] < len(sim.orders):
                 seen.append(sim.cancel(sim.orders[values["number"]]))
             case "modify" if values["number"] < len(sim.orders):
