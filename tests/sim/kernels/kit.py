@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.sim.kernels.reference import Model, ReferenceSimulator
+from tests.sim.kernels.reference import Model, ReferenceSimulator, Terms
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.perpetual import FUNDING, LIQUIDATION_ID, MARK
 from tradebot.sim.kernels.simulator import (
     ConstantLatency,
     Latency,
     Market,
+    Perpetual,
     Queue,
     RecordedLatency,
     SampledLatency,
@@ -168,8 +170,45 @@ def models() -> st.SearchStrategy[Model]:
         min_qty=st.sampled_from((0, 0, 2)),
         min_value=st.sampled_from((0, 0, 250)),
     )
-    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules)
-    return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3]))
+    contract = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
+    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract)
+    return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3], **found[4]))
+
+
+@st.composite
+def perpetuals(draw: st.DrawFn) -> Terms:
+    """Draw a perpetual that is liquidated now and then."""
+    event = st.one_of(
+        st.tuples(st.integers(0, 20), st.just(MARK), st.integers(170, 230)),
+        st.tuples(st.integers(0, 20), st.just(FUNDING), st.integers(-2, 2)),
+    )
+    now, events = 95, []
+    for gap, kind, value in draw(st.lists(event, max_size=8)):
+        now += gap
+        events.append((now, kind, value))
+    inverse = draw(st.booleans())
+    # A lot is worth about 100 tick-lots, or a hundredth of a lot per tick.
+    collateral = draw(st.integers(0, 1)) if inverse else draw(st.sampled_from((30, 100, 1000)))
+    return Terms(tuple(events), inverse, collateral, draw(st.sampled_from((0, 1, 5, 20))))
+
+
+def perpetual_of(model: Model) -> Perpetual | None:
+    """Return the kernels' terms."""
+    terms = model.terms
+    if terms == Terms():
+        return None
+    steps = {MARK: 50_000_000, FUNDING: 25_000_000}
+    events = np.array([(time, kind, value * steps[kind]) for time, kind, value in terms.events], np.int64).reshape(
+        -1, 3
+    )
+    return Perpetual(
+        *(np.ascontiguousarray(events[:, column]) for column in range(3)),
+        inverse=terms.inverse,
+        collateral=terms.collateral * Decimal(str(model.lot_size)),
+        leverage=Decimal(terms.leverage),
+        maintenance_rate=Decimal(float(terms.maintenance)),
+        liquidation_fee=Decimal(float(terms.liquidation_fee)),
+    )
 
 
 def queue_models() -> st.SearchStrategy[Model]:
@@ -202,6 +241,9 @@ def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
         model.partial_fills,
         impact=model.impact,
         self_trade=model.self_trade,
+        perpetual=perpetual_of(model),
+        maker_fee=Decimal(float(model.terms.maker_fee)),
+        taker_fee=Decimal(float(model.terms.taker_fee)),
         min_qty_lots=model.min_qty,
         min_value_tick_lots=model.min_value,
         max_orders=64,
@@ -241,9 +283,11 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
             ]
         )  # fmt: skip
     simulator.run(lambda _handle: None)
-    numbers = {order: number for number, order in enumerate(orders)}
+    numbers = {order: number for number, order in enumerate(orders)} | {LIQUIDATION_ID: LIQUIDATION_ID}
     log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
-    return [seen, sorted(log), simulator.account().value_tick_lots]
+    account = simulator.account()
+    paid = round(float(account.funding / account.unit), 9)
+    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid]
 
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
@@ -267,4 +311,4 @@ def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list
         seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
         seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
         seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
-    return [seen, sorted(sim.fills), sim.value]
+    return [seen, sorted(sim.fills), sim.value, sim.liquidations, round(float(sim.funding), 9)]

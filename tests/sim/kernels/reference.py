@@ -1,6 +1,7 @@
 """A slow, obvious simulator: one list of everything that will happen, taken in order of time; books are dictionaries.
 
-At equal times the strategy's rows come first, then its responses, then the exchange's rows, then arriving requests.
+At equal times the strategy's rows come first, then its responses, then the exchange's rows, then the venue's marks and
+fundings, then arriving requests.
 Written from docs/simulator.md, not from the kernels.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +19,12 @@ from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import queues
+from tradebot.sim.kernels.perpetual import LIQUIDATION_ID, MARK
 from tradebot.sim.rng import SplitMix64
 
 BUY: Final = 1
 SELL: Final = -1
-LOCAL_ROW, RESPONSE, EXCHANGE_ROW, REQUEST = range(4)
+LOCAL_ROW, RESPONSE, EXCHANGE_ROW, VENUE_EVENT, REQUEST = range(5)
 NOTHING: Final = at.NO_PRICE
 
 
@@ -91,6 +94,21 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """A perpetual; money in tick-lots (lots per tick for an inverse one)."""
+
+    events: tuple[tuple[int, int, int], ...] = ()
+    """Time, MARK or FUNDING, mark in half ticks or rate in quarters."""
+    inverse: bool = False
+    collateral: int = 0
+    leverage: int = 0
+    maintenance: Fraction = Fraction(1, 8)
+    liquidation_fee: Fraction = Fraction(1, 16)
+    maker_fee: Fraction = Fraction(-1, 64)
+    taker_fee: Fraction = Fraction(1, 32)
+
+
+@dataclass(frozen=True)
 class Model:
     """How the venue is modelled."""
 
@@ -109,6 +127,7 @@ class Model:
     seed: int = 0
     recorded: tuple[tuple[int, int, int], ...] = ()
     """Recorded latencies: sent, reached (0 = refused), answered."""
+    terms: Terms = Terms()
 
     @property
     def smallest_entry_ns(self) -> int:
@@ -173,6 +192,12 @@ class ReferenceSimulator:
         self.eaten: dict[tuple[int, int], int] = {}
         self.last_trade: int | None = None
         self.x_position = 0
+        self.events = list(model.terms.events)
+        self.mark = Fraction(0)
+        self.result = Fraction(model.terms.collateral)
+        """Collateral and everything realized: what fills cost and brought, fees, funding."""
+        self.funding = Fraction(0)
+        self.liquidations = 0
         self.arrivals = itertools.count()
         self.waiting: list[Order] = []
         self.now = min(min(row[0], row[1]) for row in self.rows[:1]) if self.rows else 0
@@ -248,7 +273,8 @@ class ReferenceSimulator:
         while (event := self.next_event()) is not None and event[0] <= until:
             self.happen(event[1])
         self.now = until
-        return self.next_event() is not None
+        # A mark that is still to come does not keep a run alive.
+        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
 
     def wait(self, timeout: int, responses: bool) -> None:
         """Let everything happen up to the end of the instant of the next local row (or response)."""
@@ -268,6 +294,8 @@ class ReferenceSimulator:
             heads.append((self.responses[0][0], RESPONSE))
         if self.exchange_rows:
             heads.append((self.exchange_rows[0][0], EXCHANGE_ROW))
+        if self.events:
+            heads.append((self.events[0][0], VENUE_EVENT))
         if self.requests:
             heads.append((self.requests[0][0], REQUEST))
         return min(heads, default=None)
@@ -283,6 +311,8 @@ class ReferenceSimulator:
                 self.local.clear(side)
         elif kind == RESPONSE:
             self.on_response(*self.responses.pop(0)[1:])
+        elif kind == VENUE_EVENT:
+            self.on_venue_event(*self.events.pop(0))
         elif kind == EXCHANGE_ROW:
             self.on_exchange_row(self.exchange_rows.pop(0))
         else:
@@ -321,10 +351,64 @@ class ReferenceSimulator:
         """Trade some of an order."""
         order.x_leaves -= qty
         self.x_position += order.side * qty
+        terms = self.model.terms
+        worth = self.worth(qty, Fraction(price))
+        self.result -= (-worth if terms.inverse else worth) * order.side
+        self.result -= worth * (terms.maker_fee if maker else terms.taker_fee)
         self.fills.append((time, order.number, price, qty, maker, order.x_leaves))
         if not order.x_leaves:
             order.resting = False
         self.respond(time, order, at.PARTIALLY_FILLED if order.x_leaves else at.FILLED, price, qty)
+
+    def worth(self, qty: int, price: Fraction) -> Fraction:
+        """Return a quantity's value."""
+        return qty / price if self.model.terms.inverse else qty * price
+
+    def balance(self, mark: Fraction) -> Fraction:
+        """Return the margin balance."""
+        held = self.worth(self.x_position, mark)
+        return self.result + (-held if self.model.terms.inverse else held)
+
+    def on_venue_event(self, time: int, kind: int, value: int) -> None:
+        """Mark or charge, then look at the margin."""
+        terms = self.model.terms
+        if kind == MARK:
+            self.mark = Fraction(value, 2)
+        elif self.mark:
+            paid = Fraction(value, 4) * self.worth(self.x_position, self.mark)
+            self.funding += paid
+            self.result -= paid
+        if not terms.leverage or not self.mark or not self.x_position:
+            return
+        if self.balance(self.mark) <= terms.maintenance * self.worth(abs(self.x_position), self.mark):
+            self.liquidate(time)
+
+    def liquidate(self, time: int) -> None:
+        """Cancel everything, close at the mark, rounded against us."""
+        resting = sorted((order for order in self.orders if order.resting), key=lambda order: order.arrival)
+        for order in [*resting, *self.waiting]:
+            order.resting = order.waiting = False
+            self.respond(time, order, at.CANCELED)
+        self.waiting = []
+        held = self.x_position
+        price = math.floor(self.mark) if held > 0 else math.ceil(self.mark)
+        self.liquidations += 1
+        self.result -= self.model.terms.liquidation_fee * self.worth(abs(held), Fraction(price))
+        closing = Order(LIQUIDATION_ID, -1 if held > 0 else 1, price, abs(held), at.MARKET, x_leaves=abs(held))
+        self.fill(time, closing, price, abs(held), 0)
+
+    def lacks_margin(self, order: Order) -> bool:
+        """Whether an order would make the position too large."""
+        best = self.exchange.best[-order.side]
+        price = best if order.rule == at.MARKET else order.x_price
+        if not self.model.terms.leverage or price is None or order.kind & at.REDUCE_ONLY:
+            return False
+        working = order.x_leaves + sum(other.x_leaves for other in self.resting(order.side))
+        exposure = abs(self.x_position + order.side * working)
+        if exposure <= abs(self.x_position):
+            return False
+        allowed = self.balance(self.mark or Fraction(price)) * self.model.terms.leverage
+        return self.worth(exposure, Fraction(price)) > allowed
 
     def resting(self, side: int) -> list[Order]:
         """Return our resting orders of a side, oldest first."""
@@ -472,7 +556,7 @@ class ReferenceSimulator:
         best = self.exchange.best[-order.side]
         valued = best if order.rule == at.MARKET else order.x_price
         small = valued is not None and order.x_leaves * valued < self.model.min_value
-        if order.x_leaves < self.model.min_qty or small:
+        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order):
             self.respond(time, order, at.REJECTED)
         elif order.kind & at.TRIGGERED and not self.triggered(order):
             order.waiting = True

@@ -56,7 +56,10 @@ def lacks_margin(w: Words, f: Floats, order: int) -> bool:
     side = orders[order + at.SIDE]
     price = float(orders[order + at.PRICE_AT_EXCHANGE])
     if orders[order + at.KIND] & at.TIME_IN_FORCE == at.MARKET:
-        price = float(w[at.BASE] + (w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]))
+        best = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
+        if best in (0, w[at.TOP]):
+            return False  # nothing to trade with: it expires by itself
+        price = float(w[at.BASE] + best)
     working = orders[order + at.X_LEAVES]
     for place in range(w[at.LIVE_COUNT]):
         other = live[place] * at.ORDER_WORDS
