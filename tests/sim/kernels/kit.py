@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,13 +11,23 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.sim.kernels.reference import Model, ReferenceSimulator
+from tests.sim.kernels.reference import Model, ReferenceSimulator, Terms
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
-from tradebot.sim.kernels.simulator import ConstantLatency, Market, Queue, Simulator
+from tradebot.sim.kernels.perpetual import FUNDING, LIQUIDATION_ID, MARK
+from tradebot.sim.kernels.simulator import (
+    ConstantLatency,
+    Latency,
+    Market,
+    Perpetual,
+    Queue,
+    RecordedLatency,
+    SampledLatency,
+    Simulator,
+)
 
 PRICES = (98, 99, 100, 101, 102)
 Step = tuple[str, dict[str, Any]]
@@ -100,7 +111,16 @@ def submissions(draw: st.DrawFn) -> Step:
     side = draw(st.sampled_from((1, -1)))
     price = draw(BID_PRICES if side > 0 else ASK_PRICES)
     kind = draw(st.sampled_from((at.GTC, at.GTC, at.POST_ONLY, at.POST_ONLY, at.IOC, at.FOK, at.MARKET)))
-    return "submit", {"side": side, "price": price, "qty": draw(st.integers(1, 5)), "kind": kind}
+    if draw(st.integers(0, 4)) == 0:
+        kind |= draw(st.sampled_from((at.REDUCE_ONLY, at.STOP, at.TAKE_PROFIT, at.STOP | at.REDUCE_ONLY)))
+    return "submit", {
+        "side": side,
+        "price": price,
+        "qty": draw(st.integers(1, 5)),
+        "kind": kind,
+        "trigger": draw(st.integers(98, 102)),
+        "display": draw(st.sampled_from((0, 0, 0, 1, 2))),
+    }
 
 
 def scripts() -> st.SearchStrategy[list[Step]]:
@@ -120,28 +140,112 @@ def scripts() -> st.SearchStrategy[list[Step]]:
     return st.builds(list.__add__, first, st.lists(step, min_size=1, max_size=25))
 
 
+RECORDED = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=6)
+QUANTILES = st.lists(st.integers(0, 9), min_size=3, max_size=3).map(sorted).map(tuple)
+
+
+def recorded(rows: list[tuple[int, int, int]], refused: bool) -> tuple[tuple[int, int, int], ...]:
+    """Turn gaps and latencies into rising times; one in the middle may be refused."""
+    sent, reached, table = 95, 0, []
+    for gap, entry, response in rows:
+        sent += gap
+        reached = max(sent + entry, reached + 1)
+        table.append((sent, reached, reached + response))
+    if refused and len(table) > 2:
+        table[1] = (table[1][0], 0, table[1][2])
+    return tuple(table)
+
+
 def models() -> st.SearchStrategy[Model]:
     """Draw a venue."""
+    partial: st.SearchStrategy[Any] = st.builds(dict, partial_fills=st.just(True), impact=st.booleans())
+    latency: st.SearchStrategy[Any] = st.one_of(
+        st.builds(dict, entry_ns=st.integers(0, 4), response_ns=st.integers(0, 4)),
+        st.builds(dict, quantiles=st.tuples(QUANTILES, QUANTILES), seed=st.integers(0, 9)),
+        st.builds(dict, recorded=st.builds(recorded, RECORDED, st.booleans())),
+    )
+    rules: st.SearchStrategy[Any] = st.builds(
+        dict,
+        self_trade=st.sampled_from((0, 0, at.EXPIRE_MAKER, at.EXPIRE_TAKER, at.EXPIRE_BOTH)),
+        min_qty=st.sampled_from((0, 0, 2)),
+        min_value=st.sampled_from((0, 0, 250)),
+    )
+    contract = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
+    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract)
+    return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3], **found[4]))
+
+
+@st.composite
+def perpetuals(draw: st.DrawFn) -> Terms:
+    """Draw a perpetual that is liquidated now and then."""
+    event = st.one_of(
+        st.tuples(st.integers(0, 20), st.just(MARK), st.integers(170, 230)),
+        st.tuples(st.integers(0, 20), st.just(FUNDING), st.integers(-2, 2)),
+    )
+    now, events = 95, []
+    for gap, kind, value in draw(st.lists(event, max_size=8)):
+        now += gap
+        events.append((now, kind, value))
+    inverse = draw(st.booleans())
+    # A lot is worth about 100 tick-lots, or a hundredth of a lot per tick.
+    collateral = draw(st.integers(0, 1)) if inverse else draw(st.sampled_from((30, 100, 1000)))
+    return Terms(tuple(events), inverse, collateral, draw(st.sampled_from((0, 1, 5, 20))))
+
+
+def perpetual_of(model: Model) -> Perpetual | None:
+    """Return the kernels' terms."""
+    terms = model.terms
+    if terms == Terms():
+        return None
+    steps = {MARK: 50_000_000, FUNDING: 25_000_000}
+    events = np.array([(time, kind, value * steps[kind]) for time, kind, value in terms.events], np.int64).reshape(
+        -1, 3
+    )
+    return Perpetual(
+        *(np.ascontiguousarray(events[:, column]) for column in range(3)),
+        inverse=terms.inverse,
+        collateral=terms.collateral * Decimal(str(model.lot_size)),
+        leverage=Decimal(terms.leverage),
+        maintenance_rate=Decimal(float(terms.maintenance)),
+        liquidation_fee=Decimal(float(terms.liquidation_fee)),
+    )
+
+
+def queue_models() -> st.SearchStrategy[Model]:
+    """Draw a queue model."""
     return st.builds(
         Model,
-        entry_ns=st.integers(0, 4),
-        response_ns=st.integers(0, 4),
         queue=st.integers(queues.RISK_AVERSE, queues.POWER_COMPLEMENT),
         exponent=st.sampled_from((1.0, 2.0, 2.5, 3.0)),
         lot_size=st.sampled_from((1.0, 0.5)),
-        partial_fills=st.booleans(),
     )
+
+
+def latency_of(model: Model) -> Latency:
+    """Return the kernels' latency model."""
+    if model.quantiles:
+        return SampledLatency(*model.quantiles, seed=model.seed)
+    if model.recorded:
+        return RecordedLatency(*(np.array(column, np.int64) for column in zip(*model.recorded, strict=True)))
+    return ConstantLatency(model.entry_ns, model.response_ns)
 
 
 def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
     """Build the kernels' simulator for the reference's model."""
     market = Market(
-        Feed.of(rows, model.entry_ns),
+        Feed.of(rows, model.smallest_entry_ns),
         Decimal(1),
         Decimal(str(model.lot_size)),
-        ConstantLatency(model.entry_ns, model.response_ns),
+        latency_of(model),
         Queue(model.queue, model.exponent),
         model.partial_fills,
+        impact=model.impact,
+        self_trade=model.self_trade,
+        perpetual=perpetual_of(model),
+        maker_fee=Decimal(float(model.terms.maker_fee)),
+        taker_fee=Decimal(float(model.terms.taker_fee)),
+        min_qty_lots=model.min_qty,
+        min_value_tick_lots=model.min_value,
         max_orders=64,
         max_fills=1000,
     )
@@ -163,7 +267,8 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
             case "wait":
                 api.wait_feed(sim, values["ns"], values["responses"])
             case "submit":
-                orders.append(api.submit(market, values["side"], values["price"], values["qty"], values["kind"], 0))
+                side, price, qty, kind, trigger, display = values.values()
+                orders.append(api.submit(market, side, price, qty, kind, 0, trigger, display))
             case "cancel" if values["number"] < len(orders):
                 seen.append(api.cancel(market, orders[values["number"]]))
             case "modify" if values["number"] < len(orders):
@@ -178,9 +283,11 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
             ]
         )  # fmt: skip
     simulator.run(lambda _handle: None)
-    numbers = {order: number for number, order in enumerate(orders)}
+    numbers = {order: number for number, order in enumerate(orders)} | {LIQUIDATION_ID: LIQUIDATION_ID}
     log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
-    return [seen, sorted(log), simulator.account().value_tick_lots]
+    account = simulator.account()
+    paid = round(float(account.funding / account.unit), 9)
+    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid]
 
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
@@ -195,7 +302,7 @@ def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list
             case "wait":
                 sim.wait(values["ns"], values["responses"])
             case "submit":
-                sim.submit(values["side"], values["price"], values["qty"], values["kind"])
+                sim.submit(**values)
             case "cancel" if values["number"] < len(sim.orders):
                 seen.append(sim.cancel(sim.orders[values["number"]]))
             case "modify" if values["number"] < len(sim.orders):
@@ -204,4 +311,4 @@ def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list
         seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
         seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
         seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
-    return [seen, sorted(sim.fills), sim.value]
+    return [seen, sorted(sim.fills), sim.value, sim.liquidations, round(float(sim.funding), 9)]

@@ -1,23 +1,30 @@
 """A slow, obvious simulator: one list of everything that will happen, taken in order of time; books are dictionaries.
 
-At equal times the strategy's rows come first, then its responses, then the exchange's rows, then arriving requests.
+At equal times the strategy's rows come first, then its responses, then the exchange's rows, then the venue's marks and
+fundings, then arriving requests.
 Written from docs/simulator.md, not from the kernels.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final
+
+import numpy as np
 
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import queues
+from tradebot.sim.kernels.perpetual import LIQUIDATION_ID, MARK
+from tradebot.sim.rng import SplitMix64
 
 BUY: Final = 1
 SELL: Final = -1
-LOCAL_ROW, RESPONSE, EXCHANGE_ROW, REQUEST = range(4)
+LOCAL_ROW, RESPONSE, EXCHANGE_ROW, VENUE_EVENT, REQUEST = range(5)
 NOTHING: Final = at.NO_PRICE
 
 
@@ -74,6 +81,31 @@ class Order:
     resting: bool = False
     ahead: float = 0.0
     traded: float = 0.0
+    trigger: int = 0
+    display: int = 0
+    shown: int = 0
+    waiting: bool = False
+    arrival: int = 0
+
+    @property
+    def rule(self) -> int:
+        """Time in force, or MARKET."""
+        return self.kind & at.TIME_IN_FORCE
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A perpetual; money in tick-lots (lots per tick for an inverse one)."""
+
+    events: tuple[tuple[int, int, int], ...] = ()
+    """Time, MARK or FUNDING, mark in half ticks or rate in quarters."""
+    inverse: bool = False
+    collateral: int = 0
+    leverage: int = 0
+    maintenance: Fraction = Fraction(1, 8)
+    liquidation_fee: Fraction = Fraction(1, 16)
+    maker_fee: Fraction = Fraction(-1, 64)
+    taker_fee: Fraction = Fraction(1, 32)
 
 
 @dataclass(frozen=True)
@@ -86,30 +118,55 @@ class Model:
     exponent: float = 2.0
     lot_size: float = 1.0
     partial_fills: bool = False
+    impact: bool = False
+    self_trade: int = 0
+    min_qty: int = 0
+    min_value: int = 0
+    quantiles: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Sampled latencies: entry and response."""
+    seed: int = 0
+    recorded: tuple[tuple[int, int, int], ...] = ()
+    """Recorded latencies: sent, reached (0 = refused), answered."""
+    terms: Terms = Terms()
+
+    @property
+    def smallest_entry_ns(self) -> int:
+        """The least entry latency."""
+        if self.quantiles:
+            return self.quantiles[0][0]
+        if self.recorded:
+            return min(reached - sent for sent, reached, _ in self.recorded if reached)
+        return self.entry_ns
 
 
 def behind(model: Model, front: float, back: float) -> float:
-    """Return the probability that a decrease happened behind us, NaN where it is 0 / 0."""
+    """Return the probability that a decrease happened behind us, as IEEE has it: 0 / 0 and ln(-1) are NaN."""
     n = model.exponent
+    with np.errstate(all="ignore"):
+        f, b = np.float64(front), np.float64(back)
+        log_f, log_b = np.log(1.0 + f * model.lot_size), np.log(1.0 + b * model.lot_size)
+        match model.queue:
+            case queues.POWER:
+                share = np.power(b, n) / (np.power(b, n) + np.power(f, n))
+            case queues.LOGARITHM:
+                share = log_b / (log_b + log_f)
+            case queues.POWER_OF_SUM:
+                share = np.power(b, n) / np.power(b + f, n)
+            case queues.LOGARITHM_OF_SUM:
+                share = log_b / np.log(1.0 + (b + f) * model.lot_size)
+            case _:
+                share = 1.0 - np.power(f / (f + b), n)
+    return float(share)
 
-    def log(x: float) -> float:
-        return math.log(1.0 + x * model.lot_size)
 
-    def ratio(a: float, b: float) -> float:
-        return a / b if b else (math.nan if a == 0 else math.inf)
-
-    match model.queue:
-        case queues.POWER:
-            return ratio(back**n, back**n + front**n)
-        case queues.LOGARITHM:
-            return ratio(log(back), log(back) + log(front))
-        case queues.POWER_OF_SUM:
-            return ratio(back**n, (back + front) ** n)
-        case queues.LOGARITHM_OF_SUM:
-            return ratio(log(back), log(back + front))
-        case _:
-            share = ratio(front, front + back)
-            return float(1.0 - share**n)
+def on_line(x: int, points: list[tuple[int, int]]) -> int:
+    """Return y at x on the line through the two points around x; constant outside."""
+    if x < points[0][0]:
+        return points[0][1]
+    for (x1, y1), (x2, y2) in itertools.pairwise(points):
+        if x1 <= x < x2:
+            return int((y2 - y1) / (x2 - x1) * (x - x1)) + y1
+    return points[-1][1]
 
 
 class ReferenceSimulator:
@@ -131,24 +188,66 @@ class ReferenceSimulator:
         self.position = 0
         self.value = 0
         self.fills: list[tuple[int, int, int, int, int, int]] = []
+        self.random = SplitMix64(model.seed)
+        self.eaten: dict[tuple[int, int], int] = {}
+        self.last_trade: int | None = None
+        self.x_position = 0
+        self.events = list(model.terms.events)
+        self.mark = Fraction(0)
+        self.result = Fraction(model.terms.collateral)
+        """Collateral and everything realized: what fills cost and brought, fees, funding."""
+        self.funding = Fraction(0)
+        self.liquidations = 0
+        self.arrivals = itertools.count()
+        self.waiting: list[Order] = []
         self.now = min(min(row[0], row[1]) for row in self.rows[:1]) if self.rows else 0
 
     # --- the strategy's side ------------------------------------------------------------------------------------------
 
-    def submit(self, side: int, price: int, qty: int, kind: int) -> Order:
+    def submit(self, side: int, price: int, qty: int, kind: int, trigger: int, display: int) -> Order:
         """Send an order."""
-        order = Order(len(self.orders), side, price, qty, kind, leaves=qty)
+        order = Order(len(self.orders), side, price, qty, kind, leaves=qty, trigger=trigger, display=display)
         self.orders.append(order)
         self.send(order, at.REQUEST_NEW, price, qty)
         return order
 
     def send(self, order: Order, kind: int, price: int, qty: int) -> None:
         """Put a request on its way, never before one sent earlier."""
-        arrival = self.now + self.model.entry_ns
+        order.request = kind
+        latency = self.entry_latency()
+        if latency < 0:
+            refusal = {at.REQUEST_NEW: at.REJECTED, at.REQUEST_CANCEL: at.CANCEL_REFUSED}.get(kind, at.MODIFY_REFUSED)
+            self.deliver(self.now - latency, order, refusal)
+            return
+        arrival = self.now + latency
         if self.requests:
             arrival = max(arrival, self.requests[-1][0])
-        order.request = kind
         self.requests.append((arrival, order, kind, price, qty))
+
+    def draw(self, quantiles: tuple[int, ...]) -> int:
+        """Draw a sampled latency."""
+        place = self.random.uniform() * (len(quantiles) - 1)
+        low, high = quantiles[int(place)], quantiles[int(place) + 1]
+        return low + int((place - int(place)) * (high - low))
+
+    def entry_latency(self) -> int:
+        """Return the latency of a request sent now; negative where the venue refuses."""
+        if self.model.quantiles:
+            return self.draw(self.model.quantiles[0])
+        if not self.model.recorded:
+            return self.model.entry_ns
+        for before, after in itertools.pairwise(self.model.recorded):
+            if before[0] <= self.now < after[0] and not (before[1] and after[1]):
+                return -on_line(self.now, [(sent, answered - sent) for sent, _, answered in (before, after)])
+        return on_line(self.now, [(sent, reached - sent) for sent, reached, _ in self.model.recorded])
+
+    def response_latency(self, time: int) -> int:
+        """Return the latency of a response made at a time."""
+        if self.model.quantiles:
+            return self.draw(self.model.quantiles[1])
+        if not self.model.recorded:
+            return self.model.response_ns
+        return on_line(time, [(reached, answered - reached) for _, reached, answered in self.model.recorded if reached])
 
     def changeable(self, order: Order) -> bool:
         """Whether the strategy may cancel or modify."""
@@ -174,7 +273,8 @@ class ReferenceSimulator:
         while (event := self.next_event()) is not None and event[0] <= until:
             self.happen(event[1])
         self.now = until
-        return self.next_event() is not None
+        # A mark that is still to come does not keep a run alive.
+        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
 
     def wait(self, timeout: int, responses: bool) -> None:
         """Let everything happen up to the end of the instant of the next local row (or response)."""
@@ -194,6 +294,8 @@ class ReferenceSimulator:
             heads.append((self.responses[0][0], RESPONSE))
         if self.exchange_rows:
             heads.append((self.exchange_rows[0][0], EXCHANGE_ROW))
+        if self.events:
+            heads.append((self.events[0][0], VENUE_EVENT))
         if self.requests:
             heads.append((self.requests[0][0], REQUEST))
         return min(heads, default=None)
@@ -209,6 +311,8 @@ class ReferenceSimulator:
                 self.local.clear(side)
         elif kind == RESPONSE:
             self.on_response(*self.responses.pop(0)[1:])
+        elif kind == VENUE_EVENT:
+            self.on_venue_event(*self.events.pop(0))
         elif kind == EXCHANGE_ROW:
             self.on_exchange_row(self.exchange_rows.pop(0))
         else:
@@ -233,8 +337,11 @@ class ReferenceSimulator:
     # --- the exchange side ------------------------------------------------------------------------------------------
 
     def respond(self, time: int, order: Order, kind: int, price: int = 0, qty: int = 0) -> None:
-        """Send a response, never before one sent earlier."""
-        arrival = time + self.model.response_ns
+        """Send a response."""
+        self.deliver(time + self.response_latency(time), order, kind, price, qty)
+
+    def deliver(self, arrival: int, order: Order, kind: int, price: int = 0, qty: int = 0) -> None:
+        """Let a response arrive, never before one sent earlier."""
         if self.responses:
             arrival = max(arrival, self.responses[-1][0])
         message = {"kind": kind, "price": price, "qty": qty, "leaves": order.x_leaves}
@@ -243,14 +350,70 @@ class ReferenceSimulator:
     def fill(self, time: int, order: Order, price: int, qty: int, maker: int) -> None:
         """Trade some of an order."""
         order.x_leaves -= qty
+        self.x_position += order.side * qty
+        terms = self.model.terms
+        worth = self.worth(qty, Fraction(price))
+        self.result -= (-worth if terms.inverse else worth) * order.side
+        self.result -= worth * (terms.maker_fee if maker else terms.taker_fee)
         self.fills.append((time, order.number, price, qty, maker, order.x_leaves))
         if not order.x_leaves:
             order.resting = False
         self.respond(time, order, at.PARTIALLY_FILLED if order.x_leaves else at.FILLED, price, qty)
 
+    def worth(self, qty: int, price: Fraction) -> Fraction:
+        """Return a quantity's value."""
+        return qty / price if self.model.terms.inverse else qty * price
+
+    def balance(self, mark: Fraction) -> Fraction:
+        """Return the margin balance."""
+        held = self.worth(self.x_position, mark)
+        return self.result + (-held if self.model.terms.inverse else held)
+
+    def on_venue_event(self, time: int, kind: int, value: int) -> None:
+        """Mark or charge, then look at the margin."""
+        terms = self.model.terms
+        if kind == MARK:
+            self.mark = Fraction(value, 2)
+        elif self.mark:
+            paid = Fraction(value, 4) * self.worth(self.x_position, self.mark)
+            self.funding += paid
+            self.result -= paid
+        if not terms.leverage or not self.mark or not self.x_position:
+            return
+        if self.balance(self.mark) <= terms.maintenance * self.worth(abs(self.x_position), self.mark):
+            self.liquidate(time)
+
+    def liquidate(self, time: int) -> None:
+        """Cancel everything, close at the mark, rounded against us."""
+        resting = sorted((order for order in self.orders if order.resting), key=lambda order: order.arrival)
+        for order in [*resting, *self.waiting]:
+            order.resting = order.waiting = False
+            self.respond(time, order, at.CANCELED)
+        self.waiting = []
+        held = self.x_position
+        price = math.floor(self.mark) if held > 0 else math.ceil(self.mark)
+        self.liquidations += 1
+        self.result -= self.model.terms.liquidation_fee * self.worth(abs(held), Fraction(price))
+        closing = Order(LIQUIDATION_ID, -1 if held > 0 else 1, price, abs(held), at.MARKET, x_leaves=abs(held))
+        self.fill(time, closing, price, abs(held), 0)
+
+    def lacks_margin(self, order: Order) -> bool:
+        """Whether an order would make the position too large."""
+        best = self.exchange.best[-order.side]
+        price = best if order.rule == at.MARKET else order.x_price
+        if not self.model.terms.leverage or price is None or order.kind & at.REDUCE_ONLY:
+            return False
+        working = order.x_leaves + sum(other.x_leaves for other in self.resting(order.side))
+        exposure = abs(self.x_position + order.side * working)
+        if exposure <= abs(self.x_position):
+            return False
+        allowed = self.balance(self.mark or Fraction(price)) * self.model.terms.leverage
+        return self.worth(exposure, Fraction(price)) > allowed
+
     def resting(self, side: int) -> list[Order]:
-        """Return our resting orders of a side."""
-        return [order for order in self.orders if order.resting and order.side == side]
+        """Return our resting orders of a side, oldest first."""
+        found = [order for order in self.orders if order.resting and order.side == side]
+        return sorted(found, key=lambda order: order.arrival)
 
     def on_exchange_row(self, row: tuple[int, int, int, int, int]) -> None:
         """Apply one row."""
@@ -262,24 +425,90 @@ class ReferenceSimulator:
             for order in self.resting(side):
                 if order.x_price == price:
                     self.requeue(order, before, lots)
+            self.eaten[side, price] = 0
             best = self.exchange.best[side]
-            for order in self.resting(-side):
+            for order in self.in_line(-side):
                 if best is not None and (best - order.x_price) * side >= 0:
-                    self.fill(time, order, order.x_price, order.x_leaves, 1)
+                    self.touched(time, order)
+            self.trim(time)
         elif kind == columns.CLEAR:
             self.exchange.clear(side)
         else:
-            for order in self.resting(-side):
-                if (price - order.x_price) * side > 0:
-                    self.fill(time, order, order.x_price, order.x_leaves, 1)
-                elif price == order.x_price:
-                    order.ahead -= lots
-                    order.traded += lots
-                    reached = math.floor(0.5 - order.ahead) if order.ahead < 0 else 0
-                    if reached > 0:
-                        order.ahead = 0.0
-                        qty = min(reached, order.x_leaves) if self.model.partial_fills else order.x_leaves
-                        self.fill(time, order, order.x_price, qty, 1)
+            self.on_trade(time, side, price, lots)
+
+    def in_line(self, side: int) -> list[Order]:
+        """Return our resting orders in the order in which they are served: with impact the best price comes first."""
+        if not self.model.impact:
+            return self.resting(side)
+        return sorted(self.resting(side), key=lambda order: (-order.x_price * side, order.arrival))
+
+    def touched(self, time: int, order: Order) -> None:
+        """The other side's best price has reached a resting order."""
+        if not self.model.impact:
+            self.make(time, order, order.x_leaves)
+            return
+        for price, lots in self.offers(order.side, order.x_price):
+            if order.resting and lots:
+                done = self.make(time, order, min(lots, order.x_leaves))
+                self.eaten[-order.side, price] = self.eaten.get((-order.side, price), 0) + done
+
+    def make(self, time: int, order: Order, most: int) -> int:
+        """Fill a resting order, a reduce-only one no more than the position; return the lots."""
+        done = min(most, self.reducible(order))
+        if done > 0:
+            self.fill(time, order, order.x_price, done, 1)
+        return done
+
+    def on_trade(self, time: int, buyer: int, price: int, lots: int) -> None:
+        """A public trade meets our orders, then our triggers."""
+        left = lots
+        for order in self.in_line(-buyer):
+            if (price - order.x_price) * buyer > 0:
+                done = self.make(time, order, min(left, order.x_leaves) if self.model.impact else order.x_leaves)
+                left -= done
+            elif price == order.x_price:
+                order.ahead -= lots
+                order.traded += lots
+                reached = math.floor(0.5 - order.ahead) if order.ahead < 0 else 0
+                if reached <= 0:
+                    continue
+                order.ahead = 0.0
+                most = reached if self.model.partial_fills else order.x_leaves
+                done = self.make(time, order, min(most, order.shown, left if self.model.impact else most))
+                left -= done
+                order.shown -= done
+                if done and order.resting and not order.shown:
+                    order.shown = min(order.display or order.x_leaves, order.x_leaves)
+                    order.ahead = float(self.exchange.at(order.side, order.x_price))
+                    order.traded = 0.0
+        self.trim(time)
+        self.last_trade = price
+        for order in list(self.waiting):
+            if order.waiting and self.triggered(order):
+                order.waiting = False
+                self.waiting.remove(order)
+                self.enter(time, order)
+
+    def triggered(self, order: Order) -> bool:
+        """Whether the last trade activates a stop."""
+        direction = order.side if order.kind & at.STOP else -order.side
+        return self.last_trade is not None and (self.last_trade - order.trigger) * direction >= 0
+
+    def reducible(self, order: Order) -> int:
+        """Return what an order may trade."""
+        if order.kind & at.REDUCE_ONLY:
+            return min(order.x_leaves, max(0, -self.x_position * order.side))
+        return order.x_leaves
+
+    def trim(self, time: int) -> None:
+        """Reduce-only orders never exceed the position."""
+        for order in sorted((order for order in self.orders if order.resting), key=lambda order: order.arrival):
+            most = self.reducible(order)
+            order.shown = min(order.shown, most)
+            order.x_leaves = most or order.x_leaves
+            if not most:
+                order.resting = False
+                self.respond(time, order, at.CANCELED)
 
     def requeue(self, order: Order, before: int, after: int) -> None:
         """Move an order's queue position after its level changed."""
@@ -302,59 +531,117 @@ class ReferenceSimulator:
         """Let a request arrive."""
         if kind == at.REQUEST_NEW:
             order.x_price, order.x_leaves = price, qty
-            self.enter(time, order)
-        elif not order.resting:
+            self.accept(time, order)
+        elif not order.resting and not order.waiting:
             self.respond(time, order, at.CANCEL_REFUSED if kind == at.REQUEST_CANCEL else at.MODIFY_REFUSED)
         elif kind == at.REQUEST_CANCEL:
-            order.resting = False
+            if order.waiting:
+                self.waiting.remove(order)
+            order.resting = order.waiting = False
             self.respond(time, order, at.CANCELED)
+        elif order.waiting:
+            order.x_price, order.x_leaves = price, qty
+            self.respond(time, order, at.NEW, price)
         elif order.x_price == price and qty <= order.x_leaves:
             order.x_leaves = qty
+            order.shown = min(order.shown, qty)
             self.respond(time, order, at.NEW, price)
         else:
             order.resting = False
             order.x_price, order.x_leaves = price, qty
             self.enter(time, order)
 
+    def accept(self, time: int, order: Order) -> None:
+        """Check the rules, let a stop wait."""
+        best = self.exchange.best[-order.side]
+        valued = best if order.rule == at.MARKET else order.x_price
+        small = valued is not None and order.x_leaves * valued < self.model.min_value
+        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order):
+            self.respond(time, order, at.REJECTED)
+        elif order.kind & at.TRIGGERED and not self.triggered(order):
+            order.waiting = True
+            self.waiting.append(order)
+            self.respond(time, order, at.NEW, order.x_price)
+        else:
+            self.enter(time, order)
+
     def enter(self, time: int, order: Order) -> None:
         """Let an order meet the book."""
+        most = self.reducible(order)
+        if not most:
+            self.respond(time, order, at.REJECTED)
+            return
+        order.x_leaves = most
         best = self.exchange.best[-order.side]
+        if self.model.self_trade and self.meets_itself(time, order, best):
+            return
         crosses = best is not None and (order.x_price - best) * order.side >= 0
-        if order.kind == at.MARKET:
+        if order.rule == at.MARKET:
             crosses = best is not None
-        if crosses and order.kind != at.POST_ONLY:
+        if crosses and order.rule != at.POST_ONLY:
             assert best is not None
             self.take(time, order, best)
-        elif crosses or order.kind in (at.IOC, at.FOK, at.MARKET):
+            self.trim(time)
+        elif crosses or order.rule in (at.IOC, at.FOK, at.MARKET):
             self.respond(time, order, at.EXPIRED)
         else:
-            order.resting = True
-            order.ahead = float(self.exchange.at(order.side, order.x_price))
-            order.traded = 0.0
-            self.respond(time, order, at.NEW, order.x_price)
+            self.rest(time, order)
+
+    def rest(self, time: int, order: Order) -> None:
+        """Stand at the end of the queue."""
+        order.resting = True
+        order.arrival = next(self.arrivals)
+        order.shown = min(order.display or order.x_leaves, order.x_leaves)
+        order.ahead = float(self.exchange.at(order.side, order.x_price))
+        order.traded = 0.0
+        self.respond(time, order, at.NEW, order.x_price)
+
+    def meets_itself(self, time: int, order: Order, best: int | None) -> bool:
+        """Self-trade prevention; True when the incoming order ends."""
+        limit = best if order.rule == at.MARKET else order.x_price
+        met = [
+            other
+            for other in self.resting(-order.side)
+            if limit is not None and (limit - other.x_price) * order.side >= 0
+        ]
+        for other in met if self.model.self_trade & at.EXPIRE_MAKER else ():
+            other.resting = False
+            self.respond(time, other, at.CANCELED)
+        if met and self.model.self_trade & at.EXPIRE_TAKER:
+            self.respond(time, order, at.EXPIRED)
+            return True
+        return False
+
+    def offers(self, side: int, limit: int | None) -> list[tuple[int, int]]:
+        """Return levels an order of `side` can take, best first, less what our takers ate."""
+        best = self.exchange.best[-side]
+        levels = sorted(self.exchange.levels[-side].items(), key=lambda level: level[0] * side)
+        return [
+            (price, lots - (self.eaten.get((-side, price), 0) if self.model.impact else 0))
+            for price, lots in levels
+            if best is not None and (price - best) * side >= 0 and (limit is None or (limit - price) * side >= 0)
+        ]
 
     def take(self, time: int, order: Order, best: int) -> None:
         """Trade with what is displayed."""
         if not self.model.partial_fills:
             self.fill(time, order, best, order.x_leaves, 0)
             return
-        levels = sorted(self.exchange.levels[-order.side].items(), key=lambda level: level[0] * order.side)
-        reachable = [
-            (price, lots)
-            for price, lots in levels
-            if lots
-            and (price - best) * order.side >= 0
-            and (order.kind == at.MARKET or (order.x_price - price) * order.side >= 0)
-        ]
-        if order.kind == at.FOK and sum(lots for _, lots in reachable) < order.x_leaves:
+        reachable = self.offers(order.side, None if order.rule == at.MARKET else order.x_price)
+        if order.rule == at.FOK and sum(lots for _, lots in reachable) < order.x_leaves:
             self.respond(time, order, at.EXPIRED)
             return
-        if order.kind == at.GTC:
-            reachable = [level for level in reachable if level[0] != order.x_price]
+        done_at_limit = order.rule == at.GTC and not self.model.impact
         for price, lots in reachable:
-            if order.x_leaves:
-                self.fill(time, order, price, min(lots, order.x_leaves), 0)
-        if order.x_leaves and order.kind == at.GTC:
+            if order.x_leaves and lots and not (done_at_limit and price == order.x_price):
+                done = min(lots, order.x_leaves)
+                self.fill(time, order, price, done, 0)
+                self.eaten[-order.side, price] = self.eaten.get((-order.side, price), 0) + done
+        if not order.x_leaves:
+            return
+        if done_at_limit:
             self.fill(time, order, order.x_price, order.x_leaves, 0)
-        elif order.x_leaves:
+        elif order.rule == at.GTC:
+            self.rest(time, order)
+        else:
             self.respond(time, order, at.EXPIRED)

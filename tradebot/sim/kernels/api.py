@@ -19,9 +19,10 @@ from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.clock import END, FEED, RESPONSE, TIMEOUT, advance_all, finished, next_response, start
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.latency import request_time
+from tradebot.sim.kernels.latency import entry_latency
 from tradebot.sim.kernels.local import next_row_time
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, handle_at, words, words_at
+from tradebot.sim.kernels.orders import respond_at
 
 KIND_MASK = columns.KIND_MASK
 LEVEL = columns.LEVEL
@@ -222,7 +223,7 @@ def field(of_market: Handle, order_id: int, name: int) -> int:
 
 @compiled
 def send(of_market: Handle, slot: int, kind: int, price: int, qty: int) -> None:
-    """Put a request on its way. Requests never overtake each other."""
+    """Put a request on its way. Requests never overtake each other; a venue in trouble refuses without looking."""
     w = words(of_market)
     order = words_at(w[at.ORDERS] + 8 * slot * at.ORDER_WORDS)
     order[at.REQUEST] = kind
@@ -230,7 +231,13 @@ def send(of_market: Handle, slot: int, kind: int, price: int, qty: int) -> None:
     tail = w[at.REQUEST_TAIL]
     mask = w[at.REQUEST_MASK]
     ring = words_at(w[at.REQUESTS])
-    arrival = request_time(of_market, words_at(w[at.CLOCK])[at.NOW])
+    sent_ns = words_at(w[at.CLOCK])[at.NOW]
+    latency = entry_latency(of_market, sent_ns)
+    if latency < 0:
+        refusals = (at.REJECTED, at.CANCEL_REFUSED, at.MODIFY_REFUSED)
+        respond_at(of_market, slot, refusals[kind - 1], 0, 0, 0, sent_ns - latency)
+        return
+    arrival = sent_ns + latency
     if tail > head:
         arrival = max(arrival, ring[((tail - 1) & mask) * at.MESSAGE_WORDS + at.M_TIME])
     message = (tail & mask) * at.MESSAGE_WORDS
@@ -244,15 +251,17 @@ def send(of_market: Handle, slot: int, kind: int, price: int, qty: int) -> None:
 
 
 @compiled
-def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: int) -> int:
+def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: int, trigger: int, display: int) -> int:
     """Send a new order and return its id; 0 for a quantity below one lot.
 
     Args:
         side: 1 buys, -1 sells.
         price: Limit price; ignored by MARKET.
         qty: Lots, > 0.
-        kind: GTC, POST_ONLY, IOC, FOK or MARKET.
+        kind: GTC, POST_ONLY, IOC, FOK or MARKET, plus REDUCE_ONLY, plus STOP or TAKE_PROFIT.
         tag: Any number, to know the order by.
+        trigger: Price of the public trade that activates a STOP or TAKE_PROFIT.
+        display: Lots that an iceberg shows at a time, 0 for all.
     """
     w = words(of_market)
     if qty <= 0:
@@ -272,6 +281,9 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
     order[at.STATUS] = at.PENDING_NEW
     order[at.KIND] = kind
     order[at.TAG] = tag
+    order[at.TRIGGER] = trigger
+    order[at.DISPLAY] = display
+    order[at.X_WAITING] = 0
     order[at.SUBMITTED_AT] = words_at(w[at.CLOCK])[at.NOW]
     order[at.LAST_PRICE] = 0
     order[at.LAST_QTY] = 0
@@ -286,13 +298,13 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
 @compiled
 def submit_buy(of_market: Handle, price: int, qty: int, kind: int) -> int:
     """Send a buy order and return its id."""
-    return submit(of_market, 1, price, qty, kind, 0)
+    return submit(of_market, 1, price, qty, kind, 0, 0, 0)
 
 
 @compiled
 def submit_sell(of_market: Handle, price: int, qty: int, kind: int) -> int:
     """Send a sell order and return its id."""
-    return submit(of_market, -1, price, qty, kind, 0)
+    return submit(of_market, -1, price, qty, kind, 0, 0, 0)
 
 
 @compiled
@@ -365,7 +377,7 @@ def order_at(of_market: Handle, place: int) -> int:
 
 @compiled
 def order_status(of_market: Handle, order_id: int) -> int:
-    """Return PENDING_NEW, NEW, PARTIALLY_FILLED, FILLED, CANCELED or EXPIRED."""
+    """Return PENDING_NEW, NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED or REJECTED."""
     return field(of_market, order_id, at.STATUS)
 
 

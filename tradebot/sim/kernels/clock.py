@@ -9,6 +9,7 @@ from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.local import receive_responses, receive_rows
 from tradebot.sim.kernels.matching import first_response, run_rows
 from tradebot.sim.kernels.memory import Handle, Words, handle_at, words, words_at
+from tradebot.sim.kernels.perpetual import next_event, venue_event
 from tradebot.sim.kernels.requests import arrive
 
 END: Final = 0
@@ -31,7 +32,11 @@ def run_exchange(market: Handle, until_ns: int, stop_at_response: int) -> int:
         arrival = at.NEVER
         if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
             arrival = requests[(w[at.REQUEST_HEAD] & mask) * at.MESSAGE_WORDS + at.M_TIME]
-        reached = run_rows(market, min(limit, arrival), stop_at_response)
+        due = next_event(w)
+        reached = run_rows(market, min(limit, arrival, due), stop_at_response)
+        if due <= reached:
+            venue_event(market)
+            continue
         if arrival > reached:
             w[at.RAN_TO] = reached
             return reached
@@ -103,7 +108,7 @@ def next_response(c: Words, until_ns: int) -> int:
             if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
                 slot = (w[at.REQUEST_HEAD] & w[at.REQUEST_MASK]) * at.MESSAGE_WORDS
                 event = min(event, words_at(w[at.REQUESTS])[slot + at.M_TIME])
-            event = min(event, first_response(w))
+            event = min(event, first_response(w), next_event(w))
         if event > until_ns:
             return until_ns
         # One event at a time where latency is zero, else a whole lookahead.

@@ -72,7 +72,7 @@ OPEN: Final = 29
 """Slots the strategy sees, oldest first until one is cleared."""
 OPEN_COUNT: Final = 30
 LIVE: Final = 31
-"""Slots resting at the exchange."""
+"""Slots resting at the exchange, oldest first."""
 LIVE_COUNT: Final = 32
 MY_BID: Final = 33
 """Ladder index of our highest resting bid, -1 for none."""
@@ -97,6 +97,13 @@ ENTRY_LATENCY: Final = 48
 RESPONSE_LATENCY: Final = 49
 RAN_TO: Final = 50
 """How far the exchange side has run."""
+LATENCY_MODEL: Final = 51
+SELF_TRADE: Final = 52
+IMPACT: Final = 53
+"""1: liquidity our orders took is gone until the feed touches its level again, and a trade fills us once."""
+MIN_QTY: Final = 54
+MIN_VALUE: Final = 55
+"""Smallest price * quantity, tick-lots."""
 
 # --- the strategy's account -----------------------------------------------------------------------------------------
 POSITION: Final = 56
@@ -112,6 +119,59 @@ SUBMITS: Final = 62
 CANCELS: Final = 63
 MODIFIES: Final = 64
 ERROR: Final = 65
+EATEN: Final = 74
+"""Two words, addresses of ladders with the lots our takers ate: of bids, of asks."""
+LAST_TRADE: Final = 76
+"""Ladder index of the last public trade, -1 before the first."""
+WAITING: Final = 77
+"""Slots of stops that wait for their trigger."""
+WAITING_COUNT: Final = 78
+STOP_ABOVE: Final = 79
+STOP_BELOW: Final = 80
+"""Ladder indices at and beyond which a trade triggers some stop."""
+X_POSITION: Final = 81
+"""Position as the exchange knows it, lots."""
+USES_REDUCE_ONLY: Final = 82
+VISIT: Final = 83
+RANDOM: Final = 84
+"""State of the generator of sampled latencies."""
+ENTRY_TABLE: Final = 85
+RESPONSE_TABLE: Final = 86
+"""Sampled: addresses of quantiles. Recorded: ENTRY_TABLE is the address of request times."""
+TABLE_ROWS: Final = 87
+RECORDED_EXCHANGE: Final = 88
+RECORDED_RESPONSE: Final = 89
+ENTRY_CURSOR: Final = 90
+RESPONSE_CURSOR: Final = 91
+ARRIVALS: Final = 92
+EVENTS: Final = 93
+EVENT: Final = 94
+"""Marks and fundings of the venue: how many, and the next one."""
+EVENT_TIMES: Final = 95
+EVENT_KINDS: Final = 96
+EVENT_VALUES: Final = 97
+F_MARK: Final = 98
+"""Ticks; 0 before the first."""
+F_COLLATERAL: Final = 99
+F_MAINTENANCE: Final = 100
+F_LEVERAGE: Final = 101
+"""0 for a market without margin."""
+INVERSE: Final = 102
+F_LIQUIDATION_FEE: Final = 103
+F_MAKER_FEE: Final = 104
+F_TAKER_FEE: Final = 105
+X_VALUE: Final = 106
+"""As VALUE, known to the exchange."""
+F_X_FEES: Final = 107
+F_X_INVERSE: Final = 108
+"""Sum of side * quantity / price over the fills of an inverse contract."""
+F_FUNDING: Final = 109
+LIQUIDATIONS: Final = 110
+LIQUIDATED_VALUE: Final = 111
+FUNDING_LOG: Final = 112
+"""Rows of three words: funding event, mark event, position."""
+FUNDING_COUNT: Final = 113
+MARK_EVENT: Final = 114
 AWAITED: Final = 66
 """Id of the order whose response is waited for; 0 as soon as one came."""
 FILL_LOG: Final = 67
@@ -142,6 +202,10 @@ LAST_QTY: Final = 11
 NEW_PRICE: Final = 12
 NEW_QTY: Final = 13
 """What a modification under way asks for."""
+TRIGGER: Final = 14
+"""Price at which a stop becomes an order."""
+DISPLAY: Final = 15
+"""Lots an iceberg shows at a time; 0 shows all."""
 X_PRICE: Final = 16
 """From here on the exchange's view; X_PRICE is a ladder index."""
 X_LEAVES: Final = 17
@@ -155,7 +219,14 @@ X_SINCE: Final = 21
 """When it came to rest."""
 PRICE_AT_EXCHANGE: Final = 22
 """Its limit price in ticks; X_PRICE is kept inside the ladder, this is not."""
-ORDER_WORDS: Final = 24
+X_SHOWN: Final = 23
+"""Lots of the part that stands in the queue."""
+X_WAITING: Final = 24
+"""Place in WAITING + 1, 0 for an order that does not wait for a trigger."""
+X_VISIT: Final = 25
+ARRIVED: Final = 26
+"""Number of the arrival that gave it its place in the queue."""
+ORDER_WORDS: Final = 28
 
 # --- messages -------------------------------------------------------------------------------------------------------
 M_TIME: Final = 0
@@ -198,12 +269,27 @@ EXPIRED: Final = 5
 CANCEL_REFUSED: Final = 6
 MODIFY_REFUSED: Final = 7
 """Responses only: the order is no longer at the exchange."""
+REJECTED: Final = 8
+"""Against a rule: too small, or reduce-only without a position to reduce."""
 
 GTC: Final = 0
 POST_ONLY: Final = 1
 IOC: Final = 2
 FOK: Final = 3
 MARKET: Final = 4
+TIME_IN_FORCE: Final = 7
+"""Mask of the five above; the flags below are added to one of them."""
+REDUCE_ONLY: Final = 8
+STOP: Final = 16
+"""Waits until a trade reaches `trigger` from our wrong side: at or above for a buy, at or below for a sell."""
+TAKE_PROFIT: Final = 32
+"""Waits until a trade reaches `trigger` from our right side."""
+TRIGGERED: Final = STOP | TAKE_PROFIT
+
+EXPIRE_MAKER: Final = 1
+EXPIRE_TAKER: Final = 2
+EXPIRE_BOTH: Final = 3
+"""Self-trade prevention; 0 lets our orders pass each other, as they are in nobody's book."""
 
 ERROR_NONE: Final = 0
 ERROR_ORDERS: Final = 1

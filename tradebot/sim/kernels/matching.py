@@ -10,10 +10,13 @@ from __future__ import annotations
 from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.book import clear_ladder, level_above, level_below
+from tradebot.sim.kernels.impact import level_renewed, touch_reached_once, traded_once
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats, floats_at, words, words_at
-from tradebot.sim.kernels.orders import fill
+from tradebot.sim.kernels.orders import fill_resting, fill_shown, trim_reduce_only
 from tradebot.sim.kernels.queues import after_level, after_trade
+from tradebot.sim.kernels.requests import enter
+from tradebot.sim.kernels.stops import is_triggered, stop_waiting
 
 SEEN = columns.KIND_MASK | columns.AT_EXCHANGE
 LEVEL_SEEN = columns.LEVEL | columns.AT_EXCHANGE
@@ -36,6 +39,8 @@ def level_changed(market: Handle, side: int, price: int, previous: int, new: int
         order = live[place] * at.ORDER_WORDS
         if orders[order + at.X_PRICE] == price and orders[order + at.SIDE] == side:
             after_level(w, f, queue, order, previous, new)
+    if w[at.IMPACT]:
+        level_renewed(w, side, price)
 
 
 @compiled
@@ -44,14 +49,20 @@ def touch_reached(market: Handle, side: int, touch: int, time_ns: int) -> None:
     w = words(market)
     live = words_at(w[at.LIVE])
     orders = words_at(w[at.ORDERS])
+    if w[at.IMPACT]:
+        touch_reached_once(market, side, touch, time_ns)
+        trim_reduce_only(market, time_ns)
+        return
     place = 0
     while place < w[at.LIVE_COUNT]:
         slot = live[place]
         order = slot * at.ORDER_WORDS
+        count = w[at.LIVE_COUNT]
         if orders[order + at.SIDE] == side and (orders[order + at.X_PRICE] - touch) * side >= 0:
-            fill(market, slot, orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES], 1, time_ns)
-        else:
+            fill_resting(market, slot, orders[order + at.X_LEAVES], time_ns)
+        if w[at.LIVE_COUNT] == count:
             place += 1
+    trim_reduce_only(market, time_ns)
 
 
 @compiled
@@ -61,6 +72,10 @@ def traded(market: Handle, side: int, price: int, qty: int, time_ns: int) -> Non
     live = words_at(w[at.LIVE])
     orders = words_at(w[at.ORDERS])
     queue = floats_at(w[at.ORDERS])
+    if w[at.IMPACT]:
+        traded_once(market, side, price, qty, time_ns)
+        trim_reduce_only(market, time_ns)
+        return
     place = 0
     while place < w[at.LIVE_COUNT]:
         slot = live[place]
@@ -68,15 +83,30 @@ def traded(market: Handle, side: int, price: int, qty: int, time_ns: int) -> Non
         count = w[at.LIVE_COUNT]
         if orders[order + at.SIDE] == side:
             beyond = (orders[order + at.X_PRICE] - price) * side
-            leaves = orders[order + at.X_LEAVES]
             if beyond > 0:
-                fill(market, slot, orders[order + at.PRICE_AT_EXCHANGE], leaves, 1, time_ns)
+                fill_resting(market, slot, orders[order + at.X_LEAVES], time_ns)
             elif beyond == 0:
                 reached = after_trade(queue, order, qty)
                 if reached > 0:
-                    done = min(reached, leaves) if w[at.PARTIAL_FILLS] else leaves
-                    fill(market, slot, orders[order + at.PRICE_AT_EXCHANGE], done, 1, time_ns)
+                    leaves = orders[order + at.X_LEAVES]
+                    fill_shown(market, slot, reached if w[at.PARTIAL_FILLS] else leaves, time_ns)
         if w[at.LIVE_COUNT] == count:
+            place += 1
+    trim_reduce_only(market, time_ns)
+
+
+@compiled
+def fire_stops(market: Handle, price: int, time_ns: int) -> None:
+    """A public trade at ladder index `price` activates the stops it reaches, oldest first."""
+    w = words(market)
+    waiting = words_at(w[at.WAITING])
+    place = 0
+    while place < w[at.WAITING_COUNT]:
+        slot = waiting[place]
+        if is_triggered(w, slot * at.ORDER_WORDS, price):
+            stop_waiting(w, slot)
+            enter(market, slot, time_ns)
+        else:
             place += 1
 
 
@@ -115,6 +145,9 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
     ask = w[at.BEST_ASK]
     my_bid = w[at.MY_BID]
     my_ask = w[at.MY_ASK]
+    stop_above = w[at.STOP_ABOVE]
+    stop_below = w[at.STOP_BELOW]
+    last_trade = w[at.LAST_TRADE]
     while row < rows:
         flag = flags[row]
         time_ns = times[row]
@@ -171,6 +204,13 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
             elif price <= my_bid:
                 traded(market, 1, price, qty, time_ns)
                 ours = True
+            last_trade = price
+            if price >= stop_above or price <= stop_below:
+                w[at.LAST_TRADE] = price
+                w[at.BEST_BID] = bid
+                w[at.BEST_ASK] = ask
+                fire_stops(market, price, time_ns)
+                ours = True
         elif kind == CLEAR_SEEN:
             if flag & BUYER:
                 clear_ladder(bids, used_bids, w[at.TOP])
@@ -184,9 +224,12 @@ def run_rows(market: Handle, limit_ns: int, stop_at_response: int) -> int:
         if ours:
             my_bid = w[at.MY_BID]
             my_ask = w[at.MY_ASK]
+            stop_above = w[at.STOP_ABOVE]
+            stop_below = w[at.STOP_BELOW]
             if stop_at_response:
                 limit_ns = min(limit_ns, first_response(w))
     w[at.ROW] = row
     w[at.BEST_BID] = bid
     w[at.BEST_ASK] = ask
+    w[at.LAST_TRADE] = last_trade
     return limit_ns

@@ -1,15 +1,18 @@
 """What happens when a request reaches the exchange: a new order, a cancellation, a modification.
 
 Without partial fills an order that takes liquidity is done in full at the best price, whatever is displayed there; with
-them it walks the levels. Displayed liquidity is not consumed: history does not know us.
+them it walks the levels. Displayed liquidity is consumed only with the impact option: history does not know us.
 """
 
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.impact import available, eat
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.memory import Handle, Words, words, words_at
-from tradebot.sim.kernels.orders import fill, leave, respond, rest
+from tradebot.sim.kernels.memory import Handle, Words, floats, words, words_at
+from tradebot.sim.kernels.orders import fill, leave, reducible, respond, rest, trim_reduce_only
+from tradebot.sim.kernels.perpetual import lacks_margin
+from tradebot.sim.kernels.stops import is_triggered, stop_waiting, wait
 
 
 @compiled
@@ -19,13 +22,12 @@ def ladder_index(w: Words, price: int) -> int:
 
 
 @compiled
-def displayed_up_to(w: Words, side: int, last: int) -> int:
+def offered_up_to(w: Words, side: int, last: int) -> int:
     """Return the lots an order of `side` could take from the best price to ladder index `last`."""
-    ladder = words_at(w[at.ASKS] if side > 0 else w[at.BIDS])
     index = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     total = 0
     while (last - index) * side >= 0 and 0 < index < w[at.TOP]:
-        total += ladder[index] >> 1
+        total += available(w, -side, index)
         index += side
     return total
 
@@ -37,12 +39,12 @@ def walk(market: Handle, slot: int, last: int, time_ns: int) -> None:
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
     side = orders[order + at.SIDE]
-    ladder = words_at(w[at.ASKS] if side > 0 else w[at.BIDS])
     index = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     while (last - index) * side >= 0 and 0 < index < w[at.TOP] and orders[order + at.X_LEAVES] > 0:
-        displayed = ladder[index] >> 1
-        if displayed > 0:
-            fill(market, slot, index + w[at.BASE], min(displayed, orders[order + at.X_LEAVES]), 0, time_ns)
+        done = min(available(w, -side, index), orders[order + at.X_LEAVES])
+        if done > 0:
+            fill(market, slot, index + w[at.BASE], done, 0, time_ns)
+            eat(w, -side, index, done)
         index += side
 
 
@@ -53,7 +55,7 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
     side = orders[order + at.SIDE]
-    kind = orders[order + at.KIND]
+    kind = orders[order + at.KIND] & at.TIME_IN_FORCE
     best = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     if not w[at.PARTIAL_FILLS]:
         fill(market, slot, best + w[at.BASE], orders[order + at.X_LEAVES], 0, time_ns)
@@ -61,8 +63,14 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
     last = orders[order + at.X_PRICE]
     if kind == at.MARKET:
         last = w[at.TOP] - 1 if side > 0 else 1
-    if kind == at.FOK and displayed_up_to(w, side, last) < orders[order + at.X_LEAVES]:
+    if kind == at.FOK and offered_up_to(w, side, last) < orders[order + at.X_LEAVES]:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
+        return
+    if kind == at.GTC and w[at.IMPACT]:
+        walk(market, slot, last, time_ns)
+        if orders[order + at.X_LEAVES] > 0:
+            rest(market, slot, time_ns)
+            respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
         return
     if kind == at.GTC:
         # What the better levels leave is done at the limit: a remainder cannot rest where history shows the other side.
@@ -76,13 +84,55 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
 
 
 @compiled
+def meets_itself(market: Handle, slot: int, time_ns: int) -> bool:
+    """Self-trade prevention; True when the incoming order ends here.
+
+    Our own resting orders that its limit reaches (a market order: that the other side's best price reaches) are in its
+    way. EXPIRE_MAKER cancels those, EXPIRE_TAKER ends the incoming order, EXPIRE_BOTH does both.
+    """
+    w = words(market)
+    orders = words_at(w[at.ORDERS])
+    live = words_at(w[at.LIVE])
+    order = slot * at.ORDER_WORDS
+    side = orders[order + at.SIDE]
+    limit = orders[order + at.X_PRICE]
+    if orders[order + at.KIND] & at.TIME_IN_FORCE == at.MARKET:
+        limit = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
+        if limit in (0, w[at.TOP]):
+            return False  # nothing to trade with: it expires by itself
+    met = False
+    place = 0
+    while place < w[at.LIVE_COUNT]:
+        other = live[place]
+        base = other * at.ORDER_WORDS
+        if orders[base + at.SIDE] == -side and (limit - orders[base + at.X_PRICE]) * side >= 0:
+            met = True
+            if w[at.SELF_TRADE] & at.EXPIRE_MAKER:
+                leave(market, other)
+                respond(market, other, at.CANCELED, 0, 0, 0, time_ns)
+                continue
+        place += 1
+    if met and w[at.SELF_TRADE] & at.EXPIRE_TAKER:
+        respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
+        return True
+    return False
+
+
+@compiled
 def enter(market: Handle, slot: int, time_ns: int) -> None:
-    """A new order, or a modified one that lost its place, meets the book."""
+    """A new order, one that was triggered, or a modified one that lost its place meets the book."""
     w = words(market)
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
-    kind = orders[order + at.KIND]
+    kind = orders[order + at.KIND] & at.TIME_IN_FORCE
     price = orders[order + at.X_PRICE]
+    most = reducible(w, order)
+    if most == 0:
+        respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
+        return
+    orders[order + at.X_LEAVES] = most
+    if w[at.SELF_TRADE] and meets_itself(market, slot, time_ns):
+        return
     if orders[order + at.SIDE] > 0:
         empty = w[at.BEST_ASK] == w[at.TOP]
         takes = kind == at.MARKET or price >= w[at.BEST_ASK]
@@ -91,6 +141,7 @@ def enter(market: Handle, slot: int, time_ns: int) -> None:
         takes = kind == at.MARKET or price <= w[at.BEST_BID]
     if takes and not empty and kind != at.POST_ONLY:
         take(market, slot, time_ns)
+        trim_reduce_only(market, time_ns)
     elif takes or kind in (at.IOC, at.FOK):
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
     else:
@@ -109,13 +160,50 @@ def set_terms(w: Words, slot: int, price: int, qty: int) -> None:
 
 
 @compiled
-def modify(market: Handle, slot: int, price: int, qty: int, time_ns: int) -> None:
-    """Give a resting order a new price and open quantity; only a smaller quantity at the same price keeps its place."""
+def too_small(w: Words, order: int) -> bool:
+    """True when a new order is below the venue's minima; a market order is valued at the price it would get."""
+    orders = words_at(w[at.ORDERS])
+    price = orders[order + at.PRICE_AT_EXCHANGE]
+    if orders[order + at.KIND] & at.TIME_IN_FORCE == at.MARKET:
+        best = w[at.BEST_ASK] if orders[order + at.SIDE] > 0 else w[at.BEST_BID]
+        price = at.NO_PRICE if best in (0, w[at.TOP]) else best + w[at.BASE]
+    if orders[order + at.X_LEAVES] < w[at.MIN_QTY]:
+        return True
+    return w[at.MIN_VALUE] > 0 and price != at.NO_PRICE and orders[order + at.X_LEAVES] * price < w[at.MIN_VALUE]
+
+
+@compiled
+def accept(market: Handle, slot: int, time_ns: int) -> None:
+    """A new order arrives: against the rules, waiting for its trigger, or straight into the book."""
     w = words(market)
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
+    kind = orders[order + at.KIND]
+    if too_small(w, order) or (not kind & at.REDUCE_ONLY and lacks_margin(w, floats(market), order)):
+        respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
+        return
+    if kind & at.REDUCE_ONLY:
+        w[at.USES_REDUCE_ONLY] = 1
+    if kind & at.TRIGGERED and (w[at.LAST_TRADE] < 0 or not is_triggered(w, order, w[at.LAST_TRADE])):
+        wait(w, slot)
+        respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
+        return
+    enter(market, slot, time_ns)
+
+
+@compiled
+def modify(market: Handle, slot: int, price: int, qty: int, time_ns: int) -> None:
+    """Give an order a new price and open quantity; only a smaller quantity at the same price keeps its place."""
+    w = words(market)
+    orders = words_at(w[at.ORDERS])
+    order = slot * at.ORDER_WORDS
+    if orders[order + at.X_WAITING]:
+        set_terms(w, slot, price, qty)
+        respond(market, slot, at.NEW, price, 0, 0, time_ns)
+        return
     if orders[order + at.PRICE_AT_EXCHANGE] == price and qty <= orders[order + at.X_LEAVES]:
         orders[order + at.X_LEAVES] = qty
+        orders[order + at.X_SHOWN] = min(orders[order + at.X_SHOWN], qty)
         respond(market, slot, at.NEW, price, 0, 0, time_ns)
         return
     leave(market, slot)
@@ -137,15 +225,18 @@ def arrive(market: Handle) -> None:
     order = slot * at.ORDER_WORDS
     if kind == at.REQUEST_NEW:
         set_terms(w, slot, request[at.M_PRICE], request[at.M_QTY])
-        enter(market, slot, time_ns)
+        accept(market, slot, time_ns)
         return
     if orders[order + at.ID] != request[at.M_ID]:
         return  # done and cleared long ago; nobody is waiting for an answer
-    if orders[order + at.X_PLACE] < 0:
+    if orders[order + at.X_PLACE] < 0 and not orders[order + at.X_WAITING]:
         refused = at.CANCEL_REFUSED if kind == at.REQUEST_CANCEL else at.MODIFY_REFUSED
         respond(market, slot, refused, 0, 0, 0, time_ns)
     elif kind == at.REQUEST_CANCEL:
-        leave(market, slot)
+        if orders[order + at.X_WAITING]:
+            stop_waiting(w, slot)
+        else:
+            leave(market, slot)
         respond(market, slot, at.CANCELED, 0, 0, 0, time_ns)
     else:
         modify(market, slot, request[at.M_PRICE], request[at.M_QTY], time_ns)

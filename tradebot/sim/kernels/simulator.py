@@ -15,7 +15,9 @@ from tradebot.core.errors import InvariantError
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import queues
 from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.latency import CONSTANT, RECORDED, SAMPLED
 from tradebot.sim.kernels.memory import Handle
+from tradebot.sim.kernels.perpetual import FUNDING, MARK
 
 MARGIN_TICKS: Final = 4096
 """Room between the data's prices and the ladder's walls, where our own far-off orders stand."""
@@ -55,6 +57,102 @@ class ConstantLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class SampledLatency:
+    """Latencies drawn independently from two distributions, given as quantiles at equal steps of probability."""
+
+    entry_quantiles_ns: tuple[int, ...]
+    """Rising, from the smallest possible to the largest; at least two."""
+    response_quantiles_ns: tuple[int, ...]
+    """As many."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError for what is no distribution."""
+        for quantiles in (self.entry_quantiles_ns, self.response_quantiles_ns):
+            if len(quantiles) < 2 or quantiles[0] < 0 or list(quantiles) != sorted(quantiles):
+                raise InvariantError("latency quantiles must be two or more, >= 0 and rising")
+        if len(self.entry_quantiles_ns) != len(self.response_quantiles_ns):
+            raise InvariantError("entry and response need equally many quantiles")
+
+    @property
+    def entry_ns(self) -> int:
+        """The smallest entry latency."""
+        return self.entry_quantiles_ns[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLatency:
+    """Latencies of real orders, interpolated in time; before the first and after the last they stay constant."""
+
+    sent_ns: Int64s
+    """When each request left, rising; shape (n,), n >= 2."""
+    reached_ns: Int64s
+    """When the exchange had it, rising; 0 where the venue refused it without looking. The first and last are not 0."""
+    answered_ns: Int64s
+    """When the response came."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError, naming the row, for times that cannot be."""
+        sent, reached, answered = self.sent_ns, self.reached_ns, self.answered_ns
+        if not len(sent) == len(reached) == len(answered) >= 2:
+            raise InvariantError("recorded latencies need two or more rows and columns of equal length")
+        seen = reached > 0
+        bad = (answered < sent) | (seen & ((reached < sent) | (answered < reached)))
+        bad[1:] |= np.diff(sent) <= 0
+        bad[[0, -1]] |= ~seen[[0, -1]]
+        bad[np.flatnonzero(seen)[1:]] |= np.diff(reached[seen]) <= 0
+        if bad.any():
+            raise InvariantError(
+                f"recorded latency row {int(np.argmax(bad))}: not sent < reached < answered, or not rising"
+            )
+
+    @property
+    def entry_ns(self) -> int:
+        """The smallest entry latency."""
+        seen = self.reached_ns > 0
+        return int((self.reached_ns - self.sent_ns)[seen].min())
+
+
+Latency = ConstantLatency | SampledLatency | RecordedLatency
+
+
+FINE: Final = Decimal("0.00000001")
+"""Step of mark prices and funding rates, which are not traded and have no tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perpetual:
+    """What a perpetual has besides a book. Without collateral nothing is ever refused or liquidated."""
+
+    event_times_ns: Int64s
+    """When the venue marks or charges, rising; shape (n,)."""
+    event_kinds: Int64s
+    """MARK or FUNDING (`perpetual`)."""
+    event_values: Int64s
+    """Mark price in quote units, or funding rate, in steps of 1e-8."""
+    inverse: bool = False
+    """A contract is worth `multiplier` quote units, settled in the base asset."""
+    collateral: Decimal = Decimal(0)
+    """Settlement units that this market may lose."""
+    leverage: Decimal = Decimal(0)
+    """Largest position value as a multiple of the margin balance; 0 keeps no margin."""
+    maintenance_rate: Decimal = Decimal(0)
+    """Share of the position's value at the mark price below which it is liquidated."""
+    liquidation_fee: Decimal = Decimal(0)
+    """Share of the liquidated value, besides the taker fee."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError, naming the row, for events that cannot be."""
+        times, kinds, values = self.event_times_ns, self.event_kinds, self.event_values
+        if not len(times) == len(kinds) == len(values):
+            raise InvariantError("venue events need columns of equal length")
+        bad = ~np.isin(kinds, (MARK, FUNDING)) | ((kinds == MARK) & (values <= 0))
+        bad[1:] |= np.diff(times) < 0
+        if bad.any():
+            raise InvariantError(f"venue event {int(np.argmax(bad))}: no mark above zero, no funding, or out of order")
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """One instrument at one venue, and how the venue is modelled."""
 
@@ -63,7 +161,7 @@ class Market:
     """Quote units."""
     lot_size: Decimal
     """Base units or contracts."""
-    latency: ConstantLatency = ConstantLatency()
+    latency: Latency = ConstantLatency()
     queue: Queue = Queue()
     partial_fills: bool = False
     maker_fee: Decimal = Decimal(0)
@@ -71,10 +169,29 @@ class Market:
     taker_fee: Decimal = Decimal(0)
     multiplier: Decimal = Decimal(1)
     """Base units of one contract."""
+    perpetual: Perpetual | None = None
+    impact: bool = False
+    """Displayed liquidity is taken once and a trade fills us once; needs partial fills."""
+    self_trade: int = 0
+    """0, EXPIRE_MAKER, EXPIRE_TAKER or EXPIRE_BOTH."""
+    min_qty_lots: int = 0
+    min_value_tick_lots: int = 0
+    """Smallest price * quantity of a new order."""
     max_orders: int = 256
     """Orders the strategy knows at once, a power of two."""
     max_fills: int = 0
     """Rows of the fill log; 0 keeps none."""
+
+    @property
+    def inverse(self) -> bool:
+        """True when a contract's value is quantity / price."""
+        return self.perpetual is not None and self.perpetual.inverse
+
+    @property
+    def unit(self) -> Decimal:
+        """Settlement units of one tick-lot; of one lot per tick for an inverse contract."""
+        size = self.lot_size * self.multiplier
+        return size / self.tick_size if self.inverse else size * self.tick_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +211,32 @@ class Account:
     best_bid_ticks: int
     best_ask_ticks: int
     """The strategy's last touch; NO_PRICE for an empty side."""
+    liquidations: int
+    liquidated_tick_lots: int
+    funding: Decimal
+    """Paid for funding, settlement units; negative when received."""
     market: Market = field(repr=False)
 
     @property
     def unit(self) -> Decimal:
-        """Quote value of one tick-lot."""
-        return self.market.tick_size * self.market.lot_size * self.market.multiplier
+        """Settlement units of one tick-lot."""
+        return self.market.unit
 
     @property
     def fee(self) -> Decimal:
         """Fees paid (positive) or earned, quote units."""
         maker = self.market.maker_fee * self.maker_value_tick_lots
-        return (maker + self.market.taker_fee * self.taker_value_tick_lots) * self.unit
+        fee = maker + self.market.taker_fee * self.taker_value_tick_lots
+        if self.market.perpetual is not None:
+            fee += self.market.perpetual.liquidation_fee * self.liquidated_tick_lots
+        return fee * self.unit
 
     @property
     def equity(self) -> Decimal:
         """Result with the position valued at the last mid, after fees, quote units."""
         twice_mid = self.best_bid_ticks + self.best_ask_ticks
-        return (Decimal(self.position_lots * twice_mid) / 2 - self.value_tick_lots) * self.unit - self.fee
+        result = (Decimal(self.position_lots * twice_mid) / 2 - self.value_tick_lots) * self.unit
+        return result - self.fee - self.funding
 
 
 def _power_of_two(at_least: int) -> int:
@@ -124,6 +249,8 @@ class _Block:
     def __init__(self, market: Market, clock: Int64s) -> None:
         if market.max_orders != _power_of_two(market.max_orders) or market.max_orders > MAX_ORDERS_BOUND:
             raise InvariantError(f"max_orders must be a power of two up to {MAX_ORDERS_BOUND}: {market.max_orders}")
+        if market.impact and not market.partial_fills:
+            raise InvariantError("impact needs partial_fills: a full fill at the best price knows no liquidity")
         self.market = market
         self.words = np.zeros(at.MARKET_WORDS, np.int64)
         self._kept: list[NDArray[Any]] = []
@@ -136,9 +263,59 @@ class _Block:
         f[at.F_QUEUE_POWER] = market.queue.exponent
         f[at.F_LOT_SIZE] = float(market.lot_size)
         w[at.PARTIAL_FILLS] = market.partial_fills
-        w[at.ENTRY_LATENCY] = market.latency.entry_ns
-        w[at.RESPONSE_LATENCY] = market.latency.response_ns
+        w[at.IMPACT] = market.impact
+        w[at.SELF_TRADE] = market.self_trade
+        w[at.MIN_QTY], w[at.MIN_VALUE] = market.min_qty_lots, market.min_value_tick_lots
         w[at.RAN_TO] = -at.NEVER
+        self._make_latency(market.latency)
+        f[at.F_MAKER_FEE], f[at.F_TAKER_FEE] = float(market.maker_fee), float(market.taker_fee)
+        if market.perpetual is not None:
+            self._make_perpetual(market, market.perpetual)
+
+    def _make_latency(self, latency: Latency) -> None:
+        w = self.words
+        match latency:
+            case ConstantLatency():
+                w[at.LATENCY_MODEL] = CONSTANT
+                w[at.ENTRY_LATENCY], w[at.RESPONSE_LATENCY] = latency.entry_ns, latency.response_ns
+            case SampledLatency():
+                w[at.LATENCY_MODEL] = SAMPLED
+                w[at.RANDOM] = latency.seed
+                w[at.ENTRY_TABLE] = self._keep(np.array(latency.entry_quantiles_ns, np.int64))
+                w[at.RESPONSE_TABLE] = self._keep(np.array(latency.response_quantiles_ns, np.int64))
+                w[at.TABLE_ROWS] = len(latency.entry_quantiles_ns)
+            case RecordedLatency():
+                w[at.LATENCY_MODEL] = RECORDED
+                w[at.ENTRY_TABLE] = self._keep(np.ascontiguousarray(latency.sent_ns, np.int64))
+                w[at.RECORDED_EXCHANGE] = self._keep(np.ascontiguousarray(latency.reached_ns, np.int64))
+                w[at.RECORDED_RESPONSE] = self._keep(np.ascontiguousarray(latency.answered_ns, np.int64))
+                w[at.TABLE_ROWS] = len(latency.sent_ns)
+
+    def _make_perpetual(self, market: Market, terms: Perpetual) -> None:
+        w, f = self.words, self.words.view(np.float64)
+        fine = terms.event_values * float(FINE)
+        w[at.EVENTS] = len(fine)
+        w[at.EVENT_TIMES] = self._keep(np.ascontiguousarray(terms.event_times_ns, np.int64))
+        w[at.EVENT_KINDS] = self._keep(np.ascontiguousarray(terms.event_kinds, np.int64))
+        w[at.EVENT_VALUES] = self._keep(np.where(terms.event_kinds == MARK, fine / float(market.tick_size), fine))
+        self.funding_log = np.zeros((int(np.count_nonzero(terms.event_kinds == FUNDING)), 3), np.int64)
+        w[at.FUNDING_LOG] = self._keep(self.funding_log)
+        w[at.INVERSE] = terms.inverse
+        f[at.F_COLLATERAL] = float(terms.collateral / market.unit)
+        f[at.F_LEVERAGE], f[at.F_MAINTENANCE] = float(terms.leverage), float(terms.maintenance_rate)
+        f[at.F_LIQUIDATION_FEE] = float(terms.liquidation_fee)
+
+    def funding(self) -> Decimal:
+        """Return what was paid for funding, settlement units."""
+        terms = self.market.perpetual
+        if terms is None:
+            return Decimal(0)
+        paid = Decimal(0)
+        for event, mark, held in self.funding_log[: int(self.words[at.FUNDING_COUNT])]:
+            price = int(terms.event_values[mark]) * FINE
+            base = int(held) * self.market.lot_size * self.market.multiplier
+            paid += int(terms.event_values[event]) * FINE * (base / price if terms.inverse else base * price)
+        return paid
 
     def _keep(self, array: NDArray[Any]) -> int:
         self._kept.append(array)
@@ -172,6 +349,9 @@ class _Block:
         for place in range(4):
             w[at.USED + place] = self._keep(np.zeros((top >> at.PAGE_BITS) + 1, np.uint8))
         w[at.MY_BID], w[at.MY_ASK] = -1, top + 1
+        w[at.STOP_ABOVE], w[at.STOP_BELOW], w[at.LAST_TRADE] = at.NEVER, -at.NEVER, -1
+        if market.impact:
+            w[at.EATEN], w[at.EATEN + 1] = self._array(top + 1), self._array(top + 1)
         ring = _power_of_two(max(MIN_RING_ROWS, feed.in_flight + 2))
         w[at.TOUCHES], w[at.PREVIOUS], w[at.RING_MASK] = self._array(ring), self._array(ring), ring - 1
         if not feed.one_order:
@@ -181,10 +361,10 @@ class _Block:
     def _make_orders(self, market: Market) -> None:
         w, count = self.words, market.max_orders
         w[at.MAX_ORDERS] = count
-        w[at.ORDERS] = self._array(count * at.ORDER_WORDS)
+        w[at.ORDERS] = self._array((count + 1) * at.ORDER_WORDS)  # the last one is for liquidations
         w[at.FREE] = self._keep(np.arange(count - 1, -1, -1, dtype=np.int64))
         w[at.FREE_COUNT] = count
-        w[at.OPEN], w[at.LIVE] = self._array(count), self._array(count)
+        w[at.OPEN], w[at.LIVE], w[at.WAITING] = self._array(count), self._array(count), self._array(count)
         w[at.REQUESTS], w[at.REQUEST_MASK] = self._array(2 * count * at.MESSAGE_WORDS), 2 * count - 1
         responses = RESPONSES_PER_ORDER * count
         w[at.RESPONSES], w[at.RESPONSE_MASK] = self._array(responses * at.MESSAGE_WORDS), responses - 1
@@ -246,7 +426,8 @@ class Simulator:
         bid, ask = block.touch()
         return Account(
             words[at.POSITION], words[at.VALUE], words[at.MAKER_VALUE], words[at.TAKER_VALUE], words[at.FILLS],
-            words[at.FILLED_QTY], words[at.SUBMITS], words[at.CANCELS], words[at.MODIFIES], bid, ask, block.market,
+            words[at.FILLED_QTY], words[at.SUBMITS], words[at.CANCELS], words[at.MODIFIES], bid, ask,
+            words[at.LIQUIDATIONS], words[at.LIQUIDATED_VALUE], block.funding(), block.market,
         )  # fmt: skip
 
     def fills(self, number: int = 0) -> Int64s:

@@ -1,0 +1,233 @@
+"""One fact per feature, readable; the reference test covers their combinations."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from tests.sim.kernels.kit import Happening, make_columns
+from tradebot.core import columns
+from tradebot.core.columns import MarketColumns
+from tradebot.core.errors import InvariantError
+from tradebot.sim.kernels import api
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.perpetual import FUNDING, MARK
+from tradebot.sim.kernels.simulator import ConstantLatency, Market, Perpetual, RecordedLatency, Simulator
+
+BID = Happening(0, 0, columns.LEVEL, True, 99, 5)
+ASK = Happening(0, 0, columns.LEVEL, False, 101, 5)
+
+
+def sold(at_ns: int, price: int, qty: int) -> Happening:
+    return Happening(at_ns, at_ns, columns.TRADE, False, price, qty)
+
+
+def level(at_ns: int, buyer: bool, price: int, qty: int) -> Happening:
+    return Happening(at_ns, at_ns, columns.LEVEL, buyer, price, qty)
+
+
+def simulator(rows: list[Happening], **options: object) -> Simulator:
+    feed = Feed.of(make_columns([BID, ASK, *rows]))
+    return Simulator([Market(feed, Decimal(1), Decimal(1), max_fills=100, **options)])  # type: ignore[arg-type]
+
+
+def fill_prices(sim: Simulator) -> list[tuple[int, int]]:
+    return [(int(row[3]), int(row[4])) for row in sim.fills()]
+
+
+def test_a_cancel_that_arrives_after_the_fill_is_refused() -> None:
+    sim = simulator([sold(25, 99, 9), level(100, True, 99, 1)], latency=ConstantLatency(10, 10))
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    order = api.submit_buy(market, 99, 2, at.GTC)
+    api.elapse(sim.handle, 20)
+    api.cancel(market, order)  # arrives at 30, the trade was at 25
+    api.elapse(sim.handle, 60)
+
+    assert api.order_status(market, order) == at.FILLED
+    assert api.position(market) == 2
+
+
+def test_a_new_order_is_unknown_until_its_response() -> None:
+    sim = simulator([level(100, True, 98, 1)], latency=ConstantLatency(3, 4))
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    order = api.submit_buy(market, 99, 2, at.GTC)
+    api.elapse(sim.handle, 6)
+    before = api.order_status(market, order)
+    api.elapse(sim.handle, 1)
+
+    assert (before, api.order_status(market, order)) == (at.PENDING_NEW, at.NEW)
+
+
+def test_waiting_for_a_response_stops_at_its_arrival() -> None:
+    sim = simulator([level(100, True, 98, 1)], latency=ConstantLatency(3, 4))
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    order = api.submit_buy(market, 99, 2, at.GTC)
+
+    assert api.wait_response(sim.handle, market, order, 1000) == 3
+    assert sim.now_ns == 7
+
+
+def test_what_a_taker_ate_is_gone_until_the_feed_speaks_of_the_level() -> None:
+    sim = simulator([level(10, False, 101, 4)], partial_fills=True, impact=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    for _ in range(2):
+        api.submit_buy(market, 101, 3, at.IOC)
+    api.elapse(sim.handle, 5)
+    eaten = fill_prices(sim)
+    api.elapse(sim.handle, 5)
+    api.submit_buy(market, 101, 3, at.IOC)
+    api.elapse(sim.handle, 5)
+
+    assert eaten == [(101, 3), (101, 2)]
+    assert fill_prices(sim)[2:] == [(101, 3)]
+
+
+def test_an_iceberg_goes_to_the_end_of_the_queue_with_each_part() -> None:
+    sim = simulator([sold(10, 99, 6), sold(20, 99, 4), sold(30, 99, 2)], partial_fills=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    order = api.submit(market, 1, 99, 5, at.GTC, 0, 0, 1)
+    api.elapse(sim.handle, 10)
+    first = api.order_leaves(market, order)
+    api.elapse(sim.handle, 15)
+    second = api.order_leaves(market, order)
+    api.elapse(sim.handle, 15)
+
+    assert (first, second, api.order_leaves(market, order)) == (4, 4, 3)
+
+
+def test_a_stop_fires_on_a_trade_and_takes_the_market() -> None:
+    sim = simulator([sold(10, 98, 1), level(20, True, 97, 1)])
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    order = api.submit(market, -1, 0, 2, at.MARKET | at.STOP, 0, 98, 0)
+    api.elapse(sim.handle, 5)
+    waiting = api.order_status(market, order)
+    api.elapse(sim.handle, 10)
+
+    assert (waiting, api.order_status(market, order)) == (at.NEW, at.FILLED)
+    assert fill_prices(sim) == [(99, 2)]
+
+
+def test_a_reduce_only_order_never_flips_the_position() -> None:
+    sim = simulator([level(20, True, 97, 1)])
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    refused = api.submit_sell(market, 99, 2, at.GTC | at.REDUCE_ONLY)
+    api.submit_buy(market, 101, 2, at.GTC)
+    api.submit_sell(market, 99, 5, at.GTC | at.REDUCE_ONLY)
+    api.elapse(sim.handle, 5)
+
+    assert api.order_status(market, refused) == at.REJECTED
+    assert (api.position(market), fill_prices(sim)) == (0, [(101, 2), (99, 2)])
+
+
+@pytest.mark.parametrize(
+    ("mode", "maker", "taker"),
+    [(0, at.NEW, at.FILLED), (at.EXPIRE_MAKER, at.CANCELED, at.FILLED), (at.EXPIRE_TAKER, at.NEW, at.EXPIRED)],
+)
+def test_self_trade_prevention(mode: int, maker: int, taker: int) -> None:
+    sim = simulator([level(20, True, 97, 1)], self_trade=mode)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    resting = api.submit_sell(market, 100, 1, at.GTC)
+    incoming = api.submit_buy(market, 101, 1, at.GTC)
+    api.elapse(sim.handle, 5)
+
+    assert (api.order_status(market, resting), api.order_status(market, incoming)) == (maker, taker)
+
+
+def test_funding_is_paid_on_the_position_at_the_mark() -> None:
+    events = np.array([(5, MARK, 100_50000000), (10, FUNDING, 1_000000), (15, FUNDING, -2_000000)], np.int64)
+    perpetual = Perpetual(*(np.ascontiguousarray(events[:, n]) for n in range(3)))
+    sim = simulator([level(50, True, 97, 1)], perpetual=perpetual)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    api.submit_buy(market, 101, 4, at.GTC)
+    api.elapse(sim.handle, 40)
+
+    assert sim.account().funding == Decimal("0.01") * 4 * Decimal("100.5") - Decimal("0.02") * 4 * Decimal("100.5")
+
+
+def test_a_position_without_margin_is_liquidated_at_the_mark() -> None:
+    events = np.array([(5, MARK, 101_00000000), (10, MARK, 90_50000000)], np.int64)
+    perpetual = Perpetual(
+        *(np.ascontiguousarray(events[:, n]) for n in range(3)),
+        collateral=Decimal(50),
+        leverage=Decimal(10),
+        maintenance_rate=Decimal("0.05"),
+    )
+    sim = simulator([level(50, True, 97, 1)], perpetual=perpetual)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    too_large = api.submit_buy(market, 101, 5, at.GTC)  # worth 505, allowed 500
+    api.submit_buy(market, 101, 4, at.GTC)
+    api.elapse(sim.handle, 6)
+    working = api.submit_sell(market, 103, 4, at.GTC)
+    api.elapse(sim.handle, 40)
+
+    assert api.order_status(market, too_large) == at.REJECTED
+    assert fill_prices(sim) == [(101, 4), (90, 4)]  # 8 left of the collateral, 18.1 needed
+    assert api.order_status(market, working) == at.CANCELED
+    assert (sim.account().position_lots, sim.account().liquidations) == (0, 1)
+
+
+def test_recorded_latencies_are_interpolated_and_refuse_where_the_venue_did() -> None:
+    latency = RecordedLatency(
+        np.array([0, 10, 20, 30], np.int64), np.array([2, 16, 0, 34], np.int64), np.array([4, 20, 29, 40], np.int64)
+    )
+    sim = simulator([level(100, True, 97, 1)], latency=latency)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 5)
+    api.submit_buy(market, 101, 1, at.GTC)  # 4 ns to the exchange, between 2 and 6
+    api.elapse(sim.handle, 10)
+    refused = api.submit_buy(market, 101, 1, at.GTC)
+    api.elapse(sim.handle, 60)
+
+    assert [int(row[0]) for row in sim.fills()] == [9]
+    assert api.order_status(market, refused) == at.REJECTED
+
+
+def test_markets_share_one_clock() -> None:
+    def rows(shift: int) -> MarketColumns:
+        moved = [(0, 99, 5), (10 + shift, 98, 5), (30, 97, 5)]
+        return make_columns([level(time, True, price, qty) for time, price, qty in moved])
+
+    markets = [Market(Feed.of(rows(shift)), Decimal(1), Decimal(1)) for shift in (0, 5)]
+    sim = Simulator(markets)
+    wakes = []
+    while api.wait_feed(sim.handle, 1000, False):
+        wakes.append(api.now(sim.handle))
+
+    assert wakes == [0, 10, 15]
+
+
+def test_a_hit_bound_stops_the_run_and_says_which() -> None:
+    feed = Feed.of(make_columns([BID, ASK, level(10, True, 98, 1)]))
+    sim = Simulator([Market(feed, Decimal(1), Decimal(1), max_orders=2)])
+
+    def strategy(handle: object) -> None:
+        market = api.market(handle, 0)  # type: ignore[arg-type]
+        for _ in range(3):
+            api.submit_buy(market, 90, 1, at.GTC)
+
+    with pytest.raises(InvariantError, match="max_orders"):
+        sim.run(strategy)
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InvariantError, match="partial_fills"):
+        simulator([], impact=True)
+    with pytest.raises(InvariantError, match="power of two"):
+        simulator([], max_orders=100)
+    with pytest.raises(InvariantError, match="negative"):
+        ConstantLatency(-1, 0)
+    with pytest.raises(InvariantError, match="row 1"):
+        RecordedLatency(np.array([0, 10, 20]), np.array([5, 4, 30]), np.array([9, 20, 40]))
