@@ -359,3 +359,20 @@ def test_what_stays_is_at_the_target_or_just_below(value: int, soft: int) -> Non
         _, keep = found
         assert keep <= soft * 9 // 10 * UNIT
         assert keep > (soft * 9 // 10 - 1) * UNIT
+
+
+def test_instruments_that_move_together_in_the_live_market_become_a_cluster() -> None:
+    cluster = {
+        "status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000, "bar_s": 10, "window_bars": 12,
+        "min_bars": 6,
+    }  # fmt: skip
+    desk = Desk(limits=make_test_limits({"POS-07": cluster}, soft_caps={}))
+    for bar in range(9):
+        move_by = 1 + Decimal(bar % 3) / 100
+        btc, eth = (60_000 * move_by).quantize(Decimal("0.01")), (3_000 * move_by).quantize(Decimal("0.01"))
+        desk.quote(BTC, str(btc), str(btc + 1))
+        desk.quote(ETH, str(eth), str(eth + 1))
+        desk.wait(10)
+
+    assert desk.gate.state.clusters == ((BTC, ETH),)
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
