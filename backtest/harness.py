@@ -114,12 +114,15 @@ class Harness:
         await self._run_to(last_ns + settle_ns, None)
 
     async def _run_to(self, to_ns: int, rows: RowBlock | None) -> None:
-        batch: list[tuple[RowBlock, list[int]]] = []
+        batch: list[tuple[RowBlock, Sequence[int]]] = []
         if rows is not None and len(rows):
             self._world.add_rows(rows)
             self._rows.append(rows)
-            picked = np.flatnonzero(self._wanted[rows.data[KIND]])
-            if len(picked):
+            wanted = self._wanted[rows.data[KIND]]
+            if wanted.all():  # as they are: no copy
+                batch.append((rows, range(self._sequence, self._sequence + len(rows))))
+            elif wanted.any():
+                picked = np.flatnonzero(wanted)
                 batch.append((rows.take(picked), (self._sequence + picked).tolist()))
             self._sequence += len(rows)
         while self._now_ns < to_ns or batch:

@@ -119,6 +119,7 @@ class World:
         self._open_intents = 0
         self._timers_stale = True
         self._next_timer_ns: int | None = None
+        self._desk_timer_ns: int | None = None
         self._now_ns = now_ns
         self._batches: deque[tuple[RowBlock, int]] = deque()
         self._shown = Shown(len(rules))
@@ -213,18 +214,19 @@ class World:
     def _timer_ns(self) -> int | None:
         """Return when desk or gate wants to be called; asked of them again only after they were told something."""
         if self._timers_stale:
-            times = (self.desk.next_timer_ns(self._now_ns), self.gate.next_timer_ns())
+            self._desk_timer_ns = self.desk.next_timer_ns(self._now_ns)
+            times = (self._desk_timer_ns, self.gate.next_timer_ns())
             self._next_timer_ns = min((t for t in times if t is not None), default=None)
             self._timers_stale = False
         return self._next_timer_ns
 
     def _timers(self, now_ns: int) -> None:
-        gate_ns = self.gate.next_timer_ns()
+        desk_ns, gate_ns = self._desk_timer_ns, self.gate.next_timer_ns()
         if gate_ns is not None and gate_ns <= now_ns:
             down = self.gate.handle_timer(now_ns)
             if not down.is_empty():
                 self.desk.on_session(down, now_ns)
-        desk_ns = self.desk.next_timer_ns(now_ns)
+                desk_ns = self.desk.next_timer_ns(now_ns)
         if desk_ns is not None and desk_ns <= now_ns:
             self.desk.handle_timer(now_ns)
         self._pump(now_ns)

@@ -99,42 +99,41 @@ class EngineDriver:
         self._core.handle_answers(answers)
         made: list[tuple[int, Wish]] = []
         stop_ns = horizon_ns
-        while (now_ns := self._next_ns()) <= stop_ns:
-            intents = self._advance(now_ns, stop_ns)
-            if intents:
+        while (wishes := self._advance(stop_ns)) is not None:
+            if wishes:
                 stop_ns = min(stop_ns, self._now_ns + lookahead_ns - 1)
-                made += [(self._now_ns, intent) for intent in intents]
+                made += [(self._now_ns, wish) for wish in wishes]
         self._now_ns = max(self._now_ns, stop_ns)
         return DriveStep(
             self._now_ns, self._consumed, made, self._core.next_timer_ns() or 0, self._core.decides_at_ns()
         )
 
-    def _next_ns(self) -> int:
-        timer_ns = self._core.next_timer_ns()
-        return min(
-            self._events[0].receive_time_ns if self._events else NEVER_NS,
-            self._batches[0].next_ns if self._batches else NEVER_NS,
-            NEVER_NS if timer_ns is None else timer_ns,
-        )
+    def _advance(self, stop_ns: int) -> list[Wish] | None:
+        """Let the next thing happen, or many rows that nobody has to see; None when nothing is due up to `stop_ns`.
 
-    def _advance(self, now_ns: int, stop_ns: int) -> list[Wish]:
-        """Let the next thing happen, due at `now_ns`, or many rows that nobody has to see, up to `stop_ns`."""
+        At equal times order events come first, then rows, then timers.
+        """
         core = self._core
-        if self._events and self._events[0].receive_time_ns <= now_ns:
-            self._now_ns = max(self._now_ns, now_ns)
+        event_ns = self._events[0].receive_time_ns if self._events else NEVER_NS
+        row_ns = self._batches[0].next_ns if self._batches else NEVER_NS
+        wanted_ns = core.next_timer_ns()
+        timer_ns = NEVER_NS if wanted_ns is None else wanted_ns
+        if event_ns <= row_ns and event_ns <= timer_ns:
+            if event_ns > stop_ns or event_ns == NEVER_NS:
+                return None
+            self._now_ns = max(self._now_ns, event_ns)
             return core.handle_order_events([self._events.popleft()], self._now_ns)
-        if self._batches and self._batches[0].next_ns <= now_ns:
-            return self._take_rows(self._batches[0], stop_ns)
-        self._now_ns = max(self._now_ns, now_ns)
+        if row_ns <= timer_ns:
+            return None if row_ns > stop_ns else self._take_rows(min(stop_ns, timer_ns, event_ns - 1))
+        if timer_ns > stop_ns:
+            return None
+        self._now_ns = max(self._now_ns, timer_ns)
         return core.handle_timer(self._now_ns)
 
-    def _take_rows(self, batch: RowBatch, stop_ns: int) -> list[Wish]:
-        """Take rows up to whatever comes first: the end, an event (before rows of its time), a timer (after them)."""
-        core, rows, start = self._core, batch.rows, batch.position
-        timer_ns = core.next_timer_ns()
-        to_ns = stop_ns if timer_ns is None else min(stop_ns, timer_ns)
-        if self._events:
-            to_ns = min(to_ns, self._events[0].receive_time_ns - 1)
+    def _take_rows(self, to_ns: int) -> list[Wish]:
+        """Take rows received up to `to_ns` that nobody has to see, or one that somebody has to."""
+        core, batch = self._core, self._batches[0]
+        rows, start = batch.rows, batch.position
         stop = core.fold_rows(rows, start, to_ns)
         intents: list[Wish] = []
         if stop == start:
