@@ -35,6 +35,8 @@ class Outbox(Generic[ItemT]):
         self._loop = asyncio.get_running_loop()
         self._linger: asyncio.TimerHandle | None = None
         self._urgent = False
+        self._taken = False
+        """A batch is with the writing task, which may not have written it yet: nothing may overtake it."""
         self._write_now: Callable[[list[ItemT]], bool] | None = None
         self._max_pending = max_pending
         self._max_batch = max_batch
@@ -83,8 +85,8 @@ class Outbox(Generic[ItemT]):
             self._hurry()
 
     def _hurry(self) -> None:
-        items = self._items
-        if self._write_now is not None and len(items) <= self._max_batch and self._write_now(list(items)):
+        items, write_now = self._items, self._write_now
+        if write_now is not None and not self._taken and len(items) <= self._max_batch and write_now(list(items)):
             items.clear()
             return
         self._urgent = True
@@ -105,14 +107,19 @@ class Outbox(Generic[ItemT]):
         self._wakeup.wake()
 
     async def next_batch(self, idle_s: float | None = None) -> list[ItemT] | None:
-        """Return everything pending, up to `max_batch`; an empty list after `idle_s` without items; None at the end."""
+        """Return everything pending, up to `max_batch`; an empty list after `idle_s` without items; None at the end.
+
+        Asking for the next one says that the last one was written.
+        """
         items = self._items
+        self._taken = False
         if not self._urgent:
             if not self._closed:
                 await self._wakeup.wait(idle_s)
             if not items and self.closed:
                 return None
         self._urgent = len(items) > self._max_batch
+        self._taken = bool(items)
         if len(items) <= self._max_batch:
             batch = list(items)
             items.clear()

@@ -7,40 +7,30 @@ fails at once with UNAVAILABLE. Errors are grpc.aio.AioRpcError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import AsyncIterable, Callable, Coroutine
+from typing import Any, Final
 
 import grpc
 
+from tradebot.runtime.links.call import CallOptions, Deserializer, LinkCall, Metadata, Serializer
 from tradebot.runtime.links.connection import Connection
 from tradebot.runtime.links.frames import PREFACE, Reason, Setting
-from tradebot.runtime.links.status import CONTENT_TYPE, rpc_error, status_in, timeout_text
-from tradebot.runtime.links.stream import LinkClosedError, Stream
+from tradebot.runtime.links.status import CONTENT_TYPE, rpc_error, timeout_text
+from tradebot.runtime.links.stream import Stream
 
 MIN_REDIAL_S: Final = 0.05
 MAX_REDIAL_S: Final = 1.0
 _LAST_STREAM: Final = 2**31 - 1
 
-Metadata = Sequence[tuple[str, str]]
-Serializer = Callable[[Any], bytes] | None
-Deserializer = Callable[[bytes], Any] | None
-
-
-class CallOptions(NamedTuple):
-    """How one call is made."""
-
-    timeout_s: float | None
-    """Counted from the first byte; the server is told."""
-    wait_for_ready: bool
-    metadata: Metadata
-
 
 class ClientConnection(Connection):
     """One connection to a daemon."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[ClientConnection], object] | None = None) -> None:
+        """`on_end` is told when it is gone."""
         super().__init__()
         self._next_stream = 1
+        self._on_end = on_end
 
     def hello(self) -> bytes:
         return PREFACE
@@ -89,6 +79,10 @@ class ClientConnection(Connection):
         elif headers.get(":status") != "200":
             stream.fail(f"HTTP status {headers.get(':status')}: not a gRPC server", Reason.CANCEL)
 
+    def ended(self, text: str) -> None:
+        if self._on_end is not None:
+            self._on_end(self)
+
 
 class LinkChannel:
     """A connection to one socket, dialled when it is first needed and again when it was lost."""
@@ -97,6 +91,8 @@ class LinkChannel:
         """`target` is `unix:` and a path."""
         self._path = target.removeprefix("unix:")
         self._connection: ClientConnection | None = None
+        self._connections: set[ClientConnection] = set()
+        """With those that take no new calls but still have old ones."""
         self._dialling: asyncio.Lock | None = None
         self._closed = False
 
@@ -115,7 +111,9 @@ class LinkChannel:
             metadata: Metadata = (),
         ) -> Coroutine[Any, Any, Any]:
             options = CallOptions(timeout, wait_for_ready, metadata)
-            return LinkCall(self, method, request_serializer, response_deserializer, options).one_answer(_only(request))
+            running = LinkCall(self, method, request_serializer, response_deserializer, options)
+            running.first = request
+            return running.one_answer()
 
         return call
 
@@ -151,6 +149,7 @@ class LinkChannel:
             options = CallOptions(timeout, wait_for_ready, metadata)
             running = LinkCall(self, method, request_serializer, response_deserializer, options)
             running.first = request
+            running.watch_deadline()
             return running
 
         return call
@@ -169,6 +168,7 @@ class LinkChannel:
         ) -> LinkCall:
             options = CallOptions(timeout, wait_for_ready, metadata)
             running = LinkCall(self, method, request_serializer, response_deserializer, options)
+            running.watch_deadline()
             if requests is not None:
                 running.write_from(requests)
             return running
@@ -184,8 +184,8 @@ class LinkChannel:
     async def close(self, grace: float | None = None) -> None:
         """End every call."""
         self._closed = True
-        if self._connection is not None:
-            self._connection.abort("the channel was closed")
+        for connection in list(self._connections):
+            connection.abort("the channel was closed")
 
     async def __aenter__(self) -> LinkChannel:
         return self
@@ -202,8 +202,8 @@ class LinkChannel:
         Raises:
             grpc.aio.AioRpcError: UNAVAILABLE when nobody answers.
         """
-        if self._connection is not None and self._connection.usable:
-            return self._connection
+        if (connection := self.usable()) is not None:
+            return connection
         if self._dialling is None:
             self._dialling = asyncio.Lock()
         pause_s = MIN_REDIAL_S
@@ -211,12 +211,10 @@ class LinkChannel:
             async with self._dialling:
                 if self._closed:
                     raise rpc_error(grpc.StatusCode.CANCELLED, "the channel was closed")
-                if self._connection is not None and self._connection.usable:
-                    return self._connection
+                if (connection := self.usable()) is not None:
+                    return connection
                 try:
-                    loop = asyncio.get_running_loop()
-                    _, self._connection = await loop.create_unix_connection(ClientConnection, self._path)
-                    return self._connection
+                    return await self._dial()
                 except OSError as exc:
                     if not wait:
                         text = f"{self._path}: {exc.strerror or exc}"
@@ -224,177 +222,18 @@ class LinkChannel:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_REDIAL_S)
 
+    def usable(self) -> ClientConnection | None:
+        """Return the connection if new calls may be opened on it."""
+        connection = self._connection
+        return connection if connection is not None and connection.usable else None
 
-class LinkCall:
-    """One call: the used part of grpc.aio's stream calls. One reader task and one writer task may share it."""
-
-    def __init__(
-        self,
-        channel: LinkChannel,
-        method: str,
-        serialize: Serializer,
-        deserialize: Deserializer,
-        options: CallOptions,
-    ) -> None:
-        self.first: Any = None
-        """Request of a call that has only one."""
-        self._channel = channel
-        self._method = method
-        self._serialize = serialize
-        self._deserialize = deserialize
-        self._options = options
-        self._stream: Stream | None = None
-        self._opening: asyncio.Lock | None = None
-        self._canceled = False
-        self._feeder: asyncio.Task[None] | None = None
-
-    async def wait_for_connection(self) -> None:
-        """Return when the call is open."""
-        if self._stream is None:
-            await self._open()
-
-    async def _open(self) -> Stream:
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
-            if self._stream is None:
-                connection = await self._channel.connect(wait=self._options.wait_for_ready)
-                if self._canceled:
-                    raise self._error()
-                self._stream = connection.begin(self._method, self._options)
-                if self.first is not None:
-                    self._stream.send(self._encode(self.first))
-                    self._stream.end()
-            return self._stream
-
-    async def read(self) -> Any:
-        """Return the next message; grpc.aio.EOF at the end of a call that succeeded.
-
-        Raises:
-            grpc.aio.AioRpcError: With the status of a call that did not.
-        """
-        stream = self._stream or await self._open()
-        try:
-            data = await stream.receive()
-        except LinkClosedError:
-            raise self._error() from None
-        if data is not None:
-            return data if self._deserialize is None else self._deserialize(data)
-        code, details = status_in(stream.trailers_in or {})
-        if code is not grpc.StatusCode.OK:
-            raise rpc_error(code, details)
-        return grpc.aio.EOF
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._messages()
-
-    async def _messages(self) -> AsyncIterator[Any]:
-        while (message := await self.read()) is not grpc.aio.EOF:
-            yield message
-
-    async def write(self, message: Any) -> None:
-        """Send one message; returns when there is room for the next.
-
-        Raises:
-            grpc.aio.AioRpcError: If the call is over.
-        """
-        stream = self._stream or await self._open()
-        try:
-            stream.send(self._encode(message))
-            if stream.backed_up:
-                await stream.drained()
-        except LinkClosedError:
-            raise self._error() from None
-
-    def write_now(self, message: Any) -> bool:
-        """Send one message without waiting; False when the call is not open, over, or the peer takes nothing now."""
-        stream = self._stream
-        if stream is None or stream.backed_up:
-            return False
-        try:
-            stream.send(self._encode(message))
-        except LinkClosedError:
-            return False
-        return True
-
-    def write_from(self, requests: AsyncIterable[Any]) -> None:
-        """Write everything that an iterable gives, in a task of its own."""
-        self._feeder = asyncio.get_running_loop().create_task(self._feed(requests), name=f"{self._method} requests")
-
-    async def _feed(self, requests: AsyncIterable[Any]) -> None:
-        try:
-            async for request in requests:
-                await self.write(request)
-            await self.done_writing()
-        except grpc.aio.AioRpcError:
-            pass  # whoever reads the answers is told
-
-    async def one_answer(self, requests: AsyncIterable[Any]) -> Any:
-        """Write the requests and return the only answer.
-
-        Raises:
-            grpc.aio.AioRpcError: If the call does not succeed in time.
-        """
-        try:
-            async with asyncio.timeout(self._options.timeout_s):
-                async for request in requests:
-                    await self.write(request)
-                await self.done_writing()
-                answer = await self.read()
-                if answer is grpc.aio.EOF:
-                    raise rpc_error(grpc.StatusCode.INTERNAL, f"{self._method}: the call ended without an answer")
-                await self.read()  # its status
-                return answer
-        except TimeoutError:
-            text = f"{self._method}: no answer in {self._options.timeout_s} s"
-            raise rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
-        finally:
-            self.cancel()
-
-    async def done_writing(self) -> None:
-        """Say that no more messages follow."""
-        (self._stream or await self._open()).end()
-
-    def cancel(self) -> bool:
-        """Give the call up."""
-        self._canceled = True
-        if self._feeder is not None:
-            self._feeder.cancel()
-        if self._stream is None or self._stream.closed:
-            return False
-        self._stream.fail("canceled here", Reason.CANCEL)
-        return True
-
-    async def code(self) -> grpc.StatusCode:
-        """Return the status, once the call is over; unread messages are dropped."""
-        code, _ = await self._outcome()
-        return code
-
-    async def details(self) -> str:
-        """Return the text of the status, once the call is over."""
-        _, details = await self._outcome()
-        return details
-
-    async def _outcome(self) -> tuple[grpc.StatusCode, str]:
-        try:
-            while await self.read() is not grpc.aio.EOF:
-                pass
-        except grpc.aio.AioRpcError as exc:
-            return exc.code(), exc.details() or ""
-        return grpc.StatusCode.OK, ""
-
-    def _encode(self, message: Any) -> bytes:
-        return cast(bytes, message) if self._serialize is None else self._serialize(message)
-
-    def _error(self) -> grpc.aio.AioRpcError:
-        stream = self._stream
-        if stream is not None and stream.trailers_in is not None:
-            return rpc_error(*status_in(stream.trailers_in))
-        if self._canceled:
-            return rpc_error(grpc.StatusCode.CANCELLED, "canceled here")
-        text = str(stream.failure) if stream is not None and stream.failure is not None else "the call is over"
-        return rpc_error(grpc.StatusCode.UNAVAILABLE, text)
-
-
-async def _only(request: Any) -> AsyncIterator[Any]:
-    yield request
+    async def _dial(self) -> ClientConnection:
+        make = asyncio.get_running_loop().create_unix_connection
+        _, connection = await make(lambda: ClientConnection(self._connections.discard), self._path)
+        if self._closed:
+            connection.abort("the channel was closed")
+            raise rpc_error(grpc.StatusCode.CANCELLED, "the channel was closed")
+        if not connection.closing:
+            self._connections.add(connection)
+        self._connection = connection
+        return connection

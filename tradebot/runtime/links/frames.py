@@ -91,7 +91,7 @@ class FrameError(Exception):
         self.reason = reason
 
 
-def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream_id: int, payload: bytes | memoryview = b"") -> bytes:
     """Return one frame."""
     length = len(payload)
     return _frame_header(length >> 8, length & 0xFF, kind, flags, stream_id) + payload

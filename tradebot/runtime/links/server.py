@@ -24,6 +24,10 @@ from tradebot.runtime.links.stream import Headers, LinkClosedError, Stream
 MAX_CONNECTIONS: Final = 64
 """Per socket."""
 BACKLOG: Final = 128
+MAX_TASKS: Final = 2 * MAX_STREAMS
+"""Handlers of one connection, with those that are still ending: a caller that opens and cancels gets no more."""
+END_S: Final = 1.0
+"""How long `stop` waits for handlers that it cut."""
 _PSEUDO: Final = ":"
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +62,7 @@ class LinkServer:
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self.connections: set[ServerConnection] = set()
+        self.stopping = False
 
     def add_insecure_port(self, address: str) -> int:
         """Bind a `unix:` address now; serving begins with `start`."""
@@ -80,17 +85,21 @@ class LinkServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, give running ones `grace_s`, then cut them."""
+        self.stopping = True
         for server in self._servers:
             server.close()
+        for listener in self._listeners:
+            listener.close()
         self._servers.clear()
-        tasks = set[asyncio.Task[None]]()
         for connection in self.connections:
             connection.go_away()
-            tasks |= connection.tasks
+        tasks = {task for connection in self.connections for task in connection.tasks} - {asyncio.current_task()}
         if tasks:
-            await asyncio.wait(tasks, timeout=grace_s)
+            _, tasks = await asyncio.wait(tasks, timeout=grace_s)
         for connection in list(self.connections):
             connection.abort("the server stops")
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_S)
 
 
 class ServerConnection(Connection):
@@ -103,8 +112,9 @@ class ServerConnection(Connection):
         self.tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._server.connections) >= MAX_CONNECTIONS:
-            _log.warning("link_refused", reason=f"{MAX_CONNECTIONS} connections on one socket")
+        if self._server.stopping or len(self._server.connections) >= MAX_CONNECTIONS:
+            if not self._server.stopping:
+                _log.warning("link_refused", reason=f"{MAX_CONNECTIONS} connections on one socket")
             transport.close()
             return
         self._server.connections.add(self)
@@ -113,15 +123,16 @@ class ServerConnection(Connection):
     def own_settings(self) -> dict[Setting, int]:
         return {Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS}
 
-    def skip_preface(self, data: bytes) -> int | None:
-        if self._greeted:
-            return 0
-        if not PREFACE.startswith(data[: len(PREFACE)]):
-            raise FrameError(Reason.PROTOCOL_ERROR, "not an HTTP/2 client")
-        if len(data) < len(PREFACE):
-            return None
-        self._greeted = True
-        return len(PREFACE)
+    def frames(self, data: bytes, position: int = 0) -> int:
+        if not self._greeted:
+            if not PREFACE.startswith(data[: len(PREFACE)]):
+                raise FrameError(Reason.PROTOCOL_ERROR, "not an HTTP/2 client")
+            if len(data) < len(PREFACE):
+                self.needed = len(PREFACE)
+                return 0
+            self._greeted = True
+            position = len(PREFACE)
+        return super().frames(data, position)
 
     def headers(self, stream_id: int, headers: dict[str, str], ended: bool) -> None:
         stream = self.streams.get(stream_id)
@@ -130,11 +141,11 @@ class ServerConnection(Connection):
                 stream.end_in()
                 self.settle(stream)
             return
-        if stream_id < self._last_peer_stream:
+        if stream_id <= self._last_peer_stream:
             return  # of a call that ended here meanwhile
         if not stream_id % 2:
             raise FrameError(Reason.PROTOCOL_ERROR, f"a client opened call {stream_id}")
-        if self.closing or len(self.streams) >= MAX_STREAMS:
+        if self.closing or len(self.streams) >= MAX_STREAMS or len(self.tasks) >= MAX_TASKS:
             self.write(reset(stream_id, Reason.REFUSED_STREAM))
             return
         stream = self.open(stream_id)
@@ -165,6 +176,10 @@ class ServerConnection(Connection):
             context.finish(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
         except asyncio.CancelledError:
             context.finish(grpc.StatusCode.CANCELLED, "canceled by the server")
+        except Exception as exc:  # noqa: BLE001  the top of an RPC's task
+            method = context.headers.get(":path", "")
+            _log.error("call_failed", method=method, error=repr(exc), exc_info=exc)
+            context.finish(grpc.StatusCode.INTERNAL, f"internal error in {method}: {type(exc).__name__}")
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -244,7 +259,10 @@ class CallContext:
         if self.stream.backed_up or self.stream.closed:
             return False
         self._begin()
-        self.stream.send(message if self.serialize is None else self.serialize(message))
+        try:
+            self.stream.send(message if self.serialize is None else self.serialize(message))
+        except LinkClosedError:
+            return False
         return True
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:

@@ -1,8 +1,8 @@
 """One call on a connection: messages in, messages out, and how much may be on its way in each direction.
 
-In: unread bytes are bounded by STREAM_WINDOW (the peer must wait for us), one message by MAX_MESSAGE_BYTES. Out: `send`
-never waits; what the peer's windows or the socket do not take yet is kept in order, and `drained` waits until it is
-gone, so a writer that awaits it is bounded by one message.
+In: unread bytes are bounded by STREAM_WINDOW (the peer must wait for us), one message by MAX_MESSAGE_BYTES, and objects
+for them by MAX_CUT_MESSAGES. Out: `send` never waits; what the peer's windows or the socket do not take yet is kept in
+order, and `drained` waits until it is gone, so a writer that awaits it is bounded by one message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tradebot.core.errors import TransientError
 from tradebot.runtime.endpoints import MAX_MESSAGE_BYTES
@@ -31,6 +31,10 @@ from tradebot.runtime.links.frames import (
 if TYPE_CHECKING:
     from tradebot.runtime.links.connection import Connection
 
+MAX_CUT_MESSAGES: Final = 1_024
+"""Unread messages that lie ready. More of them stay in the bytes they came in: a window full of empty messages is
+4 MiB, as objects it would be 100."""
+
 Headers = list[tuple[str, str]]
 
 
@@ -43,6 +47,7 @@ class Stream:
 
     __slots__ = (
         "_connection",
+        "_cut_short",
         "_drain",
         "_early",
         "_failure",
@@ -84,9 +89,11 @@ class Stream:
         self._remote_end = False
         self._local_end = False
         self._reset_after = False
-        """Tell the peer after our end that it need not go on sending."""
+        """Nobody reads: drop what comes, and tell the peer after our end that it need not go on sending."""
         self._failure: LinkClosedError | None = None
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[memoryview] = deque()
+        self._cut_short = False
+        """The peer ended the call before everything was sent."""
         self._trailers: Headers | None = None
         self._drain: asyncio.Future[None] | None = None
 
@@ -116,18 +123,27 @@ class Stream:
         self._room -= size
         if self._room < 0:
             raise FrameError(Reason.FLOW_CONTROL_ERROR, f"call {self.stream_id}: more data than its window")
-        if not self._partial and len(payload) >= MESSAGE_PREFIX_BYTES and payload[0] == 0:
+        if self._remote_end:
+            if not self._reset_after:
+                self.fail("data after the end of the call", Reason.STREAM_CLOSED)
+            return
+        simple = not self._partial and len(payload) >= MESSAGE_PREFIX_BYTES and payload[0] == 0
+        if simple and len(self._inbox) < MAX_CUT_MESSAGES:
             length = int.from_bytes(payload[1:5], "big")
             if length == len(payload) - MESSAGE_PREFIX_BYTES:  # nearly always: one frame, one message
                 self._inbox.append((payload[MESSAGE_PREFIX_BYTES:], size))
                 self._wake()
                 return
         self._partial += payload
+        if size > len(payload):
+            self._grant(size - len(payload))  # padding is not read by anybody
         self._cut()
 
     def _cut(self) -> None:
-        partial = self._partial
-        while len(partial) >= MESSAGE_PREFIX_BYTES:
+        partial, inbox = self._partial, self._inbox
+        while len(inbox) < MAX_CUT_MESSAGES:
+            if len(partial) < MESSAGE_PREFIX_BYTES:
+                break
             if partial[0]:
                 self.fail("a compressed message: compression is not spoken here", Reason.PROTOCOL_ERROR)
                 return
@@ -137,21 +153,25 @@ class Stream:
                 return
             end = MESSAGE_PREFIX_BYTES + length
             if len(partial) < end:
-                if end > STREAM_WINDOW // 2 and not self._inbox:  # its rest must be able to come
+                if end > STREAM_WINDOW // 2 and not inbox:  # its rest must be able to come
                     self._grant(len(partial) - self._early)
                     self._early = len(partial)
-                return
-            self._inbox.append((bytes(partial[MESSAGE_PREFIX_BYTES:end]), end - self._early))
+                break
+            inbox.append((bytes(partial[MESSAGE_PREFIX_BYTES:end]), end - self._early))
             self._early = 0
             del partial[:end]
             self._wake()
+        else:
+            return  # the reader goes on cutting
+        if partial and self._remote_end:
+            self.fail("the call ended inside a message", Reason.PROTOCOL_ERROR)
 
     def end_in(self) -> None:
         """The peer sends nothing more."""
         self._remote_end = True
+        if self._partial:
+            self._cut()
         self._wake()
-        if self._partial and self._failure is None:
-            self.fail("the call ended inside a message", Reason.PROTOCOL_ERROR)
 
     def stop_reading(self) -> None:
         """Nobody will read what still comes."""
@@ -165,6 +185,7 @@ class Stream:
 
         Raises:
             LinkClosedError: If the call failed; messages that came before are returned first.
+            RuntimeError: If somebody is waiting here already: one of the two would wait for ever.
         """
         inbox = self._inbox
         while not inbox:
@@ -172,6 +193,8 @@ class Stream:
                 raise LinkClosedError(str(self._failure))
             if self._remote_end:
                 return None
+            if self._waiter is not None:
+                raise RuntimeError(f"call {self.stream_id} has two readers")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -201,7 +224,7 @@ class Stream:
         """Send one message as soon as the peer takes it. Never waits.
 
         Raises:
-            LinkClosedError: If nothing can be sent any more.
+            LinkClosedError: If nothing can be sent any more. A message that no peer would take ends the call.
         """
         if self._failure is not None or self._local_end or self._trailers is not None:
             raise LinkClosedError(str(self._failure or "the call has ended"))
@@ -213,7 +236,11 @@ class Stream:
             connection.send_window -= size
             connection.write(message_frame(self.stream_id, message))
             return
-        self._pending.append(message_prefix(message) + message)
+        if len(message) > MAX_MESSAGE_BYTES:
+            text = f"a message of {len(message)} bytes, the limit is {MAX_MESSAGE_BYTES}"
+            self.fail(text, Reason.INTERNAL_ERROR)
+            raise LinkClosedError(text)
+        self._pending.append(memoryview(message_prefix(message) + message))
         self.pump()
 
     def send_headers(self, headers: Headers) -> None:
@@ -240,7 +267,7 @@ class Stream:
                 pending.popleft()
             else:
                 pending[0] = data[size:]
-        if pending:
+        if pending or connection.paused:  # an end waits too: calls that nobody reads the end of count as running
             return
         if self._trailers is not None and not self._local_end:
             self._local_end = True
@@ -251,45 +278,47 @@ class Stream:
             if self._reset_after:
                 connection.write(reset(self.stream_id, Reason.NO_ERROR))
             connection.settle(self)
-        if self._drain is not None and not self._drain.done() and not connection.paused:
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)
 
     async def drained(self) -> None:
-        """Return when everything sent so far has left this process, or the call failed.
+        """Return when everything sent so far has left this process.
 
         Raises:
-            LinkClosedError: If the call failed.
+            LinkClosedError: If the call ended before that.
         """
-        while self._failure is None and (self._pending or self._connection.paused):
+        while self._failure is None and not self._local_end and (self._pending or self._connection.paused):
             if self._drain is None or self._drain.done():
                 self._drain = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drain)
-        if self._failure is not None:
-            raise LinkClosedError(str(self._failure))
+        if self._failure is not None or self._cut_short:
+            raise LinkClosedError(str(self._failure or "the peer has ended the call"))
 
     # ---- end
 
     def fail_quietly(self) -> None:
         """Send nothing more: the peer has finished the call. What it sent can still be read."""
         self._local_end = True
+        self._cut_short = bool(self._pending)
         self._pending.clear()
         self._connection.write(reset(self.stream_id, Reason.NO_ERROR))
-        if self._drain is not None and not self._drain.done():
-            self._drain.set_result(None)
+        self._wake_writer()
         self._connection.settle(self)
 
     def fail(self, text: str, reason: Reason | None = None) -> None:
-        """End the call at once. With a reason the peer is told."""
+        """End the call at once. With a reason it ends from here: the peer is told."""
         if self._failure is not None:
             return
         self._failure = LinkClosedError(text)
         self._pending.clear()
-        self._partial.clear()
         if reason is not None:
+            self._partial.clear()
             self._connection.write(reset(self.stream_id, reason))
         self._wake()
-        if self._drain is not None and not self._drain.done():
-            self._drain.set_result(None)
+        self._wake_writer()
         self._connection.settle(self)
         if self.on_failure is not None:
             self.on_failure()
