@@ -170,7 +170,7 @@ def models() -> st.SearchStrategy[Model]:
         min_qty=st.sampled_from((0, 0, 2)),
         min_value=st.sampled_from((0, 0, 250)),
     )
-    contract = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
+    contract: st.SearchStrategy[Any] = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
     parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract)
     return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3], **found[4]))
 
@@ -192,17 +192,20 @@ def perpetuals(draw: st.DrawFn) -> Terms:
     return Terms(tuple(events), inverse, collateral, draw(st.sampled_from((0, 1, 5, 20))))
 
 
+def make_perpetual(events: Sequence[tuple[int, int, int]], **options: Any) -> Perpetual:
+    """Build a perpetual from (time, kind, value in steps of 1e-8)."""
+    table = np.array(events, np.int64).reshape(-1, 3)
+    return Perpetual(table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy(), **options)
+
+
 def perpetual_of(model: Model) -> Perpetual | None:
     """Return the kernels' terms."""
     terms = model.terms
     if terms == Terms():
         return None
     steps = {MARK: 50_000_000, FUNDING: 25_000_000}
-    events = np.array([(time, kind, value * steps[kind]) for time, kind, value in terms.events], np.int64).reshape(
-        -1, 3
-    )
-    return Perpetual(
-        *(np.ascontiguousarray(events[:, column]) for column in range(3)),
+    return make_perpetual(
+        [(time, kind, value * steps[kind]) for time, kind, value in terms.events],
         inverse=terms.inverse,
         collateral=terms.collateral * Decimal(str(model.lot_size)),
         leverage=Decimal(terms.leverage),

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from tests.sim.kernels.kit import Happening, make_columns
+from tests.sim.kernels.kit import Happening, make_columns, make_perpetual
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.core.errors import InvariantError
@@ -15,10 +15,13 @@ from tradebot.sim.kernels import api
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
-from tradebot.sim.kernels.simulator import ConstantLatency, Market, Perpetual, RecordedLatency, Simulator
+from tradebot.sim.kernels.simulator import ConstantLatency, Market, RecordedLatency, Simulator
 
 BID = Happening(0, 0, columns.LEVEL, True, 99, 5)
 ASK = Happening(0, 0, columns.LEVEL, False, 101, 5)
+
+# The first test of a fresh checkout compiles the kernels.
+pytestmark = pytest.mark.timeout(300)
 
 
 def sold(at_ns: int, price: int, qty: int) -> Happening:
@@ -145,8 +148,7 @@ def test_self_trade_prevention(mode: int, maker: int, taker: int) -> None:
 
 
 def test_funding_is_paid_on_the_position_at_the_mark() -> None:
-    events = np.array([(5, MARK, 100_50000000), (10, FUNDING, 1_000000), (15, FUNDING, -2_000000)], np.int64)
-    perpetual = Perpetual(*(np.ascontiguousarray(events[:, n]) for n in range(3)))
+    perpetual = make_perpetual([(5, MARK, 100_50000000), (10, FUNDING, 1_000000), (15, FUNDING, -2_000000)])
     sim = simulator([level(50, True, 97, 1)], perpetual=perpetual)
     market = api.market(sim.handle, 0)
     api.elapse(sim.handle, 0)
@@ -157,9 +159,8 @@ def test_funding_is_paid_on_the_position_at_the_mark() -> None:
 
 
 def test_a_position_without_margin_is_liquidated_at_the_mark() -> None:
-    events = np.array([(5, MARK, 101_00000000), (10, MARK, 90_50000000)], np.int64)
-    perpetual = Perpetual(
-        *(np.ascontiguousarray(events[:, n]) for n in range(3)),
+    perpetual = make_perpetual(
+        [(5, MARK, 101_00000000), (10, MARK, 90_50000000)],
         collateral=Decimal(50),
         leverage=Decimal(10),
         maintenance_rate=Decimal("0.05"),

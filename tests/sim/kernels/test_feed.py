@@ -13,6 +13,9 @@ from tradebot.core.columns import MarketColumns
 from tradebot.core.errors import InvariantError
 from tradebot.sim.kernels.feed import MAX_LADDER_TICKS, Feed
 
+# The first test of a fresh checkout compiles the kernels.
+pytestmark = pytest.mark.timeout(300)
+
 
 def good_rows() -> MarketColumns:
     return make_columns([Happening(100 + n, 102 + n, columns.LEVEL, True, 50 + n, 5) for n in range(4)])
