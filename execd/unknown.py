@@ -32,6 +32,10 @@ class Doubt:
     """Start of the last full read that did not show it."""
     paged: bool = False
 
+    def start_over(self) -> None:
+        """What was shown so far proves nothing any more."""
+        self.not_found = self.first_not_found_ns = self.last_not_found_ns = self.absent_in_read_ns = 0
+
 
 class UnknownTracker:
     """Asks after orders in doubt, in virtual or real time."""
@@ -57,7 +61,7 @@ class UnknownTracker:
         if order.state.status is not OrderStatus.UNKNOWN:
             self.settled(order.id)
         elif doubt is not None:
-            doubt.not_found = 0
+            doubt.start_over()
 
     def not_found(self, order: Order, now_ns: int) -> None:
         """The venue does not know the order. That counts only long after the request's deadline."""
@@ -95,10 +99,12 @@ class UnknownTracker:
     def _conclude(self, order: Order, doubt: Doubt, now_ns: int) -> None:
         if not self._answers_suffice(doubt) or not doubt.absent_in_read_ns:
             return
+        if order.state.filled_qty or order.state.status not in (OrderStatus.UNKNOWN, OrderStatus.PENDING_NEW):
+            doubt.start_over()  # it did exist: absence proves nothing about its end, so it is asked after for ever
+            return
         self.settled(order.id)
-        if order.state.status in (OrderStatus.UNKNOWN, OrderStatus.PENDING_NEW) and not order.state.filled_qty:
-            detail = f"{doubt.not_found} times not found, and in no read of orders and trades"
-            self._state.emit(order.id, OrderEventKind.PROVEN_ABSENT, now_ns, reason="NEVER_PLACED", detail=detail)
+        detail = f"{doubt.not_found} times not found, and in no read of orders and trades"
+        self._state.emit(order.id, OrderEventKind.PROVEN_ABSENT, now_ns, reason="NEVER_PLACED", detail=detail)
 
     # ---- time
 

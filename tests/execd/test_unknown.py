@@ -266,3 +266,38 @@ def test_the_venue_telling_us_to_be_quiet_stops_entries_and_lets_cancels_through
     kit.pump()
 
     assert kit.serve_cancels() == 1
+
+
+def test_an_unknown_order_with_fills_is_asked_after_for_ever_when_the_venue_forgets_it() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.004", "60000")
+    kit.desk.on_cancel(order.id, "OPERATOR", kit.now_ns)
+    kit.pump()
+    kit.refuse(RequestKind.CANCEL, -2011, "Unknown order sent.")
+    assert kit.status(order) is OrderStatus.UNKNOWN
+    del kit.venue.orders[order.id]
+    for _ in range(400):
+        kit.advance(500)
+        kit.serve_queries()
+
+    assert kit.status(order) is OrderStatus.UNKNOWN
+    assert K.PROVEN_ABSENT not in kinds(kit, order.id)
+    kit.advance(10_000)
+    assert kit.take_sends(RequestKind.QUERY), "nobody asks after it any more"
+
+
+def test_an_order_seen_once_more_needs_the_whole_proof_again() -> None:
+    kit = DeskKit()
+    order_id = sent_and_silent(kit, placed=False)
+    order = kit.desk.state.orders.get(order_id)
+    assert order is not None
+    for _ in range(60):
+        kit.advance(500)
+        kit.serve_queries()
+    doubt = kit.desk.unknown._doubts[order_id]
+    assert doubt.not_found
+    kit.desk.unknown.found(order, kit.now_ns)
+
+    assert (doubt.not_found, doubt.first_not_found_ns, doubt.last_not_found_ns, doubt.absent_in_read_ns) == (0, 0, 0, 0)
