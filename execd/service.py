@@ -27,7 +27,7 @@ from tradebot.rpc.execution.v1.execution_service_pb2_grpc import (
     add_ExecutionServiceServicer_to_server,
 )
 from tradebot.runtime.grpc_server import ServiceBinding
-from tradebot.runtime.identity import OPERATOR_ROLES, caller_role
+from tradebot.runtime.identity import OPERATOR_ROLES, Role, caller_role
 from tradebot.runtime.outbox import Outbox
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.intents import answer_to_wire, intent_from_wire
@@ -171,8 +171,11 @@ class ExecutionServicer(ExecutionServiceServicer):
         return pb.SubmitIntentResponse(answer=answer_to_wire(await decided))
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
-        answer = self._live.cancel(request.client_order_id, request.reason)
         order = self._live.desk.state.orders.get(request.client_order_id)
+        if order is not None and caller_role() is Role.ENGINE and order.facts.strategy_id.startswith(MANUAL):
+            detail = f"{request.client_order_id} is an operator's order: strategies cancel their own"
+            return pb.CancelOrderResponse(reason="NOT_YOURS", detail=detail, order=snapshot_to_wire(order.snapshot()))
+        answer = self._live.cancel(request.client_order_id, request.reason)
         return pb.CancelOrderResponse(
             accepted=answer.accepted,
             reason=answer.reason,

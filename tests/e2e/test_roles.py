@@ -70,3 +70,20 @@ def test_a_caller_without_the_file_permission_cannot_open_a_socket() -> None:
     with RunningSystem() as system:
         for path in (system.state / "run").glob("*.sock"):
             assert path.stat().st_mode & 0o007 == 0, f"{path.name} is open to everybody"
+
+
+def test_the_engine_may_cancel_but_not_what_an_operator_ordered() -> None:
+    with RunningSystem() as system:
+        system.switch_strategies(False)
+        placed = system.command("order", "buy", "binance:BTC-USDT", "0.001", "--limit", "59500", "--json")
+        assert placed.code == 0, placed.err
+        (order,) = system.wait(
+            lambda: [o for o in system.orders(working_only=True) if o.strategy_id.startswith("manual:")],
+            "a resting manual order",
+        )
+        answer = system.as_role(Role.ENGINE).cancel(order.client_order_id, "STRATEGY", "c-1")
+        unknown = system.as_role(Role.ENGINE).cancel("nobody", "STRATEGY", "c-2")
+
+        assert (answer.accepted, answer.reason) == (False, "NOT_YOURS")
+        assert (unknown.accepted, unknown.reason) == (False, "UNKNOWN_ORDER")
+        assert system.command("cancel", order.client_order_id).code == 0

@@ -60,7 +60,7 @@ RULES: dict[str, frozenset[Role]] = {
     _RISK + "WatchStatus": OPERATORS | _RECORDER,
     _EXECUTION + "SubmitIntents": _ENGINE,
     _EXECUTION + "SubmitIntent": _HANDS,
-    _EXECUTION + "CancelOrder": _HANDS,
+    _EXECUTION + "CancelOrder": _HANDS | _ENGINE,
     _EXECUTION + "ListOrders": OPERATORS,
     _EXECUTION + "WatchOrders": OPERATORS | _RECORDER,
     _EXECUTION + "Explain": OPERATORS,
