@@ -15,7 +15,8 @@ from benchmarks.sim.worker import Job, Result, serve
 from tradebot.core.columns import COLUMNS, MarketColumns
 from tradebot.sim.kernels import queues
 from tradebot.sim.kernels.feed import Feed
-from tradebot.sim.kernels.simulator import ConstantLatency, Market, Queue, Simulator
+from tradebot.sim.kernels.simulator import Simulator
+from tradebot.sim.kernels.terms import ConstantLatency, Market, Queue
 
 STRATEGIES: Final = {
     "replay": strategies.replay,

@@ -18,7 +18,8 @@ from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.perpetual import FUNDING, LIQUIDATION_ID, MARK
-from tradebot.sim.kernels.simulator import (
+from tradebot.sim.kernels.simulator import Simulator
+from tradebot.sim.kernels.terms import (
     ConstantLatency,
     Latency,
     Market,
@@ -26,7 +27,6 @@ from tradebot.sim.kernels.simulator import (
     Queue,
     RecordedLatency,
     SampledLatency,
-    Simulator,
 )
 
 PRICES = (98, 99, 100, 101, 102)

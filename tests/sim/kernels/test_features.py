@@ -15,7 +15,8 @@ from tradebot.sim.kernels import api
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
-from tradebot.sim.kernels.simulator import ConstantLatency, Market, RecordedLatency, Simulator
+from tradebot.sim.kernels.simulator import Simulator
+from tradebot.sim.kernels.terms import ConstantLatency, Market, RecordedLatency
 
 BID = Happening(0, 0, columns.LEVEL, True, 99, 5)
 ASK = Happening(0, 0, columns.LEVEL, False, 101, 5)

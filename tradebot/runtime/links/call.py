@@ -7,7 +7,7 @@ waiting of all of them, also while the peer is still being dialled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 import grpc
@@ -212,14 +212,18 @@ class LinkCall:
             return False
         return True
 
-    def write_from(self, requests: AsyncIterable[Any]) -> None:
+    def write_from(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
         """Write everything that an iterable gives, in a task of its own."""
         self._feeder = asyncio.get_running_loop().create_task(self._feed(requests), name=f"{self._method} requests")
 
-    async def _feed(self, requests: AsyncIterable[Any]) -> None:
+    async def _feed(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
         try:
-            async for request in requests:
-                await self.write(request)
+            if isinstance(requests, AsyncIterable):
+                async for request in requests:
+                    await self.write(request)
+            else:
+                for request in requests:
+                    await self.write(request)
             await self.done_writing()
         except grpc.aio.AioRpcError as exc:
             self._end(exc.code(), exc.details() or "")  # of the iterable; a call that is over stays as it is

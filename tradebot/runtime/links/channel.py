@@ -7,7 +7,7 @@ fails at once with UNAVAILABLE. Errors are grpc.aio.AioRpcError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import grpc
@@ -160,7 +160,7 @@ class LinkChannel:
         """Return the callable of a method with streams both ways; requests come by `write` or from an iterable."""
 
         def call(
-            requests: AsyncIterable[Any] | None = None,
+            requests: AsyncIterable[Any] | Iterable[Any] | None = None,
             *,
             timeout: float | None = None,
             wait_for_ready: bool = False,

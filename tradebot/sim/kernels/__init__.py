@@ -1,9 +1,9 @@
 """The matching simulator as compiled kernels: integers in ticks and lots, columns in, no Python object per row.
 
-`api` is what a compiled strategy calls, `simulator` sets one up from Python and reads the results, `feed` checks data.
+`api` is what a compiled strategy calls, `terms` says what is simulated, `simulator` runs it, `feed` checks the data.
 The other modules: `jit` (compile once, keep on disk), `memory` (one block of 64-bit words per market), `layout` (what
-each word is), `book`, `queues`, `orders`, `matching` (a pass over rows), `requests` (orders arriving), `latency`,
-`local` (the strategy's side), `clock`.
+each word is), `book`, `queues`, `orders`, `stops`, `impact`, `perpetual`, `matching` (a pass over rows), `requests`
+(orders arriving), `latency`, `local` (the strategy's side), `clock`.
 
 Two clocks. A row happens at the exchange at its exchange time and is seen by the strategy at its local time; requests
 and responses travel with their own latencies. The exchange side runs ahead up to the strategy's next wake in one tight

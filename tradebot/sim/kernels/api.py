@@ -34,7 +34,10 @@ BUYER = columns.BUYER
 @compiled
 def market(sim: Handle, number: int) -> Handle:
     """Return the handle of one market, in the order in which they were given."""
-    return handle_at(words(sim)[at.FIRST_MARKET + number])
+    c = words(sim)
+    if number < 0 or number >= c[at.MARKETS]:
+        raise IndexError("no market of this number")
+    return handle_at(c[at.FIRST_MARKET + number])
 
 
 @compiled
@@ -166,20 +169,23 @@ def rows_end(of_market: Handle) -> int:
 
 @compiled
 def row_flags(of_market: Handle, row: int) -> int:
-    """Return a row's flags (`tradebot.core.columns`)."""
-    return bytes_at(words(of_market)[at.FLAGS])[row]
+    """Return a row's flags (`tradebot.core.columns`), 0 for one that was not received."""
+    w = words(of_market)
+    return bytes_at(w[at.FLAGS])[row] if 0 <= row < w[at.LOCAL_ROW] else 0
 
 
 @compiled
 def row_price(of_market: Handle, row: int) -> int:
     """Return a row's price."""
-    return words_at(words(of_market)[at.PRICES])[row]
+    w = words(of_market)
+    return words_at(w[at.PRICES])[row] if 0 <= row < w[at.LOCAL_ROW] else at.NO_PRICE
 
 
 @compiled
 def row_qty(of_market: Handle, row: int) -> int:
     """Return a row's quantity."""
-    return words_at(words(of_market)[at.QTYS])[row]
+    w = words(of_market)
+    return words_at(w[at.QTYS])[row] if 0 <= row < w[at.LOCAL_ROW] else 0
 
 
 @compiled
@@ -252,7 +258,7 @@ def send(of_market: Handle, slot: int, kind: int, price: int, qty: int) -> None:
 
 @compiled
 def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: int, trigger: int, display: int) -> int:
-    """Send a new order and return its id; 0 for a quantity below one lot.
+    """Send a new order and return its id; 0 for a quantity below one lot or an absurd price or quantity.
 
     Args:
         side: 1 buys, -1 sells.
@@ -264,7 +270,7 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
         display: Lots that an iceberg shows at a time, 0 for all.
     """
     w = words(of_market)
-    if qty <= 0:
+    if qty <= 0 or qty > at.QTY_BOUND or abs(price) > at.PRICE_BOUND:
         return 0
     if w[at.FREE_COUNT] == 0:
         w[at.ERROR] = at.ERROR_ORDERS
@@ -332,7 +338,7 @@ def cancel(of_market: Handle, order_id: int) -> bool:
 @compiled
 def modify(of_market: Handle, order_id: int, price: int, qty: int) -> bool:
     """Ask for a new price and open quantity; False when the order cannot be changed now."""
-    if qty <= 0 or not cancelable(of_market, order_id):
+    if qty <= 0 or qty > at.QTY_BOUND or abs(price) > at.PRICE_BOUND or not cancelable(of_market, order_id):
         return False
     w = words(of_market)
     w[at.MODIFIES] += 1
@@ -369,8 +375,10 @@ def order_count(of_market: Handle) -> int:
 
 @compiled
 def order_at(of_market: Handle, place: int) -> int:
-    """Return the id of the order at a place below `order_count`. Clearing reorders the places."""
+    """Return the id of the order at a place below `order_count`, 0 beyond. Clearing reorders the places."""
     w = words(of_market)
+    if place < 0 or place >= w[at.OPEN_COUNT]:
+        return 0
     slot = words_at(w[at.OPEN])[place]
     return words_at(w[at.ORDERS])[slot * at.ORDER_WORDS + at.ID]
 

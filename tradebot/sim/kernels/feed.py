@@ -10,6 +10,7 @@ import numpy as np
 from tradebot.core import columns
 from tradebot.core.columns import Flags, Int64s, MarketColumns
 from tradebot.core.errors import InvariantError
+from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.jit import compiled
 
 KIND_MASK = columns.KIND_MASK
@@ -20,9 +21,8 @@ AT_EXCHANGE = columns.AT_EXCHANGE
 AT_LOCAL = columns.AT_LOCAL
 BOTH = columns.BOTH
 
-PRICE_BOUND: Final = 1 << 40
-QTY_BOUND: Final = 1 << 50
-"""Lots; a level shares its word with a mark, and a queue position must be exact as a float."""
+PRICE_BOUND = at.PRICE_BOUND
+QTY_BOUND = at.QTY_BOUND
 MAX_LADDER_TICKS: Final = 1 << 27
 """Widest price range of one feed: 1 GiB of address space per side, of which only touched pages are real."""
 

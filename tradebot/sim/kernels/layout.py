@@ -178,6 +178,10 @@ FILL_LOG: Final = 67
 FILL_LOG_COUNT: Final = 68
 FILL_LOG_MAX: Final = 69
 MARKET_WORDS: Final = 128
+PRICE_BOUND: Final = 1 << 40
+"""Ticks."""
+QTY_BOUND: Final = 1 << 50
+"""Lots; a level shares its word with a mark, and a queue position must be exact as a float."""
 VALUE_BOUND: Final = 1 << 61
 """Traded value at which a run stops before 64 bits are too few."""
 
