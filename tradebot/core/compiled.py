@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
@@ -36,7 +36,7 @@ class _StampedCache(FunctionCache):
 
 
 def make_compiler(
-    *folders: Path, error_model: str = "python", once_per_type: bool = False
+    *folders: Path, error_model: Literal["python", "numpy"] = "python", once_per_type: bool = False
 ) -> Callable[[FunctionT], FunctionT]:
     """Return a decorator that compiles at the first call; a later process loads the result instead.
 
