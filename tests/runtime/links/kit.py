@@ -1,4 +1,4 @@
-"""What the link tests share: a wire in memory, an independent reading of frames, and one echo service for both sides."""
+"""What the link tests share: a wire in memory, an independent reading of frames, one echo service for both sides."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def grpc_messages(data: bytes) -> list[bytes]:
     found = list[bytes]()
     while data:
         length = int.from_bytes(data[1:5], "big")
-        assert data[0] == 0 and len(data) >= 5 + length
+        assert data[0] == 0
+        assert len(data) >= 5 + length, "half a message was written"
         found.append(data[5 : 5 + length])
         data = data[5 + length :]
     return found
@@ -148,9 +149,19 @@ class Echo:
         self.seen = list[bytes]()
         self.metadata: dict[str, str] = {}
         self.ended = asyncio.Event()
+        self._wanted, self._enough = 1, asyncio.Event()
+
+    async def until_seen(self, count: int) -> None:
+        """Wait for so many requests."""
+        self._wanted = count
+        if len(self.seen) < count:
+            self._enough.clear()
+            await self._enough.wait()
 
     async def _do(self, request: bytes, context: Any) -> bytes:
         self.seen.append(request)
+        if len(self.seen) >= self._wanted:
+            self._enough.set()
         self.metadata = {str(name): str(value) for name, value in context.invocation_metadata()}
         if request.startswith(b"abort "):
             _, code, details = request.decode().split(" ", 2)

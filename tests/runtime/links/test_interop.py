@@ -97,8 +97,7 @@ async def test_a_reader_that_sleeps_loses_nothing(pair: Pair, short_tmp_path: Pa
     messages = [b"%d" % i for i in range(3 * MAX_CUT_MESSAGES)] + [bytes([i]) * 300_000 for i in range(40)]
     async with pair(short_tmp_path) as (echo, channel):
         call = channel.stream_stream(BIDI)(_all_of(*messages))
-        while len(echo.seen) < 3 * MAX_CUT_MESSAGES:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(echo.until_seen(3 * MAX_CUT_MESSAGES), 20)
         found = [m async for m in call]
 
     assert found == messages
@@ -186,8 +185,7 @@ async def test_a_task_that_is_canceled_in_a_unary_call_ends_the_handler(pair: Pa
             await channel.unary_unary(UNARY)(b"wait")
 
         task = asyncio.create_task(calls())
-        while not echo.seen:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(echo.until_seen(1), 20)
         task.cancel()
         await asyncio.wait_for(echo.ended.wait(), 20)
 
