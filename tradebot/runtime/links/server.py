@@ -128,7 +128,7 @@ class ServerConnection(Connection):
             if not PREFACE.startswith(data[: len(PREFACE)]):
                 raise FrameError(Reason.PROTOCOL_ERROR, "not an HTTP/2 client")
             if len(data) < len(PREFACE):
-                self.needed = len(PREFACE)
+                self.needed = 0  # look at every byte: somebody else's protocol may be shorter
                 return 0
             self._greeted = True
             position = len(PREFACE)
