@@ -203,7 +203,7 @@ class Echo:
 
     def handlers(self) -> dict[str, Any]:
         """As RpcServer would hand them over."""
-        raw = {
+        raw: dict[str, Any] = {
             "Unary": grpc.unary_unary_rpc_method_handler(self.Unary),
             "Down": grpc.unary_stream_rpc_method_handler(self.Down),
             "Up": grpc.stream_unary_rpc_method_handler(self.Up),

@@ -511,7 +511,7 @@ async def test_write_now_of_a_context_refuses_when_the_call_is_over() -> None:
         started.set()
         await asyncio.Event().wait()
 
-    handlers = {BIDI: grpc.stream_stream_rpc_method_handler(handler)}
+    handlers: dict[str, Any] = {BIDI: grpc.stream_stream_rpc_method_handler(handler)}
     local = LocalServer(handlers)
     local.wire.take()
     local.open(1, "Bidi")

@@ -299,8 +299,8 @@ async def test_window_bytes_beyond_what_was_granted_end_the_connection() -> None
     frame = Frame(DATA, 0, 1, grpc_message(bytes(MAX_FRAME_BYTES - 5))).pack()
     for _ in range(STREAM_WINDOW // MAX_FRAME_BYTES):
         server.data_received(frame)
-    assert not wire.closed
+    assert not wire.is_closing()
     server.data_received(Frame(DATA, 0, 1, b"\0").pack())
 
-    assert wire.closed
+    assert wire.is_closing()
     assert "more data than its window" in str(stream.failure)
