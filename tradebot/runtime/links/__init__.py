@@ -6,5 +6,5 @@ Why it exists: a message costs a third of what it costs through grpc.aio, in CPU
 parsed and handed over in the loop's own thread (docs/adr/0001-daemon-links.md, `make bench ONLY=tick_to_wire_p50`).
 
 `frames` is the format, `stream` one call's messages and flow control, `connection` the frame loop; `server`, `channel`
-and `call` are the two ends with the part of grpc.aio's interface that daemons use, `status` how a call's end is written.
+and `call` are the two ends with the part of grpc.aio's interface that daemons use, `status` the way a call ends.
 """
