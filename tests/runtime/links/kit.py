@@ -174,6 +174,7 @@ class Echo:
             try:
                 await asyncio.Event().wait()
             finally:
+                await turns(20)  # a handler may take its time to clean up
                 self.ended.set()
         return request
 

@@ -259,7 +259,7 @@ class Connection(asyncio.Protocol):
         # Decoded even when nobody wants them: the compression state is shared.
         try:
             headers = {str(name): str(value) for name, value in self._decoder.decode(bytes(block))}
-        except (HPACKError, ValueError) as exc:  # ValueError: hpack prints a table index of thousands of digits
+        except HPACKError as exc:
             raise FrameError(Reason.COMPRESSION_ERROR, f"headers: {exc!r}") from None
         self.headers(stream_id, headers, bool(flags & Flag.END_STREAM))
         self._last_peer_stream = max(self._last_peer_stream, 0 if self.is_ours(stream_id) else stream_id)
