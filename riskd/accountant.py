@@ -92,7 +92,7 @@ class Accountant:
             if day > portfolio.day:  # a clock that was set back begins no day
                 self._ledger.commit(Settlement(day, from_units(equity.value), now_ns))
                 self._ledger.commit(day_baseline(day, portfolio, self._state.rules, self._board))
-                self._rules.begin_day(day)
+                self._rules.begin_day()
             peak = portfolio.peak
             if peak is None or equity.value > peak + peak * PEAK_STEP_PPM // PPM:
                 self._ledger.commit(EquityPeak(from_units(equity.value)))

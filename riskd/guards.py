@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from riskd.guard_book import ALL, DAY_NS, DAY_TARGET, MIN_NS, GuardBook, next_midnight
+from riskd.guard_book import DAY_NS, DAY_TARGET, MIN_NS, GuardBook, next_midnight
 from riskd.limits import (
     DayHalt,
     DayTarget,
@@ -21,6 +21,7 @@ from riskd.limits import (
     StrategyDayLoss,
     WeekHalt,
 )
+from riskd.round_trips import TripLog
 from riskd.units import PPM_PER_PCT, ratio_ppm, to_units
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, Scope, ScopeKind, TradingLevel
 
@@ -79,19 +80,23 @@ class Trip:
     clear_after_ns: int = 0
 
 
-def trips(
-    book: GuardBook, rules: GuardRules, equity: int, day_start: int | None, results: Mapping[str, int], now_ns: int
-) -> list[Trip]:
-    """Return every hold that the guards want now; one that stands is wanted still, for as long as its loss lasts.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the guards look at besides their memory. Units of account currency."""
 
-    Args:
-        book: What is remembered.
-        rules: The guards.
-        equity: Equity now; known and complete.
-        day_start: Equity at 00:00 UTC; None = not known, and what is measured from it does not trip.
-        results: Strategy -> net result now; strategies without a known mark are left out.
-        now_ns: Now.
-    """
+    equity: int
+    """Now; known and complete."""
+    day_start: int | None
+    """Equity at 00:00 UTC; None = not known, and what is measured from it does not trip."""
+    strategy_days: Mapping[str, int]
+    """Strategy -> PnL of the day; strategies without a known mark are left out."""
+    streaks: Mapping[Scope, TripLog]
+    """Whom PNL-06 counts -> the round trips."""
+
+
+def trips(book: GuardBook, rules: GuardRules, figures: Figures, now_ns: int) -> list[Trip]:
+    """Return every hold that the guards want now; one that stands is wanted still, for as long as its loss lasts."""
+    equity, day_start = figures.equity, figures.day_start
     found = [
         _day(book, rules.day, equity, day_start, now_ns),
         _week(book, rules.week, equity),
@@ -100,7 +105,7 @@ def trips(
         _target(book, rules.target, equity, day_start, now_ns),
     ]
     wanted = [trip for trip in found if trip is not None]
-    return wanted + _streaks(book, rules.streak, now_ns) + _strategies(book, rules.strategy, day_start, results, now_ns)
+    return wanted + _streaks(rules.streak, figures, now_ns) + _strategies(book, rules.strategy, figures, now_ns)
 
 
 def _day(book: GuardBook, rule: DayHalt | None, equity: int, start: int | None, now_ns: int) -> Trip | None:
@@ -167,31 +172,28 @@ def _target(book: GuardBook, rule: DayTarget | None, equity: int, start: int | N
     return Trip(DAY_TARGET, level, SYSTEM_SCOPE, ReleaseRule.TIMED, f"day PnL {pct(ppm)}", until_ns)
 
 
-def _streaks(book: GuardBook, rule: LossStreak | None, now_ns: int) -> list[Trip]:
+def _streaks(rule: LossStreak | None, figures: Figures, now_ns: int) -> list[Trip]:
     if rule is None:
         return []
     found = []
-    for owner, streak in book.streaks.items():
-        if (owner == ALL) is not (rule.per == "system"):
-            continue
-        scope = SYSTEM_SCOPE if owner == ALL else Scope(ScopeKind.STRATEGY, owner)
-        text = f"{streak.losses} losing round trips in a row"
-        if streak.acted < rule.halt_after <= streak.losses:
+    for scope, log in figures.streaks.items():
+        losses = log.losses_in_row
+        text = f"{losses} losing round trips in a row"
+        if log.acted < rule.halt_after <= losses:
             found.append(Trip("PNL-06", TradingLevel.HALTED, scope, ReleaseRule.ONE_KEY, text))
-        elif rule.pause_after is not None and streak.acted < rule.pause_after <= streak.losses:
+        elif rule.pause_after is not None and log.acted < rule.pause_after <= losses:
             until_ns = now_ns + rule.pause_min * MIN_NS
             found.append(Trip("PNL-06", TradingLevel.PAUSED, scope, ReleaseRule.TIMED, text, until_ns))
     return found
 
 
-def _strategies(
-    book: GuardBook, rule: StrategyDayLoss | None, start: int | None, results: Mapping[str, int], now_ns: int
-) -> list[Trip]:
+def _strategies(book: GuardBook, rule: StrategyDayLoss | None, figures: Figures, now_ns: int) -> list[Trip]:
+    start = figures.day_start
     if rule is None or start is None or start <= 0:
         return []
     found = []
-    for strategy_id, result in sorted(results.items()):
-        ppm = ratio_ppm(result - book.starts.get(strategy_id, 0), start)
+    for strategy_id, day in sorted(figures.strategy_days.items()):
+        ppm = ratio_ppm(day, start)
         waived = book.waived.get(("PNL-07", strategy_id)) == now_ns // DAY_NS
         if ppm <= rule.halt_at_pct * PPM_PER_PCT and not waived:
             scope, until_ns = Scope(ScopeKind.STRATEGY, strategy_id), next_midnight(now_ns)
