@@ -667,6 +667,7 @@ def test_every_other_guard_keeps_level_time_and_memory_over_a_kill(tripped: Call
     memory, loss = desk.gate.state.guards.digest(), desk.gate.state.loss
     again = desk.replayed()
     assert (again.state.guards.digest(), again.state.loss) == (memory, loss)
+    assert again.state.portfolio.money_digest() == desk.gate.state.portfolio.money_digest()
     desk.now_ns += 20 * SECOND
     again.start("life2", desk.now_ns)
     held = again.state.holds
