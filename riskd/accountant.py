@@ -7,10 +7,11 @@ from typing import Final
 
 from riskd.cap_watch import CapWatch
 from riskd.day_rules import DayRules
+from riskd.days import day_of
 from riskd.ledger import Ledger
 from riskd.marks import MarketBoard
 from riskd.pnl import day_baseline
-from riskd.portfolio import Equity, day_of
+from riskd.portfolio import Equity
 from riskd.records import AccountSeen, EquityPeak, LedgerSeen, MarginsSeen, Settlement
 from riskd.settings import NS_PER_S
 from riskd.units import PPM, from_units

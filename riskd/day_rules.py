@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from riskd.days import next_midnight
 from riskd.flatten import Flattener
-from riskd.guard_book import DAY_TARGET, next_midnight
+from riskd.guard_book import DAY_TARGET
 from riskd.guards import Figures, Trip, pct, trips
 from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from riskd.days import day_of, week_of
 from tradebot.core.levels import Hold
 
-DAY_NS: Final = 86_400 * 1_000_000_000
-MIN_NS: Final = 60 * 1_000_000_000
 MAX_DAYS: Final = 91
 """Days whose highest equity is remembered: the longest window and the day that runs."""
 MAX_SAMPLES: Final = 512
@@ -65,7 +64,7 @@ class GuardBook:
         """Remember equity."""
         self.stand(time_ns)
         self.samples.append((time_ns, equity))
-        day = time_ns // DAY_NS
+        day = day_of(time_ns)
         self.highs[day] = max(equity, self.highs.get(day, equity))
 
     def move(self, value: int) -> None:
@@ -92,7 +91,7 @@ class GuardBook:
         """A hold of ours stands: its guard has acted."""
         self.stand(hold.raised_ns)
         if hold.cause == DAY_TARGET:
-            self.waived[DAY_TARGET, ""] = hold.raised_ns // DAY_NS
+            self.waived[DAY_TARGET, ""] = day_of(hold.raised_ns)
 
     def hold_cleared(self, hold: Hold | None, operator: str, time_ns: int) -> None:
         """Somebody cleared a hold: its guard does not raise it again for what has happened already."""
@@ -100,7 +99,7 @@ class GuardBook:
         if hold is None or operator == "riskd":
             return
         if hold.cause == "PNL-07" or (hold.cause == "PNL-02" and time_ns < hold.clear_after_ns):
-            self.waived[hold.cause, hold.scope.name] = time_ns // DAY_NS
+            self.waived[hold.cause, hold.scope.name] = day_of(time_ns)
         elif hold.cause in ("PNL-03", "PNL-04"):
             self.resets.add(hold.cause)
 
@@ -110,7 +109,7 @@ class GuardBook:
         if cause == "PNL-03":
             self.week_start = equity
         elif cause == "PNL-04":
-            self.highs = {time_ns // DAY_NS: equity}
+            self.highs = {day_of(time_ns): equity}
         self.stand(time_ns)
 
     def digest(self) -> tuple[object, ...]:
@@ -130,15 +129,5 @@ class GuardBook:
 
     def high(self, days: int, now_ns: int, equity: int) -> int:
         """Return the highest equity of the last days, today and now included."""
-        oldest = now_ns // DAY_NS - days + 1
+        oldest = day_of(now_ns) - days + 1
         return max([equity, *(high for day, high in self.highs.items() if day >= oldest)])
-
-
-def week_of(day: int) -> int:
-    """Return the number of the week; weeks begin on Monday. Day 0 was a Thursday."""
-    return (day + 3) // 7
-
-
-def next_midnight(now_ns: int) -> int:
-    """Return when the next UTC day begins."""
-    return (now_ns // DAY_NS + 1) * DAY_NS

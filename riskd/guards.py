@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from riskd.guard_book import DAY_NS, DAY_TARGET, MIN_NS, GuardBook, next_midnight
+from riskd.days import day_of, next_midnight
+from riskd.guard_book import DAY_TARGET, GuardBook
 from riskd.limits import (
     DayHalt,
     DayTarget,
@@ -21,6 +22,7 @@ from riskd.limits import (
     StrategyDayLoss,
     WeekHalt,
 )
+from riskd.rates import NS_PER_MIN
 from riskd.round_trips import TripLog
 from riskd.units import PPM_PER_PCT, ratio_ppm, to_units
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, Scope, ScopeKind, TradingLevel
@@ -109,7 +111,7 @@ def trips(book: GuardBook, rules: GuardRules, figures: Figures, now_ns: int) -> 
 
 
 def _day(book: GuardBook, rule: DayHalt | None, equity: int, start: int | None, now_ns: int) -> Trip | None:
-    if rule is None or start is None or start <= 0 or book.waived.get(("PNL-02", "")) == now_ns // DAY_NS:
+    if rule is None or start is None or start <= 0 or book.waived.get(("PNL-02", "")) == day_of(now_ns):
         return None
     high = book.high(1, now_ns, equity)
     told = []
@@ -146,24 +148,24 @@ def _drawdown(book: GuardBook, rule: DrawdownHalt | None, equity: int, now_ns: i
     if high <= 0 or (ppm := ratio_ppm(equity - high, high)) > rule.halt_at_pct * PPM_PER_PCT:
         return None
     text = f"{pct(ppm)} from the high of {rule.window_days} days"
-    after_ns = now_ns + rule.cool_off_h * 60 * MIN_NS
+    after_ns = now_ns + rule.cool_off_h * 60 * NS_PER_MIN
     return Trip("PNL-04", TradingLevel.HALTED, SYSTEM_SCOPE, ReleaseRule.TWO_KEY, text, clear_after_ns=after_ns)
 
 
 def _velocity(book: GuardBook, rule: LossVelocity | None, equity: int, now_ns: int) -> Trip | None:
     if rule is None:
         return None
-    oldest_ns = now_ns - rule.window_min * MIN_NS
+    oldest_ns = now_ns - rule.window_min * NS_PER_MIN
     high = max((value for at, value in book.samples if at >= oldest_ns), default=equity)
     if high <= 0 or (ppm := ratio_ppm(equity - high, high)) > rule.pause_at_pct * PPM_PER_PCT:
         return None
     text = f"{pct(ppm)} within {rule.window_min} min"
-    until_ns = now_ns + rule.pause_min * MIN_NS
+    until_ns = now_ns + rule.pause_min * NS_PER_MIN
     return Trip("PNL-05", TradingLevel.PAUSED, SYSTEM_SCOPE, ReleaseRule.TIMED, text, until_ns)
 
 
 def _target(book: GuardBook, rule: DayTarget | None, equity: int, start: int | None, now_ns: int) -> Trip | None:
-    if rule is None or start is None or start <= 0 or book.waived.get((DAY_TARGET, "")) == now_ns // DAY_NS:
+    if rule is None or start is None or start <= 0 or book.waived.get((DAY_TARGET, "")) == day_of(now_ns):
         return None
     ppm = ratio_ppm(equity - start, start)
     if ppm < rule.target_pct * PPM_PER_PCT:
@@ -182,7 +184,7 @@ def _streaks(rule: LossStreak | None, figures: Figures, now_ns: int) -> list[Tri
         if log.acted < rule.halt_after <= losses:
             found.append(Trip("PNL-06", TradingLevel.HALTED, scope, ReleaseRule.ONE_KEY, text))
         elif rule.pause_after is not None and log.acted < rule.pause_after <= losses:
-            until_ns = now_ns + rule.pause_min * MIN_NS
+            until_ns = now_ns + rule.pause_min * NS_PER_MIN
             found.append(Trip("PNL-06", TradingLevel.PAUSED, scope, ReleaseRule.TIMED, text, until_ns))
     return found
 
@@ -194,7 +196,7 @@ def _strategies(book: GuardBook, rule: StrategyDayLoss | None, figures: Figures,
     found = []
     for strategy_id, day in sorted(figures.strategy_days.items()):
         ppm = ratio_ppm(day, start)
-        waived = book.waived.get(("PNL-07", strategy_id)) == now_ns // DAY_NS
+        waived = book.waived.get(("PNL-07", strategy_id)) == day_of(now_ns)
         if ppm <= rule.halt_at_pct * PPM_PER_PCT and not waived:
             scope, until_ns = Scope(ScopeKind.STRATEGY, strategy_id), next_midnight(now_ns)
             text = f"strategy day PnL {pct(ppm)} of equity"

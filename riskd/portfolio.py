@@ -28,7 +28,6 @@ MAX_EXECUTIONS: Final = 200_000
 """Executions remembered for deduplication; older ones lie before any reconciliation window."""
 MAX_MARGINS: Final = 10_000
 """Margin accounts, and position margins, that are remembered."""
-DAY_NS: Final = 86_400 * 1_000_000_000
 ZERO: Final = Decimal(0)
 UNATTRIBUTED: Final = "unattributed"
 """Strategy of executions and payments that belong to no known order or position."""
@@ -396,8 +395,3 @@ class Portfolio:
             move(rule.venue, rule.settle, realized, sequence)
         if cost:
             move(rule.venue, execution.fee_asset, -cost, sequence)
-
-
-def day_of(now_ns: int) -> int:
-    """Return days since 1970-01-01 UTC."""
-    return now_ns // DAY_NS
