@@ -7,10 +7,11 @@ from typing import Final
 
 from riskd.cap_watch import CapWatch
 from riskd.day_rules import DayRules
+from riskd.days import day_of
 from riskd.ledger import Ledger
 from riskd.marks import MarketBoard
 from riskd.pnl import day_baseline
-from riskd.portfolio import Equity, day_of
+from riskd.portfolio import Equity
 from riskd.records import AccountSeen, EquityPeak, LedgerSeen, MarginsSeen, Settlement
 from riskd.settings import NS_PER_S
 from riskd.units import PPM, from_units
@@ -92,7 +93,7 @@ class Accountant:
             if day > portfolio.day:  # a clock that was set back begins no day
                 self._ledger.commit(Settlement(day, from_units(equity.value), now_ns))
                 self._ledger.commit(day_baseline(day, portfolio, self._state.rules, self._board))
-                self._rules.begin_day(day)
+                self._rules.begin_day()
             peak = portfolio.peak
             if peak is None or equity.value > peak + peak * PEAK_STEP_PPM // PPM:
                 self._ledger.commit(EquityPeak(from_units(equity.value)))

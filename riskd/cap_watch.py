@@ -137,9 +137,12 @@ class CapWatch:
         """Return every open position with its notional; without a mark that is 0, and only its age is judged."""
         state, found = self._state, []
         for instrument_id, strategy_id, held in state.portfolio.open_positions(state.rules):
-            mark = state.portfolio.mark(instrument_id, held.units, self._board) or 0
-            rate = self._board.rate(state.rules[instrument_id].quote) or 0
-            found.append(Part(instrument_id, strategy_id, held.units, amount(rate, amount(mark, abs(held.units)))))
+            rule, value = state.rules[instrument_id], 0
+            mark = state.portfolio.mark(instrument_id, held.units, self._board)
+            rate = self._board.rate(rule.settle)
+            if mark and rate is not None:
+                value = amount(rate, rule.contract.notional(held.units, mark))
+            found.append(Part(instrument_id, strategy_id, held.units, value))
         return found
 
     def _aged(self, parts: list[Part], now_ns: int) -> Iterator[Measure]:

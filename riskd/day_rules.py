@@ -6,21 +6,21 @@ minutes confirm it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
 from typing import Final
 
+from riskd.days import next_midnight
 from riskd.flatten import Flattener
-from riskd.guard_book import DAY_TARGET, next_midnight
-from riskd.guards import Trip, pct, trips
+from riskd.guard_book import DAY_TARGET
+from riskd.guards import Figures, Trip, pct, trips
 from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
 from riskd.losses import LossAction, LossRule, fresh_state, has_recovered, next_action, rearm_level
 from riskd.marks import MarketBoard
+from riskd.pnl import sums
 from riskd.portfolio import Equity
-from riskd.records import EquitySample, GuardReset, LossGuardState, StrategyStarts
+from riskd.records import EquitySample, GuardReset, LossGuardState
 from riskd.settings import NS_PER_S, Settings
-from riskd.units import PPM, from_units, to_units_floor
+from riskd.units import PPM, from_units
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 
 PRICE_SUSPECT: Final = "PRICE_SUSPECT"
@@ -51,11 +51,8 @@ class DayRules:
 
     # ---- moments
 
-    def begin_day(self, day: int) -> None:
+    def begin_day(self) -> None:
         """The day was settled: its start is the balance that compounds."""
-        results = {} if self._settings.guards.strategy is None else self._results()
-        if results:
-            self._ledger.commit(StrategyStarts(day, {key: from_units(value) for key, value in results.items()}))
         state = self._state.loss
         if state.pause_hold_id or state.cautious_hold_id:  # counters wait until both are over
             fresh = LossGuardState(
@@ -112,8 +109,7 @@ class DayRules:
         for cause in sorted(book.resets):
             self._ledger.commit(GuardReset(cause, from_units(equity.value), now_ns))
         self._sample(equity.value, now_ns)
-        results = {} if rules.strategy is None else self._results()
-        return trips(book, rules, equity.value, self._state.portfolio.day_start, results, now_ns)
+        return trips(book, rules, self._figures(equity.value), now_ns)
 
     def _sample(self, equity: int, now_ns: int) -> None:
         book = self._state.guards
@@ -139,19 +135,15 @@ class DayRules:
             clear_after_ns=trip.clear_after_ns,
         )
 
-    def _results(self) -> Mapping[str, int]:
-        """Return strategy -> realized and open result less fees, account currency; unknown ones are left out."""
-        state, totals, unknown = self._state, dict[str, int](), set[str]()
-        for (instrument_id, strategy_id), held in state.portfolio.positions.items():
-            rate = self._board.rate(state.rules[instrument_id].quote)
-            mark = state.portfolio.mark(instrument_id, held.units, self._board)
-            if rate is None or (mark is None and held.units):
-                unknown.add(strategy_id)
-                continue
-            opened = Decimal(0) if mark is None else held.position.unrealized_pnl(from_units(mark))
-            net = (held.position.realized_pnl + opened - held.position.fees_paid) * from_units(rate)
-            totals[strategy_id] = totals.get(strategy_id, 0) + to_units_floor(net)
-        return {key: value for key, value in totals.items() if key not in unknown}
+    def _figures(self, equity: int) -> Figures:
+        state, rules = self._state, self._settings.guards
+        portfolio = state.portfolio
+        days = {} if rules.strategy is None else sums(portfolio, state.rules, self._board).strategies
+        streaks = {SYSTEM_SCOPE: portfolio.all_trips}
+        if rules.streak is None or rules.streak.per == "strategy":
+            streaks = {Scope(ScopeKind.STRATEGY, owner): log for owner, log in portfolio.trips.items()}
+        known = {strategy_id: line.day for strategy_id, line in days.items() if line.complete}
+        return Figures(equity, portfolio.day_start, known, streaks)
 
     def _is_believed(self, equity: Equity, now_ns: int) -> bool:
         """Return whether a loss counts: prices are fresh, or have been suspect for too long."""

@@ -1,36 +1,21 @@
-"""What the loss guards remember: a fold of the journal, so that a restart has the same baselines, streaks, waivers."""
+"""What the loss guards remember: a fold of the journal, so that a restart has the same baselines and waivers."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
+from riskd.days import day_of, week_of
 from tradebot.core.levels import Hold
 
-DAY_NS: Final = 86_400 * 1_000_000_000
-MIN_NS: Final = 60 * 1_000_000_000
 MAX_DAYS: Final = 91
 """Days whose highest equity is remembered: the longest window and the day that runs."""
 MAX_SAMPLES: Final = 512
 """Equity samples remembered: an hour at one in 15 s, and what new highs add."""
 MAX_KEYS: Final = 20_000
-"""Strategies, and positions, that are remembered one by one."""
-ALL: Final = "*"
-"""The streak over all strategies."""
+"""Instruments that are remembered one by one."""
 DAY_TARGET: Final = "DAY_TARGET"
 """Cause of the hold that a reached day target raises."""
-
-
-@dataclass(slots=True)
-class Streak:
-    """Losing round trips in a row."""
-
-    losses: int = 0
-    acted: int = 0
-    """Losses when a hold was last raised for them."""
 
 
 class GuardBook:
@@ -45,20 +30,14 @@ class GuardBook:
         """UTC day -> highest equity, corrected for transfers since."""
         self.samples: deque[tuple[int, int]] = deque(maxlen=MAX_SAMPLES)
         """(time, equity), corrected for transfers since."""
-        self.starts: dict[str, int] = {}
-        """Strategy -> net result when the day began."""
-        self.streaks: dict[str, Streak] = {}
         self.waived: dict[tuple[str, str], int] = {}
         """(cause, scope name) -> UTC day on which it was cleared before its time, or that reached its target."""
         self.resets: set[str] = set()
         """Causes cleared by two keys whose baseline begins again with the next known equity."""
         self.losing_exits: dict[str, int] = {}
-        """Instrument -> when a round trip there last ended in a loss."""
+        """Instrument -> when a round trip there last ended without a profit."""
         self.entries: dict[str, int] = {}
         """Instrument -> when an entry there was last allowed."""
-        self._sides: dict[tuple[str, str], int] = {}
-        self._results: dict[tuple[str, str], Decimal] = {}
-        """(instrument, strategy) -> net result when its last round trip ended, quote asset."""
 
     # ---- folds
 
@@ -85,7 +64,7 @@ class GuardBook:
         """Remember equity."""
         self.stand(time_ns)
         self.samples.append((time_ns, equity))
-        day = time_ns // DAY_NS
+        day = day_of(time_ns)
         self.highs[day] = max(equity, self.highs.get(day, equity))
 
     def move(self, value: int) -> None:
@@ -97,55 +76,22 @@ class GuardBook:
         self.highs = {day: high + value for day, high in self.highs.items()}
         self.samples = deque(((at, equity + value) for at, equity in self.samples), maxlen=MAX_SAMPLES)
 
-    def begin_strategies(self, results: Mapping[str, int]) -> None:
-        """A day begins for the strategies."""
-        self.starts = dict(results)
-
     def entered(self, instrument_id: str, time_ns: int) -> None:
         """An entry was allowed."""
         self.entries[instrument_id] = time_ns
 
-    def filled(self, instrument_id: str, strategy_id: str, side: int, result: Decimal, time_ns: int) -> None:
-        """A fill was booked; a position that was open and now is not, or is turned, ends a round trip.
-
-        Args:
-            instrument_id: Where.
-            strategy_id: Whose.
-            side: +1 long, -1 short, 0 flat (dust is flat), after the fill.
-            result: Realized PnL less fees since the position was first seen, quote asset.
-            time_ns: When.
-        """
-        key = (instrument_id, strategy_id)
-        before = self._sides.pop(key, 0)
-        if side:
-            self._sides[key] = side
-            _bound(self._sides)
-        if not before or before == side:
-            return
-        lost = result < self._results.pop(key, Decimal(0))
-        self._results[key] = result
-        _bound(self._results)
-        for owner in (strategy_id, ALL):
-            self.streaks[owner] = self._longer(owner) if lost else Streak()
-        _bound(self.streaks)
-        if lost:
-            self.losing_exits.pop(instrument_id, None)
-            self.losing_exits[instrument_id] = time_ns
-            _bound(self.losing_exits)
-
-    def _longer(self, owner: str) -> Streak:
-        streak = self.streaks.get(owner, Streak())
-        return Streak(streak.losses + 1, streak.acted)
+    def lost(self, instrument_id: str, time_ns: int) -> None:
+        """A round trip ended without a profit."""
+        self.losing_exits.pop(instrument_id, None)
+        self.losing_exits[instrument_id] = time_ns
+        while len(self.losing_exits) > MAX_KEYS:
+            del self.losing_exits[next(iter(self.losing_exits))]
 
     def hold_raised(self, hold: Hold) -> None:
         """A hold of ours stands: its guard has acted."""
         self.stand(hold.raised_ns)
-        if hold.cause == "PNL-06":
-            streak = self.streaks.get(hold.scope.name or ALL)
-            if streak is not None:
-                streak.acted = streak.losses
-        elif hold.cause == DAY_TARGET:
-            self.waived[DAY_TARGET, ""] = hold.raised_ns // DAY_NS
+        if hold.cause == DAY_TARGET:
+            self.waived[DAY_TARGET, ""] = day_of(hold.raised_ns)
 
     def hold_cleared(self, hold: Hold | None, operator: str, time_ns: int) -> None:
         """Somebody cleared a hold: its guard does not raise it again for what has happened already."""
@@ -153,11 +99,9 @@ class GuardBook:
         if hold is None or operator == "riskd":
             return
         if hold.cause == "PNL-07" or (hold.cause == "PNL-02" and time_ns < hold.clear_after_ns):
-            self.waived[hold.cause, hold.scope.name] = time_ns // DAY_NS
+            self.waived[hold.cause, hold.scope.name] = day_of(time_ns)
         elif hold.cause in ("PNL-03", "PNL-04"):
             self.resets.add(hold.cause)
-        elif hold.cause == "PNL-06":
-            self.streaks[hold.scope.name or ALL] = Streak()
 
     def reset(self, cause: str, equity: int, time_ns: int) -> None:
         """The baseline of a guard begins again."""
@@ -165,7 +109,7 @@ class GuardBook:
         if cause == "PNL-03":
             self.week_start = equity
         elif cause == "PNL-04":
-            self.highs = {time_ns // DAY_NS: equity}
+            self.highs = {day_of(time_ns): equity}
         self.stand(time_ns)
 
     def digest(self) -> tuple[object, ...]:
@@ -175,34 +119,15 @@ class GuardBook:
             (self.week, self.week_start),
             sorted(self.highs.items()),
             list(self.samples),
-            sorted(self.starts.items()),
-            sorted((k, s.losses, s.acted) for k, s in self.streaks.items()),
             sorted(self.waived.items()),
             sorted(self.resets),
             sorted(self.losing_exits.items()),
             sorted(self.entries.items()),
-            sorted(self._sides.items()),
-            sorted(self._results.items()),
         )
 
     # ---- questions
 
     def high(self, days: int, now_ns: int, equity: int) -> int:
         """Return the highest equity of the last days, today and now included."""
-        oldest = now_ns // DAY_NS - days + 1
+        oldest = day_of(now_ns) - days + 1
         return max([equity, *(high for day, high in self.highs.items() if day >= oldest)])
-
-
-def week_of(day: int) -> int:
-    """Return the number of the week; weeks begin on Monday. Day 0 was a Thursday."""
-    return (day + 3) // 7
-
-
-def next_midnight(now_ns: int) -> int:
-    """Return when the next UTC day begins."""
-    return (now_ns // DAY_NS + 1) * DAY_NS
-
-
-def _bound(table: dict) -> None:  # type: ignore[type-arg]
-    while len(table) > MAX_KEYS:
-        del table[next(iter(table))]

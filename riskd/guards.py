@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from riskd.guard_book import ALL, DAY_NS, DAY_TARGET, MIN_NS, GuardBook, next_midnight
+from riskd.days import day_of, next_midnight
+from riskd.guard_book import DAY_TARGET, GuardBook
 from riskd.limits import (
     DayHalt,
     DayTarget,
@@ -21,6 +22,8 @@ from riskd.limits import (
     StrategyDayLoss,
     WeekHalt,
 )
+from riskd.rates import NS_PER_MIN
+from riskd.round_trips import TripLog
 from riskd.units import PPM_PER_PCT, ratio_ppm, to_units
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, Scope, ScopeKind, TradingLevel
 
@@ -79,19 +82,23 @@ class Trip:
     clear_after_ns: int = 0
 
 
-def trips(
-    book: GuardBook, rules: GuardRules, equity: int, day_start: int | None, results: Mapping[str, int], now_ns: int
-) -> list[Trip]:
-    """Return every hold that the guards want now; one that stands is wanted still, for as long as its loss lasts.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the guards look at besides their memory. Units of account currency."""
 
-    Args:
-        book: What is remembered.
-        rules: The guards.
-        equity: Equity now; known and complete.
-        day_start: Equity at 00:00 UTC; None = not known, and what is measured from it does not trip.
-        results: Strategy -> net result now; strategies without a known mark are left out.
-        now_ns: Now.
-    """
+    equity: int
+    """Now; known and complete."""
+    day_start: int | None
+    """Equity at 00:00 UTC; None = not known, and what is measured from it does not trip."""
+    strategy_days: Mapping[str, int]
+    """Strategy -> PnL of the day; strategies without a known mark are left out."""
+    streaks: Mapping[Scope, TripLog]
+    """Whom PNL-06 counts -> the round trips."""
+
+
+def trips(book: GuardBook, rules: GuardRules, figures: Figures, now_ns: int) -> list[Trip]:
+    """Return every hold that the guards want now; one that stands is wanted still, for as long as its loss lasts."""
+    equity, day_start = figures.equity, figures.day_start
     found = [
         _day(book, rules.day, equity, day_start, now_ns),
         _week(book, rules.week, equity),
@@ -100,11 +107,11 @@ def trips(
         _target(book, rules.target, equity, day_start, now_ns),
     ]
     wanted = [trip for trip in found if trip is not None]
-    return wanted + _streaks(book, rules.streak, now_ns) + _strategies(book, rules.strategy, day_start, results, now_ns)
+    return wanted + _streaks(rules.streak, figures, now_ns) + _strategies(book, rules.strategy, figures, now_ns)
 
 
 def _day(book: GuardBook, rule: DayHalt | None, equity: int, start: int | None, now_ns: int) -> Trip | None:
-    if rule is None or start is None or start <= 0 or book.waived.get(("PNL-02", "")) == now_ns // DAY_NS:
+    if rule is None or start is None or start <= 0 or book.waived.get(("PNL-02", "")) == day_of(now_ns):
         return None
     high = book.high(1, now_ns, equity)
     told = []
@@ -141,24 +148,24 @@ def _drawdown(book: GuardBook, rule: DrawdownHalt | None, equity: int, now_ns: i
     if high <= 0 or (ppm := ratio_ppm(equity - high, high)) > rule.halt_at_pct * PPM_PER_PCT:
         return None
     text = f"{pct(ppm)} from the high of {rule.window_days} days"
-    after_ns = now_ns + rule.cool_off_h * 60 * MIN_NS
+    after_ns = now_ns + rule.cool_off_h * 60 * NS_PER_MIN
     return Trip("PNL-04", TradingLevel.HALTED, SYSTEM_SCOPE, ReleaseRule.TWO_KEY, text, clear_after_ns=after_ns)
 
 
 def _velocity(book: GuardBook, rule: LossVelocity | None, equity: int, now_ns: int) -> Trip | None:
     if rule is None:
         return None
-    oldest_ns = now_ns - rule.window_min * MIN_NS
+    oldest_ns = now_ns - rule.window_min * NS_PER_MIN
     high = max((value for at, value in book.samples if at >= oldest_ns), default=equity)
     if high <= 0 or (ppm := ratio_ppm(equity - high, high)) > rule.pause_at_pct * PPM_PER_PCT:
         return None
     text = f"{pct(ppm)} within {rule.window_min} min"
-    until_ns = now_ns + rule.pause_min * MIN_NS
+    until_ns = now_ns + rule.pause_min * NS_PER_MIN
     return Trip("PNL-05", TradingLevel.PAUSED, SYSTEM_SCOPE, ReleaseRule.TIMED, text, until_ns)
 
 
 def _target(book: GuardBook, rule: DayTarget | None, equity: int, start: int | None, now_ns: int) -> Trip | None:
-    if rule is None or start is None or start <= 0 or book.waived.get((DAY_TARGET, "")) == now_ns // DAY_NS:
+    if rule is None or start is None or start <= 0 or book.waived.get((DAY_TARGET, "")) == day_of(now_ns):
         return None
     ppm = ratio_ppm(equity - start, start)
     if ppm < rule.target_pct * PPM_PER_PCT:
@@ -167,32 +174,29 @@ def _target(book: GuardBook, rule: DayTarget | None, equity: int, start: int | N
     return Trip(DAY_TARGET, level, SYSTEM_SCOPE, ReleaseRule.TIMED, f"day PnL {pct(ppm)}", until_ns)
 
 
-def _streaks(book: GuardBook, rule: LossStreak | None, now_ns: int) -> list[Trip]:
+def _streaks(rule: LossStreak | None, figures: Figures, now_ns: int) -> list[Trip]:
     if rule is None:
         return []
     found = []
-    for owner, streak in book.streaks.items():
-        if (owner == ALL) is not (rule.per == "system"):
-            continue
-        scope = SYSTEM_SCOPE if owner == ALL else Scope(ScopeKind.STRATEGY, owner)
-        text = f"{streak.losses} losing round trips in a row"
-        if streak.acted < rule.halt_after <= streak.losses:
+    for scope, log in figures.streaks.items():
+        losses = log.losses_in_row
+        text = f"{losses} losing round trips in a row"
+        if log.acted < rule.halt_after <= losses:
             found.append(Trip("PNL-06", TradingLevel.HALTED, scope, ReleaseRule.ONE_KEY, text))
-        elif rule.pause_after is not None and streak.acted < rule.pause_after <= streak.losses:
-            until_ns = now_ns + rule.pause_min * MIN_NS
+        elif rule.pause_after is not None and log.acted < rule.pause_after <= losses:
+            until_ns = now_ns + rule.pause_min * NS_PER_MIN
             found.append(Trip("PNL-06", TradingLevel.PAUSED, scope, ReleaseRule.TIMED, text, until_ns))
     return found
 
 
-def _strategies(
-    book: GuardBook, rule: StrategyDayLoss | None, start: int | None, results: Mapping[str, int], now_ns: int
-) -> list[Trip]:
+def _strategies(book: GuardBook, rule: StrategyDayLoss | None, figures: Figures, now_ns: int) -> list[Trip]:
+    start = figures.day_start
     if rule is None or start is None or start <= 0:
         return []
     found = []
-    for strategy_id, result in sorted(results.items()):
-        ppm = ratio_ppm(result - book.starts.get(strategy_id, 0), start)
-        waived = book.waived.get(("PNL-07", strategy_id)) == now_ns // DAY_NS
+    for strategy_id, day in sorted(figures.strategy_days.items()):
+        ppm = ratio_ppm(day, start)
+        waived = book.waived.get(("PNL-07", strategy_id)) == day_of(now_ns)
         if ppm <= rule.halt_at_pct * PPM_PER_PCT and not waived:
             scope, until_ns = Scope(ScopeKind.STRATEGY, strategy_id), next_midnight(now_ns)
             text = f"strategy day PnL {pct(ppm)} of equity"

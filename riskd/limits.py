@@ -426,7 +426,8 @@ def contradictions(limits: Limits) -> list[str]:
         if broken:
             found.append(f"{name} is {value}, above {cap_name} {cap}: lower it or raise the other")
 
-    for check_id, exposure in (("POS-02", position), ("POS-04", gross)):
+    cluster = limits.enforced("POS-07", ClusterExposure)
+    for check_id, exposure in (("POS-02", position), ("POS-04", gross), ("POS-07", cluster)):
         if exposure is not None:
             soft, hard = exposure.soft_pct, exposure.hard_pct
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
@@ -451,14 +452,13 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
-    aged, cluster = limits.enforced("POS-14", HoldingTime), limits.enforced("POS-07", ClusterExposure)
+    aged = limits.enforced("POS-14", HoldingTime)
     if aged is not None:
         above("checks.POS-14.soft_h", aged.soft_h, "hard_h", aged.hard_h, aged.soft_h > aged.hard_h)
     if (aged is not None or cluster is not None) and limits.file.soft_caps is None:
         found.append("checks.POS-07 and POS-14 act through soft_caps: add that section, or say not_applicable and why")
     if cluster is not None:
-        soft, hard, leave, join = cluster.soft_pct, cluster.hard_pct, cluster.leave_below, cluster.join_at
-        above("checks.POS-07.soft_pct", soft, "hard_pct", hard, soft > hard)
+        leave, join = cluster.leave_below, cluster.join_at
         above("checks.POS-07.leave_below", leave, "join_at", join, leave > join)
     roles = {key.role for key in limits.file.operator_keys.values()}
     if limits.file.operators == "team" and len(roles) < 2:

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Final
 
 from riskd.limits import DayLoss
+from riskd.rates import NS_PER_MIN
 from riskd.records import LossGuardState
 from riskd.units import PPM_PER_PCT
 
 MAX_PAUSES: Final = 2
 """The next trigger on the same UTC day halts."""
-NS_PER_MIN: Final = 60 * 1_000_000_000
 
 
 class LossAction(Enum):

@@ -21,13 +21,13 @@ from riskd.strategy_position import StrategyPosition
 from riskd.units import amount_floor, from_units, ratio_ppm, split, to_units_floor
 from riskd.wallets import Wallets
 from tradebot.core.accounts import TRANSFER_KINDS, AccountSnapshot, LedgerEntry, LedgerKind, MarginState, PositionMargin
+from tradebot.core.levels import Scope, ScopeKind
 from tradebot.core.orders import Execution, Liquidity, OrderRole, Side
 
 MAX_EXECUTIONS: Final = 200_000
 """Executions remembered for deduplication; older ones lie before any reconciliation window."""
 MAX_MARGINS: Final = 10_000
 """Margin accounts, and position margins, that are remembered."""
-DAY_NS: Final = 86_400 * 1_000_000_000
 ZERO: Final = Decimal(0)
 UNATTRIBUTED: Final = "unattributed"
 """Strategy of executions and payments that belong to no known order or position."""
@@ -52,6 +52,8 @@ class BookedFill:
     strategies: tuple[str, ...]
     realized: int
     """Units of settlement asset, before fees."""
+    lost: bool
+    """Whether it ended a round trip without a profit."""
 
 
 class Portfolio:
@@ -66,6 +68,8 @@ class Portfolio:
         """Instrument -> signed units over all strategies."""
         self.trips: dict[str, TripLog] = defaultdict(TripLog)
         """Strategy -> its finished round trips."""
+        self.all_trips = TripLog()
+        """Those of all strategies together."""
         self.wallets = Wallets()
         self.balances = self.wallets.balances
         """(venue, asset) -> total in units."""
@@ -125,9 +129,8 @@ class Portfolio:
         fee, fee_base = self._fee(execution, rule, price, cost, fee_settle) if cost else (0, 0)
         self.turnover_units += rule.contract.quote_notional(size, price)
         if role not in CLOSING_ROLES or self.units_of(execution.instrument_id, strategy_id) * signed < 0:
-            booked = BookedFill(
-                (strategy_id,), self._apply(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
-            )
+            realized, lost = self._apply(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
+            booked = BookedFill((strategy_id,), realized, lost)
         else:
             booked = self._apply_shared(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
         self._move_balances(execution, rule, signed, flow, booked.realized, cost, sequence)
@@ -180,7 +183,8 @@ class Portfolio:
             sorted(self.day_net.items()),
             sorted((key, repr(margin)) for key, margin in self.margins.items()),
             sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
-            sorted((owner, log.losses_in_row, tuple(log.returns_ppm)) for owner, log in self.trips.items()),
+            sorted((owner, repr(log)) for owner, log in self.trips.items()),
+            repr(self.all_trips),
         ]
 
     def restart_order_log(self) -> None:
@@ -214,6 +218,10 @@ class Portfolio:
         """Return the figures of a strategy's latest round trips."""
         log = self.trips.get(strategy_id)
         return TripStats() if log is None else log.stats(window)
+
+    def streak(self, scope: Scope) -> TripLog:
+        """Return the round trips that a scope stands for: those of a strategy, or of all."""
+        return self.trips[scope.name] if scope.kind is ScopeKind.STRATEGY else self.all_trips
 
     def open_positions(self, rules: Mapping[str, InstrumentRule]) -> Iterator[tuple[str, str, StrategyPosition]]:
         """Yield (instrument, strategy, position) of all positions that the venue would let us close, in order."""
@@ -295,10 +303,11 @@ class Portfolio:
             owners.append(strategy_id)
             parts.append(left)
         flows, fees, base_fees = (split(total, parts, signed) for total in (flow, fee, fee_base))
-        realized = 0
+        realized, lost = 0, False
         for owner, part, part_flow, part_fee, part_base in zip(owners, parts, flows, fees, base_fees, strict=True):
-            realized += self._apply(execution, rule, owner, part, part_flow, part_fee, part_base, now_ns)
-        return BookedFill(tuple(owners), realized)
+            own, own_lost = self._apply(execution, rule, owner, part, part_flow, part_fee, part_base, now_ns)
+            realized, lost = realized + own, lost or own_lost
+        return BookedFill(tuple(owners), realized, lost)
 
     def _holders(self, instrument_id: str) -> list[tuple[str, StrategyPosition]]:
         """Return (strategy, position) of everybody who holds an instrument, by name."""
@@ -328,7 +337,8 @@ class Portfolio:
         fee: int,
         fee_base: int,
         now_ns: int,
-    ) -> int:
+    ) -> tuple[int, bool]:
+        """Return what it realized, and whether it ended a round trip without a profit."""
         key = (execution.instrument_id, owner)
         held = self.positions.get(key)
         if held is None:
@@ -349,9 +359,9 @@ class Portfolio:
         held.updated_ns = now_ns
         if before * after <= 0:
             held.opened_ns = now_ns if after else 0
-        held.follow_trip(self.trips[owner], rule.dust_qty, before, abs(flow))
+        lost = held.follow_trip((self.trips[owner], self.all_trips), rule.dust_qty, before, abs(flow))
         self.net[execution.instrument_id] += after - before
-        return realized
+        return realized, lost
 
     def _spread_funding(self, rule: InstrumentRule, asset: str, delta: int) -> None:
         """Give each strategy its share of a funding payment: by signed quantity, as the venue nets them."""
@@ -385,8 +395,3 @@ class Portfolio:
             move(rule.venue, rule.settle, realized, sequence)
         if cost:
             move(rule.venue, execution.fee_asset, -cost, sequence)
-
-
-def day_of(now_ns: int) -> int:
-    """Return days since 1970-01-01 UTC."""
-    return now_ns // DAY_NS

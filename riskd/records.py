@@ -24,7 +24,7 @@ INT64_MAX: Final = 2**63 - 1
 
 
 class RecordType(IntEnum):
-    """Record types in the journal; numbers are never reused."""
+    """Record types in the journal; numbers are never reused; 20 is retired."""
 
     STARTED = 1
     INSTRUMENTS = 2
@@ -48,7 +48,6 @@ class RecordType(IntEnum):
     STOP_LATCHED = 17
     HOLD_RETIMED = 18
     EQUITY_SAMPLE = 19
-    STRATEGY_STARTS = 20
     GUARD_RESET = 21
     SOFT_CAP = 22
     CLUSTERS = 23
@@ -252,13 +251,6 @@ class EquitySample(Record, frozen=True):
     time_ns: int
 
 
-class StrategyStarts(Record, frozen=True):
-    """Net result of each strategy when a day began, account currency."""
-
-    day: int
-    results: dict[str, Decimal]
-
-
 class GuardReset(Record, frozen=True):
     """A loss halt was cleared by two keys: its baseline begins again here."""
 
@@ -374,7 +366,6 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.STOP_LATCHED: StopLatched,
     RecordType.HOLD_RETIMED: HoldRetimed,
     RecordType.EQUITY_SAMPLE: EquitySample,
-    RecordType.STRATEGY_STARTS: StrategyStarts,
     RecordType.GUARD_RESET: GuardReset,
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,

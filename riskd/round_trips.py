@@ -43,6 +43,8 @@ class TripLog:
     returns_ppm: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
     losses_in_row: int = 0
     """Consecutive losing trips up to now; a trip that earns nothing counts as lost."""
+    acted: int = 0
+    """`losses_in_row` when a hold was last raised for them."""
 
     def add(self, net: int, entered: int) -> None:
         """Take one finished trip.
@@ -52,7 +54,13 @@ class TripLog:
             entered: What its entries moved in the same units, > 0.
         """
         self.returns_ppm.append(net * PPM // max(1, entered))
-        self.losses_in_row = 0 if net > 0 else self.losses_in_row + 1
+        self.losses_in_row += 1
+        if net > 0:
+            self.begin_streak()
+
+    def begin_streak(self) -> None:
+        """No loss counts any more: a trip was won, or an operator has looked into them."""
+        self.losses_in_row = self.acted = 0
 
     def stats(self, window: int = MAX_TRIPS) -> TripStats:
         """Return the figures of the latest `window` trips."""

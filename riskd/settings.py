@@ -123,7 +123,7 @@ def make_settings(limits: Limits) -> Settings:
         gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
         gross_soft=None if gross is None else _soft_cap(gross),
         cluster_hard=None if cluster is None else _cap(cluster.hard_pct, cluster.max_notional),
-        cluster_soft=None if cluster is None else _cap(cluster.soft_pct, cluster.max_notional),
+        cluster_soft=None if cluster is None else _soft_cap(cluster),
         clusters=None if cluster is None else _cluster_rule(cluster, limits.file.cluster_pins),
         soft_caps=_soft_caps(limits),
         max_positions=None if count is None else count.max_positions,

@@ -45,7 +45,6 @@ from riskd.records import (
     SoftCapState,
     Started,
     StopLatched,
-    StrategyStarts,
 )
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
 from riskd.settings import Settings, make_settings
@@ -140,9 +139,14 @@ class RiskState:
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
                 self.guards.hold_raised(hold)
+                if hold.cause == "PNL-06":
+                    streak = self.portfolio.streak(hold.scope)
+                    streak.acted = streak.losses_in_row
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
+                if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
+                    self.portfolio.streak(record.hold.scope).begin_streak()
             case HoldRetimed(hold_id=hold_id):
                 self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
@@ -156,8 +160,6 @@ class RiskState:
                 self.portfolio.peak = to_units_floor(equity)
             case EquitySample(equity=equity, time_ns=time_ns):
                 self.guards.sample(to_units_floor(equity), time_ns)
-            case StrategyStarts(results=results):
-                self.guards.begin_strategies({key: to_units_floor(value) for key, value in results.items()})
             case GuardReset(cause=cause, equity=equity, time_ns=time_ns):
                 self.guards.reset(cause, to_units_floor(equity), time_ns)
             case SoftCapState(cap=cap, key=key):
@@ -338,20 +340,11 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
-        if booked is not None and execution is not None:
-            self._follow_trips(execution.instrument_id, booked, event.receive_time_ns)
+        if booked is not None and booked.lost and execution is not None:
+            self.guards.lost(execution.instrument_id, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
-
-    def _follow_trips(self, instrument_id: str, booked: BookedFill, time_ns: int) -> None:
-        """Tell the guards where the positions of a fill stand now."""
-        dust = self.rules[instrument_id].dust_qty
-        for strategy_id in booked.strategies:
-            held = self.portfolio.positions[instrument_id, strategy_id]
-            side = 0 if abs(held.units) <= dust else 1 if held.units > 0 else -1
-            result = held.position.realized_pnl - held.position.fees_paid
-            self.guards.filled(instrument_id, strategy_id, side, result, time_ns)
 
     def owner_of(self, order: TrackedOrder) -> str:
         """Return the strategy whose position an order's fills belong to."""

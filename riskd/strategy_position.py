@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -62,19 +63,25 @@ class StrategyPosition:
         fees = self.maker_fees + self.taker_fees
         return Position(from_units(held.qty), from_units(self.price), from_units(held.realized), fees)
 
-    def follow_trip(self, log: TripLog, dust: int, before: int, moved: int) -> None:
+    def follow_trip(self, logs: Iterable[TripLog], dust: int, before: int, moved: int) -> bool:
         """Keep count of the round trip. What is too small to be sold counts as flat; a flip ends one and begins one.
 
+        Returns whether one ended without a profit.
+
         Args:
-            log: Takes the finished one.
+            logs: Take the finished one.
             dust: Largest quantity that counts as flat.
             before: Signed quantity before the fill that was just booked.
             moved: What that fill moved, absolute.
         """
         after = self.inventory.qty
         if abs(before) > dust and (abs(after) <= dust or before * after < 0):
-            log.add(self.net - self.trip_start, self.trip_entered)
+            net = self.net - self.trip_start
+            for log in logs:
+                log.add(net, self.trip_entered)
             self.trip_start = self.net
             self.trip_entered = abs(self.inventory.entry_flow) if abs(after) > dust else 0
-        elif abs(after) > abs(before):
+            return net <= 0
+        if abs(after) > abs(before):
             self.trip_entered += moved
+        return False

@@ -7,7 +7,7 @@ import pytest
 from riskd.catalogue import CATALOGUE, CONFIGURABLE_IDS, FAMILIES, SPEC_BY_ID
 from riskd.catalogue_page import render_page
 from riskd.checks import CHECKS
-from riskd.limits import load_limits
+from riskd.limits import NotApplicable, load_limits
 from riskd.plans import Stage, make_plans
 from tests.riskd.kit import BTC, ROOT, Desk, make_test_limits
 from tests.support.builders import make_instrument
@@ -42,6 +42,14 @@ def test_a_profile_mentions_every_check_of_riskd(profile: str) -> None:
 
     assert set(limits.checks) == set(CONFIGURABLE_IDS)
     assert limits.file.profile == profile
+
+
+@pytest.mark.parametrize("profile", PROFILES + BLUEPRINTS)
+def test_no_profile_says_that_something_is_not_built_which_is(profile: str) -> None:
+    checks = load_limits(ROOT / "config" / "limits" / f"{profile}.yaml").checks
+    reasons = {key: found.reason for key, found in checks.items() if isinstance(found, NotApplicable)}
+
+    assert [key for key, why in reasons.items() if SPEC_BY_ID[key].built and "not yet built" in why] == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)

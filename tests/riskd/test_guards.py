@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from riskd.guard_book import GuardBook
-from riskd.guards import make_guard_rules, trips
+from riskd.guards import Figures, make_guard_rules, trips
 from riskd.records import EquitySample, Settlement, decode_record
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tradebot.core.errors import ConfigError
@@ -248,7 +248,7 @@ def test_a_sample_counts_until_it_is_as_old_as_the_window(age_ns: int, count: in
     book = GuardBook()
     book.sample(10_000, MONDAY_NS)
 
-    assert len(trips(book, rules, 9_900, None, {}, MONDAY_NS + age_ns)) == count
+    assert len(trips(book, rules, Figures(9_900, None, {}, {}), MONDAY_NS + age_ns)) == count
 
 
 @pytest.mark.parametrize("equity", [0, -1])
@@ -264,7 +264,7 @@ def test_an_account_that_is_worth_nothing_breaks_no_guard(equity: int) -> None:
     book.settle(MONDAY_NS // (DAY * SECOND), equity, MONDAY_NS)
     book.sample(equity, MONDAY_NS)
 
-    assert trips(book, rules, equity, equity, {"s1": -5}, MONDAY_NS + 1) == []
+    assert trips(book, rules, Figures(equity, equity, {"s1": -5}, {}), MONDAY_NS + 1) == []
 
 
 def test_the_days_high_stays_when_later_equity_is_lower() -> None:
@@ -317,7 +317,7 @@ def test_a_strategys_new_day_is_measured_from_its_result_at_midnight() -> None:
     desk = morning(limits_with("PNL-07", halt_at_pct=-1))
     loss = desk_loss(desk, "50")
     desk.wait(DAY)
-    assert desk.gate.state.guards.starts == {"s1": -loss}
+    assert desk.gate.state.portfolio.day_net == {(BTC, "s1"): -loss}
     desk_loss(desk, "98")
     assert desk.gate.state.holds.find("PNL-07", S1) is None
     desk_loss(desk, "2")
@@ -393,9 +393,16 @@ def test_a_win_and_a_cleared_halt_begin_the_streak_again() -> None:
     assert hold_of(desk, "PNL-06", S1).level.name == "HALTED"
 
 
-def test_fees_make_a_round_trip_a_loss_and_break_even_is_none() -> None:
-    desk = morning(limits_with("PNL-06", halt_after=1))
+def test_a_round_trip_that_earns_nothing_is_no_win_and_ends_no_streak() -> None:
+    desk = morning(limits_with("PNL-06", halt_after=2))
+    losing(desk, 1)
     round_trip(desk, "60000")
+    assert hold_of(desk, "PNL-06", S1).level.name == "HALTED"
+
+
+def test_fees_make_a_round_trip_a_loss() -> None:
+    desk = morning(limits_with("PNL-06", halt_after=1))
+    round_trip(desk, "60000.01")
     assert desk.gate.state.holds.find("PNL-06", S1) is None
     desk.buy("0.001")
     desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price="60000")
@@ -455,7 +462,7 @@ def test_a_strategys_day_loss_stops_it_until_midnight_and_counts_from_midnight()
     desk.wait(5)
     desk.wait(1)
     assert desk.gate.state.holds.find("PNL-07", S1) is None
-    assert desk.gate.state.guards.starts == {"s1": -100 * 10**12}
+    assert desk.gate.state.portfolio.day_net == {(BTC, "s1"): -100 * 10**12}
 
 
 @pytest.mark.parametrize(
@@ -660,6 +667,7 @@ def test_every_other_guard_keeps_level_time_and_memory_over_a_kill(tripped: Call
     memory, loss = desk.gate.state.guards.digest(), desk.gate.state.loss
     again = desk.replayed()
     assert (again.state.guards.digest(), again.state.loss) == (memory, loss)
+    assert again.state.portfolio.money_digest() == desk.gate.state.portfolio.money_digest()
     desk.now_ns += 20 * SECOND
     again.start("life2", desk.now_ns)
     held = again.state.holds

@@ -11,7 +11,7 @@ import pytest
 
 from riskd.limits import Limits, load_limits, make_limits, profile_numbers
 from riskd.profiles import below_venue_rules
-from tests.riskd.kit import BTC, ETH, ROOT, Desk, limits_tree, violations
+from tests.riskd.kit import BTC, ETH, ROOT, START_NS, Desk, limits_tree, violations
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import Verdict
 from tradebot.core.errors import ConfigError
@@ -27,9 +27,10 @@ def shipped(name: str) -> Limits:
     return load_limits(ROOT / "config" / "limits" / f"{name}.yaml")
 
 
-def bitvavo_desk(eur: str = "100") -> Desk:
+def bitvavo_desk(eur: str = "100", now_ns: int = START_NS) -> Desk:
     desk = Desk(
         limits=shipped("bitvavo"),
+        now_ns=now_ns,
         instruments=(
             make_instrument(EUR, tick="1", lot="0.00000001", min_qty="0.00000001", min_notional="5"),
             make_instrument(ADA, tick="0.00001", lot="0.000001", min_qty="0.000001", min_notional="5"),
@@ -226,6 +227,8 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
         ("intraday", sizing(per_symbol_cap=9),
          "sizing.per_symbol_cap x cautious_size_factor is 4.5, below venue_minimum.binance 5"),
         ("intraday", check("POS-02", soft_notional=576), "soft_notional is 576, above max_notional 575"),
+        ("intraday", check("POS-07", soft_notional=1151), "POS-07.soft_notional is 1151, above max_notional 1150"),
+        ("intraday", check("POS-07", soft_pct=24), "POS-07.soft_pct is 24, above hard_pct 23"),
         ("intraday", top(venue_minimum={"okx": 251}), "below venue_minimum.okx 251"),
         ("demo", several(top(venue_minimum={"binance": 1001}),
                          top(sizing={"method": "risk_per_trade", "risk_pct": 1, "max_risk": 100, "cost_bps": 20})),

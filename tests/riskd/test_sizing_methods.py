@@ -424,14 +424,14 @@ def test_what_leaves_only_dust_is_a_finished_trip_and_a_flip_is_one_too() -> Non
     held = replace(portfolio.positions[BTC, "s1"])
     log = TripLog()
     held.inventory.qty, held.trip_entered = -5, 1000
-    held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+    held.follow_trip([log], rule.dust_qty, 10 * UNIT, 500)
     assert (log.stats().trips, held.trip_entered) == (1, 0)
 
     held.inventory.qty = -rule.dust_qty  # a flip into dust is flat; one more is a new trip
-    held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+    held.follow_trip([log], rule.dust_qty, 10 * UNIT, 500)
     assert (log.stats().trips, held.trip_entered) == (2, 0)
     held.inventory.qty, held.inventory.entry_flow = -rule.dust_qty - 1, -77
-    held.follow_trip(log, rule.dust_qty, 10 * UNIT, 500)
+    held.follow_trip([log], rule.dust_qty, 10 * UNIT, 500)
 
     assert (log.stats().trips, held.trip_entered) == (3, 77)
 
@@ -486,10 +486,10 @@ def test_selling_dust_is_no_round_trip() -> None:
     portfolio = desk_with(KELLY).gate.state.portfolio
     held, log, dust = portfolio.positions.setdefault((BTC, "s1"), StrategyPosition()), TripLog(), 9
     held.inventory.qty = 0
-    held.follow_trip(log, dust, dust, 500)
+    held.follow_trip([log], dust, dust, 500)
     assert log.stats().trips == 0
 
-    held.follow_trip(log, dust, dust + 1, 500)
+    held.follow_trip([log], dust, dust + 1, 500)
 
     assert log.stats().trips == 1
 
