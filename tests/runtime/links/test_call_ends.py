@@ -501,6 +501,21 @@ async def test_a_handler_that_answers_while_the_socket_is_full_ends_in_order() -
     assert local.connection.streams == {}
 
 
+async def test_an_answer_before_the_end_of_the_requests_tells_the_caller_to_stop() -> None:
+    local = LocalServer(Echo().handlers())
+    local.wire.take()
+    local.open(1, "Up")
+    local.request(1, b"enough", end=False)
+    await turns()
+    frames = local.wire.frames()
+
+    assert [frame.kind for frame in frames] == [HEADERS, DATA, HEADERS, RST]
+    assert frames[2].flags & END_STREAM
+    assert frames[3].payload == bytes(4)
+    local.request(1, b"on its way already", end=False)
+    assert not local.wire.closed
+
+
 async def test_write_now_of_a_context_refuses_when_the_call_is_over() -> None:
     kept = list[Any]()
     started = asyncio.Event()

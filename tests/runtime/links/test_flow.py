@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,7 +199,7 @@ def test_the_receiver_puts_together_any_frames_and_always_gives_the_windows_back
             for frame in wire.frames():
                 if frame.kind == WINDOW:
                     windows[frame.stream] += int.from_bytes(frame.payload, "big")
-                    assert windows[frame.stream] <= max(STREAM_WINDOW, CONNECTION_WINDOW)
+                    assert windows[frame.stream] <= (STREAM_WINDOW if frame.stream else CONNECTION_WINDOW)
             stream = rng.choice(list(bodies))
             frame = _random_frame(stream, bodies[stream], min(windows[0], windows[stream]), rng)
             windows[0] -= len(frame.payload)
@@ -279,19 +280,52 @@ async def test_messages_that_came_before_the_connection_was_lost_are_all_read() 
     assert stream.failure is not None
 
 
-async def test_the_biggest_message_passes_a_window_a_quarter_of_its_size() -> None:
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES],
+        [STREAM_WINDOW // 2 - 100, STREAM_WINDOW - 5],  # the first is read, but not yet given back
+        [STREAM_WINDOW // 2 - 6, STREAM_WINDOW // 2 + 6, STREAM_WINDOW // 2],
+    ],
+)
+async def test_big_messages_pass_a_window_smaller_than_they_are(sizes: list[int]) -> None:
     server, wire, stream = _accepted()
     reader = asyncio.create_task(read_all(stream))
-    body, window = grpc_message(bytes(MAX_MESSAGE_BYTES)), STREAM_WINDOW
+    body, window = memoryview(b"".join(grpc_message(bytes(size)) for size in sizes)), STREAM_WINDOW
+    window_of_all = CONNECTION_WINDOW
     while body:
         size = min(MAX_FRAME_BYTES, window, len(body))
         assert size, "stalled"
-        server.data_received(Frame(DATA, 0 if len(body) > size else END_STREAM, 1, body[:size]).pack())
-        body, window = body[size:], window - size
-        window += sum(int.from_bytes(f.payload, "big") for f in wire.frames() if f.kind == WINDOW and f.stream == 1)
+        server.data_received(Frame(DATA, 0 if len(body) > size else END_STREAM, 1, bytes(body[:size])).pack())
+        body, window, window_of_all = body[size:], window - size, window_of_all - size
         await asyncio.sleep(0)
+        for frame in wire.frames():
+            if frame.kind == WINDOW and frame.stream:
+                window += int.from_bytes(frame.payload, "big")
+            elif frame.kind == WINDOW:
+                window_of_all += int.from_bytes(frame.payload, "big")
+        assert 0 <= window <= STREAM_WINDOW
+        assert 0 <= window_of_all <= CONNECTION_WINDOW
 
-    assert [len(message) for message in await reader] == [MAX_MESSAGE_BYTES]
+    assert [len(message) for message in await reader] == sizes
+
+
+async def test_while_the_socket_is_full_messages_and_ends_wait_in_their_calls() -> None:
+    """The transport's buffer does not grow with what is sent."""
+    client = ClientConnection()
+    wire = joined(client, room=0)
+    streams = [client.begin("/x", OPTIONS) for _ in range(3)]
+    unsent = wire.get_write_buffer_size()
+    for stream in streams:
+        for _ in range(10):
+            stream.send(bytes(1_000))
+        stream.end()
+    assert wire.get_write_buffer_size() == unsent
+    wire.room = 1 << 40
+    wire.take()
+
+    frames = frames_of(wire.take()[len(PREFACE) :])
+    assert len([frame for frame in frames if frame.kind == DATA and frame.flags & END_STREAM]) == 3
 
 
 async def test_window_bytes_beyond_what_was_granted_end_the_connection() -> None:
