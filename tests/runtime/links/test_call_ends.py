@@ -516,6 +516,26 @@ async def test_an_answer_before_the_end_of_the_requests_tells_the_caller_to_stop
     assert not local.wire.closed
 
 
+async def test_a_reader_task_of_a_handler_ends_with_the_call() -> None:
+    """Before: one that the handler had forgotten waited for ever."""
+    readers = list[asyncio.Task[list[bytes]]]()
+
+    async def handler(requests: Any, context: Any) -> None:
+        async def read() -> list[bytes]:
+            return [request async for request in requests]
+
+        readers.append(asyncio.create_task(read()))
+        await turns()
+
+    handlers: dict[str, Any] = {BIDI: grpc.stream_stream_rpc_method_handler(handler)}
+    local = LocalServer(handlers)
+    local.open(1, "Bidi")
+    local.request(1, b"x", end=False)
+    await turns(20)
+
+    assert await asyncio.wait_for(readers[0], 5) == [b"x"]
+
+
 async def test_write_now_of_a_context_refuses_when_the_call_is_over() -> None:
     kept = list[Any]()
     started = asyncio.Event()

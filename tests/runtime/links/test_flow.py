@@ -310,6 +310,22 @@ async def test_big_messages_pass_a_window_smaller_than_they_are(sizes: list[int]
     assert [len(message) for message in await reader] == sizes
 
 
+async def test_a_larger_first_window_lets_go_what_waits_and_a_smaller_one_holds_it() -> None:
+    client = ClientConnection()
+    wire = joined(client)
+    stream = client.begin("/x", OPTIONS)
+    client.data_received(Frame(SETTINGS, 0, 0, _setting(4, 10)).pack())
+    wire.take()
+    stream.send(bytes(15))
+    assert [len(frame.payload) for frame in wire.frames()] == [10]
+    client.data_received(Frame(SETTINGS, 0, 0, _setting(4, 5)).pack())  # now 5 below nothing
+    client.data_received(Frame(WINDOW, 0, 1, (5).to_bytes(4, "big")).pack())
+    assert [frame.kind for frame in wire.frames()] == [SETTINGS]
+    client.data_received(Frame(SETTINGS, 0, 0, _setting(4, 100)).pack())
+
+    assert [(frame.kind, len(frame.payload)) for frame in wire.frames()] == [(SETTINGS, 0), (DATA, 10)]
+
+
 async def test_while_the_socket_is_full_messages_and_ends_wait_in_their_calls() -> None:
     """The transport's buffer does not grow with what is sent."""
     client = ClientConnection()

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import uvloop
 
-from tests.runtime.links.kit import NAME, Echo, grpcio_channel, grpcio_server, link_server
+from tests.runtime.links.kit import (
+    NAME,
+    PING,
+    PREFACE,
+    SETTINGS,
+    Echo,
+    Frame,
+    grpcio_channel,
+    grpcio_server,
+    link_server,
+)
 from tradebot.runtime.links.channel import LinkChannel
 from tradebot.runtime.links.stream import MAX_CUT_MESSAGES
 
@@ -223,3 +235,59 @@ async def test_a_grpcio_server_that_goes_away_lets_running_calls_finish(short_tm
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
         await stopping
+
+
+# ---- the daemons' own event loop
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_all_four_shapes,
+        test_messages_up_to_the_bound_arrive_whole,
+        test_many_calls_with_big_and_small_messages_at_the_same_time,
+        test_a_reader_that_sleeps_loses_nothing,
+        test_a_caller_that_cancels_ends_the_handler,
+        test_a_server_may_answer_before_it_has_read_everything,
+    ],
+)
+@pytest.mark.parametrize("chosen", [_link_calls_grpcio, _link_calls_link])
+def test_the_same_on_uvloop(
+    scenario: Callable[[Pair, Path], Coroutine[Any, Any, None]], chosen: Pair, short_tmp_path: Path
+) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(chosen, short_tmp_path))
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_peer_that_never_reads_is_cut_and_the_others_go_on(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop], short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebot.runtime.links.connection.FLUSH_S", 0.02)
+    pings = Frame(PING, 0, 0, bytes(8)).pack() * 1_000
+
+    async def scenario() -> None:
+        errors = list[dict[str, Any]]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with link_server(short_tmp_path, Echo()) as (server, target), LinkChannel(target) as channel:
+            call = channel.stream_stream(BIDI)()
+            _, writer = await asyncio.open_unix_connection(target.removeprefix("unix:"), limit=1)
+            writer.write(PREFACE + Frame(SETTINGS, 0, 0, b"").pack())
+
+            async def flood() -> None:
+                for number in itertools.count():
+                    writer.write(pings)
+                    await asyncio.wait_for(writer.drain(), 10)
+                    await call.write(b"%d" % number)
+                    assert await call.read() == b"%d" % number
+
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                await flood()
+            writer.close()
+
+            assert len(server.connections) == 1
+            call.cancel()
+        assert errors == []
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(asyncio.wait_for(scenario(), 40))

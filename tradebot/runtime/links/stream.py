@@ -179,6 +179,7 @@ class Stream:
         self._partial.clear()
         self._reset_after = self._reset_after or not self._remote_end
         self._remote_end = True
+        self._wake()
 
     async def receive(self) -> bytes | None:
         """Return the next message; None at the end.
