@@ -76,8 +76,10 @@ async def test_all_four_shapes(pair: Pair, short_tmp_path: Path) -> None:
         down = [m async for m in channel.unary_stream(DOWN)(b"a||b", timeout=20)]
         up = await channel.stream_unary(UP)(_all_of(b"a", b"", b"b"), timeout=20)
         bidi = [m async for m in channel.stream_stream(BIDI)(_all_of(b"x", b"", b"y"), timeout=20)]
+        plain = [m async for m in channel.stream_stream(BIDI)(iter([b"p", b"q"]), timeout=20)]
 
     assert (unary, down, up, bidi) == (b"one", [b"a", b"", b"b"], b"ab", [b"x", b"", b"y"])
+    assert plain == [b"p", b"q"]
 
 
 async def test_messages_up_to_the_bound_arrive_whole(pair: Pair, short_tmp_path: Path) -> None:

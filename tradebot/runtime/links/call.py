@@ -18,6 +18,7 @@ from tradebot.runtime.links.frames import Reason
 from tradebot.runtime.links.status import rpc_error, status_in
 from tradebot.runtime.links.stream import LinkClosedError, Stream
 
+Requests = AsyncIterable[Any] | Iterable[Any]
 Metadata = Sequence[tuple[str, str]]
 Serializer = Callable[[Any], bytes] | None
 Deserializer = Callable[[bytes], Any] | None
@@ -165,7 +166,7 @@ class LinkCall:
             self._end(grpc.StatusCode.INTERNAL, text)
             raise rpc_error(grpc.StatusCode.INTERNAL, text) from None
 
-    async def one_answer(self, requests: AsyncIterable[Any] | None = None) -> Any:
+    async def one_answer(self, requests: Requests | None = None) -> Any:
         """Write the requests, if there are several, and return the only answer.
 
         Raises:
@@ -212,11 +213,11 @@ class LinkCall:
             return False
         return True
 
-    def write_from(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
+    def write_from(self, requests: Requests) -> None:
         """Write everything that an iterable gives, in a task of its own."""
         self._feeder = asyncio.get_running_loop().create_task(self._feed(requests), name=f"{self._method} requests")
 
-    async def _feed(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
+    async def _feed(self, requests: Requests) -> None:
         try:
             if isinstance(requests, AsyncIterable):
                 async for request in requests:

@@ -7,12 +7,12 @@ fails at once with UNAVAILABLE. Errors are grpc.aio.AioRpcError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import grpc
 
-from tradebot.runtime.links.call import CallOptions, Deserializer, LinkCall, Metadata, Serializer
+from tradebot.runtime.links.call import CallOptions, Deserializer, LinkCall, Metadata, Requests, Serializer
 from tradebot.runtime.links.connection import Connection
 from tradebot.runtime.links.frames import PREFACE, Reason, Setting
 from tradebot.runtime.links.status import CONTENT_TYPE, rpc_error, timeout_text
@@ -123,7 +123,7 @@ class LinkChannel:
         """Return the callable of a method that takes a stream; calling it returns a coroutine."""
 
         def call(
-            requests: AsyncIterable[Any],
+            requests: Requests,
             *,
             timeout: float | None = None,
             wait_for_ready: bool = False,
@@ -160,7 +160,7 @@ class LinkChannel:
         """Return the callable of a method with streams both ways; requests come by `write` or from an iterable."""
 
         def call(
-            requests: AsyncIterable[Any] | Iterable[Any] | None = None,
+            requests: Requests | None = None,
             *,
             timeout: float | None = None,
             wait_for_ready: bool = False,
