@@ -326,16 +326,45 @@ async def test_a_larger_first_window_lets_go_what_waits_and_a_smaller_one_holds_
     assert [(frame.kind, len(frame.payload)) for frame in wire.frames()] == [(SETTINGS, 0), (DATA, 10)]
 
 
+async def test_each_window_lets_go_what_waited_for_it() -> None:
+    client = ClientConnection()
+    wire = joined(client)
+    streams = [client.begin("/x", OPTIONS) for _ in range(2)]
+    wire.take()
+    for stream in streams:
+        stream.send(bytes(DEFAULT_WINDOW + 995))
+    assert sum(len(frame.payload) for frame in wire.frames()) == DEFAULT_WINDOW
+    client.data_received(Frame(WINDOW, 0, 0, (70_000).to_bytes(4, "big")).pack())
+    assert sum(len(frame.payload) for frame in wire.frames()) == DEFAULT_WINDOW  # of the second call
+    for stream in streams:
+        client.data_received(Frame(WINDOW, 0, stream.stream_id, (1_000).to_bytes(4, "big")).pack())
+
+        assert [len(frame.payload) for frame in wire.frames()] == [1_000]
+
+
+async def test_no_frame_is_larger_than_we_would_take_ourselves() -> None:
+    client = ClientConnection()
+    wire = joined(client)
+    stream = client.begin("/x", OPTIONS)
+    client.data_received(Frame(SETTINGS, 0, 0, _setting(4, 1 << 24) + _setting(5, (1 << 24) - 1)).pack())
+    client.data_received(Frame(WINDOW, 0, 0, (1 << 24).to_bytes(4, "big")).pack())
+    wire.take()
+    stream.send(bytes(1 << 20))
+
+    assert max(len(frame.payload) for frame in wire.frames()) == MAX_FRAME_BYTES
+
+
 async def test_while_the_socket_is_full_messages_and_ends_wait_in_their_calls() -> None:
     """The transport's buffer does not grow with what is sent."""
     client = ClientConnection()
     wire = joined(client, room=0)
     streams = [client.begin("/x", OPTIONS) for _ in range(3)]
     unsent = wire.get_write_buffer_size()
-    for stream in streams:
+    for stream in streams[1:]:
         for _ in range(10):
             stream.send(bytes(1_000))
         stream.end()
+    streams[0].end()
     assert wire.get_write_buffer_size() == unsent
     wire.room = 1 << 40
     wire.take()
