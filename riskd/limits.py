@@ -24,7 +24,15 @@ from riskd.limit_base import (
     PositiveDecimal,
     PositiveInt,
 )
-from riskd.order_limits import ORDER_MODELS, Exposure, OpenPositions, OrderRate, OrderValue
+from riskd.order_limits import (
+    ORDER_MODELS,
+    Exposure,
+    MandatoryStop,
+    OpenPositions,
+    OrderRate,
+    OrderValue,
+    SizeOutlier,
+)
 from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
@@ -330,6 +338,13 @@ def contradictions(limits: Limits) -> list[str]:
         above("checks.POS-02.hard_pct", pct, "checks.POS-04.hard_pct", cap, pct > cap)
         value, cap = position.max_notional, gross.max_notional
         above("checks.POS-02.max_notional", value, "checks.POS-04.max_notional", cap, value > cap)
+    stop, outlier = limits.enforced("PRC-05", MandatoryStop), limits.enforced("SIZ-05", SizeOutlier)
+    if stop is not None:
+        near, far = stop.min_distance_bps, stop.max_distance_bps
+        above("checks.PRC-05.min_distance_bps", near, "max_distance_bps", far, near > far)
+    if outlier is not None:
+        soft_x, hard_x = outlier.soft_multiple, outlier.hard_multiple
+        above("checks.SIZ-05.soft_multiple", soft_x, "hard_multiple", hard_x, soft_x > hard_x)
     if rate is not None:
         second, system, minute = rate.strategy_per_second, rate.system_per_second, rate.strategy_per_minute
         above("checks.RAT-01.strategy_per_second", second, "system_per_second", system, second > system)
