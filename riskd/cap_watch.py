@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from riskd.caps import Cap
 from riskd.clusters import ClusterTracker
 from riskd.flatten import Flattener
 from riskd.guards import pct
@@ -13,7 +14,7 @@ from riskd.ledger import Ledger
 from riskd.marks import MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import ClustersSeen, SoftCapState
-from riskd.settings import Cap, Settings
+from riskd.settings import Settings
 from riskd.soft_caps import CLUSTER_SEPARATOR, HOLDING_TIME, Measure, Move, Part, judge, share_ppm, to_close, totals
 from riskd.units import PPM, amount
 from tradebot.core.levels import ReleaseRule, TradingLevel

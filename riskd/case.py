@@ -11,6 +11,7 @@ from riskd.marks import MarketBoard, MarketView
 from riskd.portfolio import Portfolio
 from riskd.rates import RateBuckets
 from riskd.records import LossGuardState, ReduceIssued
+from riskd.repetition import Repetition
 from riskd.rules import InstrumentRule
 from riskd.settings import Settings
 from riskd.units import PPM
@@ -54,6 +55,7 @@ class Case:
     reducing: bool
     guards: GuardBook
     """Entries and losing exits, for the filters of CAUTIOUS."""
+    repetition: Repetition
     problem: str = ""
     """What is malformed; empty = nothing."""
     registered: bool = False
@@ -75,9 +77,13 @@ class Case:
     qty: int = 0
     price: int = 0
     stop_price: int = 0
+    stop_distance: int | None = None
+    """Distance of an intent's stop as a share of its price, units; None = it has none."""
     factor_ppm: int = PPM
     """Size factor of the level."""
     exposure: int | None = None
     """Worst-case notional of this instrument with the order, once it was needed."""
+    base_others: int | None = None
+    """That part of `gross_others` whose base asset is this one's."""
     gross_others: int | None = None
     """Worst-case notional of all other instruments, once it was needed."""

@@ -6,111 +6,47 @@ InputMissing, a limit that nobody set raises LimitUndefined, and any other excep
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from riskd.case import Case
 from riskd.cautious import refusal
 from riskd.exposure import CLOSING_ROLES
 from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
-from riskd.marks import MarketView
+from riskd.inputs import (
+    BLOCK,
+    OK,
+    PASS,
+    SOFT,
+    CheckFunction,
+    InputMissing,
+    LimitUndefined,
+    Row,
+    bounded,
+    cap_of,
+    in_currency,
+    need,
+    notional_of,
+    price_of,
+    qty_of,
+    rule_of,
+    view_of,
+)
+from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
-from riskd.rules import InstrumentRule, is_operator
-from riskd.settings import NS_PER_MS, Cap
-from riskd.units import PPM_PER_BPS, amount, with_ppm
-from tradebot.core.approvals import CheckOutcome, VenueAction
+from riskd.rules import is_operator
+from riskd.settings import NS_PER_MS
+from riskd.units import PPM_PER_BPS, with_ppm
+from riskd.worst_case import exposure, gross_others
+from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.levels import TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 
-Row = tuple[int, str, int, int]
-"""outcome (CheckOutcome value), reason, limit, measured."""
-CheckFunction = Callable[[Case], Row]
-
-PASS: Final = CheckOutcome.PASS.value
-BLOCK: Final = CheckOutcome.BLOCK.value
-SOFT: Final = CheckOutcome.SOFT.value
-OK: Final[Row] = (PASS, "", 0, 0)
-INPUT_MISSING: Final[Row] = (BLOCK, "CHECK_INPUT_MISSING", 0, 0)
-LIMIT_UNDEFINED: Final[Row] = (BLOCK, "LIMIT_UNDEFINED", 0, 0)
-CHECK_ERROR: Final[Row] = (BLOCK, "CHECK_ERROR", 0, 0)
-"""A check that raised: whatever went wrong inside is a refusal."""
-
-RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
-"""Types with a limit price: the only ones that may reach a venue."""
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 LADDER_SLACK_PPM: Final = 5_000
 """A reduce command's bound counts from the touch, the collar from the mid: half a very wide spread."""
 RISKD_STRATEGY: Final = "riskd"
-
-
-class InputMissing(Exception):
-    """An input is missing, stale, zero or not finite."""
-
-
-class LimitUndefined(Exception):
-    """The limit is not configured."""
-
-
-def _need(value: int | None) -> int:
-    """Return a limit that must be there."""
-    if value is None:
-        raise LimitUndefined
-    return value
-
-
-def _cap(cap: Cap | None, case: Case) -> int:
-    if cap is None:
-        raise LimitUndefined
-    return cap.of(_equity(case), case.factor_ppm)
-
-
-def _equity(case: Case) -> int:
-    if case.equity is None or case.equity <= 0:
-        raise InputMissing
-    return case.equity
-
-
-def _rule(case: Case) -> InstrumentRule:
-    if case.rule is None:
-        raise InputMissing
-    return case.rule
-
-
-def _view(case: Case) -> MarketView:
-    if case.view is None:
-        raise InputMissing
-    return case.view
-
-
-def _qty(case: Case) -> int:
-    if case.qty <= 0:
-        raise InputMissing
-    return case.qty
-
-
-def _price(case: Case) -> int:
-    if case.price <= 0:
-        raise InputMissing
-    return case.price
-
-
-def _notional(case: Case) -> int:
-    return amount(_price(case), _qty(case))
-
-
-def _in_currency(case: Case, value: int) -> int:
-    """Return a quote amount in account currency, rounded up."""
-    rate = case.books.board.rate(_rule(case).quote, long=False)
-    if rate is None or rate <= 0:
-        raise InputMissing
-    return amount(rate, value)
-
-
-def _bounded(measured: int, limit: int, reason: str) -> Row:
-    """At the limit is allowed."""
-    return (BLOCK, reason, limit, measured) if measured > limit else (PASS, "", limit, measured)
 
 
 # ---- AUT
@@ -141,7 +77,7 @@ def aut_03(case: Case) -> Row:
     intent = case.intent
     if intent is None or intent.created_time_ns <= 0:
         raise InputMissing
-    oldest, future = _need(case.books.settings.max_intent_age_ns), _need(case.books.settings.max_intent_future_ns)
+    oldest, future = need(case.books.settings.max_intent_age_ns), need(case.books.settings.max_intent_future_ns)
     if intent.time_to_live_ms > 0:
         oldest = min(oldest, intent.time_to_live_ms * NS_PER_MS)
     age = case.now_ns - intent.created_time_ns
@@ -172,7 +108,7 @@ def sta_01(case: Case) -> Row:
 
 def _cautious(case: Case) -> Row:
     """A new entry at CAUTIOUS; children of one that was let pass are not asked again."""
-    is_open = abs(case.books.portfolio.net.get(case.instrument_id, 0)) > _rule(case).dust_qty
+    is_open = abs(case.books.portfolio.net.get(case.instrument_id, 0)) > rule_of(case).dust_qty
     rule = case.books.settings.cautious
     found = refusal(rule, case.guards, case.instrument_id, case.now_ns, is_open=is_open)
     level = int(TradingLevel.CAUTIOUS)
@@ -183,7 +119,7 @@ def sta_02(case: Case) -> Row:
     """A reducing order is opposite to the position, and with its kind not larger than it."""
     if not case.reducing:
         return OK
-    qty, sign = _qty(case), case.side.sign
+    qty, sign = qty_of(case), case.side.sign
     held, owner = closable(case)
     if held * sign >= 0:
         return BLOCK, "NOT_REDUCING", 0, qty
@@ -192,7 +128,7 @@ def sta_02(case: Case) -> Row:
         measured += closing_elsewhere(case, owner)
     if measured > limit:
         return BLOCK, "WOULD_FLIP_POSITION", limit, measured
-    if _rule(case).is_spot and case.role in CLOSING_ROLES:
+    if rule_of(case).is_spot and case.role in CLOSING_ROLES:
         net = abs(case.books.portfolio.net.get(case.instrument_id, 0))
         together = qty + closing_elsewhere(case, "")
         if together > net:
@@ -220,7 +156,7 @@ def closing_elsewhere(case: Case, owner: str) -> int:
 def sta_03(case: Case) -> Row:
     """The venue's private side is live, reconciled, and execd speaks to us."""
     status, settings = case.venue_status, case.books.settings
-    oldest, silence = _need(settings.max_reconcile_age_ns), _need(settings.max_session_age_ns)
+    oldest, silence = need(settings.max_reconcile_age_ns), need(settings.max_session_age_ns)
     if status is None:
         raise InputMissing
     if not status.private_stream_live or case.session_age_ns > silence:
@@ -235,7 +171,7 @@ def sta_03(case: Case) -> Row:
 
 def sta_04(case: Case) -> Row:
     """The venue takes orders."""
-    return OK if _rule(case).trading else (BLOCK, "INSTRUMENT_NOT_TRADING", 0, 0)
+    return OK if rule_of(case).trading else (BLOCK, "INSTRUMENT_NOT_TRADING", 0, 0)
 
 
 def sta_05(case: Case) -> Row:
@@ -252,7 +188,7 @@ def sta_05(case: Case) -> Row:
 
 def mkt_01(case: Case) -> Row:
     """The book is young."""
-    view, oldest = _view(case), _need(_rule(case).max_book_age_ns)
+    view, oldest = view_of(case), need(rule_of(case).max_book_age_ns)
     if view.updated_ns <= 0:
         raise InputMissing
     age = case.now_ns - view.updated_ns
@@ -263,7 +199,7 @@ def mkt_01(case: Case) -> Row:
 
 def mkt_02(case: Case) -> Row:
     """The book is in sequence."""
-    view = _view(case)
+    view = view_of(case)
     if view.state == 0:
         raise InputMissing
     fits = view.state in (BookState.LIVE, BookState.STALE)
@@ -272,7 +208,7 @@ def mkt_02(case: Case) -> Row:
 
 def mkt_03(case: Case) -> Row:
     """Both sides, bid below ask."""
-    view = _view(case)
+    view = view_of(case)
     if view.bid <= 0 or view.ask <= 0:
         return BLOCK, "BOOK_ONE_SIDED", view.bid, view.ask
     if view.bid >= view.ask:
@@ -285,38 +221,38 @@ def mkt_03(case: Case) -> Row:
 
 def spc_01(case: Case) -> Row:
     """Price and trigger on a tick."""
-    tick, price = _rule(case).tick, _price(case)
+    tick, price = rule_of(case).tick, price_of(case)
     bad = price if price % tick else case.stop_price if case.stop_price % tick else 0
     return (BLOCK, "PRICE_NOT_ON_TICK", tick, bad) if bad else (PASS, "", tick, price)
 
 
 def spc_02(case: Case) -> Row:
     """Quantity on a lot."""
-    lot, qty = _rule(case).lot, _qty(case)
+    lot, qty = rule_of(case).lot, qty_of(case)
     return (BLOCK, "QTY_NOT_ON_STEP", lot, qty) if qty % lot else (PASS, "", lot, qty)
 
 
 def spc_03(case: Case) -> Row:
     """Quantity within the venue's range."""
-    rule, qty = _rule(case), _qty(case)
+    rule, qty = rule_of(case), qty_of(case)
     if qty < rule.min_qty:
         return BLOCK, "QTY_BELOW_MIN", rule.min_qty, qty
-    return _bounded(qty, rule.max_qty, "QTY_ABOVE_VENUE_MAX")
+    return bounded(qty, rule.max_qty, "QTY_ABOVE_VENUE_MAX")
 
 
 def spc_04(case: Case) -> Row:
     """Notional within the venue's range."""
-    rule, notional = _rule(case), _notional(case)
+    rule, notional = rule_of(case), notional_of(case)
     if notional < rule.min_notional:
         return BLOCK, "NOTIONAL_BELOW_MIN", rule.min_notional, notional
     if rule.max_notional is not None:
-        return _bounded(notional, rule.max_notional, "NOTIONAL_ABOVE_VENUE_MAX")
+        return bounded(notional, rule.max_notional, "NOTIONAL_ABOVE_VENUE_MAX")
     return PASS, "", rule.min_notional, notional
 
 
 def spc_05(case: Case) -> Row:
     """Type, time in force and flags belong together and the venue takes them."""
-    rule, terms = _rule(case), case.terms
+    rule, terms = rule_of(case), case.terms
     if not rule.order_types:
         raise InputMissing
     kind, rests = terms.order_type, terms.time_in_force is TimeInForce.GTC
@@ -347,10 +283,10 @@ def _action_fits(case: Case) -> bool:
 
 def prc_01(case: Case) -> Row:
     """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals."""
-    settings, price = case.books.settings, _price(case)
-    far = _need(settings.collar_far)
+    settings, price = case.books.settings, price_of(case)
+    far = need(settings.collar_far)
     reference = _reference(case)
-    collar = _need(settings.reduce_collar_ppm) if case.reducing else _need(_rule(case).collar_ppm)
+    collar = need(settings.reduce_collar_ppm) if case.reducing else need(rule_of(case).collar_ppm)
     if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
         collar = max(collar, case.reduce.bound_bps * PPM_PER_BPS + LADDER_SLACK_PPM)
     near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)
@@ -370,9 +306,9 @@ def _reference(case: Case) -> int:
     """
     if case.stop_price:
         return case.stop_price
-    view = _view(case)
+    view = view_of(case)
     if case.reducing:
-        if not view.good_ns or case.now_ns - view.good_ns > _need(case.books.settings.reduce_reference_ns):
+        if not view.good_ns or case.now_ns - view.good_ns > need(case.books.settings.reduce_reference_ns):
             raise InputMissing
         bid, ask = view.good_bid, view.good_ask
     else:
@@ -387,13 +323,13 @@ def _reference(case: Case) -> int:
 
 def siz_01(case: Case) -> Row:
     """Fat finger."""
-    return _bounded(_qty(case), _need(_rule(case).max_order_qty), "ORDER_QTY_LIMIT")
+    return bounded(qty_of(case), need(rule_of(case).max_order_qty), "ORDER_QTY_LIMIT")
 
 
 def siz_02(case: Case) -> Row:
     """Order value against equity and an absolute cap."""
-    return _bounded(
-        _in_currency(case, _notional(case)), _cap(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT"
+    return bounded(
+        in_currency(case, notional_of(case)), cap_of(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT"
     )
 
 
@@ -403,9 +339,9 @@ def siz_06(case: Case) -> Row:
         return OK  # asked with its parent, or without any
     parent = case.parent
     if parent is None or parent.closed:
-        return BLOCK, "CHILD_EXCEEDS_PARENT", 0, _qty(case)
+        return BLOCK, "CHILD_EXCEEDS_PARENT", 0, qty_of(case)
     worse = case.price > parent.price if case.side is Side.BUY else False
-    measured = _qty(case) + case.books.commitments.drawn(parent)
+    measured = qty_of(case) + case.books.commitments.drawn(parent)
     fits = measured <= parent.qty and not worse and parent.side is case.side
     fits = fits and parent.instrument_id == case.instrument_id and parent.strategy_id == case.strategy_id
     return (PASS if fits else BLOCK, "" if fits else "CHILD_EXCEEDS_PARENT", parent.qty, measured)
@@ -416,7 +352,7 @@ def siz_06(case: Case) -> Row:
 
 def free_balance(case: Case) -> int:
     """Return the free balance that this order would use: quote for a buy, base for a sell."""
-    rule, portfolio = _rule(case), case.books.portfolio
+    rule, portfolio = rule_of(case), case.books.portfolio
     if rule.venue not in portfolio.snapshot_venues:
         raise InputMissing
     key = (rule.venue, rule.quote if case.side is Side.BUY else rule.base)
@@ -425,45 +361,17 @@ def free_balance(case: Case) -> int:
 
 def pos_01(case: Case) -> Row:
     """Enough is free."""
-    _need(case.books.settings.fee_ppm)
-    qty = _qty(case)
-    needed = case.books.commitments.buy_cost(_price(case), qty) if case.side is Side.BUY else qty
-    return _bounded(needed, free_balance(case), "INSUFFICIENT_FUNDS")
-
-
-def worst_qty(case: Case, qty: int) -> int:
-    """Return the worst-case absolute position with `qty` more: max(|P + Wb + q|, |P - Ws - q|)."""
-    held = case.books.portfolio.net.get(case.instrument_id, 0)
-    committed = case.books.commitments.by_instrument.get(case.instrument_id)
-    buy, sell = (committed.buy, committed.sell) if committed is not None else (0, 0)
-    if case.side is Side.BUY:
-        buy += qty
-    else:
-        sell += qty
-    short = 0 if _rule(case).is_spot else sell - held
-    return max(held + buy, short, 0)
-
-
-def value_price(case: Case) -> int:
-    """Return the price at which this instrument's exposure is counted: ask or limit, the higher."""
-    view = _view(case)
-    if not view.is_good:
-        raise InputMissing
-    return max(view.ask, case.price)
-
-
-def exposure(case: Case) -> int:
-    """Return this instrument's worst-case notional with the order, account currency."""
-    if case.exposure is None:
-        case.exposure = _in_currency(case, amount(value_price(case), worst_qty(case, _qty(case))))
-    return case.exposure
+    need(case.books.settings.fee_ppm)
+    qty = qty_of(case)
+    needed = case.books.commitments.buy_cost(price_of(case), qty) if case.side is Side.BUY else qty
+    return bounded(needed, free_balance(case), "INSUFFICIENT_FUNDS")
 
 
 def pos_02(case: Case) -> Row:
     """Worst-case position of the instrument."""
     settings = case.books.settings
     measured = exposure(case)
-    hard, soft = _cap(settings.position_hard, case), _cap(settings.position_soft, case)
+    hard, soft = cap_of(settings.position_hard, case), cap_of(settings.position_soft, case)
     return _two_step(measured, hard, soft, "POSITION_LIMIT")
 
 
@@ -479,43 +387,13 @@ def pos_03(case: Case) -> Row:
     open_ids = {i for i, units in books.portfolio.net.items() if abs(units) > books.rules[i].dust_qty}
     open_ids.update(i for i, committed in books.commitments.by_instrument.items() if committed.entries > 0)
     open_ids.add(case.instrument_id)
-    return _bounded(len(open_ids), _need(books.settings.max_positions), "OPEN_POSITION_COUNT")
-
-
-def gross_others(case: Case) -> int:
-    """Return the worst-case notional of all other instruments, account currency."""
-    if case.gross_others is None:
-        case.gross_others = sum(worst_notional(case, i) for i in exposed_instruments(case) if i != case.instrument_id)
-    return case.gross_others
-
-
-def exposed_instruments(case: Case) -> set[str]:
-    """Return instruments with a position or commitments."""
-    books = case.books
-    exposed = {i for i, units in books.portfolio.net.items() if units}
-    exposed.update(i for i, committed in books.commitments.by_instrument.items() if committed.buy or committed.sell)
-    return exposed
-
-
-def worst_notional(case: Case, instrument_id: str) -> int:
-    """Return one other instrument's worst-case notional at its last good ask."""
-    books = case.books
-    rule, view = books.rules[instrument_id], books.board.views.get(instrument_id)
-    held, committed = books.portfolio.net.get(instrument_id, 0), books.commitments.by_instrument.get(instrument_id)
-    buy, sell = (committed.buy, committed.sell) if committed is not None else (0, 0)
-    worst = max(held + buy, 0 if rule.is_spot else sell - held, 0)
-    if not worst:
-        return 0
-    rate = books.board.rate(rule.quote, long=False)
-    if view is None or not view.good_ns or rate is None:
-        raise InputMissing
-    return amount(rate, amount(view.good_ask, worst))
+    return bounded(len(open_ids), need(books.settings.max_positions), "OPEN_POSITION_COUNT")
 
 
 def pos_04(case: Case) -> Row:
     """Gross exposure."""
     settings = case.books.settings
-    hard, soft = _cap(settings.gross_hard, case), _cap(settings.gross_soft, case)
+    hard, soft = cap_of(settings.gross_hard, case), cap_of(settings.gross_soft, case)
     return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
@@ -527,9 +405,9 @@ def rat_01(case: Case) -> Row:
     settings, rates = case.books.settings, case.books.rates
     measured = limit = 0
     for owner, per, period in (
-        (case.strategy_id, _need(settings.strategy_per_second), NS_PER_S),
-        (case.strategy_id, _need(settings.strategy_per_minute), NS_PER_MIN),
-        (SYSTEM, _need(settings.system_per_second), NS_PER_S),
+        (case.strategy_id, need(settings.strategy_per_second), NS_PER_S),
+        (case.strategy_id, need(settings.strategy_per_minute), NS_PER_MIN),
+        (SYSTEM, need(settings.system_per_second), NS_PER_S),
     ):
         limit, measured = per, rates.used(owner, per, period, case.now_ns) + 1
         if measured > limit:
@@ -554,6 +432,7 @@ def undefined(case: Case) -> Row:
 
 
 CHECKS: Final[dict[str, CheckFunction]] = {
+    **ORDER_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

@@ -10,8 +10,8 @@ from riskd.accountant import Accountant
 from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
-from riskd.checks import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, SOFT, InputMissing, LimitUndefined
 from riskd.decisions import describe, first_violation, render, render_row
+from riskd.inputs import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, SOFT, InputMissing, LimitUndefined
 from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Stage, make_plans

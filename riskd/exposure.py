@@ -15,6 +15,7 @@ from typing import Final
 
 from riskd.rules import InstrumentRule
 from riskd.units import amount, from_units, plus_ppm, to_units_floor
+from riskd.working import WorkingOrderBook
 from tradebot.core.errors import InvariantError
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderState, OrderStatus, OrderTerms, Side
@@ -56,6 +57,8 @@ class TrackedOrder:
     filled: int = 0
     leaves: int = 0
     """Quantity in the aggregates now."""
+    doubtful: bool = False
+    """Whether it is counted as UNKNOWN."""
 
     @property
     def is_over(self) -> bool:
@@ -110,6 +113,9 @@ class Commitments:
         """(venue, asset) -> units that all of this would need, fees included."""
         self.closing: dict[tuple[str, str, Side], int] = defaultdict(int)
         """(instrument, strategy, side) -> unfilled quantity of closing orders; strategy `` is the sum over all."""
+        self.entry_value: dict[str, int] = defaultdict(int)
+        """Quote asset -> value of unfilled entries, reserved and working."""
+        self.working = WorkingOrderBook()
         self.fee_ppm = 0
         """Taker fee reserved with each buy."""
 
@@ -127,6 +133,7 @@ class Commitments:
         if earlier is not None:  # its ASKED event came first; it was counted with nothing
             order.seen, order.sent, order.state.status = earlier.seen, earlier.sent, earlier.state.status
             self._count(earlier, 0, rules)
+            self._doubt(earlier, is_unknown=False)
         order.approved = order.counted = True
         self.orders[order.state.terms.client_order_id] = order
         parent = self.parents.get(order.intent_id)
@@ -190,6 +197,10 @@ class Commitments:
         for order in self.orders.values():
             leaves = max(0, order.qty - order.filled) if order.counted and not order.is_over else 0
             fresh._add(rules[order.instrument_id], order.side, order.role, order.strategy_id, order.price, leaves)
+            if leaves:
+                fresh.working.add(order.instrument_id, order.venue, order.side, _rests_at(order))
+            if order.doubtful:
+                fresh.working.doubt(order.instrument_id, order.venue)
         for parent in self.parents.values():
             left = self._left(parent)
             fresh._add(rules[parent.instrument_id], parent.side, parent.role, parent.strategy_id, parent.price, left)
@@ -230,6 +241,7 @@ class Commitments:
     def _refresh(self, order: TrackedOrder, rules: Mapping[str, InstrumentRule]) -> None:
         over = order.is_over
         self._count(order, max(0, order.qty - order.filled) if order.counted and not over else 0, rules)
+        self._doubt(order, is_unknown=order.counted and order.state.status is OrderStatus.UNKNOWN)
         key = order.state.terms.client_order_id
         if over and key in self.orders:
             self.ended[key] = self.orders.pop(key)
@@ -248,7 +260,18 @@ class Commitments:
         rule = rules[order.instrument_id]
         if leaves != order.leaves:
             self._add(rule, order.side, order.role, order.strategy_id, order.price, leaves, order.leaves)
+            if not order.leaves:
+                self.working.add(order.instrument_id, order.venue, order.side, _rests_at(order))
             order.leaves = leaves
+            if not leaves:
+                self.working.remove(order.instrument_id, order.venue, order.side, _rests_at(order))
+
+    def _doubt(self, order: TrackedOrder, *, is_unknown: bool) -> None:
+        if is_unknown and not order.doubtful:
+            self.working.doubt(order.instrument_id, order.venue)
+        elif order.doubtful and not is_unknown:
+            self.working.settle(order.instrument_id, order.venue)
+        order.doubtful = is_unknown
 
     def _reserve(self, parent: Parent, rules: Mapping[str, InstrumentRule]) -> None:
         left = self._left(parent)
@@ -285,6 +308,8 @@ class Commitments:
                 self.by_asset[rule.venue, rule.base] += change
         if role is OrderRole.ENTRY:
             committed.entries += change
+            value = rule.contract.quote_notional(new, price) - rule.contract.quote_notional(old, price)
+            self.entry_value[rule.quote] += value
         elif role in CLOSING_ROLES:
             self.closing[rule.instrument_id, strategy_id, side] += change
             self.closing[rule.instrument_id, "", side] += change
@@ -292,6 +317,11 @@ class Commitments:
     def buy_cost(self, price: int, qty: int) -> int:
         """Return the quote asset that a buy needs, taker fee included."""
         return plus_ppm(amount(price, qty), self.fee_ppm)
+
+
+def _rests_at(order: TrackedOrder) -> int:
+    """Return its limit when that may meet other orders; 0 while it waits for a trigger."""
+    return order.price if order.state.terms.stop_price is None else 0
 
 
 def reserve_price(terms: OrderTerms) -> int:

@@ -16,117 +16,30 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field
 
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
+from riskd.limit_base import (
+    ANY,
+    Enforced,
+    NegativeDecimal,
+    NotApplicable,
+    PositiveDecimal,
+    PositiveInt,
+)
+from riskd.order_limits import (
+    ORDER_MODELS,
+    Exposure,
+    MandatoryStop,
+    OpenPositions,
+    OrderRate,
+    OrderValue,
+    SizeOutlier,
+)
 from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
 from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read_yaml
 
-ANY: Final = "*"
-"""Key that holds for every instrument or venue without an own entry."""
-MIN_REASON_CHARACTERS: Final = 8
-
-PositiveDecimal = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-NonNegativeDecimal = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-NegativeDecimal = Annotated[Decimal, Field(lt=0, gt=-100, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(gt=0)]
 T = TypeVar("T")
-
-
-class NotApplicable(ConfigModel):
-    """A check that this profile does not run, and why."""
-
-    status: Literal["not_applicable"]
-    reason: Annotated[str, Field(min_length=MIN_REASON_CHARACTERS)]
-
-
-class Enforced(ConfigModel):
-    """A check that runs; subclasses add its limits."""
-
-    status: Literal["enforced"]
-
-
-class IntentAge(Enforced):
-    """AUT-03."""
-
-    max_age_ms: PositiveInt
-    max_future_ms: Annotated[int, Field(ge=0)]
-
-
-class VenueReadiness(Enforced):
-    """STA-03."""
-
-    max_reconcile_age_s: PositiveInt
-    max_session_age_ms: PositiveInt
-    """Age of execd's last message: lease pings come every 250 ms."""
-
-
-class RestrictedList(Enforced):
-    """STA-05; the allow lists stand with the strategies."""
-
-    deny: tuple[str, ...] = ()
-    """Instrument ids that nobody may enter."""
-
-
-class BookAge(Enforced):
-    """MKT-01."""
-
-    max_age_ms: dict[str, PositiveInt]
-    """By instrument id, or `*`."""
-
-
-class PriceCollar(Enforced):
-    """PRC-01."""
-
-    collar_bps: dict[str, PositiveInt]
-    """By instrument id, or `*`."""
-    far_multiple: PositiveInt
-    """The far side (a buy far below the market) is bounded by this multiple of the collar."""
-    reduce_collar_bps: PositiveInt
-    """For reducing orders, around the last good reference."""
-    reduce_reference_age_s: PositiveInt
-    """Oldest reference that a reducing order may use."""
-
-
-class OrderQty(Enforced):
-    """SIZ-01."""
-
-    max_qty: dict[str, PositiveDecimal]
-    """Base units, by instrument id, or `*`."""
-
-
-class OrderValue(Enforced):
-    """SIZ-02."""
-
-    max_pct_of_equity: PositiveDecimal
-    max_notional: PositiveDecimal
-    """Absolute cap in account currency."""
-
-
-class FreeBalance(Enforced):
-    """POS-01."""
-
-    taker_fee_bps: NonNegativeDecimal
-    """Fee that is reserved with each buy."""
-
-
-class Exposure(Enforced):
-    """POS-02 and POS-04."""
-
-    hard_pct: PositiveDecimal
-    """Percent of equity; beyond it the order is refused."""
-    soft_pct: PositiveDecimal
-    """Percent of equity; beyond it the answer is SOFT_ALLOW."""
-    max_notional: PositiveDecimal
-    """Absolute cap in account currency."""
-    soft_notional: PositiveDecimal | None = None
-    """Absolute soft cap; None = as `max_notional`."""
-
-
-class OpenPositions(Enforced):
-    """POS-03."""
-
-    max_positions: PositiveInt
 
 
 class ClusterExposure(Exposure):
@@ -150,14 +63,6 @@ class HoldingTime(Enforced):
     """Hours; older than this no adds, and after the grace riskd closes."""
     hard_h: PositiveInt
     """Hours; older than this riskd closes at once."""
-
-
-class OrderRate(Enforced):
-    """RAT-01; the burst of each bucket equals its rate."""
-
-    strategy_per_second: PositiveInt
-    strategy_per_minute: PositiveInt
-    system_per_second: PositiveInt
 
 
 class DayLoss(Enforced):
@@ -238,20 +143,9 @@ class StrategyDayLoss(Enforced):
 
 
 CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
-    "AUT-03": IntentAge,
-    "STA-03": VenueReadiness,
-    "STA-05": RestrictedList,
-    "MKT-01": BookAge,
-    "PRC-01": PriceCollar,
-    "SIZ-01": OrderQty,
-    "SIZ-02": OrderValue,
-    "POS-01": FreeBalance,
-    "POS-02": Exposure,
-    "POS-03": OpenPositions,
-    "POS-04": Exposure,
+    **ORDER_MODELS,
     "POS-07": ClusterExposure,
     "POS-14": HoldingTime,
-    "RAT-01": OrderRate,
     "PNL-01": DayLoss,
     "PNL-02": DayHalt,
     "PNL-03": WeekHalt,
@@ -445,6 +339,13 @@ def contradictions(limits: Limits) -> list[str]:
         above("checks.POS-02.hard_pct", pct, "checks.POS-04.hard_pct", cap, pct > cap)
         value, cap = position.max_notional, gross.max_notional
         above("checks.POS-02.max_notional", value, "checks.POS-04.max_notional", cap, value > cap)
+    stop, outlier = limits.enforced("PRC-05", MandatoryStop), limits.enforced("SIZ-05", SizeOutlier)
+    if stop is not None:
+        near, far = stop.min_distance_bps, stop.max_distance_bps
+        above("checks.PRC-05.min_distance_bps", near, "max_distance_bps", far, near > far)
+    if outlier is not None:
+        soft_x, hard_x = outlier.soft_multiple, outlier.hard_multiple
+        above("checks.SIZ-05.soft_multiple", soft_x, "hard_multiple", hard_x, soft_x > hard_x)
     if rate is not None:
         second, system, minute = rate.strategy_per_second, rate.system_per_second, rate.strategy_per_minute
         above("checks.RAT-01.strategy_per_second", second, "system_per_second", system, second > system)

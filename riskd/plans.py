@@ -13,8 +13,10 @@ from riskd.catalogue import (
     SKIPPED_WATCHED,
     CheckSpec,
 )
-from riskd.checks import CHECKS, CheckFunction, undefined
-from riskd.limits import Limits, NotApplicable
+from riskd.checks import CHECKS, undefined
+from riskd.inputs import CheckFunction
+from riskd.limit_base import NotApplicable
+from riskd.limits import Limits
 from tradebot.core.approvals import CheckOutcome
 
 

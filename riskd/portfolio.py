@@ -88,8 +88,8 @@ class Portfolio:
         self.day_net: dict[tuple[str, str], int] = {}
         """(instrument, strategy) -> PnL in account currency when the day began."""
         self.peak: int | None = None
-        self.turnover_units = 0
-        """Notional of today's fills, quote asset."""
+        self.turned: dict[str, int] = defaultdict(int)
+        """Quote asset -> notional of today's fills."""
         self.unconverted_fees: dict[str, Decimal] = defaultdict(lambda: ZERO)
         """Fees in third assets without a mark at the fill: shown, not guessed."""
 
@@ -127,7 +127,7 @@ class Portfolio:
         flow = rule.contract.flow(signed, price)
         cost = -to_units_floor(-execution.fee) if execution.fee else 0
         fee, fee_base = self._fee(execution, rule, price, cost, fee_settle) if cost else (0, 0)
-        self.turnover_units += rule.contract.quote_notional(size, price)
+        self.turned[rule.quote] += rule.contract.quote_notional(size, price)
         if role not in CLOSING_ROLES or self.units_of(execution.instrument_id, strategy_id) * signed < 0:
             realized, lost = self._apply(execution, rule, strategy_id, signed, flow, fee, fee_base, now_ns)
             booked = BookedFill((strategy_id,), realized, lost)
@@ -181,6 +181,7 @@ class Portfolio:
         return [
             sorted((asset, kind.name, units) for (asset, kind), units in self.income.items()),
             sorted(self.day_net.items()),
+            sorted(self.turned.items()),
             sorted((key, repr(margin)) for key, margin in self.margins.items()),
             sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
             sorted((owner, repr(log)) for owner, log in self.trips.items()),
@@ -200,14 +201,15 @@ class Portfolio:
 
     def settle(self, day: int, start_equity: int) -> None:
         """Begin a UTC day."""
-        self.day, self.day_start, self.turnover_units = day, start_equity, 0
+        self.day, self.day_start = day, start_equity
+        self.turned.clear()
 
     # ---- questions
 
     @property
     def turnover(self) -> Decimal:
         """Notional of today's fills, quote asset."""
-        return from_units(self.turnover_units)
+        return from_units(sum(self.turned.values()))
 
     def units_of(self, instrument_id: str, strategy_id: str) -> int:
         """Return the signed quantity that a strategy holds."""

@@ -1,4 +1,4 @@
-"""Token buckets for RAT-01, as GCRA: one integer per bucket, no floats, no refill loop.
+"""Token buckets for RAT-01 and RAT-02, as GCRA: one integer per bucket, no floats, no refill loop.
 
 A bucket of rate r per period holds r tokens. `full_at` is when it would be full again; a new order moves it by one
 interval. Source: generic cell rate algorithm, ITU-T I.371.
@@ -13,6 +13,11 @@ MAX_BUCKETS: Final = 2_000
 SYSTEM: Final = ""
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MIN: Final = 60 * NS_PER_S
+
+
+def amends_of(strategy_id: str) -> str:
+    """Return the owner of a strategy's bucket of amendments."""
+    return f"{strategy_id} amends"
 
 
 class RateBuckets:

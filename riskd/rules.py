@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from riskd.limits import ANY, BookAge, Limits, OrderQty, PriceCollar, for_key
+from riskd.limit_base import ANY
+from riskd.limits import Limits, for_key
+from riskd.order_limits import BookAge, MaxSpread, OrderQty, PriceCollar
 from riskd.units import PPM_PER_BPS, to_units
 from tradebot.core.instruments import Instrument, InstrumentStatus, Product
 from tradebot.core.pnl import SPOT, Contract, contract_of
@@ -37,6 +39,8 @@ class InstrumentRule:
     """MKT-01."""
     collar_ppm: int | None
     """PRC-01."""
+    max_spread_ppm: int | None
+    """MKT-04."""
     dust_qty: int
     """Largest quantity that the venue would not take as an order: such a position counts as flat."""
     settle: str = ""
@@ -54,6 +58,8 @@ def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
     key = instrument.instrument_id
     order_qty, age = limits.enforced("SIZ-01", OrderQty), limits.enforced("MKT-01", BookAge)
     collar = limits.enforced("PRC-01", PriceCollar)
+    spread = limits.enforced("MKT-04", MaxSpread)
+    spread_bps = None if spread is None else for_key(spread.max_spread_bps, key)
     cap = None if order_qty is None else for_key(order_qty.max_qty, key)
     age_ms = None if age is None else for_key(age.max_age_ms, key)
     collar_bps = None if collar is None else for_key(collar.collar_bps, key)
@@ -76,6 +82,7 @@ def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
         max_order_qty=None if cap is None else to_units(cap),
         max_book_age_ns=None if age_ms is None else age_ms * 1_000_000,
         collar_ppm=None if collar_bps is None else collar_bps * PPM_PER_BPS,
+        max_spread_ppm=None if spread_bps is None else spread_bps * PPM_PER_BPS,
         dust_qty=max(lot, min_qty) - 1,
         settle=instrument.settle,
         contract=contract_of(instrument),

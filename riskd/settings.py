@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
+from riskd.caps import Cap, make_cap
 from riskd.cautious import CautiousRule
 from riskd.clusters import ClusterRule
 from riskd.guards import GuardRules, make_guard_rules
-from riskd.limits import (
-    ClusterExposure,
-    DayLoss,
+from riskd.limits import ClusterExposure, DayLoss, HoldingTime, Limits
+from riskd.losses import LossRule, make_rule
+from riskd.order_limits import (
     Exposure,
     FreeBalance,
-    HoldingTime,
     IntentAge,
-    Limits,
     OpenPositions,
     OrderRate,
     OrderValue,
@@ -23,25 +21,12 @@ from riskd.limits import (
     RestrictedList,
     VenueReadiness,
 )
-from riskd.losses import LossRule, make_rule
+from riskd.order_settings import OrderSettings, make_order_settings
 from riskd.sizing_methods import SizingRule, make_sizing
-from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT, to_units
+from riskd.units import PPM, PPM_PER_BPS
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """A share of equity and an absolute amount; the stricter holds."""
-
-    ppm: int
-    absolute: int
-    """Units of account currency."""
-
-    def of(self, equity: int, factor_ppm: int) -> int:
-        """Return the cap in units at this equity, multiplied by the level's size factor."""
-        return min(equity * self.ppm // PPM, self.absolute) * factor_ppm // PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +64,7 @@ class Settings:
     clusters: ClusterRule | None
     soft_caps: SoftCapRule | None
     max_positions: int | None
+    orders: OrderSettings
     strategy_per_second: int | None
     strategy_per_minute: int | None
     system_per_second: int | None
@@ -116,17 +102,18 @@ def make_settings(limits: Limits) -> Settings:
         collar_far=None if collar is None else collar.far_multiple,
         reduce_collar_ppm=None if collar is None else collar.reduce_collar_bps * PPM_PER_BPS,
         reduce_reference_ns=None if collar is None else collar.reduce_reference_age_s * NS_PER_S,
-        order_cap=None if value is None else _cap(value.max_pct_of_equity, value.max_notional),
+        order_cap=None if value is None else make_cap(value.max_pct_of_equity, value.max_notional),
         fee_ppm=None if balance is None else int(balance.taker_fee_bps * PPM_PER_BPS),
-        position_hard=None if position is None else _cap(position.hard_pct, position.max_notional),
+        position_hard=None if position is None else make_cap(position.hard_pct, position.max_notional),
         position_soft=None if position is None else _soft_cap(position),
-        gross_hard=None if gross is None else _cap(gross.hard_pct, gross.max_notional),
+        gross_hard=None if gross is None else make_cap(gross.hard_pct, gross.max_notional),
         gross_soft=None if gross is None else _soft_cap(gross),
-        cluster_hard=None if cluster is None else _cap(cluster.hard_pct, cluster.max_notional),
+        cluster_hard=None if cluster is None else make_cap(cluster.hard_pct, cluster.max_notional),
         cluster_soft=None if cluster is None else _soft_cap(cluster),
         clusters=None if cluster is None else _cluster_rule(cluster, limits.file.cluster_pins),
         soft_caps=_soft_caps(limits),
         max_positions=None if count is None else count.max_positions,
+        orders=make_order_settings(limits),
         strategy_per_second=None if rate is None else rate.strategy_per_second,
         strategy_per_minute=None if rate is None else rate.strategy_per_minute,
         system_per_second=None if rate is None else rate.system_per_second,
@@ -172,8 +159,4 @@ def _soft_caps(limits: Limits) -> SoftCapRule | None:
 
 
 def _soft_cap(exposure: Exposure) -> Cap:
-    return _cap(exposure.soft_pct, exposure.soft_notional or exposure.max_notional)
-
-
-def _cap(pct: Decimal, absolute: Decimal) -> Cap:
-    return Cap(int(pct * PPM_PER_PCT), to_units(absolute))
+    return make_cap(exposure.soft_pct, exposure.soft_notional or exposure.max_notional)

@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from riskd.caps import Cap
 from riskd.case import Case
 from riskd.checks import (
-    InputMissing,
-    LimitUndefined,
     closable,
     closing_elsewhere,
     free_balance,
-    gross_others,
-    value_price,
-    worst_qty,
 )
-from riskd.settings import Cap
+from riskd.inputs import InputMissing, LimitUndefined
 from riskd.sizing_methods import (
     Offer,
     SizingRule,
@@ -36,6 +32,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
+from riskd.worst_case import gross_others, value_price, worst_qty
 from tradebot.core.orders import Side
 
 

@@ -16,7 +16,7 @@ from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
 from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
-from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets
+from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets, amends_of
 from riskd.records import (
     AccountSeen,
     ClustersSeen,
@@ -46,10 +46,11 @@ from riskd.records import (
     Started,
     StopLatched,
 )
+from riskd.repetition import Repetition
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
 from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
-from tradebot.core.approvals import GrantTerms, Verdict
+from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import OrderRole, OrderState, OrderTerms, Side
@@ -94,6 +95,7 @@ class RiskState:
         self.seen_intents: dict[str, None] = {}
         self.sequences: dict[tuple[str, str], int] = {}
         self.rates = RateBuckets()
+        self.repetition = Repetition()
         self.commitments = Commitments()
         self.commitments.fee_ppm = settings.fee_ppm or 0
         self.portfolio = Portfolio()
@@ -207,11 +209,14 @@ class RiskState:
             sorted(self.seen_intents),
             sorted(self.sequences.items()),
             sorted(self.rates.full_at.items()),
+            self.repetition.digest(),
             [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
             [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
             [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
             sorted((k, c.buy, c.sell, c.entries) for k, c in commitments.by_instrument.items()),
             sorted(commitments.by_asset.items()),
+            sorted(commitments.entry_value.items()),
+            commitments.working.digest(),
             sorted((i, s, side.value, v) for (i, s, side), v in commitments.closing.items()),
             sorted((k, repr(p)) for k, p in portfolio.positions.items()),
             sorted(portfolio.net.items()),
@@ -274,6 +279,7 @@ class RiskState:
         qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
         if record.parent and role is OrderRole.ENTRY:
             self.guards.entered(record.instrument_id, record.time_ns)
+            self.repetition.entered((record.strategy_id, record.instrument_id, side, qty, price), record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,
@@ -315,6 +321,8 @@ class RiskState:
         if record.role != OrderRole.ENTRY.value:
             return
         settings, now_ns = self.settings, record.time_ns
+        if record.action == VenueAction.REPLACE.value and settings.orders.amends_per_second is not None:
+            self.rates.take(amends_of(record.strategy_id), settings.orders.amends_per_second, NS_PER_S, now_ns)
         for owner, per, period in (
             (record.strategy_id, settings.strategy_per_second, NS_PER_S),
             (record.strategy_id, settings.strategy_per_minute, NS_PER_MIN),

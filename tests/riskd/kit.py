@@ -56,6 +56,31 @@ GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 """Off unless a test sets them: a loss that one rule is about would trip the others too."""
 
 
+HUGE = 10**9
+WIDE: dict[str, dict[str, Any]] = {
+    "RAT-01": {"strategy_per_second": 1000, "strategy_per_minute": 60000, "system_per_second": 1000},
+    "SIZ-01": {"max_qty": {"*": 100}},
+    "STA-06": {"max_per_instrument": HUGE, "max_per_venue": HUGE},
+    "MKT-04": {"max_spread_bps": {"*": 10_000}},
+    "PRC-04": {"max_bound_bps": 10_000},
+    "SIZ-05": {"soft_multiple": HUGE, "hard_multiple": HUGE},
+    "POS-06": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
+    "POS-11": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
+    "POS-13": {"max_loss_pct": HUGE, "max_loss": HUGE},
+    "RAT-02": {"strategy_per_second": 1000},
+    "RAT-08": {"max_per_instrument": HUGE, "max_per_venue": HUGE},
+    "RAT-10": {"max_times_equity": HUGE},
+}
+"""Limits that bind only when a test sets them: most tests repeat themselves within one instant."""
+STRICT: dict[str, dict[str, Any]] = {
+    "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
+    "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
+    "RAT-07": {"status": "enforced", "window_ms": 1000},
+    "RAT-09": {"status": "enforced"},
+}
+"""Checks that are off unless a test asks for them."""
+
+
 @cache
 def _profile(name: str) -> dict[str, Any]:
     return read_yaml(ROOT / "config" / "limits" / f"{name}.yaml")
@@ -74,13 +99,9 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
         "s2": {"instruments": [BTC]},
         "manual:*": {"instruments": ["*"]},
     }
-    tree["checks"]["RAT-01"] |= {
-        "strategy_per_second": 1000,
-        "strategy_per_minute": 60000,
-        "system_per_second": 1000,
-    }
-    tree["checks"]["SIZ-01"]["max_qty"] = {"*": 100}
-    for check_id in GUARDS:
+    for check_id, wide in WIDE.items():
+        tree["checks"][check_id] |= wide
+    for check_id in (*GUARDS, *STRICT):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     for check_id, change in (changes or {}).items():
         if change is None:

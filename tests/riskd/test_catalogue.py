@@ -9,7 +9,7 @@ from riskd.catalogue_page import render_page
 from riskd.checks import CHECKS
 from riskd.limits import NotApplicable, load_limits
 from riskd.plans import Stage, make_plans
-from tests.riskd.kit import BTC, ROOT, Desk, make_test_limits
+from tests.riskd.kit import BTC, ROOT, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import CheckOutcome, Verdict
 from tradebot.core.orders import OrderType
@@ -66,7 +66,7 @@ def test_a_profile_can_trade(profile: str) -> None:
 
 
 def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
-    desk = Desk()
+    desk = Desk(limits=make_test_limits(STRICT))
     answer = desk.plain()
     record = desk.gate.decider.find(answer.decision_id)
     assert record is not None

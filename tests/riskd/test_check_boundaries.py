@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from riskd.catalogue import CATALOGUE
-from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, MS, SECOND, STRICT, Desk, make_test_limits, violations
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, VenueAction, Verdict
 from tradebot.core.instruments import Instrument, InstrumentStatus, Product
-from tradebot.core.intents import Algo
+from tradebot.core.intents import Algo, ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side, TimeInForce
@@ -583,6 +583,347 @@ add("RAT-01", "system bucket", "ORDER_RATE_LIMIT", lambda: rate(6, strategy_id="
 add("RAT-01", "6th after a fifth of a second each", None, lambda: rate(6, pause_s=0.2))
 add("RAT-01", "minute bucket at", None, lambda: rate(7, pause_s=0.2, strategy_per_minute=7))
 add("RAT-01", "minute bucket above", "ORDER_RATE_LIMIT", lambda: rate(8, pause_s=0.2, strategy_per_minute=7))
+
+# ---- entries: market, protection, size, portfolio, repetition
+
+
+def lose(desk: Desk, client_order_id: str) -> None:
+    for kind in (OrderEventKind.ASKED, OrderEventKind.SENT, OrderEventKind.OUTCOME_UNKNOWN):
+        desk.event(client_order_id, kind)
+
+
+def doubting(**changes: int) -> Desk:
+    return limited("STA-06", **{"max_per_instrument": 0, "max_per_venue": 2} | changes)
+
+
+def unknown(orders: int, instrument_id: str = BTC, **changes: int) -> ApprovalAnswer:
+    """Ask while so many orders of an instrument are UNKNOWN."""
+    desk = doubting(**changes)
+    price = "60000" if instrument_id == BTC else "3000"
+    for _ in range(orders):
+        desk.plain(instrument_id=instrument_id, qty="0.01", limit_price=price)
+    for number in range(orders):
+        lose(desk, f"c{number + 1}")
+    return desk.plain(qty="0.001")
+
+
+add("STA-06", "none", None, lambda: unknown(0))
+add("STA-06", "one of the instrument", "UNRESOLVED_ORDER", lambda: unknown(1))
+add("STA-06", "one where one is allowed", None, lambda: unknown(1, max_per_instrument=1))
+add("STA-06", "two elsewhere at the venue", None, lambda: unknown(2, ETH))
+add("STA-06", "three elsewhere at the venue", "UNRESOLVED_ORDER", lambda: unknown(3, ETH))
+
+
+@edge("STA-06", "resolved again", None)
+def _resolved() -> ApprovalAnswer:
+    desk = doubting()
+    desk.plain(qty="0.01")
+    lose(desk, "c1")
+    desk.event("c1", OrderEventKind.REJECTED)
+    return desk.plain(qty="0.001")
+
+
+for told, reason in ((2, None), (3, "UNRESOLVED_ORDER")):
+
+    def told_unknown(told: int = told) -> ApprovalAnswer:
+        desk = doubting()
+        desk.venue(unknown_client_order_ids=tuple(f"x{n}" for n in range(told)))
+        return desk.plain(qty="0.001")
+
+    add("STA-06", f"execd tells of {told}", reason, told_unknown)
+
+
+@edge("STA-06", "venue never heard of", "CHECK_INPUT_MISSING")
+def _no_status() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.session.statuses.clear()
+    return desk.plain()
+
+
+def spread(bid: str, ask: str) -> ApprovalAnswer:
+    desk = limited("MKT-04", max_spread_bps={"*": 1000, BTC: 30})
+    desk.quote(BTC, bid, ask)
+    return desk.plain(qty="0.001")
+
+
+add("MKT-04", "30 bps of the mid", None, lambda: spread("59910", "60090"))
+add("MKT-04", "one tick more", "SPREAD_TOO_WIDE", lambda: spread("59909.99", "60090"))
+add("MKT-04", "no book", "CHECK_INPUT_MISSING", lambda: with_book(None, None))
+add("MKT-04", "no limit for it", "LIMIT_UNDEFINED", lambda: limited("MKT-04", max_spread_bps={ETH: 30}).plain())
+
+
+def at_market(price: str, side: Side = Side.BUY, **changes: Any) -> ApprovalAnswer:
+    """A market intent whose order carries this limit; mid 60,000, bound 100 bps = 600."""
+    desk = limited("PRC-04", max_bound_bps=100)
+    return desk.plain(
+        side=side, qty="0.001", order_type=MARKET, limit_price=None, terms_price=price, **changes
+    )  # fmt: skip
+
+
+add("PRC-04", "buy at the bound", None, lambda: at_market("60600"))
+add("PRC-04", "buy beyond it", "MARKET_ORDER_FORBIDDEN", lambda: at_market("60600.01"))
+add("PRC-04", "sell at the bound", None, lambda: at_market("59400", Side.SELL))
+add("PRC-04", "sell beyond it", "MARKET_ORDER_FORBIDDEN", lambda: at_market("59399.99", Side.SELL))
+add("PRC-04", "that rests", "MARKET_ORDER_FORBIDDEN", lambda: at_market("60000", terms_time_in_force=TimeInForce.GTC))
+add("PRC-04", "a raw market order", "MARKET_ORDER_FORBIDDEN", lambda: Desk().plain(terms_order_type=MARKET))
+add("PRC-04", "an order without its limit", "MARKET_ORDER_FORBIDDEN", lambda: Desk().plain(terms_price=None))
+add("PRC-04", "a limit intent far away", None, lambda: limited("PRC-04", max_bound_bps=1).plain(limit_price="60300"))
+
+
+@edge("PRC-04", "a market intent without a book", "CHECK_INPUT_MISSING")
+def _market_blind() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.market_lost(desk.now_ns)
+    return desk.plain(order_type=MARKET, limit_price=None, terms_price="60000")
+
+
+for label, stop, reason in (
+    ("no stop", None, "STOP_MISSING"),
+    ("nearest", "0.002", None),
+    ("too near", "0.001999999999", "STOP_DISTANCE_INVALID"),
+    ("farthest", "0.05", None),
+    ("too far", "0.050000000001", "STOP_DISTANCE_INVALID"),
+):
+
+    def stopped(stop: str | None = stop) -> ApprovalAnswer:
+        desk = Desk(limits=make_test_limits(STRICT))
+        return desk.plain(qty="0.001", protection=ProtectionPlan(None if stop is None else Decimal(stop)))
+
+    add("PRC-05", label, reason, stopped)
+
+for label, side, price, reason in (
+    ("buy below the ask", Side.BUY, "60000", None),
+    ("buy at the ask", Side.BUY, "60000.01", "POST_ONLY_WOULD_CROSS"),
+    ("sell above the bid", Side.SELL, "60000", None),
+    ("sell at the bid", Side.SELL, "59999.99", "POST_ONLY_WOULD_CROSS"),
+):
+
+    def posting(side: Side = side, price: str = price) -> ApprovalAnswer:
+        return Desk().plain(side=side, limit_price=price, post_only=True, time_in_force=TimeInForce.GTC)
+
+    add("PRC-07", label, reason, posting)
+
+add("PRC-07", "not post-only", None, lambda: Desk().plain(limit_price="60000.01"))
+
+
+@edge("PRC-07", "without a book", "CHECK_INPUT_MISSING")
+def _post_blind() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.market_lost(desk.now_ns)
+    return desk.plain(post_only=True, time_in_force=TimeInForce.GTC)
+
+
+def risking(qty: str, stop: str | None, **changes: Any) -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits({"SIZ-03": STRICT["SIZ-03"] | changes}))
+    return desk.plain(qty=qty, protection=ProtectionPlan(None if stop is None else Decimal(stop)))
+
+
+# 600 at 0.5 % = 3, costs 20 bps of 600 = 1.2; equity 10,000
+add("SIZ-03", "at the absolute cap", None, lambda: risking("0.01", "0.005", max_risk="4.2", cost_bps=20))
+add("SIZ-03", "above it", "TRADE_RISK_LIMIT", lambda: risking("0.01001", "0.005", max_risk="4.2", cost_bps=20))
+add("SIZ-03", "at its share of equity", None, lambda: risking("0.01", "0.005", max_risk_pct="0.03"))
+add("SIZ-03", "above that", "TRADE_RISK_LIMIT", lambda: risking("0.01", "0.0050000001", max_risk_pct="0.03"))
+add("SIZ-03", "without a stop all of it", None, lambda: risking("0.01", None, max_risk=600))
+add("SIZ-03", "without a stop one lot more", "TRADE_RISK_LIMIT", lambda: risking("0.01001", None, max_risk=600))
+
+
+@edge("SIZ-03", "equity unknown", "CHECK_INPUT_MISSING")
+def _risk_of_nothing() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits(STRICT))
+    desk.gate.state.portfolio.balances.clear()
+    desk.gate.accountant.forget_equity()
+    return desk.plain()
+
+
+def sized(before: list[str], qty: str, **changes: Any) -> ApprovalAnswer:
+    """Ask for a quantity after these were approved; at 3 there is a median."""
+    desk = limited("SIZ-05", **{"soft_multiple": 5, "hard_multiple": 10, "min_orders": 3} | changes)
+    for one in before:
+        desk.plain(qty=one)
+    return desk.plain(qty=qty)
+
+
+USUAL = ["0.0001", "0.0003", "0.0002"]
+add("SIZ-05", "ten times the median", None, lambda: sized(USUAL, "0.002"))
+add("SIZ-05", "one lot more", "ORDER_SIZE_OUTLIER", lambda: sized(USUAL, "0.00201"))
+add("SIZ-05", "no median yet", None, lambda: sized(USUAL[:2], "0.01"))
+
+for label, qty, hit in (("five times", "0.001", False), ("more than five times", "0.00101", True)):
+
+    def warned(qty: str = qty, hit: bool = hit) -> ApprovalAnswer:
+        answer = sized(USUAL, qty)
+        assert [found.check_id for found in answer.soft_hits] == (["SIZ-05"] if hit else [])
+        return answer
+
+    add("SIZ-05", label, None, warned)
+
+
+def concentrated(qty: str, cap: str, other: str) -> ApprovalAnswer:
+    """Ask for BTC beside 0.005 at 20 ETH, which are 300.001 USDT, in another instrument."""
+    market = make_instrument(other, min_notional="0.01")
+    desk = Desk(
+        limits=make_test_limits({"POS-06": {"max_notional": cap}}),
+        instruments=(make_instrument(BTC), make_instrument(ETH), market),
+    )
+    desk.account(("USDT", "10000"), ("ETH", "1"))
+    desk.quote(other, "19.99", "20")
+    desk.quote(BTC, "59999.99", "60000")
+    placed = desk.plain(instrument_id=other, qty="0.005", limit_price="20")
+    assert placed.approval is not None, placed
+    return desk.plain(qty=qty)
+
+
+add("POS-06", "with its other market at the cap", None, lambda: concentrated("0.01", "900.001", "binance:BTC-ETH"))
+add("POS-06", "one lot above", "CONCENTRATION_LIMIT", lambda: concentrated("0.01001", "900.001", "binance:BTC-ETH"))
+add("POS-06", "another base does not count", None, lambda: concentrated("0.01", "600", "binance:BCH-ETH"))
+add("POS-06", "alone above it", "CONCENTRATION_LIMIT", lambda: concentrated("0.01001", "600", "binance:BCH-ETH"))
+
+
+def unfilled(qty: str, cap: str, *, filled: bool = False) -> ApprovalAnswer:
+    """Ask beside an entry of 300 that still works, or filled."""
+    desk = limited("POS-11", max_notional=cap)
+    desk.plain(qty="0.005")
+    if filled:
+        desk.fill("c1", "0.005")
+    return desk.plain(qty=qty)
+
+
+add("POS-11", "together at the cap", None, lambda: unfilled("0.005", "600"))
+add("POS-11", "one lot above", "OPEN_ORDER_VALUE_LIMIT", lambda: unfilled("0.00501", "600"))
+add("POS-11", "what is filled does not count", None, lambda: unfilled("0.01", "600", filled=True))
+add("POS-11", "above its share of equity", "OPEN_ORDER_VALUE_LIMIT",
+    lambda: limited("POS-11", max_pct_of_equity="5.9999").plain(qty="0.01"))  # fmt: skip
+
+
+def stressed(cap: str, **changes: Any) -> ApprovalAnswer:
+    """0.01 at the ask 60,000.01 beside 0.1 at the ask 3,000.01: 20 % of 900.0011."""
+    desk = limited("POS-13", **{"max_loss": cap} | changes)
+    desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+    return desk.plain(qty="0.01")
+
+
+add("POS-13", "at the cap", None, lambda: stressed("180.00022"))
+add("POS-13", "above it", "STRESS_LOSS_LIMIT", lambda: stressed("180.000219"))
+add("POS-13", "a smaller shock", None, lambda: stressed("90.00011", shock_pct=10))
+
+
+@edge("POS-13", "the other book was never seen", "CHECK_INPUT_MISSING")
+def _stress_blind() -> ApprovalAnswer:
+    desk = Desk()
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.gate.board.views[ETH].good_ns = 0
+    return desk.plain()
+
+
+def amending(times: int, pause_s: float = 0) -> ApprovalAnswer:
+    """Replace a working order so often; two a second are allowed."""
+    desk = limited("RAT-02", strategy_per_second=2)
+    answer = desk.plain(qty="0.001")
+    for _ in range(times):
+        desk.wait(pause_s)
+        intent = desk.intent(qty="0.001")
+        before = f"c{desk.orders}"
+        answer = desk.ask(intent, desk.order(intent, action=VenueAction.REPLACE, replaces_client_order_id=before))
+    return answer
+
+
+add("RAT-02", "2nd in a second", None, lambda: amending(2))
+add("RAT-02", "3rd in a second", "AMEND_RATE_LIMIT", lambda: amending(3))
+add("RAT-02", "3rd after half a second each", None, lambda: amending(3, 0.5))
+
+
+def again(after_s: float, **changes: Any) -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits({"RAT-07": STRICT["RAT-07"]}))
+    desk.plain(qty="0.001")
+    desk.now_ns += int(after_s * SECOND)
+    return desk.plain(**{"qty": "0.001"} | changes)
+
+
+add("RAT-07", "same again within the window", "DUPLICATE_ORDER", lambda: again(0.999999))
+add("RAT-07", "same again after it", None, lambda: again(1))
+add("RAT-07", "another quantity", None, lambda: again(0, qty="0.00101"))
+add("RAT-07", "another price", None, lambda: again(0, limit_price="60000.01"))
+add("RAT-07", "another side", None, lambda: again(0, side=Side.SELL))
+add("RAT-07", "another strategy", None, lambda: again(0, strategy_id="s2"))
+
+
+@edge("RAT-07", "same again after a refusal", None)
+def _refused_before() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits({"RAT-07": STRICT["RAT-07"]}))
+    desk.plain(qty="50")
+    return desk.plain(qty="50")
+
+
+def crowd(orders: int, instrument_id: str = BTC, **changes: int) -> ApprovalAnswer:
+    desk = limited("RAT-08", **changes)
+    for _ in range(orders):
+        desk.plain(instrument_id=instrument_id, qty="0.01", limit_price="60000" if instrument_id == BTC else "3000")
+    return desk.plain(qty="0.0001")
+
+
+add("RAT-08", "4th of an instrument", None, lambda: crowd(3, max_per_instrument=4))
+add("RAT-08", "5th of an instrument", "WORKING_ORDER_LIMIT", lambda: crowd(4, max_per_instrument=4))
+add("RAT-08", "4th of a venue", None, lambda: crowd(3, ETH, max_per_venue=4, max_per_instrument=3))
+add("RAT-08", "5th of a venue", "WORKING_ORDER_LIMIT", lambda: crowd(4, ETH, max_per_venue=4))
+
+
+@edge("RAT-08", "what is over does not count", None)
+def _none_working() -> ApprovalAnswer:
+    desk = limited("RAT-08", max_per_instrument=1)
+    desk.buy("0.001")
+    return desk.plain(qty="0.001")
+
+
+@edge("RAT-08", "one that replaces another", None)
+def _one_for_one() -> ApprovalAnswer:
+    desk = limited("RAT-08", max_per_instrument=1)
+    desk.plain(qty="0.001")
+    intent = desk.intent(qty="0.001")
+    return desk.ask(intent, desk.order(intent, action=VenueAction.REPLACE, replaces_client_order_id="c1"))
+
+
+def meeting(own: Side, at: str, price: str, *, trigger: str | None = None) -> ApprovalAnswer:
+    """Ask against two resting orders of our own on the other side, the worse one 10 behind `at`."""
+    desk = Desk(limits=make_test_limits({"RAT-09": STRICT["RAT-09"]}))
+    desk.account(("USDT", "10000"), ("BTC", "1"))
+    for name, shift in (("s2", 10), ("s1", 0)):
+        changes: dict[str, Any] = {"terms_time_in_force": TimeInForce.GTC}
+        if trigger is not None:
+            changes |= {"terms_order_type": STOP_LIMIT, "terms_stop_price": trigger}
+        placed = desk.plain(
+            side=own, qty="0.001", limit_price=str(Decimal(at) - own.sign * shift), strategy_id=name, **changes
+        )
+        assert placed.approval is not None, placed
+    return desk.plain(side=own.opposite, qty="0.001", limit_price=price, strategy_id="manual:ana")
+
+
+add("RAT-09", "buy below our ask", None, lambda: meeting(Side.SELL, "60100", "60099.99"))
+add("RAT-09", "buy at our ask", "SELF_TRADE_RISK", lambda: meeting(Side.SELL, "60100", "60100"))
+add("RAT-09", "sell above our bid", None, lambda: meeting(Side.BUY, "59900", "59900.01"))
+add("RAT-09", "sell at our bid", "SELF_TRADE_RISK", lambda: meeting(Side.BUY, "59900", "59900"))
+add("RAT-09", "an order that waits for its trigger", None,
+    lambda: meeting(Side.SELL, "59900", "60000", trigger="59950"))  # fmt: skip
+
+
+def turned_over(times: str, qty: str) -> ApprovalAnswer:
+    """Ask after fills of 600 in a day; equity 10,000."""
+    desk = limited("RAT-10", max_times_equity=times)
+    desk.quote(BTC, "60000", "60000.01")  # marked at its cost: equity stays 10,000
+    desk.buy("0.01")
+    return desk.plain(qty=qty)
+
+
+add("RAT-10", "at the limit", None, lambda: turned_over("0.12", "0.01"))
+add("RAT-10", "one lot above", "TURNOVER_LIMIT", lambda: turned_over("0.12", "0.01001"))
+
+
+@edge("RAT-10", "the next day counts anew", None)
+def _next_day() -> ApprovalAnswer:
+    desk = limited("RAT-10", max_times_equity="0.12")
+    desk.buy("0.01")
+    desk.wait(2 * 3600)
+    return desk.plain(qty="0.01001")
+
 
 # ---- PNL
 

@@ -50,7 +50,7 @@ def test_a_check_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_check_that_is_not_built_cannot_be_enforced() -> None:
-    assert "checks.MKT-04: not built yet" in broken(lambda t: t["checks"].update({"MKT-04": {"status": "enforced"}}))
+    assert "checks.MKT-05: not built yet" in broken(lambda t: t["checks"].update({"MKT-05": {"status": "enforced"}}))
 
 
 def test_not_applicable_needs_a_reason() -> None:
@@ -71,10 +71,20 @@ def test_not_applicable_needs_a_reason() -> None:
         ("RAT-01", {"strategy_per_second": 21}, ("21", "20")),
         ("RAT-01", {"strategy_per_second": 20, "strategy_per_minute": 19}, ("20", "19")),
         ("PNL-01", {"rearm_at_pct": -1}, ("-1", "-2")),
+        ("SIZ-05", {"soft_multiple": 11}, ("11", "10")),
+        (
+            "PRC-05",
+            {"status": "enforced", "min_distance_bps": 21, "max_distance_bps": 20, "reason": None},
+            ("21", "20"),
+        ),
     ],
 )
 def test_a_contradiction_is_refused_with_both_numbers(check_id: str, change: Tree, numbers: tuple[str, str]) -> None:
-    text = broken(lambda t: t["checks"][check_id].update(change))
+    def changed(tree: Tree) -> None:
+        merged = tree["checks"][check_id] | change
+        tree["checks"][check_id] = {key: value for key, value in merged.items() if value is not None}
+
+    text = broken(changed)
 
     assert all(f" {number}" in text for number in numbers)
 

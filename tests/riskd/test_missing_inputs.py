@@ -10,9 +10,9 @@ import pytest
 from riskd import checks
 from riskd.catalogue import CATALOGUE
 from riskd.plans import Stage
-from tests.riskd.kit import BTC, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, STRICT, Desk, make_test_limits, violations
 from tradebot.core.approvals import Verdict
-from tradebot.core.orders import OrderType
+from tradebot.core.orders import OrderType, TimeInForce
 
 
 def no_quote(desk: Desk) -> None:
@@ -58,17 +58,23 @@ def no_rule(desk: Desk) -> None:
     desk.gate.state.rules.pop(BTC)
 
 
+def no_price_of_what_is_held(desk: Desk) -> None:
+    desk.gate.state.portfolio.net[ETH] += 1
+    desk.gate.board.views[ETH].good_ns = 0
+
+
 INPUTS: list[Callable[[Desk], None]] = [
     no_quote, no_book_state, no_time, zero_prices, negative_price, no_status, no_balances, zero_equity, no_day_start,
-    no_rule,
+    no_rule, no_price_of_what_is_held,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
 def test_an_entry_without_one_of_its_inputs_is_refused(take_away: Callable[[Desk], None]) -> None:
-    desk = Desk()
+    desk = Desk(limits=make_test_limits(STRICT))
     desk.wait(1)
     assert desk.plain(qty="0.001").approval is not None
+    desk.wait(1)
     take_away(desk)
     answer = desk.plain(qty="0.001")
 
@@ -80,15 +86,38 @@ def test_an_entry_without_one_of_its_inputs_is_refused(take_away: Callable[[Desk
 @pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
 def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Callable[[Desk], None]) -> None:
     for qty, price in (("50", "60000"), ("0.01", "70000"), ("0.000001", "60000"), ("0.01", "59999.999")):
-        desk = Desk()
+        desk = Desk(limits=make_test_limits(STRICT))
         desk.wait(1)
         take_away(desk)
         assert desk.plain(qty=qty, limit_price=price).approval is None
 
 
+@pytest.mark.parametrize(
+    ("check_id", "take_away"),
+    [
+        ("STA-06", no_status),
+        ("MKT-04", no_quote), ("MKT-04", no_book_state), ("MKT-04", zero_prices), ("MKT-04", negative_price),
+        ("MKT-04", no_rule),
+        ("PRC-07", no_quote), ("PRC-07", no_book_state), ("PRC-07", zero_prices),
+        ("SIZ-03", zero_equity), ("SIZ-03", no_rule),
+        ("POS-06", no_quote), ("POS-06", zero_equity), ("POS-06", no_price_of_what_is_held),
+        ("POS-11", zero_equity), ("POS-11", no_rule),
+        ("POS-13", no_quote), ("POS-13", zero_equity), ("POS-13", no_price_of_what_is_held),
+        ("RAT-10", zero_equity), ("RAT-10", no_rule),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)  # fmt: skip
+def test_a_check_says_by_itself_that_its_input_is_missing(check_id: str, take_away: Callable[[Desk], None]) -> None:
+    desk = Desk(limits=make_test_limits(STRICT))
+    take_away(desk)
+    answer = desk.plain(qty="0.001", post_only=True, time_in_force=TimeInForce.GTC)
+
+    assert violations(answer)[check_id] == "CHECK_INPUT_MISSING"
+
+
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
 def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
-    desk = Desk()
+    desk = Desk(limits=make_test_limits(STRICT))
     plan = desk.gate.decider._plans[Stage.PLAIN, False]
 
     def broken(case: object) -> checks.Row:

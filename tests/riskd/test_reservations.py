@@ -307,6 +307,10 @@ def test_aggregates_equal_a_recount_after_random_lives() -> None:
 
     assert nonzero(commitments.by_asset) == nonzero(fresh.by_asset)
     assert nonzero(commitments.closing) == nonzero(fresh.closing)
+    assert nonzero(commitments.entry_value) == nonzero(fresh.entry_value)
+    assert commitments.working.digest() == fresh.working.digest()
+    assert commitments.working.count[BTC]
+    assert commitments.working.unknown["binance"]
     for key in (BTC, ETH):
         assert commitments.by_instrument[key] == fresh.by_instrument[key]
     assert desk.gate.state.digest() == desk.replayed().state.digest()

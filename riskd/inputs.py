@@ -1,0 +1,97 @@
+"""What all checks are made of: their outcome, and inputs that are there or refuse.
+
+Fail closed: an input that is missing or makes no sense raises InputMissing, a limit that nobody set LimitUndefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from riskd.caps import Cap
+from riskd.case import Case
+from riskd.marks import MarketView
+from riskd.rules import InstrumentRule
+from riskd.units import amount
+from tradebot.core.approvals import CheckOutcome
+
+Row = tuple[int, str, int, int]
+"""outcome (CheckOutcome value), reason, limit, measured."""
+CheckFunction = Callable[[Case], Row]
+
+PASS: Final = CheckOutcome.PASS.value
+BLOCK: Final = CheckOutcome.BLOCK.value
+SOFT: Final = CheckOutcome.SOFT.value
+OK: Final[Row] = (PASS, "", 0, 0)
+INPUT_MISSING: Final[Row] = (BLOCK, "CHECK_INPUT_MISSING", 0, 0)
+LIMIT_UNDEFINED: Final[Row] = (BLOCK, "LIMIT_UNDEFINED", 0, 0)
+CHECK_ERROR: Final[Row] = (BLOCK, "CHECK_ERROR", 0, 0)
+"""A check that raised: whatever went wrong inside is a refusal."""
+
+
+class InputMissing(Exception):
+    """An input is missing, stale, zero or not finite."""
+
+
+class LimitUndefined(Exception):
+    """The limit is not configured."""
+
+
+def need(value: int | None) -> int:
+    """Return a limit that must be there."""
+    if value is None:
+        raise LimitUndefined
+    return value
+
+
+def cap_of(cap: Cap | None, case: Case) -> int:
+    if cap is None:
+        raise LimitUndefined
+    return cap.of(equity_of(case), case.factor_ppm)
+
+
+def equity_of(case: Case) -> int:
+    if case.equity is None or case.equity <= 0:
+        raise InputMissing
+    return case.equity
+
+
+def rule_of(case: Case) -> InstrumentRule:
+    if case.rule is None:
+        raise InputMissing
+    return case.rule
+
+
+def view_of(case: Case) -> MarketView:
+    if case.view is None:
+        raise InputMissing
+    return case.view
+
+
+def qty_of(case: Case) -> int:
+    if case.qty <= 0:
+        raise InputMissing
+    return case.qty
+
+
+def price_of(case: Case) -> int:
+    if case.price <= 0:
+        raise InputMissing
+    return case.price
+
+
+def notional_of(case: Case) -> int:
+    return amount(price_of(case), qty_of(case))
+
+
+def in_currency(case: Case, value: int) -> int:
+    """Return a quote amount in account currency, rounded up."""
+    rate = case.books.board.rate(rule_of(case).quote, long=False)
+    if rate is None or rate <= 0:
+        raise InputMissing
+    return amount(rate, value)
+
+
+def bounded(measured: int, limit: int, reason: str) -> Row:
+    """At the limit is allowed."""
+    return (BLOCK, reason, limit, measured) if measured > limit else (PASS, "", limit, measured)

@@ -1,0 +1,225 @@
+"""Limits of the checks that look at an order before it is sent: AUT to RAT of the limits file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from riskd.limit_base import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
+
+
+class IntentAge(Enforced):
+    """AUT-03."""
+
+    max_age_ms: PositiveInt
+    max_future_ms: Annotated[int, Field(ge=0)]
+
+
+class VenueReadiness(Enforced):
+    """STA-03."""
+
+    max_reconcile_age_s: PositiveInt
+    max_session_age_ms: PositiveInt
+    """Age of execd's last message: lease pings come every 250 ms."""
+
+
+class RestrictedList(Enforced):
+    """STA-05; the allow lists stand with the strategies."""
+
+    deny: tuple[str, ...] = ()
+    """Instrument ids that nobody may enter."""
+
+
+class BookAge(Enforced):
+    """MKT-01."""
+
+    max_age_ms: dict[str, PositiveInt]
+    """By instrument id, or `*`."""
+
+
+class PriceCollar(Enforced):
+    """PRC-01."""
+
+    collar_bps: dict[str, PositiveInt]
+    """By instrument id, or `*`."""
+    far_multiple: PositiveInt
+    """The far side (a buy far below the market) is bounded by this multiple of the collar."""
+    reduce_collar_bps: PositiveInt
+    """For reducing orders, around the last good reference."""
+    reduce_reference_age_s: PositiveInt
+    """Oldest reference that a reducing order may use."""
+
+
+class OrderQty(Enforced):
+    """SIZ-01."""
+
+    max_qty: dict[str, PositiveDecimal]
+    """Base units, by instrument id, or `*`."""
+
+
+class OrderValue(Enforced):
+    """SIZ-02."""
+
+    max_pct_of_equity: PositiveDecimal
+    max_notional: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class FreeBalance(Enforced):
+    """POS-01."""
+
+    taker_fee_bps: NonNegativeDecimal
+    """Fee that is reserved with each buy."""
+
+
+class Exposure(Enforced):
+    """POS-02 and POS-04."""
+
+    hard_pct: PositiveDecimal
+    """Percent of equity; beyond it the order is refused."""
+    soft_pct: PositiveDecimal
+    """Percent of equity; beyond it the answer is SOFT_ALLOW."""
+    max_notional: PositiveDecimal
+    """Absolute cap in account currency."""
+    soft_notional: PositiveDecimal | None = None
+    """Absolute soft cap; None = as `max_notional`."""
+
+
+class OpenPositions(Enforced):
+    """POS-03."""
+
+    max_positions: PositiveInt
+
+
+class OrderRate(Enforced):
+    """RAT-01; the burst of each bucket equals its rate."""
+
+    strategy_per_second: PositiveInt
+    strategy_per_minute: PositiveInt
+    system_per_second: PositiveInt
+
+
+class UnknownOrders(Enforced):
+    """STA-06: orders whose fate is unknown, at most."""
+
+    max_per_instrument: Annotated[int, Field(ge=0)] = 0
+    max_per_venue: Annotated[int, Field(ge=0)] = 2
+    """One more freezes the whole venue."""
+
+
+class MaxSpread(Enforced):
+    """MKT-04."""
+
+    max_spread_bps: dict[str, PositiveInt]
+    """By instrument id, or `*`."""
+
+
+class MarketBound(Enforced):
+    """PRC-04."""
+
+    max_bound_bps: PositiveInt
+    """Distance from the mid of the limit that protects a market intent."""
+
+
+class MandatoryStop(Enforced):
+    """PRC-05."""
+
+    min_distance_bps: PositiveInt
+    max_distance_bps: PositiveInt
+
+
+class TradeRisk(Enforced):
+    """SIZ-03: what an entry loses at its stop, costs included; without a stop all of it."""
+
+    max_risk_pct: PositiveDecimal
+    """Percent of equity."""
+    max_risk: PositiveDecimal
+    """Absolute cap in account currency."""
+    cost_bps: NonNegativeDecimal
+    """Fees and slippage of way in and way out together."""
+
+
+class SizeOutlier(Enforced):
+    """SIZ-05: an entry against the median of those before it, same strategy and instrument."""
+
+    soft_multiple: PositiveInt = 5
+    hard_multiple: PositiveInt = 10
+    min_orders: Annotated[int, Field(ge=1, le=100)] = 20
+    """Entries that must have been approved before there is a median."""
+
+
+class EquityShare(Enforced):
+    """POS-06 and POS-11."""
+
+    max_pct_of_equity: PositiveDecimal
+    max_notional: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class StressLoss(Enforced):
+    """POS-13: all prices move together."""
+
+    shock_pct: Annotated[int, Field(gt=0, le=100)] = 20
+    max_loss_pct: PositiveDecimal
+    """Percent of equity."""
+    max_loss: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class AmendRate(Enforced):
+    """RAT-02; the burst equals the rate. Cancels are never blocked."""
+
+    strategy_per_second: PositiveInt
+
+
+class DuplicateWindow(Enforced):
+    """RAT-07."""
+
+    window_ms: PositiveInt
+    """Within it the same entry is not approved twice."""
+
+
+class WorkingOrders(Enforced):
+    """RAT-08: unfilled orders with the new one, protection included."""
+
+    max_per_instrument: PositiveInt
+    max_per_venue: PositiveInt
+
+
+class Turnover(Enforced):
+    """RAT-10."""
+
+    max_times_equity: PositiveDecimal
+    """Notional of the UTC day's fills with the new entry, as a multiple of equity."""
+
+
+ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
+    "AUT-03": IntentAge,
+    "STA-03": VenueReadiness,
+    "STA-05": RestrictedList,
+    "STA-06": UnknownOrders,
+    "MKT-01": BookAge,
+    "MKT-04": MaxSpread,
+    "PRC-01": PriceCollar,
+    "PRC-04": MarketBound,
+    "PRC-05": MandatoryStop,
+    "SIZ-01": OrderQty,
+    "SIZ-02": OrderValue,
+    "SIZ-03": TradeRisk,
+    "SIZ-05": SizeOutlier,
+    "POS-01": FreeBalance,
+    "POS-02": Exposure,
+    "POS-03": OpenPositions,
+    "POS-04": Exposure,
+    "POS-06": EquityShare,
+    "POS-11": EquityShare,
+    "POS-13": StressLoss,
+    "RAT-01": OrderRate,
+    "RAT-02": AmendRate,
+    "RAT-07": DuplicateWindow,
+    "RAT-08": WorkingOrders,
+    "RAT-10": Turnover,
+}
+"""By check; the others that run before the wire take `status` alone."""
