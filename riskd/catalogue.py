@@ -242,7 +242,7 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "250 bps"),
     _later("PRC-03", "expected slippage", "price of walking the book for q against mid", ("SLIPPAGE_LIMIT",), "order",
            "20 bps"),
-    _built("PRC-04", "no unprotected market order", "a market intent is a limit near the mid that does not rest",
+    _built("PRC-04", "no unprotected market order", "a market intent is a limit near the touch that does not rest",
            ("MARKET_ORDER_FORBIDDEN",), "order", "100 bps", stages="PO", unit=Unit.BPS),
     _built("PRC-05", "mandatory stop", "an entry carries a stop within distance", ("STOP_MISSING",
            "STOP_DISTANCE_INVALID"),

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, Final
 
-from riskd.limit_base import ANY
+from riskd.base_limits import ANY
 from riskd.limits import Limits
 
 MAX_LOOSENING: Final = Decimal(10)

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field
 
-from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
-from riskd.limit_base import (
+from riskd.base_limits import (
     ANY,
     Enforced,
     NegativeDecimal,
@@ -24,6 +23,7 @@ from riskd.limit_base import (
     PositiveDecimal,
     PositiveInt,
 )
+from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from riskd.order_limits import (
     ORDER_MODELS,
     Exposure,

@@ -64,14 +64,17 @@ def mkt_04(case: Case) -> Row:
 
 
 def prc_04(case: Case) -> Row:
-    """A market intent is a limit near the mid that never rests; no order goes out without a limit."""
+    """A market intent is a limit near the opposite best that never rests; no order goes out without a limit."""
     bound = need(case.books.settings.orders.market_bound_ppm)
     if case.terms.order_type not in RESTING_TYPES or (case.order is not None and case.terms.price is None):
         return BLOCK, "MARKET_ORDER_FORBIDDEN", bound, 0
     if case.intent is None or case.intent.order_type is not OrderType.MARKET:
         return OK
-    both = _twice_mid(case)
-    beyond_ppm = -(-(2 * price_of(case) - both) * case.side.sign * PPM // both)
+    view, sign = view_of(case), case.side.sign
+    if not view.is_good:
+        raise InputMissing
+    touch = view.ask if sign > 0 else view.bid
+    beyond_ppm = -(-(price_of(case) - touch) * sign * PPM // touch)
     if case.terms.time_in_force is TimeInForce.GTC:
         return BLOCK, "MARKET_ORDER_FORBIDDEN", bound, beyond_ppm
     return bounded(beyond_ppm, bound, "MARKET_ORDER_FORBIDDEN")

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from riskd.limit_base import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
+from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
 
 
 class IntentAge(Enforced):
@@ -120,7 +120,7 @@ class MarketBound(Enforced):
     """PRC-04."""
 
     max_bound_bps: PositiveInt
-    """Distance from the mid of the limit that protects a market intent."""
+    """How far beyond the opposite best the limit lies that protects a market intent."""
 
 
 class MandatoryStop(Enforced):

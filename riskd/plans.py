@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from riskd.base_limits import NotApplicable
 from riskd.catalogue import (
     CATALOGUE,
     SKIPPED_REDUCING,
@@ -15,7 +16,6 @@ from riskd.catalogue import (
 )
 from riskd.checks import CHECKS, undefined
 from riskd.inputs import CheckFunction
-from riskd.limit_base import NotApplicable
 from riskd.limits import Limits
 from tradebot.core.approvals import CheckOutcome
 

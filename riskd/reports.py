@@ -9,9 +9,9 @@ from typing import Final
 
 from riskd import margin
 from riskd.accountant import MARK_FRESH_NS
+from riskd.base_limits import Enforced, NotApplicable
 from riskd.catalogue import CATALOGUE
 from riskd.gate import RiskGate
-from riskd.limit_base import Enforced, NotApplicable
 from riskd.pnl import PnlLine, sums
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_PCT, amount, from_units

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from riskd.limit_base import ANY
+from riskd.base_limits import ANY
 from riskd.limits import Limits, for_key
 from riskd.order_limits import BookAge, MaxSpread, OrderQty, PriceCollar
 from riskd.units import PPM_PER_BPS, to_units

@@ -653,15 +653,15 @@ add("MKT-04", "no limit for it", "LIMIT_UNDEFINED", lambda: limited("MKT-04", ma
 
 
 def at_market(price: str, side: Side = Side.BUY, **changes: Any) -> ApprovalAnswer:
-    """A market intent whose order carries this limit; mid 60,000, bound 100 bps = 600."""
+    """A market intent whose order carries this limit; touch 0.01 from 60,000, bound 100 bps."""
     desk = limited("PRC-04", max_bound_bps=100)
     return desk.plain(
         side=side, qty="0.001", order_type=MARKET, limit_price=None, terms_price=price, **changes
     )  # fmt: skip
 
 
-add("PRC-04", "buy at the bound", None, lambda: at_market("60600"))
-add("PRC-04", "buy beyond it", "MARKET_ORDER_FORBIDDEN", lambda: at_market("60600.01"))
+add("PRC-04", "buy at the bound", None, lambda: at_market("60600.01"))
+add("PRC-04", "buy beyond it", "MARKET_ORDER_FORBIDDEN", lambda: at_market("60600.02"))
 add("PRC-04", "sell at the bound", None, lambda: at_market("59400", Side.SELL))
 add("PRC-04", "sell beyond it", "MARKET_ORDER_FORBIDDEN", lambda: at_market("59399.99", Side.SELL))
 add("PRC-04", "that rests", "MARKET_ORDER_FORBIDDEN", lambda: at_market("60000", terms_time_in_force=TimeInForce.GTC))
