@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from riskd.base_limits import NotApplicable
 from riskd.catalogue import CATALOGUE, CONFIGURABLE_IDS, FAMILIES, SPEC_BY_ID
 from riskd.catalogue_page import render_page
 from riskd.checks import CHECKS
-from riskd.limits import NotApplicable, load_limits
+from riskd.limits import load_limits
 from riskd.plans import Stage, make_plans
 from tests.riskd.kit import BTC, ROOT, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
