@@ -9,6 +9,7 @@ import pytest
 
 from riskd import checks
 from riskd.catalogue import CATALOGUE
+from riskd.inputs import Row
 from riskd.plans import Stage
 from tests.riskd.kit import BTC, ETH, STRICT, Desk, make_test_limits, violations
 from tradebot.core.approvals import Verdict
@@ -120,7 +121,7 @@ def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
     desk = Desk(limits=make_test_limits(STRICT))
     plan = desk.gate.decider._plans[Stage.PLAIN, False]
 
-    def broken(case: object) -> checks.Row:
+    def broken(case: object) -> Row:
         raise KeyError("boom")
 
     steps = tuple((c, broken if c == check_id else check) for c, check in plan.steps)
