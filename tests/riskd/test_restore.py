@@ -15,7 +15,7 @@ from riskd.records import (
     decode_record,
     encode_record,
 )
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, limits_tree, make_test_limits
+from tests.riskd.kit import BTC, ETH, SECOND, STRICT, Desk, limits_tree, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import LeasePing, NeverUsed, StopLatch
 from tradebot.core.errors import InvariantError
@@ -264,3 +264,15 @@ def test_time_does_not_pass_in_a_replay() -> None:
 
     assert before is TradingLevel.PAUSED
     assert gate.state.holds.system_level() is TradingLevel.REDUCE_ONLY
+
+
+def test_what_repeats_or_works_is_counted_the_same_after_a_restart() -> None:
+    desk = Desk(limits=make_test_limits(STRICT))
+    desk.plain(qty="0.001")
+    desk.buy("0.002")
+    before, after = desk.gate.state, desk.replayed().state
+
+    assert before.repetition.digest() == after.repetition.digest()
+    assert before.commitments.working.digest() == after.commitments.working.digest()
+    assert before.portfolio.turned == after.portfolio.turned
+    assert len(before.repetition.recent) == 2
