@@ -23,6 +23,7 @@ from tradebot.rpc.execution.v1.execution_service_pb2_grpc import ExecutionServic
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1.market_data_service_pb2_grpc import MarketDataServiceStub
 from tradebot.runtime.clock import NS_PER_MS
+from tradebot.runtime.feeding import feed
 from tradebot.runtime.outbox import Outbox
 from tradebot.wire.fields import read_optional_decimal
 from tradebot.wire.instruments import instrument_from_wire
@@ -58,6 +59,8 @@ class MarketLink:
         self._stub = MarketDataServiceStub(channel)
         self._lossless = lossless
         self._messages = 0
+        self._incarnation = ""
+        self._backfill: asyncio.Task[None] | None = None
 
     async def session(self) -> None:
         """Subscribe and read until the stream ends."""
@@ -76,32 +79,35 @@ class MarketLink:
             lossless=self._lossless,
         )
         stream = self._stub.Subscribe(request, wait_for_ready=True)
-        history: asyncio.Task[None] | None = None
-        incarnation = ""
-        self._messages = 0
+        self._messages, self._incarnation = 0, ""
         watchdog = asyncio.create_task(self._watch_silence(stream), name="engine market watchdog")
         try:
-            async for message in stream:
-                self._messages += 1
-                if message.incarnation and message.incarnation != incarnation:
-                    incarnation = message.incarnation
-                    self._start(message)
-                    if history is not None:
-                        history.cancel()
-                    history = asyncio.create_task(self._feed_history(), name="engine history")
-                if message.rows.kind:
-                    rows = message.rows
-                    self._engine.take_rows(rows_from_wire(rows), sequences_from_wire(rows), rows.sent_time_ns)
-                self._engine.conflated_rows = message.conflated_rows
-                if history is not None and history.done():
-                    history.result()
-                    history = None
+            await feed(stream, self._take)
         finally:
             watchdog.cancel()
-            if history is not None:
-                history.cancel()
+            self._forget_backfill()
             stream.cancel()
             self._engine.market_lost()
+
+    def _take(self, message: market_pb.SubscribeResponse) -> None:
+        self._messages += 1
+        if message.incarnation and message.incarnation != self._incarnation:
+            self._incarnation = message.incarnation
+            self._start(message)
+            self._forget_backfill()
+            self._backfill = asyncio.get_running_loop().create_task(self._feed_history(), name="engine history")
+        if message.rows.kind:
+            rows = message.rows
+            self._engine.take_rows(rows_from_wire(rows), sequences_from_wire(rows), rows.sent_time_ns)
+        self._engine.conflated_rows = message.conflated_rows
+        if self._backfill is not None and self._backfill.done():
+            history, self._backfill = self._backfill, None
+            history.result()
+
+    def _forget_backfill(self) -> None:
+        if self._backfill is not None:
+            self._backfill.cancel()
+            self._backfill = None
 
     async def _watch_silence(self, stream: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
         """A hung marketdata keeps the connection open and sends nothing: its last prices must not count as live."""

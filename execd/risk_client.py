@@ -19,6 +19,7 @@ from tradebot.core.approvals import ApprovalAsk, SessionUp
 from tradebot.core.errors import RejectedError, TransientError
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1.risk_service_pb2_grpc import RiskServiceStub
+from tradebot.runtime.feeding import feed
 from tradebot.runtime.outbox import Outbox
 from tradebot.wire.execd_records import intent_bytes
 from tradebot.wire.orders import event_to_wire, terms_to_wire
@@ -65,18 +66,20 @@ class RiskClient:
             self._live.risk_connected(session_id, sink)
             writer = asyncio.create_task(self._write(call, outbox), name="risk session")
             _log.info("risk_session_up", session_id=session_id)
-            while isinstance(message := await call.read(), pb.SessionResponse):
-                try:
-                    down = down_from_wire(message)
-                except RejectedError as exc:
-                    raise TransientError(f"riskd sent a malformed message: {exc}") from exc
-                self._live.risk_message(down)
+            await feed(call, self._take)
         finally:
             outbox.close()
             self._live.risk_lost()
             if writer is not None:
                 writer.cancel()
             call.cancel()
+
+    def _take(self, message: pb.SessionResponse) -> None:
+        try:
+            down = down_from_wire(message)
+        except RejectedError as exc:
+            raise TransientError(f"riskd sent a malformed message: {exc}") from exc
+        self._live.risk_message(down)
 
     @staticmethod
     async def _write(call: grpc.aio.StreamStreamCall[bytes, pb.SessionResponse], outbox: Outbox[bytes]) -> None:

@@ -26,6 +26,7 @@ from tradebot.rpc.execution.v1.execution_service_pb2_grpc import (
     ExecutionServiceServicer,
     add_ExecutionServiceServicer_to_server,
 )
+from tradebot.runtime.feeding import feed
 from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import OPERATOR_ROLES, Role, caller_role
 from tradebot.runtime.outbox import Outbox
@@ -118,8 +119,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         outbox: Outbox[bytes],
     ) -> None:
         try:
-            async for request in requests:
-                self._take_intents(request, take_answer)
+            await feed(requests, lambda request: self._take_intents(request, take_answer))
         finally:
             outbox.close()
 

@@ -27,6 +27,7 @@ from tradebot.core.operator_commands import OperatorProof
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
+from tradebot.runtime.feeding import feed
 from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import caller_role
 from tradebot.runtime.outbox import Outbox
@@ -84,15 +85,19 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             reader.cancel()
 
     async def _read_session(self, request_iterator: Any, outbox: Outbox[SessionDown]) -> None:
+        def take(message: pb.SessionRequest) -> None:
+            up, malformed = up_from_wire(message)
+            if message.ByteSize() > MAX_ASK_BYTES:
+                malformed += _take_oversized(up, message)
+            if up.hello is not None:
+                _log.info("session_up", session_id=up.hello.session_id, order_log_head=up.hello.order_log_head)
+            if not self._live.session_message(outbox, up, malformed):
+                raise _SessionReplaced
+
         try:
-            async for message in request_iterator:
-                up, malformed = up_from_wire(message)
-                if message.ByteSize() > MAX_ASK_BYTES:
-                    malformed += _take_oversized(up, message)
-                if up.hello is not None:
-                    _log.info("session_up", session_id=up.hello.session_id, order_log_head=up.hello.order_log_head)
-                if not self._live.session_message(outbox, up, malformed):
-                    return
+            await feed(request_iterator, take)
+        except _SessionReplaced:
+            pass  # a newer session has taken over
         except SequenceGapError as exc:
             _log.error("order_log_gap", error=str(exc))
             raise RejectedError("ORDER_LOG_GAP", f"{exc}; dial again, the log is resumed") from exc
@@ -428,6 +433,10 @@ def _audit_message(entry: AuditEntry) -> pb.AuditRecord:
         record_hash=entry.record_hash,
         command_id=entry.command_id,
     )
+
+
+class _SessionReplaced(Exception):
+    """This stream's messages are void."""
 
 
 def _join(downs: list[SessionDown]) -> bytes:

@@ -33,6 +33,7 @@ from tradebot.core.approvals import (
     Welcome,
 )
 from tradebot.core.errors import RejectedError
+from tradebot.core.intents import SignalContext
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
@@ -109,7 +110,9 @@ def test_session_messages_round_trip() -> None:
         renewed_grants=[approvals.sign_grant(make_grant_terms(), "k1", KEYS["k1"])],
     )
 
-    assert risk.up_from_wire(risk.up_to_wire(up)) == (up, [])
+    told = replace(make_intent(), context=SignalContext())  # riskd decides on no signal, so it reads none
+    expected = replace(up, asks=[replace(up.asks[0], parent=told), up.asks[1]])
+    assert risk.up_from_wire(risk.up_to_wire(up)) == (expected, [])
     assert risk.down_from_wire(risk.down_to_wire(down)) == down
 
 

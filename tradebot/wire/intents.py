@@ -16,6 +16,7 @@ ALGOS: Final = wire_values(Algo)
 INTENT_STATUSES: Final = wire_values(IntentStatus)
 _ONE: Final = Decimal(1)
 _NO_PROTECTION: Final = ProtectionPlan()
+_NO_CONTEXT: Final = SignalContext()
 
 
 def intent_to_wire(intent: OrderIntent) -> pb.OrderIntent:
@@ -58,8 +59,12 @@ def intent_to_wire(intent: OrderIntent) -> pb.OrderIntent:
     return message
 
 
-def intent_from_wire(message: pb.OrderIntent) -> OrderIntent:
+def intent_from_wire(message: pb.OrderIntent, *, with_context: bool = True) -> OrderIntent:
     """Return the intent.
+
+    Args:
+        message: The message.
+        with_context: False leaves the signal context unread: riskd decides on none of it.
 
     Raises:
         RejectedError: If a field is missing, malformed or not supported yet.
@@ -70,9 +75,6 @@ def intent_from_wire(message: pb.OrderIntent) -> OrderIntent:
             "NOT_SUPPORTED", "intent.protection: trail_fraction and take_profit_tiers are not built yet"
         )
     stop, profit = plan.stop_loss_fraction, plan.take_profit_fraction
-    context = message.context
-    if len(context.feature_names) != len(context.feature_values):
-        raise RejectedError("MALFORMED_REQUEST", "intent.context: feature_names and feature_values differ in length")
     return OrderIntent(
         intent_id=require(message.intent_id, "intent.intent_id"),
         strategy_id=require(message.strategy_id, "intent.strategy_id"),
@@ -95,18 +97,24 @@ def intent_from_wire(message: pb.OrderIntent) -> OrderIntent:
         )
         if stop or profit
         else _NO_PROTECTION,
-        context=SignalContext(
-            signal=context.signal,
-            score=parse_decimal(context.score or "0", "intent.context.score"),
-            market_incarnation=context.market_incarnation,
-            market_sequence=context.market_sequence,
-            market_event_time_ns=context.market_event_time_ns,
-            market_sent_time_ns=context.market_sent_time_ns,
-            market_receive_time_ns=context.market_receive_time_ns,
-            features=tuple(zip(context.feature_names, context.feature_values, strict=True)),
-        ),
+        context=_context_from_wire(message.context) if with_context else _NO_CONTEXT,
         time_to_live_ms=message.time_to_live_ms,
         trace_id=message.trace_id,
+    )
+
+
+def _context_from_wire(context: pb.SignalContext) -> SignalContext:
+    if len(context.feature_names) != len(context.feature_values):
+        raise RejectedError("MALFORMED_REQUEST", "intent.context: feature_names and feature_values differ in length")
+    return SignalContext(
+        signal=context.signal,
+        score=parse_decimal(context.score or "0", "intent.context.score"),
+        market_incarnation=context.market_incarnation,
+        market_sequence=context.market_sequence,
+        market_event_time_ns=context.market_event_time_ns,
+        market_sent_time_ns=context.market_sent_time_ns,
+        market_receive_time_ns=context.market_receive_time_ns,
+        features=tuple(zip(context.feature_names, context.feature_values, strict=True)),
     )
 
 

@@ -261,7 +261,7 @@ def ask_from_wire(message: risk_service_pb2.ApprovalAsk) -> ApprovalAsk:
     return ApprovalAsk(
         ask_id=message.ask_id,
         sent_time_ns=message.sent_time_ns,
-        parent=intent_from_wire(message.parent.intent) if message.HasField("parent") else None,
+        parent=intent_from_wire(message.parent.intent, with_context=False) if message.HasField("parent") else None,
         order=order,
     )
 

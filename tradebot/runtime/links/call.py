@@ -145,11 +145,32 @@ class LinkCall:
             raise self._error() from None
         if data is not None:
             return data if self._deserialize is None else self._decode(self._deserialize, data)
+        self._finish(stream)
+        return grpc.aio.EOF
+
+    async def feed_to(self, take: Callable[[Any], None]) -> None:
+        """Call `take` with every message as it arrives; return at the end. See `runtime.feeding`.
+
+        Raises:
+            grpc.aio.AioRpcError: With the status of a call that did not succeed.
+        """
+        stream, deserialize = self._stream or await self._open(), self._deserialize
+
+        def deliver(data: bytes) -> None:
+            take(data if deserialize is None else self._decode(deserialize, data))
+
+        try:
+            await stream.hand_to(deliver)
+        except LinkClosedError:
+            self._release()
+            raise self._error() from None
+        self._finish(stream)
+
+    def _finish(self, stream: Stream) -> None:
         self._release()
         code, details = status_in(stream.trailers_in or {})
         if code is not grpc.StatusCode.OK:
             raise rpc_error(code, details)
-        return grpc.aio.EOF
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._messages()

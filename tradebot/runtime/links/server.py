@@ -223,6 +223,13 @@ class Requests:
         data = await self._stream.receive()
         if data is None:
             raise StopAsyncIteration
+        return self._read(data)
+
+    async def feed_to(self, take: Callable[[Any], None]) -> None:
+        """Call `take` with every message as it arrives; return at the end. See `runtime.feeding`."""
+        await self._stream.hand_to(lambda data: take(self._read(data)))
+
+    def _read(self, data: bytes) -> Any:
         if self._deserialize is None:
             return data
         try:

@@ -48,6 +48,8 @@ class Stream:
     __slots__ = (
         "_connection",
         "_cut_short",
+        "_deliver",
+        "_delivery_error",
         "_drain",
         "_early",
         "_failure",
@@ -86,6 +88,9 @@ class Stream:
         self._unread = 0
         """Bytes read since the last WINDOW_UPDATE."""
         self._waiter: asyncio.Future[None] | None = None
+        self._deliver: Callable[[bytes], None] | None = None
+        """Takes messages as they arrive, instead of the inbox."""
+        self._delivery_error: Exception | None = None
         self._remote_end = False
         self._local_end = False
         self._reset_after = False
@@ -131,8 +136,7 @@ class Stream:
         if simple and len(self._inbox) < MAX_CUT_MESSAGES:
             length = int.from_bytes(payload[1:5], "big")
             if length == len(payload) - MESSAGE_PREFIX_BYTES:  # nearly always: one frame, one message
-                self._inbox.append((payload[MESSAGE_PREFIX_BYTES:], size))
-                self._wake()
+                self._arrived(payload[MESSAGE_PREFIX_BYTES:], size)
                 return
         self._partial += payload
         if size > len(payload):
@@ -157,14 +161,47 @@ class Stream:
                     self._grant(len(partial) - self._early)
                     self._early = len(partial)
                 break
-            inbox.append((bytes(partial[MESSAGE_PREFIX_BYTES:end]), end - self._early))
+            message, early = bytes(partial[MESSAGE_PREFIX_BYTES:end]), self._early
             self._early = 0
             del partial[:end]
-            self._wake()
+            self._arrived(message, end - early)
         else:
             return  # the reader goes on cutting
         if partial and self._remote_end:
             self.fail("the call ended inside a message", Reason.PROTOCOL_ERROR)
+
+    def _arrived(self, message: bytes, size: int) -> None:
+        """Hand a whole message over; `size` bytes are given back to the peer when it is taken."""
+        deliver = self._deliver
+        if deliver is None:
+            self._inbox.append((message, size))
+            self._wake()
+            return
+        self._grant(size)
+        try:
+            deliver(message)
+        except Exception as exc:  # noqa: BLE001  raised where somebody waits for the end, in `hand_to`
+            self._deliver, self._delivery_error = None, exc
+            self._wake()
+
+    async def hand_to(self, deliver: Callable[[bytes], None]) -> None:
+        """Call `deliver` with every message, from now on in the read callback; return at the end of the call.
+
+        Raises:
+            LinkClosedError: If the call failed.
+            Exception: What `deliver` raised; messages after that one are not taken.
+        """
+        while self._inbox:
+            message = await self.receive()
+            if message is not None:
+                deliver(message)
+        self._deliver = deliver
+        try:
+            await self.receive()
+        finally:
+            self._deliver = None
+            if self._delivery_error is not None:
+                raise self._delivery_error
 
     def end_in(self) -> None:
         """The peer sends nothing more."""
@@ -190,6 +227,8 @@ class Stream:
         """
         inbox = self._inbox
         while not inbox:
+            if self._delivery_error is not None:
+                return None
             if self._failure is not None:
                 raise LinkClosedError(str(self._failure))
             if self._remote_end:
