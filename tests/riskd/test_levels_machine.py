@@ -342,7 +342,7 @@ def test_levels_against_the_model(machine: type[Lives]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", [Lives, TeamLives])
 def test_levels_against_the_model_for_long(machine: type[Lives]) -> None:
-    run(machine, 2_000, 100)
+    run(machine, 500, 100)

@@ -33,6 +33,6 @@ def test_kernels_agree_with_the_reference_where_rows_overtake(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @given(st.booleans().flatmap(feeds), models(), scripts())
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 def test_kernels_agree_with_the_reference_at_length(rows: MarketColumns, model: Model, script: list[Step]) -> None:
     assert run_kernels(rows, model, script) == run_reference(rows, model, script)
