@@ -178,7 +178,9 @@ class Bench:
         url = f"{self.system.venue_url}/api/v3/ticker/bookTicker?symbol=BTCUSDT"
         with urllib.request.urlopen(url, timeout=5) as answer:
             bid = Decimal(json.load(answer)["bidPrice"])
-        name = f"rogue-{next(self._numbers)}"
+        number = next(self._numbers)
+        name = f"rogue-{number}"
+        price = (bid * (Decimal("1.001") if fills else Decimal("0.998"))).quantize(Decimal("0.01"))
         return OrderIntent(
             intent_id=name,
             strategy_id=f"manual:{who}",
@@ -192,7 +194,7 @@ class Bench:
             created_time_ns=time.time_ns(),
             qty=Decimal(qty),
             strength=Decimal(1),
-            limit_price=(bid * (Decimal("1.001") if fills else Decimal("0.998"))).quantize(Decimal("0.01")),
+            limit_price=price - number * Decimal("0.01"),  # no order is the last one repeated: riskd refuses those
             protection=ProtectionPlan(stop_loss_fraction=Decimal(stop) if stop else None),
             trace_id=name,
         )
