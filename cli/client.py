@@ -93,6 +93,14 @@ class Daemons:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
+    def sees_every_market(self) -> bool:
+        """Return whether riskd has a live book of every instrument: until then it refuses orders there."""
+        try:
+            live, _, known = self.riskd_status().item("live_books", "0/0").partition("/")
+        except UnreachableError:
+            return False
+        return live == known != "0"
+
     def marketdata_status(self) -> tuple[views.DaemonView, list[views.BookView]]:
         """Return marketdata's heartbeat and books."""
         stub = market_grpc.MarketDataServiceStub(self._channel("marketdata"))

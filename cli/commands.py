@@ -69,7 +69,7 @@ def up(call: Call, mode: str, detach: bool, overrides: tuple[str, ...]) -> int:
     with Daemons(plan.common, Role(call.role), call.operator) as daemons:
         launcher.start(detach=detach)
         try:
-            seconds = launcher.wait_ready(daemons.is_serving, progress)
+            seconds = launcher.wait_ready(daemons, progress)
         except KeyboardInterrupt:
             launcher.stop()
             return INTERRUPTED

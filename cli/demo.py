@@ -140,7 +140,7 @@ def run_session(
         with Daemons(plan.common, Role.TRADER, OPERATOR) as daemons, _signals_raise():
             launcher.start(detach=False)
             try:
-                startup_s = launcher.wait_ready(daemons.is_serving, progress)
+                startup_s = launcher.wait_ready(daemons, progress)
                 _switch_on_again(daemons, plan.state)
                 command = f"tradebot status --state {plan.state}"
                 progress(f"{plan.common.mode} runs on {plan.state}: in another terminal `{command}`")

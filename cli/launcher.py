@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cli.client import Daemons
 from cli.config import load_common
 from cli.exit_codes import Exit
 from cli.restarts import describe_exit
@@ -33,6 +34,8 @@ from tradebot.runtime.state_dir import prepare_state_dir
 DAEMONS: Final = ("marketdata", "riskd", "execd", "engine", "recorder")
 READY_TIMEOUT_S: Final = 90.0
 """The first start compiles the numeric kernels."""
+MARKETS_TIMEOUT_S: Final = 15.0
+"""A book is there a second after its daemon; a halted market never has one."""
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.1
 _ADDRESS_KEY: Final = re.compile(r"simexchange\.(rest|ws)_port=|venues\.[^.]+\.(rest|market_ws|trade_ws)_url=")
@@ -178,8 +181,10 @@ class Launcher:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def wait_ready(self, is_serving: Callable[[str], bool], say: Callable[[str], None]) -> float:
-        """Wait until every daemon serves; return the seconds it took.
+    def wait_ready(self, daemons: Daemons, say: Callable[[str], None]) -> float:
+        """Wait until every daemon serves and riskd sees every market; return the seconds it took.
+
+        A market that is halted has no live book: after MARKETS_TIMEOUT_S that is said and the system counts as ready.
 
         Raises:
             LaunchError: If one gave up, the supervisor ended, or it took too long; everything has been stopped then.
@@ -195,14 +200,24 @@ class Launcher:
                         Exit.UNREACHABLE,
                     )
                 for name in waiting[:]:
-                    if is_serving(name):
+                    if daemons.is_serving(name):
                         waiting.remove(name)
                         say(f"{name} serves after {time.monotonic() - began:.1f} s")
                 time.sleep(POLL_S)
+            self._wait_for_markets(daemons, say)
         except LaunchError:
             self.stop()
             raise
         return time.monotonic() - began
+
+    def _wait_for_markets(self, daemons: Daemons, say: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + MARKETS_TIMEOUT_S
+        while not daemons.sees_every_market():
+            self._raise_if_failed()
+            if time.monotonic() > deadline:
+                say("riskd has no live book of some market yet and refuses orders there: see `tradebot status`")
+                return
+            time.sleep(POLL_S)
 
     def is_alive(self) -> bool:
         """Return whether the supervisor lives."""

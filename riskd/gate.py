@@ -418,8 +418,8 @@ class RiskGate:
     # ---- questions
 
     def equity(self, now_ns: int) -> Equity:
-        """Return equity as of now."""
-        return self.accountant.equity(now_ns)
+        """Return equity at the marks of this moment."""
+        return self.accountant.equity_now(now_ns)
 
     def render(self, record: DecisionRecord) -> Decision:
         """Return a decision with texts."""

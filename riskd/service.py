@@ -350,6 +350,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             "approvals": gate.state.approvals,
             "refusals": gate.state.refusals,
             "check_us_p50": live.decide_us_p50(),
+            "live_books": f"{len(gate.state.rules) - len(stale)}/{len(gate.state.rules)}",
             "holds": len(gate.state.holds.holds),
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),

@@ -46,7 +46,7 @@ def launched(plan: Plan) -> Iterator[Launcher]:
 
 def wait_ready(launcher: Launcher) -> None:
     with Daemons(launcher.plan.common, Role.TRADER, "test") as daemons:
-        launcher.wait_ready(daemons.is_serving, lambda _: None)
+        launcher.wait_ready(daemons, lambda _: None)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -250,7 +250,6 @@ def test_a_position_is_as_old_as_its_first_fill_and_a_flip_is_a_new_one(side: Si
 def test_a_balance_is_stale_when_its_mark_is_older_than_five_seconds(seconds: int, stale: int) -> None:
     desk = Desk()
     desk.account(("USDT", "100"), ("BTC", "1"))
-    desk.gate.accountant.forget_equity()
 
     assert desk.gate.equity(desk.gate.board.views[BTC].good_ns + seconds * SECOND).stale_inputs == stale
 
@@ -281,7 +280,6 @@ def test_a_perpetual_with_an_old_mark_makes_equity_an_estimate() -> None:
     trade(desk, 1, "0.1", "60000")
     seen = []
     for seconds in (5, 6):
-        desk.gate.accountant.forget_equity()
         equity = desk.gate.equity(desk.gate.board.views[SWAP].good_ns + seconds * SECOND)
         seen.append((equity.complete, equity.stale_inputs))
 
@@ -416,16 +414,24 @@ def test_a_linear_perpetual_moves_no_base_and_pays_its_result_into_the_wallet() 
     assert desk.gate.state.portfolio.positions[SWAP, "s1"].net == 100 * UNIT - 605 * UNIT // 100
 
 
+def test_the_equity_of_a_report_is_taken_at_the_marks_of_its_positions() -> None:
+    desk = swap_desk()
+    trade(desk, 1, "0.1", "60000")
+    for bid in ("60100", "60200", "59900"):  # all within one nanosecond
+        desk.quote(SWAP, bid, "60300")
+        report = reports.pnl(desk.gate, desk.now_ns)
+        assert report.equity == 10_000 + report.unrealized_pnl
+        assert report.unrealized_pnl == (Decimal(bid) - 60_000) / 10
+
+
 def test_an_open_perpetual_counts_in_equity_at_the_worse_of_book_and_venue_mark() -> None:
     desk = swap_desk()
     trade(desk, 1, "0.1", "60000")
     view = desk.gate.board.views[SWAP]
-    desk.gate.accountant.forget_equity()
     assert desk.gate.equity(desk.now_ns).value == 10_000 * UNIT - UNIT // 100  # the bid is 0.1 below
 
     for mark, worth in ((59_000, -100), (61_000, None)):
         view.mark_price = mark * UNIT
-        desk.gate.accountant.forget_equity()
         expected = 10_000 * UNIT + worth * UNIT if worth is not None else 10_000 * UNIT - UNIT // 100
         assert desk.gate.equity(desk.now_ns).value == expected
 

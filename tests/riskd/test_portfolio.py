@@ -100,7 +100,6 @@ def test_equity_marks_what_we_own_at_the_bid() -> None:
     desk = Desk()
     desk.account(("USDT", "4000"), ("BTC", "0.1"))
     desk.quote(BTC, "59000", "61000")
-    desk.gate.accountant.forget_equity()
 
     assert desk.gate.equity(desk.now_ns).value == (4000 + 5900) * 10**12
 
@@ -142,7 +141,6 @@ def test_reports_show_positions_and_pnl_as_the_books_have_them() -> None:
     desk.plain(qty="0.01")
     desk.fill("c1", "0.01", "60000", fee="0.6", liquidity=Liquidity.MAKER)
     desk.quote(BTC, "60500", "60500.02")
-    desk.gate.accountant.forget_equity()
     (position,) = reports.positions(desk.gate, desk.now_ns)
     pnl = reports.pnl(desk.gate, desk.now_ns)
 

@@ -94,7 +94,7 @@ class RunningSystem:
         prepare_keys(plan)
         self._launcher = Launcher(plan)
         self._launcher.start(detach=False)
-        self._launcher.wait_ready(self.as_role(Role.TRADER).is_serving, lambda _text: None)
+        self._launcher.wait_ready(self.as_role(Role.TRADER), lambda _text: None)
 
     def stop(self) -> None:
         """Stop everything in order."""
