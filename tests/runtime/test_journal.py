@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import mmap
 import os
+import random
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +30,11 @@ from tradebot.runtime.clock import ManualClock
 from tradebot.runtime.journal import Journal, JournalBacklogError, JournalFailedError
 from tradebot.runtime.journal_format import GENESIS_LINK, MAX_RECORD_TYPE, JournalRecord
 from tradebot.runtime.journal_reader import read_journal
+from tradebot.runtime.journal_segments import MAX_PACKED_BYTES
 from tradebot.runtime.state_dir import StateError
+
+MAX_LOOKS = 100_000
+"""At a whole segment: seconds, if the bytes never come."""
 
 
 def test_records_come_back_with_sequence_time_type_and_payload(tmp_path: Path) -> None:
@@ -266,17 +275,70 @@ async def test_a_failed_write_fails_waiters_and_all_later_appends_and_is_reporte
     with pytest.raises(JournalFailedError):
         journal.flush()
     journal.close()
+    await asyncio.sleep(0)  # the loop hears of it in its next turn
 
     assert len(failures) == 1
     assert journal.durable_seq == 1
     assert payloads_of(tmp_path) == [b"good"]
 
 
+def test_groups_of_every_size_and_any_mixture_of_waits_come_back_in_order(tmp_path: Path) -> None:
+    """Handed over, encoded by the writer, too large for the pipe, across a rotation, lingering ones among them."""
+    rng = random.Random(5)
+    payloads: list[bytes] = []
+    durable: list[int] = []
+    with open_journal(tmp_path, segment_bytes=256 << 10) as journal:
+        journal.on_durable(durable.append)
+        for _ in range(400):
+            payloads.append(rng.randbytes(rng.choice((0, 10, 300, 5_000, 30_000, MAX_PACKED_BYTES, 100_000))))
+            seq = journal.append(3, payloads[-1], urgent=rng.random() < 0.9)
+            if rng.random() < 0.2:
+                journal.flush()
+                assert journal.durable_seq == seq
+    assert durable == sorted(set(durable))
+    assert payloads_of(tmp_path) == payloads
+
+
+def test_a_file_system_that_cannot_splice_keeps_its_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", refuse)
+    with open_journal(tmp_path) as journal:
+        for number in range(50):
+            journal.append(1, b"%d" % number)
+            if number % 7 == 0:
+                journal.flush()
+
+    assert payloads_of(tmp_path) == [b"%d" % number for number in range(50)]
+
+
+def test_a_group_handed_over_is_written_while_the_interpreter_is_busy(tmp_path: Path) -> None:
+    """The bytes are in the file although the appending thread never gave the interpreter lock away."""
+    with open_journal(tmp_path, segment_bytes=256 << 10) as journal:
+        (segment,) = segments_of(tmp_path)
+        with segment.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written:
+            for number in range(20):
+                while not journal._parked:
+                    time.sleep(0.001)
+                mark = b"record-%d;" % number
+                switch_s = sys.getswitchinterval()
+                sys.setswitchinterval(1_000)  # only a blocking call gives the lock away from here on
+                try:
+                    journal.append(1, mark)
+                    found = any(written.find(mark) >= 0 for _ in range(MAX_LOOKS))
+                finally:
+                    sys.setswitchinterval(switch_s)
+                assert found
+                journal.flush()
+
+
 def break_disk(journal: Journal) -> None:
-    """Make every further write fail with a real EBADF: the descriptor is replaced by a read-only one."""
-    readonly = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(readonly, journal._segments._fd)
-    os.close(readonly)
+    """Make every further write fail with a real ENOSPC: the descriptor is replaced by one of a device that is full."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, journal._segments._fd)
+    os.close(full)
+    journal.flush()  # the parked writer still held the old one
 
 
 @settings(max_examples=25, deadline=None)

@@ -267,7 +267,7 @@ def test_a_disk_that_fills_up_while_running_fails_the_journal_and_keeps_what_was
 
     assert len(failures) == 1
     assert payloads_of(tmp_path)[0] == b"kept"
-    assert len(payloads_of(tmp_path)) >= journal.durable_seq == 1
+    assert len(payloads_of(tmp_path)) >= journal.durable_seq >= 1
 
 
 def test_an_unwritable_folder_is_one_clear_line() -> None:

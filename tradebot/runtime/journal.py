@@ -4,21 +4,26 @@ Rules: a record is durable only when `durable_seq` reached it; what must not hap
 for it. Records that nobody waits for may be appended with `urgent=False`: they travel with the next urgent one, or
 after LINGER_S, so a busy daemon writes one group per order instead of three. A failed write is never retried, because
 after one the kernel may have dropped the dirty pages: the journal is failed for good and the daemon stops. Segments are
-written ahead with zeros and opened O_DSYNC, so making a group durable is one system call, without file system metadata
-and with a single hand-over of the interpreter lock. See `journal_format` for the bytes.
+written ahead with zeros and opened O_DSYNC, so making a group durable is one system call, without file system metadata.
+
+An order waits for its record, so the disk must begin at once: a writer without work waits inside the system call that
+moves bytes from a pipe to the file, and whoever appends encodes the group and puts it into that pipe. No interpreter
+lock changes hands before the write. What comes while it writes, and what is large, the writer encodes itself. See
+`journal_format` for the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import heapq
 import itertools
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 from types import TracebackType
 from typing import NamedTuple
 
@@ -28,7 +33,7 @@ from tradebot.core.errors import InvariantError, TransientError
 from tradebot.runtime.clock import NS_PER_MS, Clock
 from tradebot.runtime.journal_format import RECORD_OVERHEAD, JournalRecord, check_payload
 from tradebot.runtime.journal_reader import JournalReader
-from tradebot.runtime.journal_segments import SegmentWriter
+from tradebot.runtime.journal_segments import MAX_PACKED_BYTES, SegmentWriter
 from tradebot.runtime.state_dir import StateError, StateLock
 
 DEFAULT_SEGMENT_BYTES = 64 << 20
@@ -73,18 +78,6 @@ class _Pending(NamedTuple):
     payload: bytes
 
 
-class _Go(NamedTuple):
-    """Records wait: write them."""
-
-
-class _Flush(NamedTuple):
-    done: threading.Event
-
-
-class _Stop(NamedTuple):
-    pass
-
-
 class Journal:
     """One append-only journal with one writer thread. Any thread may append; waiting belongs to the loop's thread."""
 
@@ -105,11 +98,17 @@ class Journal:
         self._on_failure = on_failure
         self.torn_bytes_cut = torn_bytes
         """Bytes of an unfinished last write that opening cut off; 0 after a clean stop."""
-        self._append_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._records: deque[_Pending] = deque()
-        self._queue: SimpleQueue[_Go | _Flush | _Stop] = SimpleQueue()
-        """Wakes the writer; what it then writes is in `_records`."""
+        self._flushes: list[threading.Event] = []
         self._signaled = False
+        """The writer has to look at records, flushes and closing before it parks again."""
+        self._parked = False
+        """The writer waits for the pipe: who takes this down hands it a group, or closes the pipe to call it."""
+        self._handed: list[_Pending] = []
+        self._handed_ns = 0
+        self._pipe_out, self._pipe_in = os.pipe()
+        self._pipe_bytes = _capacity(self._pipe_in)
         self._linger: asyncio.TimerHandle | None = None
         self._appended_seq = last_seq
         self._durable_seq = last_seq
@@ -202,7 +201,7 @@ class Journal:
         """
         check_payload(record_type, len(payload), self._segments.max_payload_bytes)
         size = len(payload) + RECORD_OVERHEAD
-        with self._append_lock:
+        with self._lock:
             if self._failure is not None:
                 raise self._failed()
             if self._closed:
@@ -231,10 +230,39 @@ class Journal:
             self._signal()
 
     def _signal(self) -> None:
-        """Wake the writer once for all that waits: it takes the flag down before it takes records."""
-        if not self._signaled:
-            self._signaled = True
-            self._queue.put(_Go())
+        """Have everything that waits written: by handing it over, or else by calling the writer."""
+        with self._lock:
+            if self._signaled:
+                return
+            if self._parked and self._hand_over():
+                return
+            self._call_writer()
+
+    def _hand_over(self) -> bool:
+        """Give a parked writer all records as bytes; False when it has to encode them itself."""
+        size = sum(len(record.payload) + RECORD_OVERHEAD for record in self._records)
+        if not 0 < size <= self._pipe_bytes:
+            return False
+        group = list(self._records)
+        packed = self._segments.pack(group)
+        if packed is None:
+            return False
+        self._records.clear()
+        self._parked = False
+        self._handed, self._handed_ns = group, time.monotonic_ns()
+        os.write(self._pipe_in, packed)  # the pipe is empty and holds _pipe_bytes: this never waits
+        return True
+
+    def _call_writer(self) -> None:
+        self._signaled = True
+        if self._parked:
+            self._parked = False
+            self._close_pipe_in()
+
+    def _close_pipe_in(self) -> None:
+        pipe_in, self._pipe_in = self._pipe_in, -1
+        if pipe_in >= 0:
+            os.close(pipe_in)  # from here on the writer may make the next one
 
     def on_durable(self, callback: Callable[[int], None]) -> None:
         """Call `callback(durable_seq)` once per durable group, on the loop (in the writer thread without one)."""
@@ -255,21 +283,23 @@ class Journal:
 
     def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Block until everything appended so far is durable. For start-up and shutdown, not for daily work."""
-        flush = _Flush(threading.Event())
-        self._queue.put(flush)
-        # A writer that has ended answers what it finds in the queue last; what comes later sees that it has ended.
-        if not self._ended.is_set() and not flush.done.wait(timeout_s):
+        done = threading.Event()
+        with self._lock:
+            self._flushes.append(done)
+            self._call_writer()
+        # A writer that has ended answers the flushes it finds last; what comes later sees that it has ended.
+        if not self._ended.is_set() and not done.wait(timeout_s):
             raise JournalFailedError(f"journal {self._segments.directory}: flush took longer than {timeout_s} s")
         if self._failure is not None:
             raise self._failed()
 
     def close(self) -> None:
         """Make everything durable, stop the thread, give the folder up. Safe to call twice and after a failure."""
-        with self._append_lock:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
-        self._queue.put(_Stop())
+            self._call_writer()
         self._thread.join(FLUSH_TIMEOUT_S)
         if self._thread.is_alive():  # the disk hangs: its descriptor must not be closed under the writer
             _log.error("journal_close_timed_out", folder=str(self._segments.directory), seconds=FLUSH_TIMEOUT_S)
@@ -293,43 +323,64 @@ class Journal:
     # ---- writer thread
 
     def _write_groups(self) -> None:
-        queue, records, flushes, stopping = self._queue, self._records, list[_Flush](), False
+        flushes: list[threading.Event] = []
+        stopping = False
         try:
             while not stopping:
-                match queue.get():
-                    case _Flush() as flush:
-                        flushes.append(flush)
-                    case _Stop():
-                        stopping = True
-                self._signaled = False
-                while records:
-                    group: list[_Pending] = []
-                    size = 0
-                    while records and len(group) < MAX_GROUP_RECORDS and size < MAX_GROUP_BYTES:
-                        group.append(records.popleft())
-                        size += len(group[-1].payload) + RECORD_OVERHEAD
-                    started_ns = time.monotonic_ns()
-                    self._segments.write_group(group)
-                    self._count(group, size, time.monotonic_ns() - started_ns)
-                    self._durable_bytes += size
-                    self._durable_seq = group[-1].seq
-                    self._announce(self._notify_durable)
+                self._park()
+                with self._lock:
+                    self._signaled = False
+                    flushes, self._flushes, stopping = self._flushes, [], self._closed
+                self._write_waiting()
                 for flush in flushes:
-                    flush.done.set()
-                flushes.clear()
+                    flush.set()
         except OSError as exc:
             self._fail(f"journal {self._segments.directory}: write failed ({exc.strerror})", exc)
         except StateError as exc:  # no space for the next segment
             self._fail(str(exc), exc)
         except Exception as exc:  # noqa: BLE001  top of the thread: a silent death would look like a slow disk
             self._fail(f"journal {self._segments.directory}: writer crashed ({exc!r})", exc)
-        self._ended.set()
-        while not queue.empty():
-            late = queue.get()
-            if isinstance(late, _Flush):
-                flushes.append(late)
+        with self._lock:
+            self._signaled, self._parked = True, False  # nobody calls a writer that has ended
+            self._ended.set()
+            self._close_pipe_in()
+            os.close(self._pipe_out)
+            flushes += self._flushes
         for flush in flushes:
-            flush.done.set()
+            flush.set()
+
+    def _park(self) -> None:
+        """Wait for a group in the pipe, again and again, until there is work that does not come through it."""
+        while True:
+            with self._lock:
+                if self._signaled:
+                    return
+                self._parked = True
+            if not self._segments.write_packed(self._pipe_out):
+                called, (self._pipe_out, self._pipe_in) = self._pipe_out, os.pipe()
+                os.close(called)
+                self._pipe_bytes = _capacity(self._pipe_in)
+                return
+            self._made_durable(self._handed, self._handed_ns)
+
+    def _write_waiting(self) -> None:
+        records = self._records
+        while records:
+            group: list[_Pending] = []
+            size = 0
+            while records and len(group) < MAX_GROUP_RECORDS and size < MAX_GROUP_BYTES:
+                group.append(records.popleft())
+                size += len(group[-1].payload) + RECORD_OVERHEAD
+            started_ns = time.monotonic_ns()
+            self._segments.write_group(group)
+            self._made_durable(group, started_ns)
+
+    def _made_durable(self, group: list[_Pending], started_ns: int) -> None:
+        size = sum(len(record.payload) + RECORD_OVERHEAD for record in group)
+        self._count(group, size, time.monotonic_ns() - started_ns)
+        self._durable_bytes += size
+        self._durable_seq = group[-1].seq
+        self._announce(self._notify_durable)
 
     def _count(self, group: list[_Pending], size: int, took_ns: int) -> None:
         groups, records, written, total_ns, max_ns = self.stats
@@ -374,3 +425,8 @@ class Journal:
         self._waiters.clear()
         if self._on_failure is not None:
             self._on_failure(failure)
+
+
+def _capacity(pipe: int) -> int:
+    """Return how many bytes a group in this pipe may have: a busy system may grant less than is usual."""
+    return min(MAX_PACKED_BYTES, fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ))

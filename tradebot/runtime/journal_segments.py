@@ -31,6 +31,8 @@ from tradebot.runtime.state_dir import StateError
 
 MIN_SEGMENT_BYTES = 4_096
 MAX_PAYLOAD_BYTES = 4 << 20
+MAX_PACKED_BYTES = 32 << 10
+"""Largest group that is handed over through a pipe; what is larger is encoded by the writer."""
 SPARE_NAME = "spare.tmp"
 _ZERO_BLOCK = bytes(1 << 20)
 _FILE_MODE = 0o640
@@ -66,6 +68,9 @@ class SegmentWriter:
         self._link = tail.link
         self.head = (tail.last_seq, tail.link)
         """(sequence, link) of the last durable record."""
+        self._packed = (tail.last_seq, tail.link, 0)
+        """(sequence, link) of the last record of the packed group, and the group's bytes."""
+        self._can_splice = True
         self._spare_thread: threading.Thread | None = None
         (directory / SPARE_NAME).unlink(missing_ok=True)
         if tail.segment is None:
@@ -100,6 +105,55 @@ class SegmentWriter:
         self.head = (self._last_seq, link)
         if self._offset * 2 > self._size:
             self._prepare_spare()
+
+    def pack(self, group: Sequence[PendingRecord]) -> bytes | None:
+        """Return the bytes of a group for `write_packed`, None when the segment has no room for all of it.
+
+        For another thread than the writer's, while that waits in `write_packed`.
+        """
+        chunks: list[bytes] = []
+        seq, mark, link = self._last_seq, GROUP_START, self._link
+        for record in group:
+            seq = record.seq
+            data, link = encode_record(seq, record.now_ns, record.record_type | mark, record.payload, link)
+            chunks.append(data)
+            mark = 0
+        packed = b"".join(chunks)
+        if self._offset + len(packed) > self._size:
+            return None
+        self._packed = (seq, link, len(packed))
+        return packed
+
+    def write_packed(self, pipe: int) -> bool:
+        """Wait until the bytes of a packed group are in a pipe and make them durable; False = the pipe was closed.
+
+        Waiting and writing is one system call: the disk begins while the interpreter is still busy elsewhere.
+        """
+        done = self._move(pipe, MAX_PACKED_BYTES)
+        if not done:
+            return False
+        seq, link, size = self._packed
+        while done < size:
+            done += self._move(pipe, size - done)
+        self._last_seq, self._link = self.head = (seq, link)
+        if self._offset * 2 > self._size:
+            self._prepare_spare()
+        return True
+
+    def _move(self, pipe: int, limit: int) -> int:
+        if self._can_splice:
+            try:
+                moved = os.splice(pipe, self._fd, limit, offset_dst=self._offset)
+            except OSError as exc:
+                if exc.errno != errno.EINVAL:
+                    raise
+                self._can_splice = False  # this file system cannot; nothing was taken out of the pipe
+            else:
+                self._offset += moved
+                return moved
+        data = os.read(pipe, limit)
+        self._write(data)
+        return len(data)
 
     def close(self) -> None:
         """Close the files; the spare is thrown away."""
