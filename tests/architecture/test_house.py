@@ -125,6 +125,43 @@ def test_bootstrap_refuses_an_untested_python_before_it_creates_anything(tmp_pat
     assert not (tmp_path / ".venv").exists()
 
 
+def test_bootstrap_takes_the_fastest_tested_python_that_has_venv(tmp_path: Path) -> None:
+    for name in ("scripts/bootstrap.sh", "tradebot/_version.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    folders = []
+    for name, version, speed in (
+        ("slow", "3.11", "9"),
+        ("fast", "3.12", "3"),
+        ("bare", "3.13", ""),
+        ("old", "3.10", "1"),
+    ):
+        python = tmp_path / name / "python3"
+        python.parent.mkdir()
+        python.write_text(
+            "#!/bin/sh\n"
+            'case "$1 $2" in\n'
+            f"  *version_info*) echo {version} ;;\n"
+            '  *realpath*) echo "$0" ;;\n'
+            f"  *perf_counter*) [ -n '{speed}' ] && echo {speed} || exit 1 ;;\n"
+            f"  *) echo asked {name} >&2; exit 1 ;;\n"
+            "esac\n",
+            encoding="utf-8",
+        )
+        python.chmod(0o755)
+        folders.append(str(python.parent))
+    result = subprocess.run(
+        ["/bin/sh", str(tmp_path / "scripts/bootstrap.sh")],
+        env={"PATH": ":".join([*folders, "/bin", "/usr/bin"]), "PYTHON": "python3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "asked fast" in result.stderr
+    assert "asked slow" not in result.stderr
+
+
 def test_only_one_helper_knows_where_real_data_lies() -> None:
     knowing = [str(path.relative_to(ROOT)) for path in our_text_files() if REAL_DATA.search(path.read_bytes())]
 
