@@ -9,9 +9,10 @@ in the bar that is open (`late_trades`): a closed bar never changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+from tradebot.core.values import value
 
 NEVER_NS: Final = 1 << 62
 """Later than any time."""
@@ -19,7 +20,7 @@ MAX_CARRIED_BARS: Final = 600
 """A longer silence is a hole, not a quiet market: the bars in it are skipped and counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Bar:
     """One closed bar. Floats: prices in quote asset, volume in base units; for statistics, never for order prices."""
 
@@ -34,7 +35,7 @@ class Bar:
     trade_count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Scale:
     """Converts ticks or lots to the nearest float of the decimal value (ticks x 0.01 would be off by one bit)."""
 

@@ -8,7 +8,6 @@ comes with the events. docs/your-first-strategy.md shows one in thirty lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, TypeVar, get_type_hints
 
@@ -24,6 +23,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, Side, TimeInForce
+from tradebot.core.values import value
 
 NS_PER_MS: Final = 1_000_000
 ONE: Final = Decimal(1)
@@ -53,7 +53,7 @@ class Params(BaseModel):
         return self.bar_ms * NS_PER_MS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Proposal:
     """What a strategy wants done now. The runner prices it, adds context and protection, and may drop it."""
 
@@ -75,7 +75,7 @@ class Proposal:
     """Where; None: the market of the callback."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Withdrawal:
     """An order of this strategy that it wants off the book."""
 

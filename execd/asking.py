@@ -23,6 +23,7 @@ from tradebot.core.errors import RejectedError
 from tradebot.core.intents import OrderIntent, SignalContext
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms
+from tradebot.core.values import value
 from tradebot.wire.approvals import open_approval
 from tradebot.wire.execd_records import approval_bytes, pack_parts
 
@@ -39,7 +40,7 @@ class AskResult(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AskOutcome:
     """Told to whoever asked."""
 

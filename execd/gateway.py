@@ -24,6 +24,7 @@ from tradebot.core.errors import RejectedError, VenueProtocolError
 from tradebot.core.instruments import Instrument, Product
 from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.values import value
 from tradebot.venues.api_orders import OrderCodec, RequestKind
 from tradebot.wire.approvals import open_approval, open_grant
 
@@ -43,7 +44,7 @@ class CancelPurpose(Enum):
     FLAT = "flat"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AskedOrder:
     """What the approval must match: the ask as execd made it."""
 
@@ -58,7 +59,7 @@ class AskedOrder:
     """The intent's plan has a stop: the order leaves only together with a grant for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Passed:
     """Bytes that may be sent, and the terms that they carry."""
 
@@ -70,7 +71,7 @@ class Passed:
     nonce: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Prepared:
     """A request built and read back before its approval came; worth nothing until the approval says the same."""
 
@@ -78,7 +79,7 @@ class Prepared:
     passed: Passed
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Blocked:
     """Not sent, and why. `nonce` names the approval that was not used."""
 

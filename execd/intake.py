@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -12,13 +11,14 @@ from execd.settings import NS_PER_MS, DeskSettings
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import Algo, IntentAnswer, IntentStatus, OrderIntent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, TimeInForce
+from tradebot.core.values import value
 
 MAX_ID_LENGTH: Final = 128
 _ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
 _TYPES: Final = frozenset({OrderType.LIMIT, OrderType.MARKET})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refusal:
     """Why an intent is not worked."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -17,6 +16,7 @@ from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
 from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole
+from tradebot.core.values import value
 from tradebot.wire.execd_records import intent_bytes, pack_parts
 
 MAX_ASKS: Final = 10_000
@@ -24,7 +24,7 @@ MAX_ASKS: Final = 10_000
 _ZERO: Final = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CancelAnswer:
     """Answer to a cancel command."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
+from tradebot.core.values import value
 from tradebot.venues.api_orders import RequestKind
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PendingRequest:
     """One request without an answer yet."""
 

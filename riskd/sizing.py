@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -34,9 +33,10 @@ from riskd.sizing_methods import (
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
 from riskd.worst_case import gross_others, value_price, worst_qty
 from tradebot.core.orders import Side
+from tradebot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Sized:
     """A quantity in units and the factor or check that decided it (empty = the position, or the sender)."""
 

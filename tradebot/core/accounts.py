@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from tradebot.core.values import value
 from tradebot.core.wire_enum import WireEnum
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Balance:
     """Balance of one asset; total = free + locked."""
 
@@ -23,7 +23,7 @@ class Balance:
         return self.free + self.locked
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AccountSnapshot:
     """Account as the venue reports it."""
 
@@ -65,7 +65,7 @@ TRANSFER_KINDS: Final = frozenset({LedgerKind.DEPOSIT, LedgerKind.WITHDRAWAL, Le
 """Neither profit nor loss: they move the baselines along."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LedgerEntry:
     """One line of a venue's account ledger that is no fill and no fill's fee."""
 
@@ -82,7 +82,7 @@ class LedgerEntry:
     """What it belongs to; empty for the account as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MarginState:
     """A margin account as the venue computes it; amounts in `asset`."""
 
@@ -96,7 +96,7 @@ class MarginState:
     event_time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PositionMargin:
     """The venue's own figures of one derivative position."""
 
@@ -111,7 +111,7 @@ class PositionMargin:
     event_time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueAlarm:
     """Something wrong at a venue that raises (or clears) a hold."""
 
@@ -123,7 +123,7 @@ class VenueAlarm:
     cleared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueStatus:
     """State of one venue's private side (STA-03)."""
 

@@ -15,6 +15,7 @@ from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, TradingLevel
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.values import value
 from tradebot.core.wire_enum import WireEnum
 
 
@@ -43,7 +44,7 @@ class CheckOutcome(WireEnum):
     NOT_APPLICABLE = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CheckResult:
     """One check of one decision; limit and measured are texts with their unit."""
 
@@ -55,7 +56,7 @@ class CheckResult:
     scope: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ApprovalTerms:
     """Signed content of an approval: one venue message, exactly."""
 
@@ -76,7 +77,7 @@ class ApprovalTerms:
     replaces_client_order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Approval:
     """Permission for one venue message: serialized ApprovalTerms and their MAC."""
 
@@ -85,7 +86,7 @@ class Approval:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class GrantTerms:
     """Signed content of a protection grant."""
 
@@ -111,7 +112,7 @@ class GrantTerms:
     emergency_bound_bps: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ProtectionGrant:
     """Standing permission to protect one entry: serialized GrantTerms and their MAC."""
 
@@ -120,7 +121,7 @@ class ProtectionGrant:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Decision:
     """One decision as journaled: every check with what it measured."""
 
@@ -144,7 +145,7 @@ class Decision:
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ApproveOrder:
     """The venue message that execd wants to send. `order.qty` of zero: the parent's sizing decides it."""
 
@@ -161,7 +162,7 @@ class ApproveOrder:
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ApprovalAsk:
     """One numbered question. A plain order asks for its parent (the intent) and its only venue message at once."""
 
@@ -171,7 +172,7 @@ class ApprovalAsk:
     order: ApproveOrder | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ApprovalAnswer:
     """Answer to one ask."""
 
@@ -189,7 +190,7 @@ class ApprovalAnswer:
     binding_limit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NeverUsed:
     """execd's statement that an approval was not and will not be used."""
 
@@ -198,7 +199,7 @@ class NeverUsed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopLatch:
     """A stop set at execd's or riskd's StopService: HALTED or KILLED."""
 
@@ -209,7 +210,7 @@ class StopLatch:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeasePing:
     """Keeps the lease alive."""
 
@@ -217,7 +218,7 @@ class LeasePing:
     sent_time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionHello:
     """First words of execd."""
 
@@ -266,7 +267,7 @@ class SessionUp:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LevelEntry:
     """Level in force for exactly one scope."""
 
@@ -275,7 +276,7 @@ class LevelEntry:
     fence_epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LevelTable:
     """All scopes that have, or ever had, a hold. Absent scopes are RUNNING with fence 0."""
 
@@ -297,7 +298,7 @@ class LevelTable:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Welcome:
     """First words of riskd."""
 
@@ -306,7 +307,7 @@ class Welcome:
     environment: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseAnswer:
     """Lease answer; validity counts from sending the ping."""
 
@@ -315,7 +316,7 @@ class LeaseAnswer:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReduceCommand:
     """riskd's own order to reduce a position."""
 

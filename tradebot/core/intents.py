@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.values import value
 from tradebot.core.wire_enum import WireEnum
 
 
@@ -18,7 +19,7 @@ class Algo(WireEnum):
     POV = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SignalContext:
     """What the strategy saw when it decided. Times are UTC nanoseconds; 0 = not known."""
 
@@ -34,7 +35,7 @@ class SignalContext:
     """Named feature values, for people and statistics."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ProtectionPlan:
     """How an entry is protected; distances are fractions of the entry's average fill price."""
 
@@ -42,7 +43,7 @@ class ProtectionPlan:
     take_profit_fraction: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderIntent:
     """What somebody wants done. `intent_id` makes it safe to repeat."""
 
@@ -72,7 +73,7 @@ class OrderIntent:
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CancelWish:
     """A strategy wants an order of its own off the book. execd decides; protection is not taken away."""
 
@@ -94,7 +95,7 @@ class IntentStatus(WireEnum):
     DUPLICATE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IntentAnswer:
     """execd's answer to an intent."""
 

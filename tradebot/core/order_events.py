@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderStatus, OrderTerms
+from tradebot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderFacts:
     """What does not change over an order's life (but for a smaller approved quantity and the decision id)."""
 
@@ -26,7 +26,7 @@ class OrderFacts:
     decision_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderEvent:
     """One step in the life of one order."""
 
@@ -45,7 +45,7 @@ class OrderEvent:
     event_time_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderSnapshot:
     """An order as it stands."""
 
@@ -60,7 +60,7 @@ class OrderSnapshot:
     updated_time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PositionView:
     """execd's and the engine's derived view of a position; riskd is the authority."""
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from tradebot.core.errors import InvariantError
+from tradebot.core.values import value
 from tradebot.core.wire_enum import WireEnum
 
 
@@ -186,7 +187,7 @@ class OrderRole(WireEnum):
     """riskd's own auto-close or flatten."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderTerms:
     """Everything that a venue message says about one order. Two equal terms make the same message."""
 
@@ -213,7 +214,7 @@ class Liquidity(WireEnum):
     TAKER = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Execution:
     """One match of our order. `exec_id` is the venue's trade id, unique per instrument: the key for deduplication."""
 

@@ -8,13 +8,14 @@ returned requests say. Prices and quantities leave a codec as integer ticks and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from tradebot.core.errors import VenueProtocolError
 from tradebot.core.instruments import Instrument, Product
 from tradebot.core.market import HistoryBar
+from tradebot.core.values import value
 
 
 class FrameError(VenueProtocolError):
@@ -124,7 +125,7 @@ class PlannedShutdown(NamedTuple):
 MarketEvent = TradeEvent | BookDelta | BookSnapshot | BboEvent | BarEvent | ControlReply | PlannedShutdown
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RestRequest:
     """One public GET. The shell adds the host, keeps the weight budget and reads the answer."""
 
@@ -134,7 +135,7 @@ class RestRequest:
     """Units of the venue's request budget."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RestLimits:
     """What an answer says about our budget."""
 
@@ -146,7 +147,7 @@ class RestLimits:
     """Not empty: the request failed; one line with the venue's code and text."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StreamLimits:
     """Rules of one venue's public streams, with the margins a shell needs. All durations in seconds."""
 
@@ -164,7 +165,7 @@ class StreamLimits:
     """Reconnect when nothing arrived for so long, pongs included."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WeightLimit:
     """The venue's budget of REST requests."""
 
@@ -172,7 +173,7 @@ class WeightLimit:
     window_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueSpec:
     """What a venue is and can do."""
 

@@ -9,7 +9,7 @@ own mirror image.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from tradebot.core.accounts import Balance
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.values import value
 
 
 class RequestOutcome(Enum):
@@ -41,7 +42,7 @@ class RequestKind(Enum):
     TIME = "time"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueCredentials:
     """Keys of one account. Never logged: repr hides the secret."""
 
@@ -49,7 +50,7 @@ class VenueCredentials:
     api_secret: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ParsedOrderRequest:
     """A placing request read back from its bytes."""
 
@@ -62,7 +63,7 @@ class ParsedOrderRequest:
     """The venue drops the request when it is older than this."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueOrder:
     """An order as the venue tells it."""
 
