@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -235,7 +235,7 @@ class AskDesk:
         sent_ns, received_ns = (context.market_sent_time_ns, context.market_receive_time_ns) if context else (0, 0)
         state.send_passed(passed, request_id, now_ns, sent_ns, received_ns)
         order.sent_ns = now_ns
-        facts = replace(order.facts, terms=passed.legs[0], decision_id=passed.decision_id)
+        facts = order.facts.decided(passed.legs[0], passed.decision_id)
         state.emit(order.id, OrderEventKind.SENT, now_ns, facts=facts)
         if answer.approval is not None:
             state.record(RecordType.APPROVAL, approval_bytes(answer.approval))
@@ -257,7 +257,8 @@ class AskDesk:
             client_order_id = pending.asked.terms.client_order_id
             order = self._state.orders.get(client_order_id)
             if order is not None and order.working and not order.was_sent:
-                facts = replace(order.facts, decision_id=answer.decision_id) if answer and answer.decision_id else None
+                decision_id = answer.decision_id if answer is not None else ""
+                facts = order.facts.decided(order.facts.terms, decision_id) if decision_id else None
                 self._state.emit(
                     client_order_id,
                     OrderEventKind.REFUSED,

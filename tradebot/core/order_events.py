@@ -25,6 +25,20 @@ class OrderFacts:
     trace_id: str = ""
     decision_id: str = ""
 
+    def decided(self, terms: OrderTerms, decision_id: str) -> OrderFacts:
+        """Return the facts as riskd approved them: perhaps a smaller quantity, and the decision that allowed it."""
+        return OrderFacts(
+            terms,
+            self.strategy_id,
+            self.intent_id,
+            self.child_index,
+            self.role,
+            self.created_time_ns,
+            self.protects_client_order_id,
+            self.trace_id,
+            decision_id,
+        )
+
 
 @value(frozen=True, slots=True)
 class OrderEvent:

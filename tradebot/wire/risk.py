@@ -345,8 +345,9 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
     Raises:
         RejectedError: If anything but an ask is malformed.
     """
+    given = {field.name for field, _ in message.ListFields()}
     hello = None
-    if message.HasField("hello"):
+    if "hello" in given:
         raw = message.hello
         hello = SessionHello(
             session_id=require(raw.session_id, "hello.session_id"),
@@ -363,6 +364,8 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
             asks.append(ask_from_wire(ask))
         except RejectedError as exc:
             malformed.append((ask.ask_id, str(exc)))
+    if given == {"asks"}:
+        return SessionUp(asks=asks), malformed
     up = SessionUp(
         hello=hello,
         order_events=[event_from_wire(e) for e in message.order_events],
@@ -372,7 +375,7 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
         never_used=[NeverUsed(n.nonce, n.client_order_id, n.reason) for n in message.never_used],
         latches=[latch_from_wire(latch) for latch in message.latches],
         asks=asks,
-        ping=LeasePing(message.ping.sequence, message.ping.sent_time_ns) if message.HasField("ping") else None,
+        ping=LeasePing(message.ping.sequence, message.ping.sent_time_ns) if "ping" in given else None,
         renew_grant_ids=list(message.renew_grant_ids),
         ledger=[entry_from_wire(e) for e in message.ledger],
         margins=[margin_from_wire(m) for m in message.margins],
