@@ -168,7 +168,7 @@ def test_nothing_displayed_is_used_twice_and_no_order_of_ours_stays_crossed(
     used: dict[tuple[Side, int], int] = {}
     for name, side, price, lots in script:
         if name == "level":
-            best = market.book.best_ask if side is BUY else market.book.best_bid
+            best = market.best_background(side.opposite)
             if lots and best is not None and (price >= best if side is BUY else price <= best):
                 continue  # a recorded book is not crossed
             shown[side, price], used[side, price] = lots, 0
@@ -184,7 +184,7 @@ def test_nothing_displayed_is_used_twice_and_no_order_of_ours_stays_crossed(
 
         assert all(lots_used <= shown.get(key, 0) for key, lots_used in used.items())
         for own_side in Side:
-            for own_price in market.own_orders(own_side):
+            for own_price in {order.terms.price for order in engine.open_orders("me") if order.terms.side is own_side}:
                 against = market.best(own_side.opposite)
                 assert against is None or (own_price - against) * own_side.sign < 0
         engine.assert_consistent()

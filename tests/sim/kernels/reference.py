@@ -467,7 +467,8 @@ class ReferenceSimulator:
                 done = self.make(time, order, min(left, order.x_leaves) if self.model.impact else order.x_leaves)
                 left -= done
             elif price == order.x_price:
-                order.ahead -= lots
+                # With impact, what filled our older orders did not come out of the queue.
+                order.ahead -= left if self.model.impact else lots
                 order.traded += lots
                 reached = math.floor(0.5 - order.ahead) if order.ahead < 0 else 0
                 if reached <= 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.layout import PAGE_BITS
-from tradebot.sim.kernels.memory import Words
+from tradebot.sim.kernels.memory import Words, bytes_at, words_at
 
 
 @compiled
@@ -26,6 +26,40 @@ def level_above(ladder: Words, index: int) -> int:
     while ladder[index] < 2:
         index += 1
     return index
+
+
+@compiled
+def put_level(w: Words, book: int, used: int, side: int, price: int, qty: int) -> int:
+    """Set a level's lots in the book whose words start at `book`; return the word it replaced, mark included.
+
+    Four words make a book: bids, asks, best bid, best ask (BIDS and LOCAL_BIDS begin one). `matching.run_rows` does
+    the same with the book in registers.
+    """
+    bids = words_at(w[book])
+    asks = words_at(w[book + 1])
+    if side > 0:
+        word = bids[price]
+        bids[price] = qty << 1 | word & 1
+        bytes_at(w[used])[price >> PAGE_BITS] = 1
+        if qty > 0:
+            if price > w[book + 2]:
+                w[book + 2] = price
+                if price >= w[book + 3]:
+                    w[book + 3] = level_above(asks, price)
+        elif price == w[book + 2]:
+            w[book + 2] = level_below(bids, price)
+        return word
+    word = asks[price]
+    asks[price] = qty << 1 | word & 1
+    bytes_at(w[used + 1])[price >> PAGE_BITS] = 1
+    if qty > 0:
+        if price < w[book + 3]:
+            w[book + 3] = price
+            if price <= w[book + 2]:
+                w[book + 2] = level_below(bids, price)
+    elif price == w[book + 3]:
+        w[book + 3] = level_above(asks, price)
+    return word
 
 
 @compiled
