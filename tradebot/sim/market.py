@@ -279,7 +279,7 @@ class Market:
         """Let one row of a recording happen."""
         if kind in PRICED:
             self.cover(price)
-        venue.apply_row(self._handle, kind, side_flags, price, qty, row_id, now_ns)
+        venue.apply_row(self._handle, int(kind), side_flags, price, qty, row_id, now_ns)
 
     def clear_background(self) -> None:
         """Forget the background (a snapshot follows); our orders keep their queue position until it is known."""
@@ -294,7 +294,8 @@ class Market:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _orders(self, slot: int) -> Int64s:
-        return self._block.orders[slot]
+        found: Int64s = self._block.orders[slot]
+        return found
 
     def _price(self, index: int) -> int | None:
         w = self._words
@@ -348,7 +349,8 @@ class Market:
         for ladder in ladders[:2]:
             ladder[0] = ladder[top] = 2
         w[at.BASE], w[at.TOP] = base, top
-        for word, array in zip((at.BIDS, at.ASKS, at.EATEN, at.EATEN + 1, at.USED, at.USED + 1), self._kept, strict=True):
+        names = (at.BIDS, at.ASKS, at.EATEN, at.EATEN + 1, at.USED, at.USED + 1)
+        for word, array in zip(names, self._kept, strict=True):
             w[word] = array.ctypes.data
         w[at.BEST_BID] = w[at.BEST_BID] + shift if w[at.BEST_BID] else 0
         w[at.BEST_ASK] = w[at.BEST_ASK] + shift if w[at.BEST_ASK] < old_top else top

@@ -283,7 +283,7 @@ class SyntheticMarket:
                 prices.add(price)
 
     def _trim(self, side: Side) -> None:
-        for price in list(self._market.levels(side))[:MAX_LEVELS - 1 : -1]:
+        for price in list(self._market.levels(side))[: MAX_LEVELS - 1 : -1]:
             self._market.set_background(side, price, 0)
 
     def _level_lots(self) -> int:

@@ -163,7 +163,7 @@ class Block:
     def _make_orders(self, market: Market) -> None:
         w, count = self.words, market.max_orders
         w[at.MAX_ORDERS] = count
-        self.orders = np.zeros((count + 1, at.ORDER_WORDS), np.int64)  # the last one is for liquidations
+        self.orders: Int64s = np.zeros((count + 1, at.ORDER_WORDS), np.int64)  # the last one is for liquidations
         w[at.ORDERS] = self._keep(self.orders)
         w[at.FREE] = self._keep(np.arange(count - 1, -1, -1, dtype=np.int64))
         w[at.FREE_COUNT] = count

@@ -86,7 +86,7 @@ def fire(market: Handle, slot: int, budget: int, time_ns: int) -> None:
 
 @compiled
 def take_from_book(market: Handle, side: int, qty: int, price: int, time_ns: int) -> int:
-    """Let the rest of the world take up to `qty` lots at `price` ticks or better (0: any price); return what is left."""
+    """Let the rest of the world take up to `qty` lots within `price` ticks (0: any price); return what is left."""
     w = words(market)
     last = price - w[at.BASE]
     if price == 0:
@@ -180,7 +180,7 @@ def apply_row(market: Handle, kind: int, flags: int, price: int, qty: int, row_i
         w[at.BBO_ID] = row_id
         set_touch(market, side, index, qty)
         meet_touch(market, side, time_ns)
-    elif kind == BOOK_LEVEL or kind == SNAPSHOT_LEVEL:  # noqa: PLR1714  compiled: two comparisons, no tuple
+    elif kind in (BOOK_LEVEL, SNAPSHOT_LEVEL):
         if kind == SNAPSHOT_LEVEL or not is_old(w, side, index, row_id):
             change_level(market, side, index, qty)
             meet_touch(market, side, time_ns)
@@ -219,12 +219,12 @@ def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: In
         with_bbo: By market.
         markets: Addresses of the markets' blocks.
     """
-    rows = data.shape[1]
+    rows = int(data.shape[1])
     for i in range(start, rows):
         if data[RECEIVE_TIME, i] > to_ns:
             return i
         kind = data[KIND, i]
-        if kind == BOOK_STATE or kind == BOOK_CLEAR:  # noqa: PLR1714
+        if kind in (BOOK_STATE, BOOK_CLEAR):
             return i
         if not has_price(kind):
             continue
