@@ -9,6 +9,8 @@ from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.layout import PAGE_BITS
 from tradebot.sim.kernels.memory import Words, bytes_at, words_at
 
+PAGE_MASK = (1 << PAGE_BITS) - 1
+
 
 @compiled
 def level_below(ladder: Words, index: int) -> int:
@@ -24,6 +26,35 @@ def level_above(ladder: Words, index: int) -> int:
     """Return the next higher index that has a quantity; the top index when there is none."""
     index += 1
     while ladder[index] < 2:
+        index += 1
+    return index
+
+
+@compiled
+def level_far_below(ladder: Words, used: Words, index: int) -> int:
+    """As `level_below`, stepping over pages that never had a level: for walks to the end of a wide ladder."""
+    index -= 1
+    while ladder[index] < 2:
+        if index & PAGE_MASK == 0:
+            page = (index >> PAGE_BITS) - 1
+            while page > 0 and used[page] == 0:
+                page -= 1
+            index = (page + 1) << PAGE_BITS
+        index -= 1
+    return index
+
+
+@compiled
+def level_far_above(ladder: Words, used: Words, index: int, top: int) -> int:
+    """As `level_above`, stepping over pages that never had a level."""
+    index += 1
+    while ladder[index] < 2:
+        if index & PAGE_MASK == PAGE_MASK:
+            page = (index >> PAGE_BITS) + 1
+            last = top >> PAGE_BITS
+            while page < last and used[page] == 0:
+                page += 1
+            index = (page << PAGE_BITS) - 1
         index += 1
     return index
 

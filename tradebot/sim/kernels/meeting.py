@@ -10,10 +10,10 @@ import math
 from typing import Final
 
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.book import level_above, level_below
+from tradebot.sim.kernels.book import level_far_above, level_far_below
 from tradebot.sim.kernels.impact import available, eat
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.memory import Handle, Words, floats_at, words, words_at
+from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats_at, words, words_at
 from tradebot.sim.kernels.orders import fill, fill_shown, leave, respond
 
 NOBODY: Final = -1
@@ -35,7 +35,9 @@ def best_background(w: Words, side: int) -> int:
 @compiled
 def next_level(w: Words, side: int, index: int) -> int:
     """Return the next worse displayed price."""
-    return level_below(words_at(w[at.BIDS]), index) if side > 0 else level_above(words_at(w[at.ASKS]), index)
+    if side > 0:
+        return level_far_below(words_at(w[at.BIDS]), bytes_at(w[at.USED]), index)
+    return level_far_above(words_at(w[at.ASKS]), bytes_at(w[at.USED + 1]), index, w[at.TOP])
 
 
 @compiled
