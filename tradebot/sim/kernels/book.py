@@ -5,6 +5,7 @@ Index 0 and the top index are walls with a quantity, so a search for the next le
 
 from __future__ import annotations
 
+from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.layout import PAGE_BITS
 from tradebot.sim.kernels.memory import Words, bytes_at, words_at
@@ -28,6 +29,15 @@ def level_above(ladder: Words, index: int) -> int:
     while ladder[index] < 2:
         index += 1
     return index
+
+
+@compiled
+def available(w: Words, side: int, index: int) -> int:
+    """Return the lots that can still be taken from a level of `side`."""
+    displayed = words_at(w[at.BIDS] if side > 0 else w[at.ASKS])[index] >> 1
+    if not w[at.IMPACT]:
+        return displayed
+    return max(displayed - words_at(w[at.EATEN] if side > 0 else w[at.EATEN + 1])[index], 0)
 
 
 @compiled

@@ -8,20 +8,11 @@ for eaten lots too, so the pass over rows finds such levels without another look
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.book import put_level
+from tradebot.sim.kernels.book import available, put_level
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle, Words, floats_at, words, words_at
 from tradebot.sim.kernels.orders import fill_resting, fill_shown
 from tradebot.sim.kernels.queues import after_trade
-
-
-@compiled
-def available(w: Words, side: int, index: int) -> int:
-    """Return the lots that can still be taken from a level of `side`."""
-    displayed = words_at(w[at.BIDS] if side > 0 else w[at.ASKS])[index] >> 1
-    if not w[at.IMPACT]:
-        return displayed
-    return max(displayed - words_at(w[at.EATEN] if side > 0 else w[at.EATEN + 1])[index], 0)
 
 
 @compiled

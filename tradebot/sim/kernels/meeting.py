@@ -10,8 +10,8 @@ import math
 from typing import Final
 
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.book import level_far_above, level_far_below
-from tradebot.sim.kernels.impact import available, eat
+from tradebot.sim.kernels.book import available, level_far_above, level_far_below
+from tradebot.sim.kernels.impact import eat
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats_at, words, words_at
 from tradebot.sim.kernels.orders import fill, fill_shown, leave, respond
@@ -169,7 +169,8 @@ def sweep(market: Handle, slot: int, side: int, qty: int, last: int, time_ns: in
                 part = ahead
                 maker = NOBODY
             else:
-                part = orders[maker * at.ORDER_WORDS + at.X_SHOWN]
+                there = maker * at.ORDER_WORDS
+                part = min(orders[there + at.X_SHOWN], orders[there + at.X_LEAVES])
         if maker != NOBODY and slot != NOBODY and prevented(market, slot, maker, time_ns):
             if orders[order + at.PREVENTION] & at.EXPIRE_TAKER:
                 return ENDED

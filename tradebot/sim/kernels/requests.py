@@ -7,7 +7,8 @@ them it walks the levels. Displayed liquidity is consumed only with the impact o
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.impact import available, eat
+from tradebot.sim.kernels.book import available
+from tradebot.sim.kernels.impact import eat
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.meeting import best_offer, offered, sweep
 from tradebot.sim.kernels.memory import Handle, Words, floats, words, words_at
