@@ -62,3 +62,8 @@ def warm_up(*, is_recorded: bool) -> None:
     for side in Side:
         engine.markets[0].offers(side, 5)
         engine.markets[0].levels(side, 5)
+
+
+if __name__ == "__main__":
+    for recorded in (False, True):
+        warm_up(is_recorded=recorded)
