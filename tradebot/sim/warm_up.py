@@ -55,6 +55,7 @@ def warm_up(*, is_recorded: bool) -> None:
         )
     ):
         engine.place(NewOrder(_ACCOUNT, str(number), 0, side, order_type, 1, price, trigger), number)
+    engine.place(NewOrder(_ACCOUNT, "maker", 0, Side.BUY, OrderType.LIMIT, 1, 98, post_only=True), 5)
     engine.place(NewOrder(_ACCOUNT, "quote", 0, Side.BUY, OrderType.MARKET, 0, quote_money=to_money(Decimal(200))), 5)
     engine.background_limit(0, Side.SELL, 97, 9, 6)
     for order in engine.open_orders(_ACCOUNT):
