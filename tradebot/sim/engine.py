@@ -17,13 +17,14 @@ import numpy as np
 
 from tradebot.core.errors import InvariantError
 from tradebot.core.market import MarketRow, RowColumns, RowKind
-from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.orders import Liquidity, OrderStatus, Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
+from tradebot.sim.checks import OrderChecks
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.stops import reaches
 from tradebot.sim.kernels.venue import Bools, take_rows
 from tradebot.sim.market import PRICED, Market
+from tradebot.sim.order_records import OrderRecords
 from tradebot.sim.orders import (
     NO_LIST,
     BalanceReport,
@@ -38,7 +39,6 @@ from tradebot.sim.orders import (
     Rejection,
     RejectReason,
     ReportKind,
-    SelfTradePrevention,
     SimEvent,
     SimOrder,
     SimOrderList,
@@ -46,18 +46,9 @@ from tradebot.sim.orders import (
 )
 from tradebot.sim.rules import MarketRules
 
-MAX_CLOSED_ORDERS: Final = 200_000
-"""Finished orders kept for queries; the oldest are forgotten first."""
 _FEE_GRAIN: Final = 10_000
 """Fees are cut to 8 decimals of the asset, as venues do."""
 _RATE_ONE: Final = 10**8
-_PREVENTION: Final = {
-    SelfTradePrevention.NONE: 0,
-    SelfTradePrevention.EXPIRE_TAKER: at.EXPIRE_TAKER,
-    SelfTradePrevention.EXPIRE_MAKER: at.EXPIRE_MAKER,
-    SelfTradePrevention.EXPIRE_BOTH: at.EXPIRE_BOTH,
-}
-_TIME_IN_FORCE: Final = {TimeInForce.GTC: at.GTC, TimeInForce.IOC: at.IOC, TimeInForce.FOK: at.FOK}
 _END_REASONS: Final = {
     at.BY_ITSELF: EndReason.TIME_IN_FORCE,
     at.SELF_TRADE_MET: EndReason.SELF_TRADE,
@@ -78,7 +69,7 @@ class FeeRates:
         return int(rate * (_RATE_ONE // 10_000))
 
 
-class MatchingEngine:
+class MatchingEngine(OrderRecords):
     """All markets, accounts and orders of one simulated venue."""
 
     def __init__(
@@ -97,6 +88,7 @@ class MatchingEngine:
             fees: Rates of every account.
             is_recorded: The background is a recording (True) or ours to change (False); see `market`.
         """
+        super().__init__()
         capacity = len(accounts) * max((rules.max_num_orders for rules in markets), default=1)
         self.markets = [
             Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity))
@@ -108,68 +100,23 @@ class MatchingEngine:
         self._next_order_id = 1
         self._next_exec_id = 1
         self._next_list_id = 0
-        self._open: dict[int, SimOrder] = {}
-        self._open_ids: dict[tuple[str, str], SimOrder] = {}
-        self._closed: dict[int, SimOrder] = {}
-        self._lists: dict[int, SimOrderList] = {}
+        self._checks = OrderChecks(self.markets, self.accounts, self)
         self._account_numbers = {name: number for number, name in enumerate(accounts)}
         self._addresses = np.array([market.address for market in self.markets], np.int64)
         self._no_bbo = np.zeros(len(markets), np.bool_)
-
-    # --- questions -------------------------------------------------------------------------------------------------
-
-    def order(self, order_id: int) -> SimOrder | None:
-        """Return an order by the venue's id, open or finished."""
-        return self._open.get(order_id) or self._closed.get(order_id)
-
-    def open_order(self, account: str, client_order_id: str) -> SimOrder | None:
-        """Return an open order by client id."""
-        return self._open_ids.get((account, client_order_id))
-
-    def open_orders(self, account: str, instrument: int | None = None) -> list[SimOrder]:
-        """Return an account's open orders, oldest first."""
-        return [
-            order
-            for order in self._open.values()
-            if order.terms.account == account and instrument in (None, order.terms.instrument)
-        ]
-
-    def all_orders(self, account: str, instrument: int) -> list[SimOrder]:
-        """Return an account's open and remembered finished orders of one market, by order id."""
-        found = [
-            order
-            for orders in (self._closed, self._open)
-            for order in orders.values()
-            if order.terms.account == account and order.terms.instrument == instrument
-        ]
-        return sorted(found, key=lambda order: order.order_id)
-
-    def order_list(self, list_id: int) -> SimOrderList | None:
-        """Return an order list."""
-        return self._lists.get(list_id)
-
-    def order_lists(self, account: str) -> list[SimOrderList]:
-        """Return an account's order lists, oldest first."""
-        return [one for one in self._lists.values() if one.account == account]
 
     # --- requests --------------------------------------------------------------------------------------------------
 
     def check(self, new: NewOrder) -> Rejection | None:
         """Return why an order would be refused right now, None when it would be taken. Changes nothing."""
-        market = self.markets[new.instrument]
-        if (new.account, new.client_order_id) in self._open_ids:
-            return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-        broken = market.rules.broken_by(new, market.reference_price(new.side))
-        if broken is None:
-            broken = self._broken_counts(new) or self._broken_prices(new, market) or self._broken_funds(new, market)
-        return None if broken is None else Rejection(broken)
+        return self._checks.check(new)
 
     def place(self, new: NewOrder, now_ns: int) -> Outcome:
         """Take one order, or refuse it."""
         rejection = self.check(new)
         if rejection is not None:
             return Outcome(rejection=rejection)
-        order = self._create(new, NO_LIST, FundsLock(self._paid_asset(new)), now_ns)
+        order = self._create(new, NO_LIST, FundsLock(self._checks.paid_asset(new)), now_ns)
         self._lock(order.lock, self._required(order), new.account)
         self._arrive(order, now_ns)
         self._fire_triggers(self.markets[new.instrument], now_ns)
@@ -184,11 +131,11 @@ class MatchingEngine:
             client_list_id: The client's id of the list.
             now_ns: Time of arrival.
         """
-        rejection = self._check_oco(limit_leg, stop_leg)
+        rejection = self._checks.check_oco(limit_leg, stop_leg)
         if rejection is not None:
             return Outcome(rejection=rejection)
         list_id, self._next_list_id = self._next_list_id, self._next_list_id + 1
-        lock = FundsLock(self._paid_asset(limit_leg))
+        lock = FundsLock(self._checks.paid_asset(limit_leg))
         # The venue numbers and reports the stop leg first.
         legs = [self._create(new, list_id, lock, now_ns) for new in (stop_leg, limit_leg)]
         order_list = SimOrderList(
@@ -280,65 +227,6 @@ class MatchingEngine:
                 self._fire_triggers(market, now_ns)
         return self._finish(now_ns) if self._events else []
 
-    # --- checks ----------------------------------------------------------------------------------------------------
-
-    def _broken_counts(self, new: NewOrder, adding: int = 1) -> RejectReason | None:
-        rules = self.markets[new.instrument].rules
-        if len(self._open) + adding <= rules.max_num_orders and not new.has_trigger:
-            return None
-        mine = self.open_orders(new.account, new.instrument)
-        if len(mine) + adding > rules.max_num_orders:
-            return RejectReason.MAX_NUM_ORDERS
-        triggers = sum(order.terms.has_trigger and not order.working for order in mine)
-        if new.has_trigger and triggers >= rules.max_num_algo_orders:
-            return RejectReason.MAX_NUM_ALGO_ORDERS
-        return None
-
-    def _broken_prices(self, new: NewOrder, market: Market) -> RejectReason | None:
-        if new.has_trigger:
-            if not market.last_price:
-                return RejectReason.NO_REFERENCE_PRICE
-            return RejectReason.STOP_WOULD_TRIGGER if _is_triggered(new, market.last_price) else None
-        if new.post_only and market.would_take(new.side, new.price):
-            return RejectReason.WOULD_MATCH
-        return None
-
-    def _broken_funds(self, new: NewOrder, market: Market) -> RejectReason | None:
-        free = self.accounts[new.account].free(self._paid_asset(new))
-        if new.order_type is not OrderType.MARKET:
-            needed = self._required_for(new, new.lots)
-        elif new.side is Side.BUY:
-            needed = new.quote_money or market.cost_of(Side.BUY, new.lots)
-        else:
-            lots = new.lots or market.lots_for_quote(Side.SELL, new.quote_money)
-            needed = lots * market.rules.money_per_lot
-        return RejectReason.INSUFFICIENT_BALANCE if needed > free else None
-
-    def _check_oco(self, limit_leg: NewOrder, stop_leg: NewOrder) -> Rejection | None:
-        market = self.markets[limit_leg.instrument]
-        for leg in (limit_leg, stop_leg):
-            if (
-                leg.account,
-                leg.client_order_id,
-            ) in self._open_ids or limit_leg.client_order_id == stop_leg.client_order_id:
-                return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-            broken = market.rules.broken_by(leg, market.reference_price(leg.side)) or self._broken_counts(leg, adding=2)
-            if broken is not None:
-                return Rejection(broken)
-        last = market.last_price
-        profit = limit_leg.stop_price or limit_leg.price
-        low, high = sorted((profit, stop_leg.stop_price))
-        profit_is_high = limit_leg.side is Side.SELL
-        if not last or not low < last < high or (profit == high) is not profit_is_high:
-            return Rejection(RejectReason.LIST_PRICES)
-        broken = self._broken_prices(limit_leg, market)
-        if broken is not None:
-            return Rejection(broken)
-        needed = max(self._required_for(leg, leg.lots) for leg in (limit_leg, stop_leg))
-        if needed > self.accounts[limit_leg.account].free(self._paid_asset(limit_leg)):
-            return Rejection(RejectReason.INSUFFICIENT_BALANCE)
-        return None
-
     # --- life cycle ------------------------------------------------------------------------------------------------
 
     def _create(self, new: NewOrder, list_id: int, lock: FundsLock, now_ns: int) -> SimOrder:
@@ -347,8 +235,7 @@ class MatchingEngine:
             lots = self.markets[new.instrument].lots_for_quote(new.side, new.quote_money)
         order = SimOrder(new, self._next_order_id, list_id, now_ns, lots, lock, updated_ns=now_ns)
         self._next_order_id += 1
-        self._open[order.order_id] = order
-        self._open_ids[new.account, new.client_order_id] = order
+        self.open_an_order(order)
         return order
 
     def _arrive(self, order: SimOrder, now_ns: int) -> None:
@@ -358,18 +245,8 @@ class MatchingEngine:
             order.working, order.working_ns = True, now_ns
         self._report(order, ReportKind.ACCEPTED, now_ns)
         market = self.markets[terms.instrument]
-        order.slot = market.place(
-            order.order_id,
-            terms.side,
-            terms.price,
-            order.lots,
-            _kind(terms),
-            terms.stop_price,
-            self._account_numbers[terms.account],
-            _PREVENTION[terms.self_trade_prevention],
-            self._budget(order),
-            now_ns,
-        )
+        account = self._account_numbers[terms.account]
+        order.slot = market.place(order.order_id, terms, order.lots, account, self._budget(order), now_ns)
         self._book_messages(market, now_ns)
 
     def _budget(self, order: SimOrder) -> int:
@@ -476,24 +353,14 @@ class MatchingEngine:
     def _close(self, order: SimOrder) -> None:
         order.resting = False
         self.markets[order.terms.instrument].free(order.slot)
-        self._open.pop(order.order_id, None)
-        self._open_ids.pop((order.terms.account, order.terms.client_order_id), None)
-        self._closed[order.order_id] = order
-        if len(self._closed) > MAX_CLOSED_ORDERS:
-            del self._closed[next(iter(self._closed))]
+        self.close_order(order)
 
     def _close_list(self, order_list: SimOrderList, now_ns: int) -> None:
         if order_list.status is ListStatus.EXECUTING and all(leg.status.is_terminal for leg in order_list.legs):
             order_list.status = ListStatus.ALL_DONE
             order_list.updated_ns = now_ns
             self._report_list(order_list, now_ns)
-            if len(self._lists) > MAX_CLOSED_ORDERS:
-                self._forget_oldest_list()
-
-    def _forget_oldest_list(self) -> None:
-        done = next((i for i, one in self._lists.items() if one.status is ListStatus.ALL_DONE), None)
-        if done is not None:
-            del self._lists[done]
+            self.forget_old_lists()
 
     def _fire_triggers(self, market: Market, now_ns: int) -> None:
         while market.waiting_count and (order_id := market.first_triggered()) is not None:
@@ -507,20 +374,8 @@ class MatchingEngine:
 
     # --- funds -----------------------------------------------------------------------------------------------------
 
-    def _paid_asset(self, new: NewOrder) -> str:
-        return self.markets[new.instrument].rules.paid_asset(new.side)
-
-    def _required_for(self, new: NewOrder, lots: int) -> int:
-        """Return the Money to set aside for `lots` of an order."""
-        rules = self.markets[new.instrument].rules
-        if new.side is Side.SELL:
-            return lots * rules.money_per_lot
-        if new.order_type is OrderType.MARKET:
-            return 0  # paid from free as it matches; checked against the book before
-        return lots * (new.price or new.stop_price) * rules.money_per_tick_lot
-
     def _required_alone(self, order: SimOrder) -> int:
-        return 0 if order.status.is_terminal else self._required_for(order.terms, order.leaves_lots)
+        return 0 if order.status.is_terminal else self._checks.required_for(order.terms, order.leaves_lots)
 
     def _required(self, order: SimOrder) -> int:
         order_list = self._lists.get(order.list_id)
@@ -595,20 +450,3 @@ class MatchingEngine:
                 expected = held.get((name, balance.asset), 0)
                 if balance.locked != expected:
                     raise InvariantError(f"{name}: {balance.asset} locked {balance.locked}, orders hold {expected}")
-
-
-def _kind(new: NewOrder) -> int:
-    """Return the kernels' code of an order's type and time in force."""
-    kind = _TIME_IN_FORCE[new.time_in_force] if new.has_limit else at.MARKET
-    if new.post_only:
-        kind = at.POST_ONLY
-    if new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
-        kind |= at.STOP
-    elif new.has_trigger:
-        kind |= at.TAKE_PROFIT
-    return kind
-
-
-def _is_triggered(new: NewOrder, last_price: int) -> bool:
-    """True when the last price has reached the trigger: stops against us, take-profits in our favour."""
-    return last_price > 0 and reaches(new.side.sign, _kind(new), new.stop_price, last_price)

@@ -4,14 +4,12 @@ Two kinds of background:
 * live: the book is ours to change. What a taker eats is gone, our orders are shown, our fills print.
 * recorded: the book is history. What our takers ate is remembered per level until the recording touches that level
   again, so the same displayed quantity is never used twice; our orders are not shown.
-
-The ladder begins around the first price and is made wider, never narrower, when a price comes that has no place in it.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +17,17 @@ from numpy.typing import NDArray
 from tradebot.core.columns import MarketColumns
 from tradebot.core.errors import InvariantError
 from tradebot.core.market import BUY_FLAG, SELL_FLAG, RowKind
-from tradebot.core.orders import Side
+from tradebot.core.orders import OrderType, Side, TimeInForce
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import meeting, venue
-from tradebot.sim.kernels.feed import MAX_LADDER_TICKS, Feed
+from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.requests import withdraw, would_take
-from tradebot.sim.kernels.simulator import ERRORS, MARGIN_TICKS, Block
-from tradebot.sim.kernels.stops import first_triggered
+from tradebot.sim.kernels.simulator import ERRORS, Block
+from tradebot.sim.kernels.stops import first_triggered, reaches
 from tradebot.sim.kernels.terms import Market as Terms
+from tradebot.sim.ladder_room import LadderRoom
+from tradebot.sim.orders import NewOrder, SelfTradePrevention
 from tradebot.sim.rules import MarketRules
 
 Int64s = NDArray[np.int64]
@@ -39,6 +39,13 @@ FIRST_LISTED: Final = 4_096
 _NOTHING: Final = np.zeros(0, np.int64)
 PRICED: Final = frozenset({RowKind.TRADE, RowKind.BBO, RowKind.BOOK_LEVEL, RowKind.SNAPSHOT_LEVEL})
 """Rows whose price needs a place in the ladder."""
+_PREVENTION: Final = {
+    SelfTradePrevention.NONE: 0,
+    SelfTradePrevention.EXPIRE_TAKER: at.EXPIRE_TAKER,
+    SelfTradePrevention.EXPIRE_MAKER: at.EXPIRE_MAKER,
+    SelfTradePrevention.EXPIRE_BOTH: at.EXPIRE_BOTH,
+}
+_TIME_IN_FORCE: Final = {TimeInForce.GTC: at.GTC, TimeInForce.IOC: at.IOC, TimeInForce.FOK: at.FOK}
 
 
 class LevelChange(NamedTuple):
@@ -69,11 +76,11 @@ class Market:
         "_block",
         "_free",
         "_handle",
-        "_kept",
         "_listed",
         "_ring",
         "_words",
         "changes",
+        "cover",
         "index",
         "is_recorded",
         "next_trade_id",
@@ -106,8 +113,8 @@ class Market:
         w[at.IMPACT] = 1 if is_recorded else at.BOOK_IS_OURS
         self._ring = np.zeros((MAX_MESSAGES, at.MESSAGE_WORDS), np.int64)
         w[at.RESPONSES], w[at.RESPONSE_MASK] = self._ring.ctypes.data, MAX_MESSAGES - 1
-        self._kept: list[NDArray[Any]] = []
-        self._widen(int(w[at.BASE]), int(w[at.TOP]))
+        self.cover: Final = LadderRoom(self._block, rules.instrument.instrument_id).cover
+        """Makes room for a price; False when there was."""
         self._listed = np.zeros((2, FIRST_LISTED), np.int64)
 
     # --- what is there ---------------------------------------------------------------------------------------------
@@ -199,34 +206,34 @@ class Market:
 
     # --- our orders ------------------------------------------------------------------------------------------------
 
-    def place(
-        self,
-        order_id: int,
-        side: Side,
-        price: int,
-        lots: int,
-        kind: int,
-        stop_price: int,
-        account: int,
-        prevention: int,
-        budget: int,
-        now_ns: int,
-    ) -> int:
-        """Let an order arrive; returns its slot, which is its own until `free`. Codes are the kernels'."""
-        if price:
-            self.cover(price)
+    def place(self, order_id: int, new: NewOrder, lots: int, account: int, budget: int, now_ns: int) -> int:
+        """Let an order arrive.
+
+        Args:
+            order_id: The venue's.
+            new: What was asked for.
+            lots: Quantity, also of an order by quote amount.
+            account: Number of the account; its orders do not trade with each other unless they say so.
+            budget: Tick-lots that it may spend as a taker, or NO_BUDGET.
+            now_ns: Time of arrival.
+
+        Returns:
+            Its slot, which is its own until `free`.
+        """
+        if new.price:
+            self.cover(new.price)
         slot = self._free.pop()
         venue.place(
             self._handle,
             slot,
             order_id,
-            side.sign,
-            price,
+            new.side.sign,
+            new.price,
             lots,
-            kind,
-            stop_price,
+            _kind(new),
+            new.stop_price,
             account,
-            prevention,
+            _PREVENTION[new.self_trade_prevention],
             budget,
             now_ns,
         )
@@ -239,6 +246,11 @@ class Market:
     def free(self, slot: int) -> None:
         """Say that a slot's order is no more."""
         self._free.append(slot)
+
+    def is_triggered(self, new: NewOrder) -> bool:
+        """True when the last price has reached an order's trigger: stops against us, take-profits in our favour."""
+        last = self.last_price
+        return last > 0 and reaches(new.side.sign, _kind(new), new.stop_price, last)
 
     def first_triggered(self) -> int | None:
         """Return the order id of the oldest order whose trigger the last price has reached."""
@@ -309,61 +321,14 @@ class Market:
                 return list(zip(prices[:count].tolist(), lots[:count].tolist(), strict=True))
             self._listed = np.zeros((2, 2 * self._listed.shape[1]), np.int64)
 
-    def cover(self, price: int) -> bool:
-        """Make the ladder wide enough for a price; False when it was.
 
-        Raises:
-            InvariantError: If the prices would span more ticks than a ladder may have.
-        """
-        w = self._words
-        base, top = int(w[at.BASE]), int(w[at.TOP])
-        if base < price < base + top:
-            return False
-        room = max(MARGIN_TICKS, price >> 4)
-        low, high = price - room, price + room
-        if self.last_price or w[at.LIVE_COUNT] or any(used.any() for used in self._kept[4:]):
-            low, high = min(low, base), max(high, base + top)
-        if high - low > MAX_LADDER_TICKS:
-            raise InvariantError(
-                f"{self.rules.instrument.instrument_id}: price {price} ticks is too far from {base}…{base + top}"
-            )
-        self._widen(low, high - low)
-        return True
-
-    def _widen(self, base: int, top: int) -> None:
-        """Move to a ladder whose index 0 is `base`; only pages in use are copied."""
-        w = self._words
-        shift = int(w[at.BASE]) - base
-        old_top = int(w[at.TOP])
-        kept = self._kept
-        ladders = [np.zeros(top + 1, np.int64) for _ in range(4)]
-        used = [np.zeros((top >> at.PAGE_BITS) + 1, np.uint8) for _ in range(2)]
-        for number in range(2) if kept else ():
-            bits = at.PAGE_BITS
-            for page in np.flatnonzero(kept[4 + number]).tolist():
-                first, last = max(page << bits, 1), min((page + 1) << bits, old_top)
-                for one in (number, number + 2):
-                    ladders[one][first + shift : last + shift] = kept[one][first:last]
-                used[number][(first + shift) >> bits : ((last - 1 + shift) >> bits) + 1] = 1
-        self._kept = [*ladders, *used]
-        for ladder in ladders[:2]:
-            ladder[0] = ladder[top] = 2
-        w[at.BASE], w[at.TOP] = base, top
-        names = (at.BIDS, at.ASKS, at.EATEN, at.EATEN + 1, at.USED, at.USED + 1)
-        for word, array in zip(names, self._kept, strict=True):
-            w[word] = array.ctypes.data
-        w[at.BEST_BID] = w[at.BEST_BID] + shift if w[at.BEST_BID] else 0
-        w[at.BEST_ASK] = w[at.BEST_ASK] + shift if w[at.BEST_ASK] < old_top else top
-        w[at.MY_BID] = w[at.MY_BID] + shift if w[at.MY_BID] >= 0 else -1
-        w[at.MY_ASK] = w[at.MY_ASK] + shift if w[at.MY_ASK] <= old_top else top + 1
-        w[at.LAST_TRADE] = w[at.LAST_TRADE] + shift if w[at.LAST_TRADE] >= 0 else -1
-        for word in (at.STOP_ABOVE, at.STOP_BELOW):
-            if abs(int(w[word])) != at.NEVER:
-                w[word] += shift
-        # Orders that rest stand where they stood; those that wait get their place by their limit price.
-        orders = self._block.orders
-        places = orders[:, at.PRICE_AT_EXCHANGE] - base
-        orders[:, at.X_PRICE] = np.clip(places, 1, top - 1)
-        resting = (orders[:, at.X_PLACE] >= 0) & (orders[:, at.ID] > 0)
-        for slot in np.flatnonzero(resting).tolist():
-            ladders[0 if orders[slot, at.SIDE] > 0 else 1][orders[slot, at.X_PRICE]] |= 1
+def _kind(new: NewOrder) -> int:
+    """Return the kernels' code of an order's type and time in force."""
+    kind = _TIME_IN_FORCE[new.time_in_force] if new.has_limit else at.MARKET
+    if new.post_only:
+        kind = at.POST_ONLY
+    if new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
+        kind |= at.STOP
+    elif new.has_trigger:
+        kind |= at.TAKE_PROFIT
+    return kind
