@@ -23,7 +23,7 @@ from tradebot.sim.kernels import meeting, venue
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.requests import withdraw, would_take
-from tradebot.sim.kernels.simulator import ERRORS, Block
+from tradebot.sim.kernels.simulator import ERRORS, Simulator
 from tradebot.sim.kernels.stops import first_triggered, reaches
 from tradebot.sim.kernels.terms import Market as Terms
 from tradebot.sim.ladder_room import LadderRoom
@@ -78,6 +78,7 @@ class Market:
         "_handle",
         "_listed",
         "_ring",
+        "_simulator",
         "_words",
         "changes",
         "cover",
@@ -105,7 +106,8 @@ class Market:
             impact=True,
             max_orders=slots,
         )
-        self._block = Block(terms, np.zeros(at.CLOCK_WORDS, np.int64))
+        self._simulator = Simulator([terms])  # keeps the memory alive
+        self._block = self._simulator.block()
         self._words = w = self._block.words
         self._handle = Handle(int(w.ctypes.data))
         self._free = list(range(slots - 1, -1, -1))

@@ -178,11 +178,11 @@ AWAITED: Final = 66
 FILL_LOG: Final = 67
 FILL_LOG_COUNT: Final = 68
 FILL_LOG_MAX: Final = 69
-MEETING: Final = 120
+MEETING: Final = 128
 """1: our orders are several accounts' and meet each other; a stop waits until `venue.fire` sends it on."""
-BBO_ID: Final = 121
+BBO_ID: Final = 129
 """Update id of the newest best bid or offer of a venue's rows: older book rows are not believed at the touch."""
-MARKET_WORDS: Final = 128
+MARKET_WORDS: Final = 136
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
 QTY_BOUND: Final = 1 << 50

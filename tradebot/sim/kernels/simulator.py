@@ -222,6 +222,10 @@ class Simulator:
         """The strategy's time."""
         return int(self._clock[at.NOW])
 
+    def block(self, number: int = 0) -> Block:
+        """Return one market's memory, for whoever drives it instead of a strategy."""
+        return self._blocks[number]
+
     def account(self, number: int = 0) -> Account:
         """Return what the strategy has done in a market."""
         block = self._blocks[number]
