@@ -20,8 +20,8 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
+from tradebot.sim.kernels.venue import Bools
 from tradebot.sim.orders import SimOrder
-from tradebot.sim.recorded import Bools
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams

@@ -24,6 +24,7 @@ from tradebot.core.errors import ConfigError
 from tradebot.runtime.clock import Clock, SystemClock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.rng import SplitMix64
+from tradebot.sim.warm_up import warm_up
 from tradebot.venues import load_venue_part
 
 TICK_S: Final = 0.010
@@ -71,6 +72,7 @@ class Exchange:
         self._on_finished = on_finished
         self._on_crash = on_crash
         self._rng = SplitMix64(config.seed)
+        self._is_recorded = bool(config.replay) or followed is not None
         self.venue = SimVenue(
             [one.setup(venue_name, symbol) for symbol, one in config.symbols.items()] if followed is None else followed,
             [AccountSetup(account, api_key, api_secret, config.money_balances())],
@@ -78,7 +80,7 @@ class Exchange:
             config.limits.limits(),
             load_venue_part(venue_name, "server_protocol", "SERVER"),
             self._rng,
-            is_recorded=bool(config.replay) or followed is not None,
+            is_recorded=self._is_recorded,
         )
         self._follows = followed is not None
         self._ws: WsServer | None = None
@@ -106,6 +108,7 @@ class Exchange:
     async def start(self) -> None:
         """Open the market and listen."""
         config = self._config
+        warm_up(is_recorded=self._is_recorded)
         self.venue.start(self._make_feed, self._clock.now_ns())
         self._ws = WsServer(
             self.venue,

@@ -16,7 +16,8 @@ from simexchange.publisher import NS_PER_MS, Frame, LiveBook, SymbolPublisher
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.orders import Side
 from tradebot.sim.candles import Candle
-from tradebot.sim.engine import MAX_CLOSED_ORDERS, FeeRates, MatchingEngine
+from tradebot.sim.engine import FeeRates, MatchingEngine
+from tradebot.sim.order_records import MAX_CLOSED_ORDERS
 from tradebot.sim.orders import (
     AssetBalance,
     BalanceReport,

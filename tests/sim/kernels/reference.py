@@ -467,7 +467,8 @@ class ReferenceSimulator:
                 done = self.make(time, order, min(left, order.x_leaves) if self.model.impact else order.x_leaves)
                 left -= done
             elif price == order.x_price:
-                order.ahead -= lots
+                # With impact, what filled our older orders did not come out of the queue.
+                order.ahead -= left if self.model.impact else lots
                 order.traded += lots
                 reached = math.floor(0.5 - order.ahead) if order.ahead < 0 else 0
                 if reached <= 0:
@@ -479,7 +480,7 @@ class ReferenceSimulator:
                 order.shown -= done
                 if done and order.resting and not order.shown:
                     order.shown = min(order.display or order.x_leaves, order.x_leaves)
-                    order.ahead = float(self.exchange.at(order.side, order.x_price))
+                    order.ahead = self.standing(order)
                     order.traded = 0.0
         self.trim(time)
         self.last_trade = price
@@ -592,9 +593,15 @@ class ReferenceSimulator:
         order.resting = True
         order.arrival = next(self.arrivals)
         order.shown = min(order.display or order.x_leaves, order.x_leaves)
-        order.ahead = float(self.exchange.at(order.side, order.x_price))
+        order.ahead = self.standing(order)
         order.traded = 0.0
         self.respond(time, order, at.NEW, order.x_price)
+
+    def standing(self, order: Order) -> float:
+        """Return the lots at an order's price that our takers did not eat."""
+        displayed = self.exchange.at(order.side, order.x_price)
+        eaten = self.eaten.get((order.side, order.x_price), 0) if self.model.impact else 0
+        return float(max(displayed - eaten, 0))
 
     def meets_itself(self, time: int, order: Order, best: int | None) -> bool:
         """Self-trade prevention; True when the incoming order ends."""
@@ -617,7 +624,7 @@ class ReferenceSimulator:
         best = self.exchange.best[-side]
         levels = sorted(self.exchange.levels[-side].items(), key=lambda level: level[0] * side)
         return [
-            (price, lots - (self.eaten.get((-side, price), 0) if self.model.impact else 0))
+            (price, max(lots - (self.eaten.get((-side, price), 0) if self.model.impact else 0), 0))
             for price, lots in levels
             if best is not None and (price - best) * side >= 0 and (limit is None or (limit - price) * side >= 0)
         ]

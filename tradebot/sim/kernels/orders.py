@@ -7,6 +7,7 @@ are their best prices: the pass over rows needs no more than those to know that 
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.book import available
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import response_time
 from tradebot.sim.kernels.memory import Handle, Words, floats, floats_at, words, words_at
@@ -81,7 +82,7 @@ def rest(market: Handle, slot: int, time_ns: int) -> None:
     buying = orders[order + at.SIDE] > 0
     ladder = words_at(w[at.BIDS] if buying else w[at.ASKS])
     queue = floats_at(w[at.ORDERS])
-    queue[order + at.F_AHEAD] = float(ladder[price] >> 1)
+    queue[order + at.F_AHEAD] = float(available(w, orders[order + at.SIDE], price))
     queue[order + at.F_TRADED] = 0.0
     ladder[price] |= 1
     show(w, order)
@@ -205,8 +206,7 @@ def fill_shown(market: Handle, slot: int, most: int, time_ns: int) -> int:
     if done > 0 and orders[order + at.X_SHOWN] == 0 and orders[order + at.X_LEAVES] > 0:
         show(w, order)
         queue = floats_at(w[at.ORDERS])
-        ladder = words_at(w[at.BIDS] if orders[order + at.SIDE] > 0 else w[at.ASKS])
-        queue[order + at.F_AHEAD] = float(ladder[orders[order + at.X_PRICE]] >> 1)
+        queue[order + at.F_AHEAD] = float(available(w, orders[order + at.SIDE], orders[order + at.X_PRICE]))
         queue[order + at.F_TRADED] = 0.0
     return done
 

@@ -45,7 +45,7 @@ def _power_of_two(at_least: int) -> int:
     return 1 << max(0, at_least - 1).bit_length()
 
 
-class _Block:
+class Block:
     """Owns one market's memory."""
 
     def __init__(self, market: Market, clock: Int64s) -> None:
@@ -163,7 +163,8 @@ class _Block:
     def _make_orders(self, market: Market) -> None:
         w, count = self.words, market.max_orders
         w[at.MAX_ORDERS] = count
-        w[at.ORDERS] = self._array((count + 1) * at.ORDER_WORDS)  # the last one is for liquidations
+        self.orders: Int64s = np.zeros((count + 1, at.ORDER_WORDS), np.int64)  # the last one is for liquidations
+        w[at.ORDERS] = self._keep(self.orders)
         w[at.FREE] = self._keep(np.arange(count - 1, -1, -1, dtype=np.int64))
         w[at.FREE_COUNT] = count
         w[at.OPEN], w[at.LIVE], w[at.WAITING] = self._array(count), self._array(count), self._array(count)
@@ -197,7 +198,7 @@ class Simulator:
         if not 0 < len(markets) <= at.MAX_MARKETS:
             raise InvariantError(f"1 to {at.MAX_MARKETS} markets, not {len(markets)}")
         self._clock = np.zeros(at.CLOCK_WORDS, np.int64)
-        self._blocks = [_Block(market, self._clock) for market in markets]
+        self._blocks = [Block(market, self._clock) for market in markets]
         self._clock[at.MARKETS] = len(markets)
         self._clock[at.LOOKAHEAD] = min(market.latency.entry_ns for market in markets)
         for number, block in enumerate(self._blocks):
@@ -220,6 +221,10 @@ class Simulator:
     def now_ns(self) -> int:
         """The strategy's time."""
         return int(self._clock[at.NOW])
+
+    def block(self, number: int = 0) -> Block:
+        """Return one market's memory, for whoever drives it instead of a strategy."""
+        return self._blocks[number]
 
     def account(self, number: int = 0) -> Account:
         """Return what the strategy has done in a market."""
