@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from backtest.history.rows import Market
+from backtest.history_feed import HistoryOptions
 from tradebot.runtime.config import ConfigModel
 
 NS_PER_MS = 1_000_000
@@ -57,9 +59,13 @@ class BacktestOptions:
     strategy: str
     """Registered kind; also the strategy id, by which the limits file knows it."""
     data: Path | None = None
-    """Recording: lines `<receive time ns> <raw frame>`, plain or gzip. None: the synthetic market."""
+    """Recorded frames or market data in any format of docs/data.md. None: the synthetic market."""
     then: tuple[Path, ...] = ()
-    """Further files of the same recording, played after it as one stream."""
+    """Further files, merged by receive time; frames of the same symbols continue each other."""
+    markets: tuple[Market, ...] = ()
+    """Steps of instruments, for files that do not say them and symbols without built-in rules."""
+    history: HistoryOptions = field(default_factory=HistoryOptions)
+    """How files that are no recorded frames are read."""
     seed: int = 1
     """Of the synthetic market."""
     seconds: int = 600
