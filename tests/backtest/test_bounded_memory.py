@@ -54,7 +54,7 @@ class FarQuotes(Strategy):
     def on_timer(self, now_ns):
         self.at_ns = now_ns + 60_000_000_000
         market = self.markets[0]
-        working = list(self.orders(market))
+        working = self.orders(market).values()
         if working:
             return [withdraw(order) for order in working]
         if not market.bid:

@@ -235,8 +235,13 @@ def latency_of(model: Model) -> Latency:
 
 def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
     """Build the kernels' simulator for the reference's model."""
+    return simulator_of(Feed.of(rows, model.smallest_entry_ns), model)
+
+
+def simulator_of(feed: Feed, model: Model) -> Simulator:
+    """Build the kernels' simulator over a feed."""
     market = Market(
-        Feed.of(rows, model.smallest_entry_ns),
+        feed,
         Decimal(1),
         Decimal(str(model.lot_size)),
         latency_of(model),
@@ -256,8 +261,12 @@ def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
 
 
 def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
-    """Run a script in the kernels; return everything the strategy could see, then the fills."""
-    simulator = make_simulator(rows, model)
+    """Run a script in the kernels."""
+    return play_kernels(make_simulator(rows, model), script)
+
+
+def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
+    """Return everything the strategy could see, then the fills."""
     sim = simulator.handle
     market = api.market(sim, 0)
     orders: list[int] = []
@@ -295,7 +304,11 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
     """Run a script in the reference."""
-    sim = ReferenceSimulator(rows, model)
+    return play_reference(ReferenceSimulator(rows, model), script)
+
+
+def play_reference(sim: ReferenceSimulator, script: list[Step]) -> list[Any]:
+    """Return the same of the reference."""
     seen: list[Any] = []
     sim.elapse(0)
     for name, values in [*script, ("elapse", {"ns": 1000})]:

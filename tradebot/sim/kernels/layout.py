@@ -177,6 +177,11 @@ AWAITED: Final = 66
 FILL_LOG: Final = 67
 FILL_LOG_COUNT: Final = 68
 FILL_LOG_MAX: Final = 69
+RUNNER: Final = 115
+"""Address of the pass over rows of a feed made of orders, 0 = the usual one."""
+CHANGES: Final = 116
+PLACES: Final = 117
+"""Columns of `by_order.QueueChanges`."""
 MARKET_WORDS: Final = 128
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
@@ -230,6 +235,8 @@ X_WAITING: Final = 24
 X_VISIT: Final = 25
 ARRIVED: Final = 26
 """Number of the arrival that gave it its place in the queue."""
+X_RANK: Final = 27
+"""Rows of the feed that had happened when it took its place."""
 ORDER_WORDS: Final = 28
 
 # --- messages -------------------------------------------------------------------------------------------------------

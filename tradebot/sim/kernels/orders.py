@@ -92,6 +92,7 @@ def rest(market: Handle, slot: int, time_ns: int) -> None:
     orders[order + at.X_SINCE] = time_ns
     w[at.ARRIVALS] += 1
     orders[order + at.ARRIVED] = w[at.ARRIVALS]
+    orders[order + at.X_RANK] = w[at.ROW]
     if buying:
         w[at.MY_BID] = max(w[at.MY_BID], price)
     else:
@@ -208,6 +209,7 @@ def fill_shown(market: Handle, slot: int, most: int, time_ns: int) -> int:
         ladder = words_at(w[at.BIDS] if orders[order + at.SIDE] > 0 else w[at.ASKS])
         queue[order + at.F_AHEAD] = float(ladder[orders[order + at.X_PRICE]] >> 1)
         queue[order + at.F_TRADED] = 0.0
+        orders[order + at.X_RANK] = w[at.ROW]
     return done
 
 

@@ -15,6 +15,7 @@ from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.latency import CONSTANT, RECORDED, SAMPLED
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
+from tradebot.sim.kernels.queues import FIFO
 from tradebot.sim.kernels.terms import (
     FINE,
     Account,
@@ -53,6 +54,8 @@ class _Block:
             raise InvariantError(f"max_orders must be a power of two up to {MAX_ORDERS_BOUND}: {market.max_orders}")
         if market.impact and not market.partial_fills:
             raise InvariantError("impact needs partial_fills: a full fill at the best price knows no liquidity")
+        if market.queue.model == FIFO and (market.feed.queue is None or market.impact):
+            raise InvariantError("the FIFO queue needs Feed.of_orders, and knows no impact")
         self.market = market
         self.words = np.zeros(at.MARKET_WORDS, np.int64)
         self._kept: list[NDArray[Any]] = []
@@ -135,6 +138,14 @@ class _Block:
         w[at.PRICES] = self._keep(rows.price_ticks)
         w[at.QTYS] = self._keep(rows.qty_lots)
         w[at.ONE_ORDER] = market.feed.one_order
+        queue = market.feed.queue
+        if queue is not None:
+            w[at.ORDER_IDS] = self._keep(queue.order_ids)
+        if queue is not None and market.queue.model == FIFO:
+            w[at.CHANGES], w[at.PLACES] = self._keep(queue.changes), self._keep(queue.places)
+            from tradebot.sim.kernels.fifo import runner_address  # compiled only for those who use it
+
+            w[at.RUNNER] = runner_address()
 
     def _ladder(self, top: int) -> int:
         ladder = np.zeros(top + 1, np.int64)
