@@ -182,6 +182,22 @@ RUNNER: Final = 115
 CHANGES: Final = 116
 PLACES: Final = 117
 """Columns of `by_order.QueueChanges`."""
+FEE_TIERS: Final = 118
+"""How many; with one nothing is ever looked up."""
+FEE_TABLE: Final = 119
+VOLUMES: Final = 120
+"""Addresses of the tiers and of the venue's volumes by day; see `fees`."""
+F_VOLUME_UNIT: Final = 121
+"""Quote units of one tick-lot (of one lot for an inverse contract)."""
+FEE_DAY_NS: Final = 122
+FEE_DAY: Final = 123
+"""Day for which TIER was chosen, -1 before the first fill."""
+TIER: Final = 124
+VALUES: Final = 125
+"""Address of two words per tier: value known to the strategy as taken, as made; tick-lots."""
+INVERSE_VALUES: Final = 126
+"""The same of an inverse contract, float64: sums of quantity / price; behind them the one of bought less sold."""
+F_LIQUIDATED_INVERSE: Final = 127
 MARKET_WORDS: Final = 128
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
@@ -249,6 +265,7 @@ M_PRICE: Final = 4
 M_QTY: Final = 5
 M_LEAVES: Final = 6
 M_MAKER: Final = 7
+"""1 for a maker, plus twice the fee tier."""
 MESSAGE_WORDS: Final = 8
 
 # --- one row of the fill log ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ are their best prices: the pass over rows needs no more than those to know that 
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.fees import choose_tier, count_volume
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import response_time
 from tradebot.sim.kernels.memory import Handle, Words, floats, floats_at, words, words_at
@@ -161,6 +162,9 @@ def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: i
     w[at.X_POSITION] += side * qty
     w[at.X_VALUE] += side * qty * price
     f = floats(market)
+    if w[at.FEE_TIERS] > 1:
+        choose_tier(w, f, time_ns)
+        count_volume(w, f, price, qty)
     rate = f[at.F_MAKER_FEE] if maker else f[at.F_TAKER_FEE]
     if w[at.INVERSE]:
         f[at.F_X_INVERSE] += side * (float(qty) / float(price))
@@ -168,7 +172,8 @@ def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: i
     else:
         f[at.F_X_FEES] += rate * (float(qty) * float(price))
     log_fill(w, order, price, qty, maker, time_ns)
-    respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker, time_ns)
+    tier = 2 * w[at.TIER]
+    respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker + tier, time_ns)
     if leaves == 0 and orders[order + at.X_PLACE] >= 0:
         leave(market, slot)
 
