@@ -17,6 +17,7 @@ from tradebot.core.market import BUY_FLAG, SIDE_MASK, BookState, RowColumns, Row
 from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
+from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
 from tradebot.sim.market import Market, Piece
 from tradebot.sim.orders import (
     NO_LIST,
@@ -45,7 +46,6 @@ MAX_CLOSED_ORDERS: Final = 200_000
 """Finished orders kept for queries; the oldest are forgotten first."""
 _FEE_GRAIN: Final = 10_000
 """Fees are cut to 8 decimals of the asset, as venues do."""
-_RATE_ONE: Final = 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class FeeRates:
 
     maker_bps: Decimal = Decimal(10)
     taker_bps: Decimal = Decimal(10)
+    tiers: FeeSchedule | None = None
+    """Rates by the volume of 30 days, instead of the two above."""
 
-    def scaled(self, liquidity: Liquidity) -> int:
-        """Return the rate times 10^8, exact to a ten-thousandth of a basis point."""
-        rate = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
-        return int(rate * (_RATE_ONE // 10_000))
+    @property
+    def schedule(self) -> FeeSchedule:
+        """The fee table."""
+        return self.tiers or FeeSchedule.flat(self.maker_bps / BPS, self.taker_bps / BPS)
 
 
 class MatchingEngine:
@@ -84,7 +86,7 @@ class MatchingEngine:
         books = [LadderBook(ladders, index) if is_recorded else None for index in range(len(markets))]
         self.markets = [Market(index, rules, recorded=books[index]) for index, rules in enumerate(markets)]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
-        self._fee_rates = {liquidity: fees.scaled(liquidity) for liquidity in Liquidity}
+        self._fees = {name: FeeAccount(fees.schedule) for name in accounts}
         self._events: list[SimEvent] = []
         self._next_order_id = 1
         self._next_exec_id = 1
@@ -495,7 +497,9 @@ class MatchingEngine:
         account.pay_locked(order.lock.asset, from_lock)
         if cost > from_lock:
             account.credit(order.lock.asset, from_lock - cost)
-        fee = gain * self._fee_rates[liquidity] // (_RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees = self._fees[terms.account]
+        fee = gain * fees.scaled(liquidity is Liquidity.MAKER, now_ns) // (RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees.traded_money(quote, now_ns)
         fee_asset = rules.received_asset(terms.side)
         account.credit(fee_asset, gain - fee)
         order.filled_lots += lots

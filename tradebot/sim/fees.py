@@ -12,12 +12,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Self
 
+from tradebot.core.amounts import MONEY_ONE
 from tradebot.core.errors import InvariantError
 
 DAY_NS: Final = 86_400_000_000_000
 WINDOW_DAYS: Final = 30
 MAX_TIERS: Final = 64
 BPS: Final = Decimal(10_000)
+RATE_ONE: Final = 10**8
+"""Scale of rates in integers: exact to a ten-thousandth of a basis point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,16 @@ class FeeAccount:
             self._tier = max(place for place, tier in enumerate(schedule.tiers) if tier.volume <= volume)
             self._days = {one: traded for one, traded in self._days.items() if one >= day - WINDOW_DAYS}
         return schedule.tiers[self._tier]
+
+    def scaled(self, is_maker: bool, now_ns: int) -> int:
+        """Return a rate times RATE_ONE."""
+        tier = self.tier(now_ns)
+        return int((tier.maker if is_maker else tier.taker) * RATE_ONE)
+
+    def traded_money(self, money: int, now_ns: int) -> None:
+        """Count a fill, quote Money."""
+        if len(self._schedule.tiers) > 1:
+            self.traded(Decimal(money) / MONEY_ONE, now_ns)
 
     def traded(self, volume: Decimal, now_ns: int) -> None:
         """Count a fill, quote units."""

@@ -175,7 +175,9 @@ def models() -> st.SearchStrategy[Model]:
     contract: st.SearchStrategy[Any] = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
     fees: st.SearchStrategy[Any] = st.one_of(st.just({}), fee_tiers())
     parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract, fees)
-    return parts.map(lambda found: dataclasses.replace(found[0], **{k: v for one in found[1:] for k, v in one.items()}))
+    made = parts.map(lambda found: dataclasses.replace(found[0], **{k: v for one in found[1:] for k, v in one.items()}))
+    # An inverse contract is worth its quantity.
+    return made.map(lambda model: dataclasses.replace(model, min_value=0) if model.terms.inverse else model)
 
 
 @st.composite

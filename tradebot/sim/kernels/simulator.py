@@ -68,6 +68,8 @@ class _Block:
             raise InvariantError("impact needs partial_fills: a full fill at the best price knows no liquidity")
         if market.queue.model == FIFO and (market.feed.queue is None or market.impact):
             raise InvariantError("the FIFO queue needs Feed.of_orders, and knows no impact")
+        if market.inverse and market.min_value_tick_lots:
+            raise InvariantError("an inverse contract is worth its quantity: use min_qty_lots, not min_value_tick_lots")
         self.market = market
         self.words = np.zeros(at.MARKET_WORDS, np.int64)
         self._kept: list[NDArray[Any]] = []
