@@ -144,7 +144,7 @@ def test_kernels_agree_with_the_reference_order_by_order(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @given(order_feeds(), fifo_models(), scripts())
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=1_500, deadline=None)
 def test_kernels_agree_with_the_reference_order_by_order_at_length(
     feed: tuple[MarketColumns, bool], model: Model, script: list[Step]
 ) -> None:
