@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from backtest.history.column_folder import write_columns
 from backtest.history.parquet import write_parquet
 from backtest.history.rows import CHUNK_ROWS
 from tests.backtest.history.test_bounded_memory import long_market
 from tests.support.history_files import MARKET
+from tradebot.sim.kernels import api
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.memory import Handle
 
 TRADES = """
 from dataclasses import replace
@@ -112,3 +117,57 @@ def test_more_data_do_not_need_more_memory(tmp_path: Path, kind: str, chunks: in
     assert many["intents"] > few["intents"] > 0
     assert many["peak"] < few["peak"] + 60
     assert many["peak"] < MAX_MIB
+
+
+COMPILED = """
+import sys
+from decimal import Decimal
+from pathlib import Path
+from backtest.history.column_folder import few_pages, open_columns
+from tests.backtest.test_bounded_memory import touch_maker
+from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.simulator import Simulator
+from tradebot.sim.kernels.terms import ConstantLatency, Market
+market, columns = open_columns(Path(sys.argv[1]))
+with few_pages(columns):
+    feed = Feed.of(columns)
+    terms = Market(feed, market.tick_size, market.lot_size, ConstantLatency(1_000_000, 1_000_000), max_fills=2_000_000)
+    simulator = Simulator([terms])
+    simulator.run(touch_maker)
+status = Path("/proc/self/status").read_text()
+print(len(columns), simulator.account().fills, int(status.split("VmHWM:")[1].split()[0]) // 1024)
+"""
+
+
+@compiled
+def touch_maker(sim: Handle) -> int:
+    """Every second a fresh offer at the touch."""
+    market = api.market(sim, 0)
+    order = 0
+    while api.elapse(sim, 1_000_000_000):
+        api.cancel(market, order)
+        api.clear_inactive(market)
+        order = api.submit_sell(market, api.best_ask(market), 1, at.GTC)
+    return order
+
+
+@pytest.mark.timeout(1_200)
+@pytest.mark.slow
+def test_a_compiled_strategy_passes_over_gigabytes_of_columns_in_little_memory(tmp_path: Path) -> None:
+    """33 bytes a row: 2.2 GB on disk, more than the 2 GiB that a month may need."""
+    found: list[tuple[int, ...]] = []
+    for chunks in (8, FOUR_GB):
+        folder = tmp_path / f"{chunks}.columns"
+        write_columns(folder, long_market(chunks), MARKET)
+        command = [sys.executable, "-c", COMPILED, str(folder)]
+        if not found:  # compiles, which takes more memory than running
+            subprocess.run(command, capture_output=True, timeout=500, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
+        found.append(tuple(map(int, done.stdout.split())))
+    print(found)
+    (few_rows, _, few), (rows, fills, peak) = found
+
+    assert (few_rows, rows) == (8 * CHUNK_ROWS, FOUR_GB * CHUNK_ROWS)
+    assert fills > 1_000
+    assert peak < few + 400
+    assert peak < MAX_MIB + 100
