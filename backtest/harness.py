@@ -142,6 +142,7 @@ class Harness:
                 self._world.submit(at_ns, intent)
             self._world.advance(self._now_ns)
             self._collect()
+        self._next_row_ns()  # lets go of what is past, whoever went first
 
     def _world_first(self, to_ns: int) -> int:
         """Let the world go ahead to where the engine may decide next, when that is known; return that time or 0.

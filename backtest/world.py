@@ -36,7 +36,6 @@ from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole
 from tradebot.core.positions import Position
 from tradebot.core.row_block import RowBlock
-from tradebot.sim.engine import FeeRates
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import OrderCodec, VenueOrder
@@ -80,9 +79,7 @@ class World:
         self._config = config
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
-        self.venue = BacktestVenue(
-            config.venue, rules, config.balances, FeeRates(config.maker_fee_bps, config.taker_fee_bps), now_ns
-        )
+        self.venue = BacktestVenue(config.venue, rules, config.balances, config.fees, now_ns)
         part = load_venue_part(config.venue, "execution", "EXECUTION")
         self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
         settings = DeskSettings(

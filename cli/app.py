@@ -397,7 +397,16 @@ def data_convert(
 def backtest(
     call: Call,
     strategy: Annotated[str, typer.Option(help="Registered kind, or an id of the configuration.")] = "breakout_atr",
-    data: Annotated[Path | None, typer.Option(help="Recording. Default: the synthetic market.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Market data of any known format; repeatable. Default: the synthetic market."),
+    ] = None,
+    market: Annotated[
+        list[str] | None, typer.Option(metavar="SYMBOL:TICK:LOT[:ID]", help="Steps the files do not say; repeatable.")
+    ] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="Correct the clocks of the data while reading.")] = False,
+    base_latency_ms: Annotated[float | None, typer.Option(min=0, help="Least latency of corrected clocks.")] = None,
+    feed_latency_ms: Annotated[float | None, typer.Option(min=0, help="Of files without receive times.")] = None,
     seed: Annotated[int, typer.Option(envvar="SEED", help="Seed when no file is given.")] = 1,
     seconds: Annotated[int, typer.Option(min=1, help="Market time when no file is given.")] = 600,
     param: Annotated[
@@ -419,13 +428,16 @@ def backtest(
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
 
-    source = {"data": data} if data else {"seed": seed, "seconds": seconds}
+    source: dict[str, object] = {} if data else {"seed": seed, "seconds": seconds}
     more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
     more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
+    more |= {"base-latency-ms": base_latency_ms, "feed-latency-ms": feed_latency_ms}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
-    wanted = {"in-process": in_process, "check-lookahead": check_lookahead}
-    flags = [name for name, is_wanted in wanted.items() if is_wanted]
-    return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
+    options += [("data", str(path)) for path in data or ()]
+    options += [("market", text) for text in market or ()]
+    options += [("param", item) for item in param or ()]
+    wanted = {"in-process": in_process, "check-lookahead": check_lookahead, "correct": correct}
+    return run(call, strategy, options, [name for name, is_wanted in wanted.items() if is_wanted])
 
 
 @command(app, "replay")

@@ -21,6 +21,7 @@ from tradebot.core.orders import Liquidity, OrderStatus, Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
 from tradebot.sim.checks import OrderChecks
+from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.venue import Bools, take_rows
 from tradebot.sim.market import PRICED, Market
@@ -48,7 +49,6 @@ from tradebot.sim.rules import MarketRules
 
 _FEE_GRAIN: Final = 10_000
 """Fees are cut to 8 decimals of the asset, as venues do."""
-_RATE_ONE: Final = 10**8
 _END_REASONS: Final = {
     at.BY_ITSELF: EndReason.TIME_IN_FORCE,
     at.SELF_TRADE_MET: EndReason.SELF_TRADE,
@@ -62,11 +62,13 @@ class FeeRates:
 
     maker_bps: Decimal = Decimal(10)
     taker_bps: Decimal = Decimal(10)
+    tiers: FeeSchedule | None = None
+    """Rates by the volume of 30 days, instead of the two above."""
 
-    def scaled(self, liquidity: Liquidity) -> int:
-        """Return the rate times 10^8, exact to a ten-thousandth of a basis point."""
-        rate = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
-        return int(rate * (_RATE_ONE // 10_000))
+    @property
+    def schedule(self) -> FeeSchedule:
+        """The fee table."""
+        return self.tiers or FeeSchedule.flat(self.maker_bps / BPS, self.taker_bps / BPS)
 
 
 class MatchingEngine(OrderRecords):
@@ -95,7 +97,7 @@ class MatchingEngine(OrderRecords):
             for index, rules in enumerate(markets)
         ]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
-        self._fee_rates = {liquidity: fees.scaled(liquidity) for liquidity in Liquidity}
+        self._fees = {name: FeeAccount(fees.schedule) for name in accounts}
         self._events: list[SimEvent] = []
         self._next_order_id = 1
         self._next_exec_id = 1
@@ -269,7 +271,7 @@ class MatchingEngine(OrderRecords):
                 continue
             order = self._open[message.order_id]
             if message.lots:
-                is_maker = message.maker == 1
+                is_maker = message.maker & 1 == 1
                 if is_maker and not printed:  # a row of the recording met it
                     trade_id = market.next_trade_id
                     market.next_trade_id += 1
@@ -303,7 +305,9 @@ class MatchingEngine(OrderRecords):
         account.pay_locked(order.lock.asset, from_lock)
         if cost > from_lock:
             account.credit(order.lock.asset, from_lock - cost)
-        fee = gain * self._fee_rates[liquidity] // (_RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees = self._fees[terms.account]
+        fee = gain * fees.scaled(liquidity is Liquidity.MAKER, now_ns) // (RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees.traded_money(quote, now_ns)
         fee_asset = rules.received_asset(terms.side)
         account.credit(fee_asset, gain - fee)
         order.filled_lots += lots

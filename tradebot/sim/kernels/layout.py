@@ -178,6 +178,27 @@ AWAITED: Final = 66
 FILL_LOG: Final = 67
 FILL_LOG_COUNT: Final = 68
 FILL_LOG_MAX: Final = 69
+RUNNER: Final = 115
+"""Address of the pass over rows of a feed made of orders, 0 = the usual one."""
+CHANGES: Final = 116
+PLACES: Final = 117
+"""Columns of `by_order.QueueChanges`."""
+FEE_TIERS: Final = 118
+"""How many; with one nothing is ever looked up."""
+FEE_TABLE: Final = 119
+VOLUMES: Final = 120
+"""Addresses of the tiers and of the venue's volumes by day; see `fees`."""
+F_VOLUME_UNIT: Final = 121
+"""Quote units of one tick-lot (of one lot for an inverse contract)."""
+FEE_DAY_NS: Final = 122
+FEE_DAY: Final = 123
+"""Day for which TIER was chosen, -1 before the first fill."""
+TIER: Final = 124
+VALUES: Final = 125
+"""Address of two words per tier: value known to the strategy as taken, as made; tick-lots."""
+INVERSE_VALUES: Final = 126
+"""The same of an inverse contract, float64: sums of quantity / price; behind them the one of bought less sold."""
+F_LIQUIDATED_INVERSE: Final = 127
 MEETING: Final = 128
 """1: our orders are several accounts' and meet each other; a stop waits until `venue.fire` sends it on."""
 BBO_ID: Final = 129
@@ -235,6 +256,8 @@ X_WAITING: Final = 24
 X_VISIT: Final = 25
 ARRIVED: Final = 26
 """Number of the arrival that gave it its place in the queue."""
+X_RANK: Final = 27
+"""Rows of the feed that had happened when it took its place."""
 ACCOUNT: Final = 32
 """Whose order it is, where orders meet each other."""
 PREVENTION: Final = 33
@@ -253,7 +276,7 @@ M_PRICE: Final = 4
 M_QTY: Final = 5
 M_LEAVES: Final = 6
 M_MAKER: Final = 7
-"""Of a fill 1 for the maker; of PRINTED the taker's side; of an order's end the cause."""
+"""Of a fill 1 for the maker, plus twice the fee tier; of PRINTED the taker's side; of an order's end the cause."""
 MESSAGE_WORDS: Final = 8
 
 # --- one row of the fill log ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.book import clear_ladder, put_level
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.memory import Handle, Words, bytes_at, words, words_at
+from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats_at, words, words_at
 
 KIND_MASK = columns.KIND_MASK
 LEVEL = columns.LEVEL
@@ -75,14 +75,20 @@ def next_row_time(market: Handle) -> int:
 
 @compiled
 def book_fill(w: Words, side: int, price: int, qty: int, maker: int) -> None:
-    """Add one fill to the strategy's account."""
+    """Add one fill to the strategy's account; `maker` is the message's word, with the fee tier."""
     value = price * qty
     w[at.POSITION] += side * qty
     w[at.VALUE] += side * value
-    if maker:
+    words_at(w[at.VALUES])[maker] += value
+    if maker & 1:
         w[at.MAKER_VALUE] += value
     else:
         w[at.TAKER_VALUE] += value
+    if w[at.INVERSE]:
+        contracts = float(qty) / float(price)
+        sums = floats_at(w[at.INVERSE_VALUES])
+        sums[maker] += contracts
+        sums[2 * w[at.FEE_TIERS]] += side * contracts
     w[at.FILLS] += 1
     w[at.FILLED_QTY] += qty
     if w[at.MAKER_VALUE] + w[at.TAKER_VALUE] > at.VALUE_BOUND:
