@@ -26,7 +26,7 @@ from execd.records import ReadJob, ReadKind, VenueSend
 from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
-from riskd.records import MemorySink
+from riskd.records import JournalSink
 from riskd.units import from_units
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -74,8 +74,18 @@ class World:
         rules: Sequence[MarketRules],
         now_ns: int,
         watcher: RunRecorder | None = None,
+        journal: JournalSink | None = None,
     ) -> None:
-        """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade."""
+        """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade.
+
+        Args:
+            config: Numbers.
+            limits: riskd's limits.
+            rules: Markets; their place is their column index.
+            now_ns: Virtual time.
+            watcher: Takes the result tables.
+            journal: Takes riskd's records, when it will be restored from them.
+        """
         self._watcher = watcher
         self._config = config
         self.instruments: list[Instrument] = [one.instrument for one in rules]
@@ -91,15 +101,15 @@ class World:
             recv_window_ms=RECV_WINDOW_MS,
             ping_ms=limits.file.lease_valid_ms * 9 // 10,  # answered at once: a lease never runs out in between
             max_lease_ms=limits.file.lease_valid_ms,
+            journaled=False,
             protection=_protection(config),
         )
         self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
-        self.journal = MemorySink()
         self.gate = RiskGate(
             limits,
             environment=ENVIRONMENT,
             signer=Signer(KEY_ID, KEY),
-            sink=self.journal,
+            sink=journal,
             venues=[config.venue],
         )
         self.outcomes: list[Outcome] = []

@@ -31,6 +31,7 @@ class Wallets:
         self._told_ns: dict[tuple[str, str], int] = {}
         """(venue, asset) -> venue time of the balance; asset `` = everything at that venue."""
         self._fills: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        """In the order of the order log."""
         self._cash: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
         self._entries: dict[tuple[str, str], None] = {}
 
@@ -70,13 +71,14 @@ class Wallets:
             told.add(balance.asset)
             balances[venue, balance.asset] = to_units_floor(balance.total)
             self._told_ns[venue, balance.asset] = snapshot.event_time_ns
-        for deltas, contained in (
-            (self._fills, snapshot.after_order_sequence),
-            (self._cash, snapshot.event_time_ns),
-        ):
-            for at, where, asset, delta in deltas:
-                if where == venue and at > contained and (snapshot.complete or asset in told):
-                    self._add(venue, asset, delta)
+        for sequence, where, asset, delta in reversed(self._fills):
+            if sequence <= snapshot.after_order_sequence:
+                break
+            if where == venue and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
+        for at_ns, where, asset, delta in self._cash:
+            if where == venue and at_ns > snapshot.event_time_ns and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
         self._contained[venue] = max(self._contained.get(venue, 0), snapshot.after_order_sequence)
 
     def restart_order_log(self) -> None:

@@ -24,6 +24,7 @@ from execd.restore import Restorer
 from execd.settings import DeskSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, load_limits
+from riskd.records import MemorySink
 from tests.support.builders import make_intent
 from tradebot.core.intents import OrderIntent
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
@@ -93,7 +94,8 @@ class FaultyWorld(World):
         self._recording = Recording(source, market, [one.instrument for one in rules])
         first_ns = next(source.lines())[0]
         self.start_ns = first_ns - 2 * NS_PER_S
-        super().__init__(config, self._limits, rules, self.start_ns)
+        self.journal = MemorySink()
+        super().__init__(config, self._limits, rules, self.start_ns, journal=self.journal)
 
     # ---- two daemons that can die
 
