@@ -18,6 +18,7 @@ import numpy as np
 
 from backtest.config import BacktestConfig
 from backtest.results.recorder import RunRecorder
+from backtest.shortcut import Frame, ShortcutCodec
 from backtest.shown import Shown
 from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
@@ -91,10 +92,17 @@ class World:
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
         self.venue = BacktestVenue(
-            config.venue, rules, config.balances, FeeRates(config.maker_fee_bps, config.taker_fee_bps), now_ns
+            config.venue,
+            rules,
+            config.balances,
+            FeeRates(config.maker_fee_bps, config.taker_fee_bps),
+            now_ns,
+            in_bytes=config.venue_bytes,
         )
         part = load_venue_part(config.venue, "execution", "EXECUTION")
         self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
+        if not config.venue_bytes:
+            self._codec = ShortcutCodec(self._codec, CREDENTIALS.api_key, RECV_WINDOW_MS)
         settings = DeskSettings(
             ENVIRONMENT,
             {config.venue: ACCOUNT},
@@ -206,8 +214,7 @@ class World:
                 continue
             if heap_ns is not None and heap_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, heap_ns)
-                heapq.heappop(self._heap)[2](self._now_ns)
-                self._pump(self._now_ns)
+                self._arrivals(heap_ns)
             elif timer_ns is not None and timer_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, timer_ns)
                 self._timers(self._now_ns)
@@ -220,6 +227,15 @@ class World:
     def _later(self, at_ns: int, action: Callable[[int], None]) -> None:
         self._sent += 1
         heapq.heappush(self._heap, (at_ns, self._sent, action))
+
+    def _arrivals(self, at_ns: int) -> None:
+        """Let everything arrive that is due, then carry on what it caused: frames of one answer, or a cancel and the
+        order that follows it, are one turn of execd, as live.
+        """
+        heap = self._heap
+        while heap and heap[0][0] <= at_ns:
+            heapq.heappop(heap)[2](self._now_ns)
+        self._pump(self._now_ns)
 
     def _timer_ns(self) -> int | None:
         """Return when desk or gate wants to be called; asked of them again only after they were told something."""
@@ -338,7 +354,7 @@ class World:
         arrival_ns = now_ns + self._config.order_latency_ns
         self._later(arrival_ns, lambda at_ns: self._send_back(self._arrive(send, at_ns), at_ns))
 
-    def _arrive(self, send: VenueSend, now_ns: int) -> list[bytes]:
+    def _arrive(self, send: VenueSend, now_ns: int) -> list[Frame]:
         watcher = self._watcher
         if watcher is None or not send.is_order:
             frames = self.venue.request(send.data, now_ns)
@@ -351,13 +367,15 @@ class World:
             watcher.matched()
         return frames
 
-    def _send_back(self, frames: list[bytes], now_ns: int) -> None:
-        arrival_ns = now_ns + self._config.order_latency_ns
-        for frame in frames:
-            self._later(arrival_ns, lambda at_ns, data=frame: self._frame(data, at_ns))  # type: ignore[misc]
+    def _send_back(self, frames: list[Frame], now_ns: int) -> None:
+        self._later(now_ns + self._config.order_latency_ns, lambda at_ns: self._frames(frames, at_ns))
 
-    def _frame(self, data: bytes, now_ns: int) -> None:
-        event = self._codec.decode(data)
+    def _frames(self, frames: list[Frame], now_ns: int) -> None:
+        for data in frames:
+            self._frame(data, now_ns)
+
+    def _frame(self, data: Frame, now_ns: int) -> None:
+        event = self._codec.decode(data) if isinstance(data, bytes) else data
         if event is not None:
             self.desk.on_venue_event(self.venue.name, event, now_ns)
 
