@@ -50,6 +50,7 @@ MAX_ROUNDS: Final = 1_000
 """Exchanges between desk and gate at one instant; more is a loop."""
 RECV_WINDOW_MS: Final = 5_000
 RECONNECT_NS: Final = 1_000_000_000
+FAR_NS: Final = 1 << 62
 
 _STOPS: Final = (OrderRole.PROTECTION, OrderRole.EMERGENCY_EXIT)
 _BBO: Final = int(RowKind.BBO)
@@ -136,7 +137,7 @@ class World:
         self._durable = 0
         self._open_intents = 0
         self._timers_stale = True
-        self._next_timer_ns: int | None = None
+        self._next_timer_ns = FAR_NS
         self._desk_timer_ns: int | None = None
         self._now_ns = now_ns
         self._batches: deque[tuple[RowBlock, int]] = deque()
@@ -179,9 +180,8 @@ class World:
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
-        timer_ns = self._timer_ns()
-        heap_ns = self._heap[0][0] if self._heap else None
-        return min((t for t in (timer_ns, heap_ns) if t is not None), default=None)
+        next_ns = min(self._timer_ns(), self._heap[0][0] if self._heap else FAR_NS)
+        return None if next_ns == FAR_NS else next_ns
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what the engine has to hear, in order, and forget it."""
@@ -205,17 +205,16 @@ class World:
     def advance(self, to_ns: int) -> None:
         """Let everything happen up to and including `to_ns`."""
         while True:
-            heap_ns = self._heap[0][0] if self._heap else None
+            heap_ns = self._heap[0][0] if self._heap else FAR_NS
             timer_ns = self._timer_ns()
-            next_ns = min((t for t in (heap_ns, timer_ns) if t is not None), default=None)
-            limit_ns = to_ns if next_ns is None else min(to_ns, next_ns)
+            limit_ns = min(to_ns, heap_ns, timer_ns)
             # Rows strictly before the next event; those of its very time come after arrivals and before timers.
-            if self._apply_rows(limit_ns if heap_ns is None or heap_ns > limit_ns else limit_ns - 1):
+            if self._apply_rows(limit_ns if heap_ns > limit_ns else limit_ns - 1):
                 continue
-            if heap_ns is not None and heap_ns <= limit_ns:
+            if heap_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, heap_ns)
                 self._arrivals(heap_ns)
-            elif timer_ns is not None and timer_ns <= limit_ns:
+            elif timer_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, timer_ns)
                 self._timers(self._now_ns)
             elif limit_ns >= to_ns:
@@ -237,12 +236,14 @@ class World:
             heapq.heappop(heap)[2](self._now_ns)
         self._pump(self._now_ns)
 
-    def _timer_ns(self) -> int | None:
-        """Return when desk or gate wants to be called; asked of them again only after they were told something."""
+    def _timer_ns(self) -> int:
+        """Return when desk or gate wants to be called, FAR_NS for never; asked of them again only after they were told
+        something.
+        """
         if self._timers_stale:
             self._desk_timer_ns = self.desk.next_timer_ns(self._now_ns)
-            times = (self._desk_timer_ns, self.gate.next_timer_ns())
-            self._next_timer_ns = min((t for t in times if t is not None), default=None)
+            desk_ns, gate_ns = self._desk_timer_ns, self.gate.next_timer_ns()
+            self._next_timer_ns = min(FAR_NS if desk_ns is None else desk_ns, FAR_NS if gate_ns is None else gate_ns)
             self._timers_stale = False
         return self._next_timer_ns
 

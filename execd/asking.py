@@ -234,7 +234,7 @@ class AskDesk:
         sent_ns, received_ns = (context.market_sent_time_ns, context.market_receive_time_ns) if context else (0, 0)
         state.send_passed(passed, request_id, now_ns, sent_ns, received_ns)
         order.sent_ns = now_ns
-        facts = replace(order.facts, terms=passed.legs[0], decision_id=passed.decision_id)
+        facts = order.facts.decided(passed.legs[0], passed.decision_id)
         state.emit(order.id, OrderEventKind.SENT, now_ns, facts=facts)
         if answer.approval is not None and state.settings.journaled:
             state.record(RecordType.APPROVAL, approval_bytes(answer.approval))

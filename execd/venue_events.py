@@ -46,7 +46,10 @@ class VenueEvents:
         order.list_id = update.order.list_id or order.list_id
         if update.execution is not None:
             self._bind(order, update.order, now_ns)
-            self.book(order, replace(update.execution, client_order_id=order.id), now_ns, update.order.venue_order_id)
+            execution = update.execution
+            if execution.client_order_id != order.id:
+                execution = replace(execution, client_order_id=order.id)
+            self.book(order, execution, now_ns, update.order.venue_order_id)
         self.row(order, update.order, now_ns, from_stream=True)
 
     def row(self, order: Order, row: VenueOrder, now_ns: int, *, from_stream: bool = False) -> None:

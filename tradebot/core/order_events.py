@@ -25,6 +25,20 @@ class OrderFacts:
     trace_id: str = ""
     decision_id: str = ""
 
+    def decided(self, terms: OrderTerms, decision_id: str) -> OrderFacts:
+        """Return the facts of an order that was approved as `terms`."""
+        return OrderFacts(
+            terms,
+            self.strategy_id,
+            self.intent_id,
+            self.child_index,
+            self.role,
+            self.created_time_ns,
+            self.protects_client_order_id,
+            self.trace_id,
+            decision_id,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
@@ -43,6 +57,23 @@ class OrderEvent:
     detail: str = ""
     check_id: str = ""
     event_time_ns: int = 0
+
+    def heard_at(self, time_ns: int) -> OrderEvent:
+        """Return the event as somebody hears it who is further away."""
+        return OrderEvent(
+            self.sequence,
+            self.client_order_id,
+            self.kind,
+            self.status,
+            time_ns,
+            self.facts,
+            self.execution,
+            self.venue_order_id,
+            self.reason,
+            self.detail,
+            self.check_id,
+            self.event_time_ns,
+        )
 
 
 @dataclass(frozen=True, slots=True)
