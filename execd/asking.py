@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -256,7 +256,9 @@ class AskDesk:
             client_order_id = pending.asked.terms.client_order_id
             order = self._state.orders.get(client_order_id)
             if order is not None and order.working and not order.was_sent:
-                facts = replace(order.facts, decision_id=answer.decision_id) if answer and answer.decision_id else None
+                facts = None
+                if answer is not None and answer.decision_id:
+                    facts = order.facts.decided(order.facts.terms, answer.decision_id)
                 self._state.emit(
                     client_order_id,
                     OrderEventKind.REFUSED,

@@ -89,7 +89,7 @@ class VenueEvents:
     def _bind(self, order: Order, row: VenueOrder, now_ns: int) -> None:
         """Learn the venue's id, and the quantity of an order whose approval was lost with its answer."""
         if order.state.terms.qty == 0 and row.qty > 0:
-            facts = replace(order.facts, terms=replace(order.facts.terms, qty=row.qty))
+            facts = order.facts.decided(replace(order.facts.terms, qty=row.qty), order.facts.decision_id)
             self._state.emit(
                 order.id,
                 OrderEventKind.RECOVERED,

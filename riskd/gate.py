@@ -212,8 +212,9 @@ class RiskGate:
             raise RejectedError("NO_HELLO", "the first message of a session says hello")
         if up.order_events:
             self._order_events(up.order_events, now_ns)
+        moved = bool(up.ledger)
         for snapshot in up.accounts:
-            self.accountant.account(snapshot)
+            moved |= self.accountant.account(snapshot)
         for entry in up.ledger:
             self.accountant.ledger_entry(entry)
         if up.margins or up.position_margins:
@@ -228,7 +229,7 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
-        if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
+        if moved or any(event.execution is not None for event in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:

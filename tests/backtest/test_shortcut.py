@@ -89,7 +89,7 @@ def test_stops_and_targets_are_told_the_same_way(tmp_path: Path, take_profit: fl
     params = {"bar_ms": 1000, "ema_length": 4, "atr_length": 5, "multiple": 0.4, "cool_down_bars": 1}
     options: dict[str, object] = {
         "strategy": "breakout_atr",
-        "seconds": 60,
+        "seconds": 25,
         "params": params | ({} if take_profit is None else {"take_profit_fraction": take_profit}),
     }
 
@@ -101,7 +101,7 @@ def test_every_kind_of_order_and_refusal_is_told_the_same_way(tmp_path: Path, pr
     file.write_text(RESTLESS)
     options: dict[str, object] = {
         "strategy": "restless",
-        "seconds": 60,
+        "seconds": 45,
         "strategy_path": (str(file),),
         "params": {"stop_loss_fraction": None},
     }

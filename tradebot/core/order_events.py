@@ -1,6 +1,8 @@
 """Order events: the lossless log that execd writes and everybody else folds.
 
 `OrderEvent.sequence` is contiguous over restarts of execd; facts come with an order's first event and when they change.
+Events and facts are msgspec structs: everybody on an order's way makes some, and a frozen dataclass of a dozen fields
+takes ten times as long.
 """
 
 from __future__ import annotations
@@ -8,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
+
 from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderStatus, OrderTerms
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFacts:
+class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     """What does not change over an order's life (but for a smaller approved quantity and the decision id)."""
 
     terms: OrderTerms
@@ -40,8 +43,7 @@ class OrderFacts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OrderEvent:
+class OrderEvent(msgspec.Struct, frozen=True, gc=False):
     """One step in the life of one order."""
 
     sequence: int
