@@ -256,9 +256,8 @@ class AskDesk:
             client_order_id = pending.asked.terms.client_order_id
             order = self._state.orders.get(client_order_id)
             if order is not None and order.working and not order.was_sent:
-                facts = None
-                if answer is not None and answer.decision_id:
-                    facts = order.facts.decided(order.facts.terms, answer.decision_id)
+                decision_id = answer.decision_id if answer is not None else ""
+                facts = order.facts.decided(order.facts.terms, decision_id) if decision_id else None
                 self._state.emit(
                     client_order_id,
                     OrderEventKind.REFUSED,

@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from riskd import reports
 from riskd.messages_service import pnl_message, position_message
@@ -159,7 +158,7 @@ def test_a_closing_order_of_somebody_without_a_position_closes_those_of_others_b
     desk = swap_desk()
     for number, (qty, strategy) in enumerate((("1", "s2"), ("2", "s1")), 1):
         trade(desk, number, qty, "60000", strategy=strategy)
-    exit_facts = structs.replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
     desk.fill("x3", "2.5", "60001.3", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts,
               fee="0.000000000001")  # fmt: skip
     portfolio = desk.gate.state.portfolio
@@ -176,7 +175,7 @@ def test_a_shared_fill_shares_its_fee_by_quantity_in_whatever_asset_it_was_paid(
         desk = swap_desk()
         for number, (qty, strategy) in enumerate((("1", "s2"), ("2", "s1")), 1):
             trade(desk, number, qty, "60000", strategy=strategy, side=Side.SELL, instrument_id=BTC)
-        exit_facts = structs.replace(facts(3, Side.BUY, BTC, "manual:ana"), role=OrderRole.EXIT)
+        exit_facts = replace(facts(3, Side.BUY, BTC, "manual:ana"), role=OrderRole.EXIT)
         desk.fill("x3", "2.5", "60000", complete=False, facts=exit_facts, fee=fee, fee_asset=asset)
         one, two = (desk.gate.state.portfolio.positions[BTC, name] for name in ("s1", "s2"))
 
@@ -204,7 +203,7 @@ def test_a_shared_fill_leaves_positions_of_its_own_side_alone() -> None:
     desk = swap_desk()
     trade(desk, 1, "1", "60000", side=Side.SELL, strategy="s0")
     trade(desk, 2, "1", "60000", strategy="s1")
-    exit_facts = structs.replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
     desk.fill("x3", "1.5", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
     positions = desk.gate.state.portfolio.positions
 
@@ -260,7 +259,7 @@ def test_a_shared_fill_looks_at_its_own_instrument_only() -> None:
     desk = swap_desk()
     trade(desk, 1, "1", "3000", instrument_id=ETH, strategy="s1")
     trade(desk, 2, "1", "60000", strategy="s2")
-    exit_facts = structs.replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
+    exit_facts = replace(facts(3, Side.SELL, SWAP, "manual:ana"), role=OrderRole.EXIT)
     desk.fill("x3", "1", "60000", side=Side.SELL, complete=False, instrument_id=SWAP, facts=exit_facts)
     desk.say(ledger=[entry(desk, "-12", instrument_id=SWAP)])
     positions = desk.gate.state.portfolio.positions

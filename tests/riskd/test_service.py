@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from msgspec import structs
 
 from riskd.limits import parse_limits
 from riskd.records import MemorySink
@@ -209,7 +209,7 @@ async def test_watchers_get_a_snapshot_then_changes_then_heartbeats(tmp_path: Pa
 
 
 def filled(desk: Desk, event: Any) -> Any:
-    return structs.replace(event, execution=make_execution(qty="0.01"))
+    return replace(event, execution=make_execution(qty="0.01"))
 
 
 async def test_a_refusal_and_a_hold_stream_with_their_reasons_and_can_be_resumed(

@@ -1,8 +1,6 @@
 """Order events: the lossless log that execd writes and everybody else folds.
 
 `OrderEvent.sequence` is contiguous over restarts of execd; facts come with an order's first event and when they change.
-Events and facts are msgspec structs: everybody on an order's way makes some, and a frozen dataclass of a dozen fields
-takes ten times as long.
 """
 
 from __future__ import annotations
@@ -10,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-import msgspec
-
 from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderStatus, OrderTerms
 
 
-class OrderFacts(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
     """What does not change over an order's life (but for a smaller approved quantity and the decision id)."""
 
     terms: OrderTerms
@@ -29,7 +26,7 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     decision_id: str = ""
 
     def decided(self, terms: OrderTerms, decision_id: str) -> OrderFacts:
-        """Return the facts of an order that was approved as `terms`."""
+        """Return the facts as riskd approved them: perhaps a smaller quantity, and the decision that allowed it."""
         return OrderFacts(
             terms,
             self.strategy_id,
@@ -43,7 +40,8 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class OrderEvent(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
     """One step in the life of one order."""
 
     sequence: int

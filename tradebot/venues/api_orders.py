@@ -14,8 +14,6 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from tradebot.core.accounts import Balance
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
@@ -64,8 +62,9 @@ class ParsedOrderRequest:
     """The venue drops the request when it is older than this."""
 
 
-class VenueOrder(msgspec.Struct, frozen=True, gc=False):
-    """An order as the venue tells it: a struct, because each answer and each event makes one."""
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An order as the venue tells it."""
 
     client_order_id: str
     venue_order_id: str
