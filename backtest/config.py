@@ -47,6 +47,9 @@ class BacktestConfig(ConfigModel):
     unprotected_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """A position may be without its stop for so long before execd closes it. None: execd's live settings. Research on
     strategies without stops (market making) sets it high, and riskd's PRC-05 to not_applicable."""
+    venue_bytes: bool = False
+    """True: every request and event passes between execd and the venue as the bytes of its protocol. False: the common
+    ones are handed over as what those bytes say. The same event log, the shortcut is faster."""
     balances: dict[str, Decimal] = Field(default_factory=lambda: {"USDT": Decimal(10_000)})
     """Starting balances of the simulated account."""
     maker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)

@@ -186,7 +186,7 @@ class DeskState:
         order = self.orders.fold(event)
         if self.on_fold is not None:
             self.on_fold(order, event)
-        raw = event_bytes(event)
+        raw = event_bytes(event) if self.settings.journaled else b""
         if journal:
             self.record(RecordType.ORDER_EVENT, raw)
         self.out.events.append((event, raw))

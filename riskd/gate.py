@@ -81,7 +81,7 @@ class RiskGate:
         *,
         environment: str,
         signer: Signer,
-        sink: JournalSink,
+        sink: JournalSink | None,
         venues: Iterable[str],
         stop_flag: StopFlag | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class RiskGate:
             limits: Limits in force.
             environment: Mode that approvals carry.
             signer: Signing key.
-            sink: Takes records.
+            sink: Takes records; None = nothing is written, because nobody will restore this gate.
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
         """
@@ -112,6 +112,8 @@ class RiskGate:
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
         self._log_head = 0
+        self._earlier_settled = False
+        """True once the order log was read to where it stood when the session began."""
         self._next_evaluation_ns = 0
 
     def _furnish(self) -> None:
@@ -210,8 +212,9 @@ class RiskGate:
             raise RejectedError("NO_HELLO", "the first message of a session says hello")
         if up.order_events:
             self._order_events(up.order_events, now_ns)
+        moved = bool(up.ledger)
         for snapshot in up.accounts:
-            self.accountant.account(snapshot)
+            moved |= self.accountant.account(snapshot)
         for entry in up.ledger:
             self.accountant.ledger_entry(entry)
         if up.margins or up.position_margins:
@@ -226,7 +229,7 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
-        if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
+        if moved or any(event.execution is not None for event in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:
@@ -449,7 +452,7 @@ class RiskGate:
         for latch in hello.latches:
             self.keeper.raise_latch(latch, now_ns)
         self.keeper.clear_cause(NO_SESSION, SYSTEM_SCOPE, "session is up", now_ns)
-        self._log_head = hello.order_log_head
+        self._log_head, self._earlier_settled = hello.order_log_head, False
         self._release_unseen(now_ns)
         self._down.welcome = Welcome(self.state.applied, self.state.holds.epoch, self.environment)
 
@@ -471,8 +474,9 @@ class RiskGate:
         """Approvals of earlier sessions that the complete order log never mentions were never sent: execd sends only
         what its log has durably asked.
         """
-        if self.state.applied < self._log_head:
+        if self._earlier_settled or self.state.applied < self._log_head:
             return
+        self._earlier_settled = True
         for order in self.state.commitments.unseen(self.session.session_id):
             terms = order.state.terms
             self._ledger.commit(Release(terms.client_order_id, order.intent_id, "NOT_IN_ORDER_LOG", now_ns))

@@ -24,6 +24,8 @@ class Wallets:
     def __init__(self) -> None:
         self.balances: dict[tuple[str, str], int] = {}
         """(venue, asset) -> total."""
+        self.changes = 0
+        """Snapshots that said something new; what is only locked or freed changes nothing here."""
         self.snapshot_venues: set[str] = set()
         """Venues that sent a complete snapshot."""
         self._contained: dict[str, int] = {}
@@ -31,6 +33,7 @@ class Wallets:
         self._told_ns: dict[tuple[str, str], int] = {}
         """(venue, asset) -> venue time of the balance; asset `` = everything at that venue."""
         self._fills: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        """In the order of the order log."""
         self._cash: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
         self._entries: dict[tuple[str, str], None] = {}
 
@@ -60,6 +63,7 @@ class Wallets:
     def take(self, snapshot: AccountSnapshot) -> None:
         """Take the venue's balances and add what they do not contain yet."""
         venue, balances = snapshot.venue, self.balances
+        before = {one.asset: balances.get((venue, one.asset)) for one in snapshot.balances}
         if snapshot.complete:
             for key in [k for k in balances if k[0] == venue]:
                 del balances[key]
@@ -70,13 +74,16 @@ class Wallets:
             told.add(balance.asset)
             balances[venue, balance.asset] = to_units_floor(balance.total)
             self._told_ns[venue, balance.asset] = snapshot.event_time_ns
-        for deltas, contained in (
-            (self._fills, snapshot.after_order_sequence),
-            (self._cash, snapshot.event_time_ns),
-        ):
-            for at, where, asset, delta in deltas:
-                if where == venue and at > contained and (snapshot.complete or asset in told):
-                    self._add(venue, asset, delta)
+        for sequence, where, asset, delta in reversed(self._fills):
+            if sequence <= snapshot.after_order_sequence:
+                break
+            if where == venue and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
+        for at_ns, where, asset, delta in self._cash:
+            if where == venue and at_ns > snapshot.event_time_ns and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
+        if snapshot.complete or any(balances[venue, asset] != total for asset, total in before.items()):
+            self.changes += 1
         self._contained[venue] = max(self._contained.get(venue, 0), snapshot.after_order_sequence)
 
     def restart_order_log(self) -> None:

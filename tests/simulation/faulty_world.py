@@ -16,6 +16,7 @@ from typing import Final
 from backtest.config import BacktestConfig
 from backtest.instruments import find_rules
 from backtest.recording import Recording, synthetic
+from backtest.shortcut import Frame
 from backtest.venue import ACCOUNT, CREDENTIALS, PEER
 from backtest.world import ENVIRONMENT, ID_KEY, KEY, KEY_ID, World
 from execd.desk import Desk
@@ -24,6 +25,7 @@ from execd.restore import Restorer
 from execd.settings import DeskSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, load_limits
+from riskd.records import MemorySink
 from tests.support.builders import make_intent
 from tradebot.core.intents import OrderIntent
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
@@ -85,7 +87,7 @@ class FaultyWorld(World):
         self.execd_journal: list[tuple[int, bytes]] = []
         self.kills = 0
         self._connection = 0
-        config = BacktestConfig()
+        config = BacktestConfig(venue_bytes=True)
         self._limits: Limits = load_limits(config.limits)
         market = load_market_data(config.venue)
         source = synthetic(config.venue, ("BTCUSDT",), seed, seconds)
@@ -93,7 +95,8 @@ class FaultyWorld(World):
         self._recording = Recording(source, market, [one.instrument for one in rules])
         first_ns = next(source.lines())[0]
         self.start_ns = first_ns - 2 * NS_PER_S
-        super().__init__(config, self._limits, rules, self.start_ns)
+        self.journal = MemorySink()
+        super().__init__(config, self._limits, rules, self.start_ns, journal=self.journal)
 
     # ---- two daemons that can die
 
@@ -189,11 +192,12 @@ class FaultyWorld(World):
         if lossy and self._draw(self.faults.cut):
             self._later(arrival_ns + NS_PER_MS, lambda at_ns: self._cut(connection, at_ns))
 
-    def _send_back(self, frames: list[bytes], now_ns: int) -> None:
+    def _send_back(self, frames: list[Frame], now_ns: int) -> None:
         self._deliver(frames, now_ns, self._connection)
 
-    def _deliver(self, frames: list[bytes], now_ns: int, connection: int) -> None:
+    def _deliver(self, frames: list[Frame], now_ns: int, connection: int) -> None:
         for frame in frames:
+            assert isinstance(frame, bytes)
             if b'"event"' in frame and self._draw(self.faults.lose_event):
                 continue
             copies = 2 if self._draw(self.faults.double_event) else 1
