@@ -1,9 +1,13 @@
 """Break the code that guards money on purpose, one place at a time, and see whether a test notices.
 
-Works in a copy under build/mutate, so the tree in use is never touched. The sample is seeded: the same seed and code
-give the same mutants. A surviving mutant is either a missing test or an equivalent change; both are worth a look.
+Works in copies under build/mutate, so the tree in use is never touched. The sample is seeded: the same seed and code
+give the same mutants. First every quick test of the room runs once while the lines that it runs are noted; each mutant
+then meets only the tests that run its line, those that run little else first.
 
-Usage: python -m scripts.mutate [--only riskd/gate.py] [--limit 60] [--seed 1] [--threshold 0.9]
+A survivor is a missing test or a change that changes nothing. In LISTED_ROOMS each one must stand, with the reason, in
+scripts/mutants.yaml; one that does not fails the run, whatever the score.
+
+Usage: python -m scripts.mutate [--only riskd/gate.py] [--limit 60] [--seed 1] [--threshold 0.9] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -11,22 +15,41 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import json
 import os
+import queue
 import random
 import shutil
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "mutate"
+REASONS = ROOT / "scripts" / "mutants.yaml"
 # A mutant is run against the tests of its own room: code that only another room's tests hold is not held.
 ROOMS = ("riskd", "execd", "tradebot/core", "tradebot/sim")
-COPIED = ("tradebot", "marketdata", "engine", "riskd", "execd", "recorder", "simexchange", "console", "backtest", "cli")
-SHELLS = {"__main__.py", "__init__.py", "service.py", "client.py", "config.py"}
+LISTED_ROOMS = ("riskd",)
+COPIED = (
+    "tradebot", "marketdata", "engine", "riskd", "execd", "recorder", "simexchange", "console", "backtest", "cli",
+    "benchmarks", "tests", "config", "proto", "scripts", "docs",
+)  # fmt: skip
+SHELLS = {
+    "__main__.py", "__init__.py", "service.py", "client.py", "config.py", "shell.py",
+    "audit_shell.py", "catalogue_shell.py", "holds_shell.py", "market_client.py", "messages_service.py",
+    "metrics_shell.py", "stop_service.py",
+}  # fmt: skip
 TEST_TIMEOUT_S = 180
+RECORD_TIMEOUT_S = 900
+NOTHING_RAN = 5
+"""pytest's exit code when it was given no test: nothing was noticed."""
+PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin")
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -51,9 +74,16 @@ class Mutant:
     path: Path
     """Relative to the project root."""
     line: int
+    source: str
+    """The line as it stands, without indentation: what a reason is found by."""
     what: str
     text: str
     """The whole changed module."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it while lines above it come and go."""
+        return str(self.path), self.source, self.what
 
 
 def break_node(node: ast.AST) -> str | None:
@@ -77,18 +107,35 @@ def break_node(node: ast.AST) -> str | None:
     return None
 
 
+def declarations(tree: ast.AST) -> set[int]:
+    """Return the ids of nodes that decide nothing: decorators, class keywords (`frozen=True`), type annotations."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        parts: list[ast.AST | None] = []
+        if isinstance(node, ast.ClassDef):
+            parts += [*node.decorator_list, *node.keywords]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            parts += [*node.decorator_list, node.returns]
+        elif isinstance(node, ast.arg | ast.AnnAssign):
+            parts.append(node.annotation)
+        found.update(id(inner) for part in parts if part is not None for inner in ast.walk(part))
+    return found
+
+
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Yield every mutant of one file, in source order."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    """Yield every mutant of one file."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    tree, lines = ast.parse(source), source.splitlines()
+    ignored = declarations(tree)
     for index, original in enumerate(ast.walk(tree)):
-        if break_node(copy.deepcopy(original)) is None:
+        if id(original) in ignored or break_node(copy.deepcopy(original)) is None:
             continue
         changed = copy.deepcopy(tree)
         node = next(node for position, node in enumerate(ast.walk(changed)) if position == index)
         what = break_node(node)
-        line = getattr(node, "lineno", 0)
+        line = getattr(node, "lineno", 1)
         if what is not None:
-            yield Mutant(path, line, what, ast.unparse(changed))
+            yield Mutant(path, line, lines[line - 1].strip(), what, ast.unparse(changed))
 
 
 def room_of(path: Path) -> str:
@@ -107,28 +154,105 @@ def candidates(only: str | None) -> list[Mutant]:
     for room in ROOMS:
         for absolute in sorted((ROOT / room).rglob("*.py")):
             path = absolute.relative_to(ROOT)
-            wanted = path.name not in SHELLS if only is None else path.is_relative_to(only)
-            if wanted and (ROOT / tests_of(room)).is_dir():
+            wanted = only is None or path.is_relative_to(only)
+            if wanted and (path.name not in SHELLS or str(path) == only) and (ROOT / tests_of(room)).is_dir():
                 found += mutants_of(path)
     return found
 
 
-def quick_tests(room: str) -> bool:
-    """Run the room's quick tests in the copy; True when all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not component"]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(WORK)}
+def make_copy(number: int) -> Path:
+    """Copy the tree for one worker."""
+    folder = WORK / str(number)
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def run_tests(folder: Path, targets: list[str], timeout_s: int, **environment: str) -> bool:
+    """Run quick tests in a copy; True when all pass. Hypothesis draws the same examples each time."""
+    command = [sys.executable, *PYTEST, "-m", "not slow and not component", "--hypothesis-seed=0", *targets]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), **environment}
     try:
-        done = subprocess.run(
-            [*command, tests_of(room)],
-            cwd=WORK,
-            env=environment,
-            capture_output=True,
-            timeout=TEST_TIMEOUT_S,
-            check=False,
-        )
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         return False  # an endless loop was noticed
-    return done.returncode == 0
+    if done.returncode and "MUTATE_RECORD" in environment or done.returncode == NOTHING_RAN:
+        print(done.stdout.decode()[-4000:], done.stderr.decode()[-4000:], file=sys.stderr)
+    return done.returncode in (0, NOTHING_RAN)
+
+
+class TestMap:
+    """Which tests of a room run which line."""
+
+    def __init__(self, room: str, folder: Path) -> None:
+        target = WORK / f"lines-{room.replace('/', '-')}.json"
+        self.works = run_tests(folder, [tests_of(room)], RECORD_TIMEOUT_S, MUTATE_RECORD=str(target), MUTATE_ROOMS=room)
+        notes = json.loads(target.read_text()) if target.exists() else {"tests": {}, "loaded": []}
+        self._tests: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for name, lines in sorted(notes["tests"].items(), key=lambda item: len(item[1])):
+            for path, line in lines:
+                self._tests[path, line].append(name)
+        self._all: list[str] = sorted(notes["tests"])
+        self._loaded = {(path, line) for path, line in notes["loaded"]}
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """Return the tests that may notice a mutant, the most particular ones first."""
+        key = str(mutant.path), mutant.line
+        covering = self._tests.get(key, [])
+        if key not in self._loaded and covering:
+            return covering
+        seen = set(covering)  # it runs at import, or its line is the middle of a statement: anything may notice
+        return [*covering, *(name for name in self._all if name not in seen)]
+
+
+def survives(mutant: Mutant, tests: list[str], folder: Path) -> bool:
+    """Put a mutant into a copy, run its tests, take it out again."""
+    target, selection = folder / mutant.path, folder / "selection.json"
+    original = target.read_text(encoding="utf-8")
+    selection.write_text(json.dumps(tests))
+    files = sorted({name.split("::")[0] for name in tests})
+    target.write_text(mutant.text, encoding="utf-8")
+    try:
+        return run_tests(folder, files, TEST_TIMEOUT_S, MUTATE_SELECT=str(selection))
+    finally:
+        target.write_text(original, encoding="utf-8")
+
+
+def known_survivors() -> dict[tuple[str, str, str], str]:
+    """Return the reasons by (path, source line, change).
+
+    Raises:
+        ValueError: If an entry has no reason.
+    """
+    found: dict[tuple[str, str, str], str] = {}
+    for entry in yaml.safe_load(REASONS.read_text(encoding="utf-8")) or []:
+        reason = str(entry["reason"]).strip()
+        if not reason:
+            raise ValueError(f"{REASONS}: {entry['path']}: {entry['source']!r} has no reason")
+        found[entry["path"], entry["source"], entry["change"]] = reason
+    return found
+
+
+def report(sample: list[Mutant], survivors: list[Mutant], threshold: float) -> bool:
+    """Print the scores per module and what is wrong; True when nothing is."""
+    ran, lived = Counter(str(m.path) for m in sample), Counter(str(m.path) for m in survivors)
+    for path in sorted(ran):
+        print(f"{path:<40} {ran[path] - lived[path]:>4} of {ran[path]:>4}  {1 - lived[path] / ran[path]:.0%}")
+    known = known_survivors()
+    listed = [mutant for mutant in survivors if str(room_of(mutant.path)) in LISTED_ROOMS]
+    for mutant in [m for m in listed if m.key not in known]:
+        print(f"not in {REASONS.name}: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}")
+    alive = {mutant.key for mutant in survivors}
+    for key in sorted({m.key for m in sample} & known.keys() - alive):
+        print(f"noticed although it is in {REASONS.name}: take it out: {' | '.join(key)}")
+    noticed = len(sample) - len(survivors)
+    print(
+        f"mutate: {noticed} of {len(sample)} noticed, {noticed / len(sample):.1%}; {len(listed)} with a reason needed"
+    )
+    return noticed >= threshold * len(sample) and all(mutant.key in known for mutant in listed)
 
 
 def main() -> int:
@@ -138,6 +262,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=60, help="mutants to run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threshold", type=float, default=0.9, help="smallest share of mutants that must be noticed")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="mutants run side by side")
     options = parser.parse_args()
 
     pool = candidates(options.only)
@@ -146,29 +271,30 @@ def main() -> int:
         return 2
     sample = random.Random(options.seed).sample(pool, min(options.limit, len(pool)))
     shutil.rmtree(WORK, ignore_errors=True)
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in (*COPIED, "tests", "config", "proto", "scripts", "docs"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, WORK / name, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", WORK)
+    folders: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for number in range(options.jobs):
+        folders.put(make_copy(number))
+    maps: dict[str, TestMap] = {}
     for room in sorted({room_of(mutant.path) for mutant in sample}):
-        if not quick_tests(room):
+        maps[room] = TestMap(room, WORK / "0")
+        if not maps[room].works:
             print(f"mutate: the tests of {room} fail without any change", file=sys.stderr)
             return 2
 
-    survivors: list[Mutant] = []
-    for mutant in sample:
-        target = WORK / mutant.path
-        original = target.read_text(encoding="utf-8")
-        target.write_text(mutant.text, encoding="utf-8")
-        survived = quick_tests(room_of(mutant.path))
-        target.write_text(original, encoding="utf-8")
+    def run(mutant: Mutant) -> bool:
+        folder = folders.get()
+        try:
+            survived = survives(mutant, maps[room_of(mutant.path)].of(mutant), folder)
+        finally:
+            folders.put(folder)
         if survived:
-            survivors.append(mutant)
-            print(f"survived: {mutant.path}:{mutant.line} {mutant.what}")
-    noticed = len(sample) - len(survivors)
-    print(f"mutate: {noticed} of {len(sample)} noticed (pool {len(pool)}, seed {options.seed})")
-    return 0 if noticed >= options.threshold * len(sample) else 1
+            print(f"survived: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
+        return survived
+
+    with ThreadPoolExecutor(options.jobs) as pool_of_workers:
+        outcomes = list(pool_of_workers.map(run, sample))
+    survivors = [mutant for mutant, survived in zip(sample, outcomes, strict=True) if survived]
+    return 0 if report(sample, survivors, options.threshold) else 1
 
 
 if __name__ == "__main__":
