@@ -179,7 +179,7 @@ def run_tests(folder: Path, targets: list[str], timeout_s: int, **environment: s
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         return False  # an endless loop was noticed
-    if done.returncode and "MUTATE_RECORD" in environment or done.returncode == NOTHING_RAN:
+    if (done.returncode and "MUTATE_RECORD" in environment) or done.returncode == NOTHING_RAN:
         print(done.stdout.decode()[-4000:], done.stderr.decode()[-4000:], file=sys.stderr)
     return done.returncode in (0, NOTHING_RAN)
 
