@@ -222,6 +222,8 @@ def mkt_03(case: Case) -> Row:
 def spc_01(case: Case) -> Row:
     """Price and trigger on a tick."""
     tick, price = rule_of(case).tick, price_of(case)
+    if tick <= 0:
+        raise InputMissing
     bad = price if price % tick else case.stop_price if case.stop_price % tick else 0
     return (BLOCK, "PRICE_NOT_ON_TICK", tick, bad) if bad else (PASS, "", tick, price)
 
@@ -229,6 +231,8 @@ def spc_01(case: Case) -> Row:
 def spc_02(case: Case) -> Row:
     """Quantity on a lot."""
     lot, qty = rule_of(case).lot, qty_of(case)
+    if lot <= 0:
+        raise InputMissing
     return (BLOCK, "QTY_NOT_ON_STEP", lot, qty) if qty % lot else (PASS, "", lot, qty)
 
 

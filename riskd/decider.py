@@ -296,7 +296,10 @@ class Decider:
         intent = case.intent
         if intent is None or intent.qty is not None or case.problem or case.qty:
             return Sized(case.qty)
-        sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        try:
+            sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        except Exception:  # noqa: BLE001  fail closed: without a quantity every check that needs one refuses
+            sized = Sized(0)
         case.qty = sized.qty
         return sized
 

@@ -1,5 +1,5 @@
-"""Fifty requests at once, each of which fits alone: together they never pass the hard cap, over real sockets with a real
-journal.
+"""Fifty requests at once, each of which fits alone: together they never pass the hard cap, over real sockets with a
+real journal.
 """
 
 from __future__ import annotations

@@ -274,7 +274,8 @@ class World:
             return None
         self.approvals += 1
         self.book_approval(answer, intent_id, terms, OrderFacts(terms, "s1", intent_id, 0, role, now_ns), order, of)
-        return self.judge(pair) if role is OrderRole.ENTRY else None
+        # A child draws on what its parent reserved, at whatever price there is now.
+        return self.judge(pair) if parent and role is OrderRole.ENTRY else None
 
     def book_approval(
         self,
@@ -285,6 +286,7 @@ class World:
         order: bool,
         of: tuple[str, Plan] | None,
     ) -> None:
+        assert answer.approved_qty is not None
         qty, price = int(answer.approved_qty * UNIT), int((terms.price or 0) * UNIT)
         assert answer.approved_qty <= terms.qty
         if not order:
