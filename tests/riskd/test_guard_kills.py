@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,7 @@ def target() -> Desk:
 
 
 def two_held() -> Desk:
-    changes = {
+    changes: dict[str, dict[str, Any] | None] = {
         "POS-04": {"hard_pct": 20, "soft_pct": 7},
         "POS-02": {"hard_pct": 20, "soft_pct": 20},
         "POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000},
