@@ -30,6 +30,8 @@ from pathlib import Path
 
 import yaml
 
+from scripts.mutation_server import OPTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "mutate"
 REASONS = ROOT / "scripts" / "mutants.yaml"
@@ -47,9 +49,20 @@ SHELLS = {
 }  # fmt: skip
 TEST_TIMEOUT_S = 180
 RECORD_TIMEOUT_S = 900
-NOTHING_RAN = 5
-"""pytest's exit code when it was given no test: nothing was noticed."""
-PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin")
+SURVIVED = (0, 5)
+"""pytest's exit codes when all tests pass, and when there was none."""
+DAEMONS = (
+    "marketdata",
+    "engine",
+    "riskd",
+    "execd",
+    "recorder",
+    "simexchange",
+    "console",
+    "backtest",
+    "cli",
+    "benchmarks",
+)
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -171,17 +184,74 @@ def make_copy(number: int) -> Path:
     return folder
 
 
-def run_tests(folder: Path, targets: list[str], timeout_s: int, **environment: str) -> bool:
-    """Run quick tests in a copy; True when all pass. Hypothesis draws the same examples each time."""
-    command = [sys.executable, *PYTEST, "-m", "not slow and not component", "--hypothesis-seed=0", *targets]
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), **environment}
-    try:
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        return False  # an endless loop was noticed
-    if (done.returncode and "MUTATE_RECORD" in environment) or done.returncode == NOTHING_RAN:
+def make_environment(folder: Path, **more: str) -> dict[str, str]:
+    """Return the environment of tests in a copy: byte code is kept, whatever the machine's habit."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(folder)} | more
+
+
+def record_lines(room: str, folder: Path, target: Path) -> bool:
+    """Run all quick tests of a room once and note their lines; True when all pass."""
+    command = [sys.executable, "-m", "pytest", *OPTIONS, tests_of(room)]
+    environment = make_environment(folder, MUTATE_RECORD=str(target), MUTATE_ROOMS=room)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, timeout=RECORD_TIMEOUT_S, check=False
+    )
+    if done.returncode:
         print(done.stdout.decode()[-4000:], done.stderr.decode()[-4000:], file=sys.stderr)
-    return done.returncode in (0, NOTHING_RAN)
+    return done.returncode == 0
+
+
+class Worker:
+    """One copy of the tree, and the server that runs tests in it. Modules of the room are imported for each mutant."""
+
+    def __init__(self, folder: Path, room: str, modules: list[str]) -> None:
+        self.folder = folder
+        package = room.replace("/", ".")
+        wanted = [
+            name for name in modules
+            if not name.startswith((package, "tests", "scripts", "conftest", "_pytest", "__main__"))
+            and (room.startswith("tradebot") <= (not name.startswith("tradebot")))
+            and not any(name == other or name.startswith(f"{other}.") for other in DAEMONS)
+        ]  # fmt: skip
+        listed = folder / "modules.json"
+        listed.write_text(json.dumps(wanted))
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "scripts.mutation_server", str(listed)],
+            cwd=folder, env=make_environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, mutant: Mutant, tests: list[str]) -> int:
+        """Put a mutant in, run its tests, take it out again; return pytest's exit code."""
+        target, selection = self.folder / mutant.path, self.folder / "selection.json"
+        original = target.read_text(encoding="utf-8")
+        selection.write_text(json.dumps(tests))
+        request = {
+            "targets": sorted({name.split("::")[0] for name in tests}),
+            "environment": {"MUTATE_SELECT": str(selection)},
+            "timeout_s": TEST_TIMEOUT_S,
+        }
+        try:
+            self._put(target, mutant.text)
+            assert self._server.stdin is not None
+            assert self._server.stdout is not None
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+            return int(self._server.stdout.readline())
+        finally:
+            self._put(target, original)
+
+    def close(self) -> None:
+        """End the server."""
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+
+    def _put(self, target: Path, text: str) -> None:
+        """Write a module with a time of its own: cached byte code of another version never fits."""
+        before = int(target.stat().st_mtime)
+        target.write_text(text, encoding="utf-8")
+        os.utime(target, (before + 2, before + 2))
 
 
 class TestMap:
@@ -189,8 +259,9 @@ class TestMap:
 
     def __init__(self, room: str, folder: Path) -> None:
         target = WORK / f"lines-{room.replace('/', '-')}.json"
-        self.works = run_tests(folder, [tests_of(room)], RECORD_TIMEOUT_S, MUTATE_RECORD=str(target), MUTATE_ROOMS=room)
-        notes = json.loads(target.read_text()) if target.exists() else {"tests": {}, "loaded": []}
+        self.works = record_lines(room, folder, target)
+        notes = json.loads(target.read_text()) if target.exists() else {"tests": {}, "loaded": [], "modules": []}
+        self.modules: list[str] = notes["modules"]
         self._tests: dict[tuple[str, int], list[str]] = defaultdict(list)
         for name, lines in sorted(notes["tests"].items(), key=lambda item: len(item[1])):
             for path, line in lines:
@@ -208,17 +279,27 @@ class TestMap:
         return [*covering, *(name for name in self._all if name not in seen)]
 
 
-def survives(mutant: Mutant, tests: list[str], folder: Path) -> bool:
-    """Put a mutant into a copy, run its tests, take it out again."""
-    target, selection = folder / mutant.path, folder / "selection.json"
-    original = target.read_text(encoding="utf-8")
-    selection.write_text(json.dumps(tests))
-    files = sorted({name.split("::")[0] for name in tests})
-    target.write_text(mutant.text, encoding="utf-8")
-    try:
-        return run_tests(folder, files, TEST_TIMEOUT_S, MUTATE_SELECT=str(selection))
-    finally:
-        target.write_text(original, encoding="utf-8")
+def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path]) -> list[Mutant]:
+    """Run the mutants of one room side by side; return the survivors."""
+    workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for folder in folders:
+        workers.put(Worker(folder, room, tests.modules))
+
+    def run(mutant: Mutant) -> bool:
+        worker = workers.get()
+        try:
+            code = worker.run(mutant, tests.of(mutant))
+        finally:
+            workers.put(worker)
+        if code in SURVIVED:
+            print(f"survived: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
+        return code in SURVIVED
+
+    with ThreadPoolExecutor(len(folders)) as pool:
+        survived = list(pool.map(run, sample))
+    for _ in folders:
+        workers.get().close()
+    return [mutant for mutant, lives in zip(sample, survived, strict=True) if lives]
 
 
 def known_survivors() -> dict[tuple[str, str, str], str]:
@@ -271,29 +352,14 @@ def main() -> int:
         return 2
     sample = random.Random(options.seed).sample(pool, min(options.limit, len(pool)))
     shutil.rmtree(WORK, ignore_errors=True)
-    folders: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    for number in range(options.jobs):
-        folders.put(make_copy(number))
-    maps: dict[str, TestMap] = {}
+    folders = [make_copy(number) for number in range(options.jobs)]
+    survivors: list[Mutant] = []
     for room in sorted({room_of(mutant.path) for mutant in sample}):
-        maps[room] = TestMap(room, WORK / "0")
-        if not maps[room].works:
+        tests = TestMap(room, folders[0])
+        if not tests.works:
             print(f"mutate: the tests of {room} fail without any change", file=sys.stderr)
             return 2
-
-    def run(mutant: Mutant) -> bool:
-        folder = folders.get()
-        try:
-            survived = survives(mutant, maps[room_of(mutant.path)].of(mutant), folder)
-        finally:
-            folders.put(folder)
-        if survived:
-            print(f"survived: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
-        return survived
-
-    with ThreadPoolExecutor(options.jobs) as pool_of_workers:
-        outcomes = list(pool_of_workers.map(run, sample))
-    survivors = [mutant for mutant, survived in zip(sample, outcomes, strict=True) if survived]
+        survivors += run_room([m for m in sample if room_of(m.path) == room], room, tests, folders)
     return 0 if report(sample, survivors, options.threshold) else 1
 
 

@@ -1,7 +1,8 @@
 """Pytest plugin of `scripts.mutate`: notes which test runs which line, and later runs only the tests of one line.
 
-`MUTATE_RECORD=file` writes {"tests": {node id: [[path, line], ...]}, "loaded": [[path, line], ...]}; `loaded` holds the
-lines that ran outside every test, at import and collection. `MUTATE_SELECT=file` holds the node ids to run, in order.
+`MUTATE_RECORD=file` writes {"tests": {node id: [[path, line], ...]}, "loaded": [[path, line], ...], "modules": [...]};
+`loaded` holds the lines that ran outside every test, at import and collection, `modules` everything that was imported.
+`MUTATE_SELECT=file` holds the node ids to run, in order.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class LineNotes:
     def write(self, target: Path) -> None:
         """Write everything down."""
         tests = {name: sorted(lines) for name, lines in self.tests.items()}
-        target.write_text(json.dumps({"tests": tests, "loaded": sorted(self.loaded)}))
+        target.write_text(json.dumps({"tests": tests, "loaded": sorted(self.loaded), "modules": sorted(sys.modules)}))
 
 
 class RecordPlugin:

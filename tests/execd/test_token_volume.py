@@ -173,6 +173,7 @@ def judge(volume: int, seed: int) -> None:
     assert isinstance(siege._present(siege._here(siege.genuine)), Blocked)
 
 
+@pytest.mark.volume
 def test_thousands_of_forged_replayed_expired_and_foreign_tokens_are_refused() -> None:
     judge(20_000, seed=1)
 

@@ -287,6 +287,7 @@ def decide(
     return PERMISSIVE[record.verdict], record.approved_qty
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
 def test_no_spoiled_input_makes_any_decision_more_permissive(

@@ -412,6 +412,7 @@ def live(sequences: int, first_seed: int) -> None:
         assert bound <= {check_id for check_id, count in refusals.items() if count > sequences // 2_000}, refusals
 
 
+@pytest.mark.volume
 def test_thousands_of_random_sequences_never_pass_a_hard_limit() -> None:
     live(16 * PER_WORLD, first_seed=1)
 
