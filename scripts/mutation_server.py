@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 OPTIONS: Final = (
-    "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin", "-m", "not slow and not component and not volume",
+    "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin",
+    "-m", "not slow and not component and not volume",
     "--hypothesis-seed=0",
 )  # fmt: skip
 """Hypothesis draws the same examples each time."""
