@@ -181,7 +181,7 @@ class Decider:
         `grant_id` is the grant's, or `entry:<client order id>` from an execd that never got it.
         """
         valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
-        for terms in self._state.grants.values():
+        for terms in self._state.grants:
             if grant_id in (terms.grant_id, f"entry:{terms.entry_client_order_id}"):
                 fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
                 self._ledger.commit(GrantRenewed(fresh))

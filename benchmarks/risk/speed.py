@@ -19,7 +19,7 @@ from benchmarks.risk.desk import INSTRUMENTS, SIGNER, VENUE, WORKING, Desk, all_
 from riskd.gate import RiskGate
 from riskd.records import MemorySink
 from tradebot.runtime.clock import SystemClock
-from tradebot.runtime.collector import settle_collector
+from tradebot.runtime.collector import hold_collector, settle_collector
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.journal_reader import read_journal
 
@@ -125,6 +125,7 @@ def _replay(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    hold_collector()
     match sys.argv[1:]:
         case ["decide"]:
             result = _decide()
