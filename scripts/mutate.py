@@ -1,8 +1,8 @@
 """Break the code that guards money on purpose, one place at a time, and see whether a test notices.
 
 Works in copies under build/mutate, so the tree in use is never touched. The sample is seeded: the same seed and code
-give the same mutants. First every quick test of the room runs once while the lines that it runs are noted; each mutant
-then meets only the tests that run its line, those that run little else first.
+give the same mutants. First every quick test of the room runs once while the functions that it enters are noted; each
+mutant then meets only the tests that enter its function, those that do little else first.
 
 A survivor is a missing test or a change that changes nothing. In LISTED_ROOMS each one must stand, with the reason, in
 scripts/mutants.yaml; one that does not fails the run, whatever the score.
@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -77,6 +78,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.NotIn: ast.In,
 }
 ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
+BREAKABLE = (ast.Compare, ast.BoolOp, ast.BinOp, ast.Constant, ast.Call)
 SWAPPED_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
@@ -90,8 +92,14 @@ class Mutant:
     source: str
     """The line as it stands, without indentation: what a reason is found by."""
     what: str
-    text: str
-    """The whole changed module."""
+    index: int
+    """Of the changed node, in the order of `ast.walk`."""
+
+    def text(self) -> str:
+        """Return the whole changed module."""
+        tree = ast.parse((ROOT / self.path).read_text(encoding="utf-8"))
+        break_node(next(node for position, node in enumerate(ast.walk(tree)) if position == self.index))
+        return ast.unparse(tree)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -140,15 +148,13 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     source = (ROOT / path).read_text(encoding="utf-8")
     tree, lines = ast.parse(source), source.splitlines()
     ignored = declarations(tree)
-    for index, original in enumerate(ast.walk(tree)):
-        if id(original) in ignored or break_node(copy.deepcopy(original)) is None:
+    for index, node in enumerate(ast.walk(tree)):
+        if not isinstance(node, BREAKABLE) or id(node) in ignored:
             continue
-        changed = copy.deepcopy(tree)
-        node = next(node for position, node in enumerate(ast.walk(changed)) if position == index)
-        what = break_node(node)
-        line = getattr(node, "lineno", 1)
+        line = node.lineno
+        what = break_node(copy.copy(node) if not isinstance(node, ast.Call) else copy.deepcopy(node))
         if what is not None:
-            yield Mutant(path, line, lines[line - 1].strip(), what, ast.unparse(changed))
+            yield Mutant(path, line, lines[line - 1].strip(), what, index)
 
 
 def room_of(path: Path) -> str:
@@ -190,8 +196,8 @@ def make_environment(folder: Path, **more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(folder)} | more
 
 
-def record_lines(room: str, folder: Path, target: Path) -> bool:
-    """Run all quick tests of a room once and note their lines; True when all pass."""
+def record_tests(room: str, folder: Path, target: Path) -> bool:
+    """Run all quick tests of a room once and note what they enter; True when all pass."""
     command = [sys.executable, "-m", "pytest", *OPTIONS, tests_of(room)]
     environment = make_environment(folder, MUTATE_RECORD=str(target), MUTATE_ROOMS=room)
     done = subprocess.run(
@@ -232,7 +238,7 @@ class Worker:
             "timeout_s": TEST_TIMEOUT_S,
         }
         try:
-            self._put(target, mutant.text)
+            self._put(target, mutant.text())
             assert self._server.stdin is not None
             assert self._server.stdout is not None
             self._server.stdin.write(json.dumps(request) + "\n")
@@ -255,28 +261,31 @@ class Worker:
 
 
 class TestMap:
-    """Which tests of a room run which line."""
+    """Which tests of a room enter the function of which line."""
 
     def __init__(self, room: str, folder: Path) -> None:
-        target = WORK / f"lines-{room.replace('/', '-')}.json"
-        self.works = record_lines(room, folder, target)
-        notes = json.loads(target.read_text()) if target.exists() else {"tests": {}, "loaded": [], "modules": []}
+        target = WORK / f"tests-{room.replace('/', '-')}.json"
+        self.works = record_tests(room, folder, target)
+        nothing: dict[str, Any] = {"codes": [], "tests": {}, "loaded": [], "modules": []}
+        notes = json.loads(target.read_text()) if target.exists() else nothing
         self.modules: list[str] = notes["modules"]
-        self._tests: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for name, lines in sorted(notes["tests"].items(), key=lambda item: len(item[1])):
-            for path, line in lines:
-                self._tests[path, line].append(name)
+        self._tests: dict[tuple[str, int], dict[str, None]] = defaultdict(dict)
+        for name, codes in sorted(notes["tests"].items(), key=lambda item: len(item[1])):
+            for path, lines in (notes["codes"][number] for number in codes):
+                for line in lines:
+                    self._tests[path, line][name] = None
         self._all: list[str] = sorted(notes["tests"])
-        self._loaded = {(path, line) for path, line in notes["loaded"]}
+        loaded = (notes["codes"][number] for number in notes["loaded"])
+        self._loaded = {(path, line) for path, lines in loaded for line in lines}
 
     def of(self, mutant: Mutant) -> list[str]:
         """Return the tests that may notice a mutant, the most particular ones first."""
         key = str(mutant.path), mutant.line
-        covering = self._tests.get(key, [])
+        covering = self._tests.get(key, {})
         if key not in self._loaded and covering:
-            return covering
-        seen = set(covering)  # it runs at import, or its line is the middle of a statement: anything may notice
-        return [*covering, *(name for name in self._all if name not in seen)]
+            return list(covering)
+        # It runs at import, or no test enters its function: anything may notice.
+        return [*covering, *(name for name in self._all if name not in covering)]
 
 
 def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path]) -> list[Mutant]:

@@ -1,8 +1,8 @@
-"""Pytest plugin of `scripts.mutate`: notes which test runs which line, and later runs only the tests of one line.
+"""Pytest plugin of `scripts.mutate`: notes which test enters which function, and later runs only the tests of one.
 
-`MUTATE_RECORD=file` writes {"tests": {node id: [[path, line], ...]}, "loaded": [[path, line], ...], "modules": [...]};
-`loaded` holds the lines that ran outside every test, at import and collection, `modules` everything that was imported.
-`MUTATE_SELECT=file` holds the node ids to run, in order.
+`MUTATE_RECORD=file` writes {"codes": [[path, [line, ...]], ...], "tests": {node id: [index of code, ...]}, "loaded":
+[index, ...], "modules": [...]}; `loaded` is what ran outside every test, at import and collection, `modules` everything
+that was imported. `MUTATE_SELECT=file` holds the node ids to run, in order.
 """
 
 from __future__ import annotations
@@ -14,52 +14,50 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
 
 import pytest
 
-Line = tuple[str, int]
 
-
-class LineNotes:
-    """Lines of the rooms under mutation, per test."""
+class CodeNotes:
+    """Code objects (functions, class bodies, modules) of the rooms under mutation, per test."""
 
     def __init__(self, root: Path, rooms: tuple[str, ...]) -> None:
         self._prefixes = tuple(f"{root / room}/" for room in rooms)
         self._root = f"{root}/"
-        self._paths: dict[CodeType, str] = {}
-        self.loaded: set[Line] = set()
-        self.tests: dict[str, set[Line]] = {}
+        self._numbers: dict[CodeType, int] = {}
+        """-1 = not of these rooms."""
+        self.codes: list[tuple[str, list[int]]] = []
+        self.loaded: set[int] = set()
+        self.tests: dict[str, set[int]] = {}
         self.current = self.loaded
 
-    def trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        """Follow frames of the rooms only."""
-        path = self._paths.get(frame.f_code)
-        if path is None:
-            name = frame.f_code.co_filename
-            path = name.removeprefix(self._root) if name.startswith(self._prefixes) else ""
-            self._paths[frame.f_code] = path
-        if not path:
-            return None
-        self.current.add((path, frame.f_lineno))
+    def trace(self, frame: FrameType, event: str, arg: object) -> None:
+        """Note that a function was entered; its lines are not followed, which would cost ten times as much."""
+        code = frame.f_code
+        number = self._numbers.get(code)
+        if number is None:
+            number = self._numbers[code] = self._add(code)
+        if number >= 0:
+            self.current.add(number)
 
-        def line(frame: FrameType, event: str, arg: object) -> Any:
-            if event == "line":
-                self.current.add((path, frame.f_lineno))
-            return line
-
-        return line
+    def _add(self, code: CodeType) -> int:
+        if not code.co_filename.startswith(self._prefixes):
+            return -1
+        lines = sorted({line for _, _, line in code.co_lines() if line is not None})
+        self.codes.append((code.co_filename.removeprefix(self._root), lines))
+        return len(self.codes) - 1
 
     def write(self, target: Path) -> None:
         """Write everything down."""
-        tests = {name: sorted(lines) for name, lines in self.tests.items()}
-        target.write_text(json.dumps({"tests": tests, "loaded": sorted(self.loaded), "modules": sorted(sys.modules)}))
+        tests = {name: sorted(found) for name, found in self.tests.items()}
+        notes = {"codes": self.codes, "tests": tests, "loaded": sorted(self.loaded), "modules": sorted(sys.modules)}
+        target.write_text(json.dumps(notes))
 
 
 class RecordPlugin:
     """Fills the notes."""
 
-    def __init__(self, notes: LineNotes, target: Path) -> None:
+    def __init__(self, notes: CodeNotes, target: Path) -> None:
         self._notes, self._target = notes, target
         threading.settrace(notes.trace)
         sys.settrace(notes.trace)
@@ -93,6 +91,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register what the environment asks for."""
     if target := os.environ.get("MUTATE_RECORD"):
         rooms = tuple(os.environ["MUTATE_ROOMS"].split(","))
-        config.pluginmanager.register(RecordPlugin(LineNotes(Path.cwd(), rooms), Path(target)))
+        config.pluginmanager.register(RecordPlugin(CodeNotes(Path.cwd(), rooms), Path(target)))
     if selection := os.environ.get("MUTATE_SELECT"):
         config.pluginmanager.register(SelectPlugin(json.loads(Path(selection).read_text())))
