@@ -44,6 +44,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "guards": "riskd's own memory", "repetition": "riskd's own memory", "duplicate": "riskd's own memory",
         "problem": "set by reading the ask", "rule": "spoiled where it comes from, before the ask is read",
         "exposure": "computed by a check", "base_others": "computed by a check", "gross_others": "computed by a check",
+        "open_others": "computed by a check",
     },
     MarketView: {
         "tick": "the venue's rule, kept to scale the rows that come: it changes nothing that stands",
