@@ -95,9 +95,9 @@ class Mutant:
     index: int
     """Of the changed node, in the order of `ast.walk`."""
 
-    def text(self) -> str:
-        """Return the whole changed module."""
-        tree = ast.parse((ROOT / self.path).read_text(encoding="utf-8"))
+    def change(self, source: str) -> str:
+        """Return the whole changed module; `source` is the module as it was when the mutant was found."""
+        tree = ast.parse(source)
         break_node(next(node for position, node in enumerate(ast.walk(tree)) if position == self.index))
         return ast.unparse(tree)
 
@@ -238,7 +238,7 @@ class Worker:
             "timeout_s": TEST_TIMEOUT_S,
         }
         try:
-            self._put(target, mutant.text())
+            self._put(target, mutant.change(original))
             assert self._server.stdin is not None
             assert self._server.stdout is not None
             self._server.stdin.write(json.dumps(request) + "\n")

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,10 +60,8 @@ def _run_forked(request: dict[str, Any]) -> int:
 def main() -> None:
     """Import, then serve until stdin ends."""
     for name in json.loads(Path(sys.argv[1]).read_text()):
-        try:
+        with suppress(Exception):  # it is imported later, where it is needed: only speed is lost
             importlib.import_module(name)
-        except Exception as exc:  # noqa: BLE001  only speed is lost
-            print(f"mutation_server: {name} is imported later: {exc}", file=sys.stderr)
     for line in sys.stdin:
         print(_run_forked(json.loads(line)), flush=True)
 
