@@ -28,7 +28,7 @@ REPLAY_ID: Final = "journal_replay"
 ROUNDS: Final = 5
 FLOOR_SECONDS: Final = 2.0
 WARM_UP_ORDERS: Final = 300
-ORDERS: Final = 3_000
+ORDERS: Final = 2_000
 JOURNAL_ORDERS: Final = 4_000
 """Entries of the journal that is replayed: some 12 records each with their exits."""
 START_NS: Final = 1_763_700_000 * 1_000_000_000
