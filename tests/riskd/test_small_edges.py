@@ -10,10 +10,10 @@ import pytest
 
 from riskd.checks import CHECKS, pnl_01
 from riskd.clusters import ClusterRule, ClusterTracker
-from riskd.inputs import LimitUndefined
+from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
 from riskd.records import DecisionRecord
-from riskd.reports import positions
+from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
@@ -21,7 +21,8 @@ from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAsk, SessionUp
-from tradebot.core.orders import OrderRole
+from tradebot.core.order_events import OrderFacts
+from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
@@ -160,3 +161,42 @@ def test_an_ask_of_nothing_is_malformed() -> None:
 
     assert violations(answer)["AUT-01"] == "MALFORMED_REQUEST"
     assert answer.approved_qty in (None, Decimal(0))
+
+
+@pytest.mark.parametrize("check_id", ["RAT-10", "POS-11"])
+def test_what_is_owed_in_an_asset_without_a_rate_is_a_missing_input(check_id: str) -> None:
+    desk = Desk()
+    table = desk.gate.state.portfolio.turned if check_id == "RAT-10" else desk.gate.state.commitments.entry_value
+    table["XYZ"] = UNIT
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+
+    with pytest.raises(InputMissing):
+        CHECKS[check_id](case)
+
+
+def test_nothing_is_closed_of_what_is_worth_nothing() -> None:
+    part = Part(BTC, "s1", UNIT, 0)
+
+    assert to_close(Measure("POS-02", BTC, 150, 100, 200, (part,))) is None
+
+
+def test_another_order_log_numbers_its_events_anew() -> None:
+    desk = Desk()
+    desk.account(("USDT", "10000"), after=50)
+    desk.hello(log="another", head=0)
+    desk.sequence = 0
+    terms = OrderTerms("c9", BTC, Side.BUY, OrderType.LIMIT, Decimal("0.01"), Decimal(60000))
+    desk.fill("c9", "0.01", facts=OrderFacts(terms, "s1", "i9", 0, OrderRole.ENTRY, desk.now_ns))
+
+    assert desk.gate.state.portfolio.balances["binance", "USDT"] == 9_400 * UNIT
+
+
+def test_the_pnl_report_names_the_days_start_and_the_limit_in_force() -> None:
+    off = {"PNL-01": {"status": "not_applicable", "reason": "not what this is about"}}
+    with_rule, without = Desk(), Desk(limits=make_test_limits(off))
+    for desk in (with_rule, without):
+        desk.wait(1)
+
+    assert pnl(with_rule.gate, with_rule.now_ns).day_start == 10_000
+    assert pnl(with_rule.gate, with_rule.now_ns).day_limit_pct == -2.0
+    assert pnl(without.gate, without.now_ns).day_limit_pct == 0.0
