@@ -127,7 +127,7 @@ def test_a_cluster_may_be_left_at_the_value_at_which_it_is_joined() -> None:
 @pytest.mark.parametrize(("join_at", "joined"), [(1.0, True), (1.01, False)])
 def test_a_pair_joins_at_its_threshold(join_at: float, joined: bool) -> None:
     tracker = ClusterTracker(ClusterRule(bar_ns=10, window_bars=10, min_bars=3, join_at=join_at, leave_below=0.5))
-    tracker.correlation = lambda first, second: 1.0  # type: ignore[method-assign]
+    tracker.correlation = lambda one, other: 1.0  # type: ignore[method-assign]
     for bar in range(8):
         price = 100.0 + bar % 3
         tracker.feed({"a": price, "b": price}, bar * 10 + 1)
