@@ -86,4 +86,6 @@ class Case:
     base_others: int | None = None
     """That part of `gross_others` whose base asset is this one's."""
     gross_others: int | None = None
-    """Worst-case notional of all other instruments, once it was needed."""
+    """Worst-case notional of all other instruments, once it was needed; None still = a price or rate is missing."""
+    open_others: int | None = None
+    """How many other instruments are held or entered, once it was needed."""

@@ -181,7 +181,7 @@ class Decider:
         `grant_id` is the grant's, or `entry:<client order id>` from an execd that never got it.
         """
         valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
-        for terms in self._state.grants.values():
+        for terms in self._state.grants:
             if grant_id in (terms.grant_id, f"entry:{terms.entry_client_order_id}"):
                 fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
                 self._ledger.commit(GrantRenewed(fresh))
@@ -296,7 +296,10 @@ class Decider:
         intent = case.intent
         if intent is None or intent.qty is not None or case.problem or case.qty:
             return Sized(case.qty)
-        sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        try:
+            sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        except Exception:  # noqa: BLE001  fail closed: without a quantity every check that needs one refuses
+            sized = Sized(0)
         case.qty = sized.qty
         return sized
 

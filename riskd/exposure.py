@@ -239,10 +239,13 @@ class Commitments:
         return ""
 
     def _refresh(self, order: TrackedOrder, rules: Mapping[str, InstrumentRule]) -> None:
-        over = order.is_over
-        self._count(order, max(0, order.qty - order.filled) if order.counted and not over else 0, rules)
-        self._doubt(order, is_unknown=order.counted and order.state.status is OrderStatus.UNKNOWN)
-        key = order.state.terms.client_order_id
+        over, key = order.is_over, order.state.terms.client_order_id
+        leaves = max(0, order.qty - order.filled) if order.counted and not over else 0
+        is_unknown = order.counted and order.state.status is OrderStatus.UNKNOWN
+        if leaves == order.leaves and is_unknown == order.doubtful and not over and key in self.orders:
+            return  # most steps in the life of an order move nothing here
+        self._count(order, leaves, rules)
+        self._doubt(order, is_unknown=is_unknown)
         if over and key in self.orders:
             self.ended[key] = self.orders.pop(key)
             while len(self.ended) > MAX_ENDED_ORDERS:

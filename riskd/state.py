@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
@@ -61,7 +62,6 @@ MAX_SENDERS: Final = 20_000
 """(strategy, incarnation) pairs whose last sequence is remembered."""
 MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
-MAX_GRANTS: Final = 100_000
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -106,8 +106,7 @@ class RiskState:
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
         """Instruments that move together."""
-        self.grants: dict[str, GrantTerms] = {}
-        """By entry's client order id, oldest first."""
+        self.grants = GrantBook()
         self.flattens: dict[str, FlattenState] = {}
         """Unfinished ones."""
         self.flatten_count = 0
@@ -180,7 +179,7 @@ class RiskState:
                 self.reduces[record.reduce_id] = record
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
-                self.grants[terms.entry_client_order_id] = terms
+                self.grants.put(terms)
             case InstrumentsSeen(instruments=instruments):
                 self._set_instruments(instruments)
             case OrderLog(incarnation=incarnation, applied=applied):
@@ -228,7 +227,7 @@ class RiskState:
             (holds.epoch, holds.raised_count, [(repr(s), e) for s, e in holds.fences.items()]),
             list(holds.cleared_latches),
             self.loss,
-            [_grant_line(grant) for grant in self.grants.values()],
+            [_grant_line(grant) for grant in self.grants],
             sorted(self.flattens.items()),
             sorted(self.reduces),
             (self.flatten_count, self.reduce_count),
@@ -314,8 +313,7 @@ class RiskState:
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
         if record.grant is not None:
-            self.grants[record.grant.entry_client_order_id] = record.grant
-            _bound(self.grants, MAX_GRANTS)
+            self.grants.put(record.grant)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
         if record.role != OrderRole.ENTRY.value:
@@ -362,26 +360,20 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self.grants.pop(order.state.terms.client_order_id, None)
+            self.grants.drop(order.state.terms.client_order_id)
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
                 continue
-            over = [
-                key
-                for key, grant in self.grants.items()
-                if grant.strategy_id == strategy_id
-                and grant.instrument_id == order.instrument_id
-                and key not in self.commitments.orders
-            ]
-            for key in over:
-                del self.grants[key]
+            for key in self.grants.entries_of(order.instrument_id, strategy_id):
+                if key not in self.commitments.orders:
+                    self.grants.drop(key)
 
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self.grants.pop(record.client_order_id, None)
+                self.grants.drop(record.client_order_id)
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 

@@ -25,7 +25,7 @@ import uvloop
 
 from tradebot.core.errors import ConfigError, TradebotError, TransientError
 from tradebot.runtime.clock import SystemClock
-from tradebot.runtime.collector import collect_when_quiet, settle_collector
+from tradebot.runtime.collector import collect_when_quiet, hold_collector, settle_collector
 from tradebot.runtime.config import CommonConfig, LoadedConfig, SectionT, load_config
 from tradebot.runtime.credentials import SecretStore
 from tradebot.runtime.identity import Role
@@ -221,6 +221,7 @@ async def _run(
 ) -> None:
     shell = ServiceShell(role, config, args)
     shell.configure_logs()
+    hold_collector()
     _log.info("starting", pid=os.getpid(), config=config.redacted())
     await shell.run(serve)
     _log.info("stopped", reason=shell.stop_reason)
