@@ -8,6 +8,8 @@ from riskd.exposure import Commitments, Parent
 from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
+from riskd.open_risk import OpenRisk
+from riskd.order_flow import OrderFlow
 from riskd.portfolio import Portfolio
 from riskd.rates import RateBuckets
 from riskd.records import LossGuardState, ReduceIssued
@@ -32,6 +34,8 @@ class Books:
     board: MarketBoard
     rates: RateBuckets
     rules: dict[str, InstrumentRule]
+    flow: OrderFlow
+    open_risk: OpenRisk
 
 
 @dataclass(slots=True)

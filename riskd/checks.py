@@ -10,6 +10,7 @@ from typing import Final
 
 from riskd.case import Case
 from riskd.cautious import refusal
+from riskd.conduct_checks import CONDUCT_CHECKS
 from riskd.exposure import CLOSING_ROLES
 from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
 from riskd.inputs import (
@@ -433,6 +434,7 @@ def undefined(case: Case) -> Row:
 
 CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
+    **CONDUCT_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

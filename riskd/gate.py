@@ -13,6 +13,7 @@ from typing import Final
 from riskd.accountant import Accountant
 from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.flatten import Flattener, FlattenResult
@@ -124,7 +125,17 @@ class RiskGate:
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
         self.accountant = Accountant(ledger, board, self.day_rules, caps)
-        books = Books(settings, state.portfolio, state.commitments, board, state.rates, state.rules)
+        self._conduct = ConductWatch(state, board, self.keeper, settings)
+        books = Books(
+            settings,
+            state.portfolio,
+            state.commitments,
+            board,
+            state.rates,
+            state.rules,
+            state.flow,
+            state.open_risk,
+        )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
@@ -284,6 +295,7 @@ class RiskGate:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
+            self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()

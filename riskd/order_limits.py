@@ -195,14 +195,85 @@ class Turnover(Enforced):
     """Notional of the UTC day's fills with the new entry, as a multiple of equity."""
 
 
+class WarmUp(Enforced):
+    """STA-07."""
+
+    min_samples: Annotated[int, Field(ge=1, le=300)] = 60
+    """Seconds with a good book that riskd must have seen of an instrument, of the last five minutes."""
+
+
+class VolatilityBreaker(Enforced):
+    """MKT-07: the move of one minute, up or down."""
+
+    max_move_bps: PositiveInt = 300
+    sigmas: PositiveInt = 6
+    """The limit is the wider of `max_move_bps` and this multiple of the volatility of a minute, once that is known."""
+    hold_min: PositiveInt = 5
+
+
+class DriftCollar(Enforced):
+    """PRC-02: the mid against its mean of five minutes. (riskd's stream is conflated: it sees no full volume.)"""
+
+    max_drift_bps: PositiveInt = 250
+
+
+class StrategyAllocation(Enforced):
+    """POS-09: worst-case value of what a strategy holds and works."""
+
+    max_pct_of_equity: dict[str, PositiveDecimal]
+    """By strategy id, `manual:*` for each operator, or `*` for each of the others."""
+    max_notional: dict[str, PositiveDecimal]
+    """Absolute caps in account currency, by the same keys."""
+    soft_share_pct: Annotated[int, Field(gt=0, le=100)] = 90
+    """Of the allocation; beyond it the answer is SOFT_ALLOW."""
+
+
+class PortfolioHeat(Enforced):
+    """POS-12: what all positions and unfilled entries lose together at their stops."""
+
+    max_heat_pct: PositiveDecimal
+    """Percent of equity."""
+    max_heat: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class OrderToTrade(Enforced):
+    """RAT-04: orders per trade of the last hour."""
+
+    max_ratio: PositiveInt = 100
+    min_orders: PositiveInt = 50
+    """Fewer orders than this prove nothing."""
+    cautious_min: PositiveInt = 30
+
+
+class RejectRate(Enforced):
+    """RAT-05: rejects of the venue in the last minute."""
+
+    strategy_per_minute: PositiveInt = 5
+    venue_per_minute: PositiveInt = 10
+    pause_min: PositiveInt = 10
+
+
+class RepeatedExecution(Enforced):
+    """RAT-06: entries of a strategy on one side of an instrument without a person in between."""
+
+    max_entries: PositiveInt = 20
+    window_min: Annotated[int, Field(gt=0, le=60)] = 10
+    max_per_day: PositiveInt = 100
+    """On one UTC day."""
+
+
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "AUT-03": IntentAge,
     "STA-03": VenueReadiness,
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
+    "STA-07": WarmUp,
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
+    "MKT-07": VolatilityBreaker,
     "PRC-01": PriceCollar,
+    "PRC-02": DriftCollar,
     "PRC-04": MarketBound,
     "PRC-05": MandatoryStop,
     "SIZ-01": OrderQty,
@@ -214,10 +285,15 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-03": OpenPositions,
     "POS-04": Exposure,
     "POS-06": EquityShare,
+    "POS-09": StrategyAllocation,
     "POS-11": EquityShare,
+    "POS-12": PortfolioHeat,
     "POS-13": StressLoss,
     "RAT-01": OrderRate,
     "RAT-02": AmendRate,
+    "RAT-04": OrderToTrade,
+    "RAT-05": RejectRate,
+    "RAT-06": RepeatedExecution,
     "RAT-07": DuplicateWindow,
     "RAT-08": WorkingOrders,
     "RAT-10": Turnover,

@@ -15,6 +15,8 @@ from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
+from riskd.open_risk import OpenRisk, stop_ppm
+from riskd.order_flow import OrderFlow
 from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets, amends_of
 from riskd.records import (
@@ -47,13 +49,13 @@ from riskd.records import (
     StopLatched,
 )
 from riskd.repetition import Repetition
-from riskd.rules import MAX_RULES, InstrumentRule, make_rule
+from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
 from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
 from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.orders import OrderRole, OrderState, OrderTerms, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderState, OrderTerms, Side
 
 MAX_SEEN_INTENTS: Final = 200_000
 """Intent ids remembered for AUT-04; older ones are refused by their sequence or their age."""
@@ -62,6 +64,8 @@ MAX_SENDERS: Final = 20_000
 MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
 MAX_GRANTS: Final = 100_000
+WANTED_ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
+"""Of orders that a strategy or an operator wanted; the others follow from them."""
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -96,6 +100,8 @@ class RiskState:
         self.sequences: dict[tuple[str, str], int] = {}
         self.rates = RateBuckets()
         self.repetition = Repetition()
+        self.flow = OrderFlow()
+        self.open_risk = OpenRisk()
         self.commitments = Commitments()
         self.commitments.fee_ppm = settings.fee_ppm or 0
         self.portfolio = Portfolio()
@@ -147,8 +153,11 @@ class RiskState:
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
-                if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
-                    self.portfolio.streak(record.hold.scope).begin_streak()
+                if record.hold is not None and record.operator != "riskd":
+                    if record.hold.cause == "PNL-06":
+                        self.portfolio.streak(record.hold.scope).begin_streak()
+                    elif record.hold.cause == "RAT-06":
+                        self.flow.begin_again(record.hold.scope.name)
             case HoldRetimed(hold_id=hold_id):
                 self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
@@ -210,12 +219,16 @@ class RiskState:
             sorted(self.sequences.items()),
             sorted(self.rates.full_at.items()),
             self.repetition.digest(),
+            self.flow.digest(),
+            self.open_risk.digest(),
             [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
             [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
             [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
             sorted((k, c.buy, c.sell, c.entries) for k, c in commitments.by_instrument.items()),
             sorted(commitments.by_asset.items()),
             sorted(commitments.entry_value.items()),
+            sorted(commitments.entry_risk.items()),
+            sorted(commitments.strategy_entries.items()),
             commitments.working.digest(),
             sorted((i, s, side.value, v) for (i, s, side), v in commitments.closing.items()),
             sorted((k, repr(p)) for k, p in portfolio.positions.items()),
@@ -280,6 +293,8 @@ class RiskState:
         if record.parent and role is OrderRole.ENTRY:
             self.guards.entered(record.instrument_id, record.time_ns)
             self.repetition.entered((record.strategy_id, record.instrument_id, side, qty, price), record.time_ns)
+            if not is_operator(record.strategy_id):
+                self.flow.entered((record.strategy_id, record.instrument_id, side), record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,
@@ -293,6 +308,7 @@ class RiskState:
                 record.time_ns,
                 record.stop_loss,
                 record.take_profit,
+                stop_ppm(record.stop_loss),
             )
             self.commitments.approve_parent(parent, self.rules, reserve=not record.message)
         if record.message and record.asked is not None:
@@ -310,12 +326,29 @@ class RiskState:
                 decision_id=record.decision_id,
                 ask_id=record.ask_id,
                 reduce_id=record.reduce_id,
+                stop_ppm=self._stop_of(record),
             )
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
-        if record.grant is not None:
-            self.grants[record.grant.entry_client_order_id] = record.grant
-            _bound(self.grants, MAX_GRANTS)
+            if role in WANTED_ROLES:
+                self.flow.ordered(record.strategy_id, record.time_ns)
+        grant = record.grant
+        if grant is not None:
+            self.grants[grant.entry_client_order_id] = grant
+            holding = (grant.instrument_id, grant.strategy_id)
+            self.open_risk.protect(holding, grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
+            if len(self.grants) > MAX_GRANTS:
+                self._end_grant(next(iter(self.grants)))
+
+    def _stop_of(self, record: DecisionRecord) -> int:
+        """Return the distance of an entry's stop; that of a child stands with its parent."""
+        parent = None if record.parent else self.commitments.parents.get(record.intent_id)
+        return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
+
+    def _end_grant(self, entry: str) -> None:
+        grant = self.grants.pop(entry, None)
+        if grant is not None:
+            self.open_risk.unprotect((grant.instrument_id, grant.strategy_id), entry)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
         if record.role != OrderRole.ENTRY.value:
@@ -348,8 +381,15 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
-        if booked is not None and booked.lost and execution is not None:
-            self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if booked is not None and execution is not None:
+            for strategy_id in booked.strategies:
+                self.open_risk.touch((execution.instrument_id, strategy_id))
+            if booked.lost:
+                self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if order is not None and order.role in WANTED_ROLES and booked is not None:
+            self.flow.traded(order.strategy_id, event.receive_time_ns)
+        if order is not None and event.kind is OrderEventKind.REJECTED:
+            self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
@@ -362,7 +402,7 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self.grants.pop(order.state.terms.client_order_id, None)
+            self._end_grant(order.state.terms.client_order_id)
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
@@ -375,13 +415,13 @@ class RiskState:
                 and key not in self.commitments.orders
             ]
             for key in over:
-                del self.grants[key]
+                self._end_grant(key)
 
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self.grants.pop(record.client_order_id, None)
+                self._end_grant(record.client_order_id)
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 

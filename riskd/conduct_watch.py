@@ -1,0 +1,98 @@
+"""Raises the holds of the conduct checks: a market that jumped (MKT-07), a strategy that orders without trading
+(RAT-04), is refused (RAT-05) or repeats itself (RAT-06).
+
+The checks refuse by themselves from the first order on; the holds make it last, until their time or a person ends them.
+Looks once a second at the keys that rose since, never at all of them.
+"""
+
+from __future__ import annotations
+
+from riskd.conduct_checks import SIGMA_SAMPLES, breaker_ppm, move_ppm
+from riskd.guards import pct
+from riskd.keeper import HoldKeeper
+from riskd.marks import MarketBoard
+from riskd.rates import NS_PER_MIN
+from riskd.settings import Settings
+from riskd.state import RiskState
+from tradebot.core.levels import ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.orders import Side
+
+
+class ConductWatch:
+    """See the module."""
+
+    def __init__(self, state: RiskState, board: MarketBoard, keeper: HoldKeeper, settings: Settings) -> None:
+        self._state = state
+        self._board = board
+        self._keeper = keeper
+        self._limits = settings.orders
+
+    def watch(self, now_ns: int) -> None:
+        """Look at everything that changed."""
+        self._jumps(now_ns)
+        touched = self._state.flow.touched
+        while touched:
+            key = touched.pop()
+            if isinstance(key, str):
+                self._ratio(key, now_ns)
+            elif len(key) == 2:
+                self._rejects(*key, now_ns)
+            else:
+                self._repeats(key, now_ns)
+
+    def _jumps(self, now_ns: int) -> None:
+        rule, board = self._limits.breaker, self._board
+        if rule is None:
+            return
+        for instrument_id, trail in board.trails.items():
+            view = board.views[instrument_id]
+            if not view.is_good or not trail.is_fresh(now_ns):
+                continue
+            limit = breaker_ppm(rule, board.minute_ppm(instrument_id, SIGMA_SAMPLES))
+            moved = move_ppm((view.bid + view.ask) // 2, trail)
+            if moved > limit:
+                scope = Scope(ScopeKind.INSTRUMENT, instrument_id)
+                text = f"the mid moved {pct(moved)} within a minute, limit {pct(limit)}"
+                self._timed(TradingLevel.REDUCE_ONLY, scope, "MKT-07", text, rule.hold_ns, now_ns)
+
+    def _ratio(self, strategy_id: str, now_ns: int) -> None:
+        rule = self._limits.order_to_trade
+        if rule is None:
+            return
+        orders, trades = self._state.flow.ratio(strategy_id, now_ns)
+        if orders >= rule.min_orders and orders > rule.max_ratio * max(trades, 1):
+            scope = Scope(ScopeKind.STRATEGY, strategy_id)
+            text = f"{orders} orders and {trades} trades within an hour, limit {rule.max_ratio} to 1"
+            self._timed(TradingLevel.CAUTIOUS, scope, "RAT-04", text, rule.cautious_min * NS_PER_MIN, now_ns)
+
+    def _rejects(self, kind: str, name: str, now_ns: int) -> None:
+        rule = self._limits.rejects
+        if rule is None:
+            return
+        count = self._state.flow.rejects_of(kind, name, now_ns)
+        limit = rule.venue_per_minute if kind == "venue" else rule.strategy_per_minute
+        if count > limit:
+            scope = Scope(ScopeKind.VENUE if kind == "venue" else ScopeKind.STRATEGY, name)
+            text = f"{count} orders were refused by the venue within a minute, limit {limit}"
+            self._timed(TradingLevel.PAUSED, scope, "RAT-05", text, rule.pause_min * NS_PER_MIN, now_ns)
+
+    def _repeats(self, key: tuple[str, str, Side], now_ns: int) -> None:
+        rule = self._limits.repeats
+        if rule is None:
+            return
+        recent, today = self._state.flow.repeated(key, rule.window_min * NS_PER_MIN, now_ns)
+        if recent >= rule.max_entries or today >= rule.max_per_day:
+            strategy_id, instrument_id, side = key
+            text = f"{side.name} {instrument_id}: {recent} entries in {rule.window_min} min, {today} today"
+            self._keeper.raise_(
+                TradingLevel.HALTED,
+                Scope(ScopeKind.STRATEGY, strategy_id),
+                "RAT-06",
+                ReleaseRule.ONE_KEY,
+                now_ns,
+                f"{text}: somebody has to look",
+            )
+
+    def _timed(self, level: TradingLevel, scope: Scope, cause: str, text: str, length_ns: int, now_ns: int) -> None:
+        """Raise a hold with an end; one that stands is left until it is over."""
+        self._keeper.raise_(level, scope, cause, ReleaseRule.TIMED, now_ns, text, until_ns=now_ns + length_ns)
