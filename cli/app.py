@@ -25,6 +25,8 @@ app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
 data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+report_app = typer.Typer(help="Reports for whoever judges the system.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(report_app, name="report")
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
@@ -317,6 +319,14 @@ def audit(
     from cli.commands import audit as run
 
     return run(call, venue, trail, limit)
+
+
+@command(report_app, "controls")
+def report_controls(call: Call) -> int:
+    """Show each control: limit, enforced or why not, last test, last breach, RTS 6 and 15c3-5. Exit 4 on findings."""
+    from cli.commands import controls as run
+
+    return run(call)
 
 
 @command(app, "explain")

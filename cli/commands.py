@@ -433,6 +433,14 @@ def audit(call: Call, venue: str, trail: bool, limit: int) -> int:
     return Exit.OK if view.clean else Exit.FINDINGS
 
 
+def controls(call: Call) -> int:
+    """Show the control report; findings when a control failed its test or has no limit."""
+    with _talk(call) as daemons:
+        view = daemons.controls()
+    call.answer(view, render.control_lines(view), ok=not view.failed)
+    return Exit.FINDINGS if view.failed else Exit.OK
+
+
 def explain(call: Call, exec_id: str, order_text: str) -> int:
     """Explain a fill or an order."""
     if bool(exec_id) == bool(order_text):

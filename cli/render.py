@@ -369,6 +369,41 @@ def audit_trail_lines(records: Sequence[views.AuditRecordView]) -> list[str]:
     return table(["TIME", "BY", "COMMAND", "ARGUMENTS", "REASON", "RESULT"], rows)
 
 
+def control_lines(view: views.ControlReportView) -> list[str]:
+    """The control report: what is enforced, then what is not and why."""
+    enforced = [
+        [
+            c.check_id,
+            c.name,
+            c.limit or "-",
+            _test_text(c),
+            f"{moment(c.last_breach_time_ns)[5:19]}Z" if c.last_breach else "never",
+            str(c.breaches),
+            " ".join(c.rts6),
+            " ".join(c.sec_15c3_5),
+        ]
+        for c in view.controls
+        if c.status == "ENFORCED"
+    ]
+    others = [[c.check_id, c.name, c.status, c.reason or "every order is refused"] for c in view.controls]
+    others = [row for row in others if row[2] != "ENFORCED"]
+    told = [[c.check_id, c.last_breach] for c in view.controls if c.last_breach]
+    head = ["CONTROL", "NAME", "LIMIT", "LAST TEST", "LAST BREACH", "BREACHES", "RTS 6", "15c3-5"]
+    lines = [f"limits {view.profile} {view.limits_hash[:12]}   {len(enforced)} of {len(view.controls)} enforced", ""]
+    lines += table(head, enforced, frozenset({5}))
+    if told:
+        lines += ["", *table(["CONTROL", "LAST BREACH"], told)]
+    if others:
+        lines += ["", *table(["CONTROL", "NAME", "STATUS", "REASON"], others)]
+    return lines
+
+
+def _test_text(control: views.ControlView) -> str:
+    if not control.last_test:
+        return "never"
+    return f"{moment(control.last_test_time_ns)[5:19]}Z {'passed' if control.last_test_passed else 'FAILED'}"
+
+
 def answer_lines(answer: views.IntentAnswerView) -> list[str]:
     """What became of a manual order."""
     if answer.status == "REFUSED":

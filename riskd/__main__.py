@@ -11,11 +11,13 @@ from riskd.gate import RiskGate, Signer
 from riskd.limits import load_limits
 from riskd.market_client import MarketClient
 from riskd.metrics_shell import GateMetrics
+from riskd.self_test_shell import test_limits
 from riskd.service import RiskServicer
 from riskd.shell import LateSink, LiveGate
 from riskd.stop_flag import StopFlag
 from riskd.stop_service import StopServicer
 from tradebot.core.approvals import StopLatch
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -40,6 +42,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         sink=sink,
         venues=common.venues,
         stop_flag=flag,
+        build=build_hash(),
     )
     directory = common.journal_dir(shell.role)
     journal = Journal.open(
@@ -70,6 +73,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start("clock", live.run_clock())
         shell.tasks.start("metrics", GateMetrics(shell.metrics, live).run())
         shell.tasks.start("market data", redial("marketdata", market.session))
+        shell.tasks.start("limits self-test", test_limits(live))
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()

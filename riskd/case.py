@@ -36,6 +36,8 @@ class Books:
     rules: dict[str, InstrumentRule]
     flow: OrderFlow
     open_risk: OpenRisk
+    build: str
+    """Build that riskd runs; empty = nobody said."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,8 @@ class Case:
     rule: InstrumentRule | None = None
     view: MarketView | None = None
     venue_status: VenueStatus | None = None
+    build: str = ""
+    """Build of the execd that asks."""
     session_age_ns: int = 0
     parent: Parent | None = None
     """The reserved parent of a message that is asked alone."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from riskd.articles import Articles, articles_of
+
 
 class Owner(Enum):
     """Who runs a check."""
@@ -71,6 +73,11 @@ class CheckSpec:
     def family(self) -> str:
         """Letters before the dash."""
         return self.check_id[:3]
+
+    @property
+    def articles(self) -> Articles:
+        """What published obligations it answers."""
+        return articles_of(self.check_id)
 
     @property
     def watched(self) -> bool:
@@ -146,9 +153,11 @@ def _watched(
     reasons: tuple[str, ...],
     scope: str,
     default: str,
+    *,
+    owner: Owner = Owner.RISKD,
 ) -> CheckSpec:
     """A row that exists and is asked of no order: it watches the account and raises a hold, which then refuses."""
-    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD)
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=owner)
 
 
 def _later(
@@ -175,12 +184,12 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
            "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
            reducing=True),
-    _later("AUT-05", "build and config lockstep", "hash of build, limits and schema equal in all daemons",
-           ("BUILD_MISMATCH", "CONFIG_EPOCH_MISMATCH"), "system", "equal"),
-    _later("AUT-06", "clock sanity", "|local - venue median| <= max, no step", ("CLOCK_UNTRUSTED",), "system",
-           "250 ms"),
-    _later("AUT-07", "limit completeness", "every limit on the path exists, is positive and signed",
-           ("LIMIT_UNDEFINED",), "system", "all"),
+    _built("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
+           ("BUILD_MISMATCH",), "system", "equal", stages="P"),
+    _built("AUT-06", "clock sanity", "|our clock - the venue's| - error of the measurement <= max, young enough",
+           ("CLOCK_UNTRUSTED",), "venue", "250 ms", stages="P", unit=Unit.MS),
+    _built("AUT-07", "limit completeness", "the limits file speaks of every check", ("LIMIT_UNDEFINED",), "system",
+           "all", stages="P", unit=Unit.COUNT),
     _built("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
            ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED", "CAUTIOUS_FILTER"),
            "all scopes", "-",
@@ -265,8 +274,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "strategy", "5 x / 10 x", stages="P", unit=Unit.UNITS),
     _built("SIZ-06", "parent-child conservation", "filled + working + UNKNOWN + new <= parent, parent open",
            ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
-    _later("SIZ-07", "state size factor", "CAUTIOUS multiplies size limits of entries", ("CAUTIOUS_SIZE_LIMIT",),
-           "system", "0.5 x"),
+    _built("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
+           ("CAUTIOUS_SIZE_LIMIT",), "system", "0.5 x", stages="P", unit=Unit.UNITS),
     _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base)",
            ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
     _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
@@ -301,9 +310,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "strategy, system", "5/s, 60/min; 20/s", stages="O", unit=Unit.COUNT),
     _built("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s",
            stages="O", unit=Unit.COUNT),
-    _later("RAT-03", "venue weight budget", "used + cost <= share of the venue's limit", ("VENUE_RATE_BUDGET",),
-           "venue",
-           "70 % / 95 %"),
+    _built("RAT-03", "venue weight budget", "used <= share of the venue's limit; no entries while it asks for silence",
+           ("VENUE_RATE_BUDGET",), "venue", "70 % / 95 %", stages="PO", reducing=True, unit=Unit.PPM),
     _built("RAT-04", "order-to-trade ratio", "orders / trades in 1 h, after 50 orders; then CAUTIOUS",
            ("ORDER_TO_TRADE_RATIO",), "strategy", "100", stages="P", unit=Unit.COUNT, severity=_SOFT),
     _built("RAT-05", "reject rate", "venue rejects per minute; then PAUSED", ("REJECT_RATE",), "strategy, venue",
@@ -349,8 +357,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
     _later("PTR-01", "orders out = orders approved", "venue orders with our id pattern minus approvals",
            ("UNAPPROVED_ORDER",), "venue", "0", owner=_POST, severity=_HOLD),
-    _later("PTR-02", "fill sanity", "filled <= ordered, price within limit", ("FILL_ANOMALY",), "instrument", "0",
-           owner=_POST, severity=_HOLD),
+    _watched("PTR-02", "fill sanity", "filled <= ordered, price within limit, side and instrument as ordered",
+             ("FILL_ANOMALY",), "instrument", "0", owner=_POST),
     _later("PTR-03", "position reconciliation", "|P ours - P venue| <= 1 step, twice", ("POSITION_MISMATCH",), "venue",
            "60 s", owner=_POST, severity=_HOLD),
     _later("PTR-04", "balance reconciliation", "per asset against fills, fees, transfers", ("BALANCE_DRIFT",), "venue",
@@ -363,8 +371,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "2 s / 5 s", owner=_POST, severity=_HOLD),
     _later("PTR-08", "journal health", "free space, sync time, last sync ok", ("JOURNAL_UNAVAILABLE",), "system",
            "5 GiB", owner=_POST, severity=_HOLD),
-    _later("PTR-09", "latency", "decision to venue acknowledgement p99", ("LATENCY_BREACH",), "system", "2 s",
-           owner=_POST, severity=_HOLD),
+    _watched("PTR-09", "latency", "approval to venue acknowledgement, p99 of a minute; then CAUTIOUS",
+             ("LATENCY_BREACH",), "system", "2 s", owner=_POST),
     _later("PTR-10", "key permissions", "no withdraw or transfer right", ("KEY_OVERPRIVILEGED",), "venue", "hourly",
            owner=_POST, severity=_HOLD),
 )  # fmt: skip

@@ -71,6 +71,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "wait; second key and phrase; execd's log has the reasons"),
     CauseSpec("RAT-06", "HALTED", "strategy", "ONE_KEY", "it entered again and again and nobody looked",
               _ONE_KEY + ", which begins the count again"),
+    CauseSpec("PTR-09", "CAUTIOUS", "system", "TIMED 5 min", "the venue acknowledges orders too late",
+              "wait; second key and phrase; look at the venue and the network"),
     CauseSpec("POS-02", "REDUCE_ONLY", "instrument", "AUTO", "a position drifted over its soft cap",
               "reduce it; after the grace riskd does, to 90 %; ends below 95 %"),
     CauseSpec("POS-04", "REDUCE_ONLY", "system", "AUTO", "gross exposure drifted over its soft cap",

@@ -34,6 +34,7 @@ from riskd.inputs import (
 )
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
+from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
@@ -435,6 +436,7 @@ def undefined(case: Case) -> Row:
 CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
     **CONDUCT_CHECKS,
+    **READINESS_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

@@ -1,5 +1,5 @@
 """Raises the holds of the conduct checks: a market that jumped (MKT-07), a strategy that orders without trading
-(RAT-04), is refused (RAT-05) or repeats itself (RAT-06).
+(RAT-04), is refused (RAT-05) or repeats itself (RAT-06), a venue that answers late (PTR-09).
 
 The checks refuse by themselves from the first order on; the holds make it last, until their time or a person ends them.
 Looks once a second at the keys that rose since, never at all of them.
@@ -12,9 +12,9 @@ from riskd.guards import pct
 from riskd.keeper import HoldKeeper
 from riskd.marks import MarketBoard
 from riskd.rates import NS_PER_MIN
-from riskd.settings import Settings
+from riskd.settings import NS_PER_MS, Settings
 from riskd.state import RiskState
-from tradebot.core.levels import ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import Side
 
 
@@ -26,10 +26,13 @@ class ConductWatch:
         self._board = board
         self._keeper = keeper
         self._limits = settings.orders
+        self._acknowledged_ns = 0
+        """The latest acknowledgement that was looked at."""
 
     def watch(self, now_ns: int) -> None:
         """Look at everything that changed."""
         self._jumps(now_ns)
+        self._latency(now_ns)
         touched = self._state.flow.touched
         while touched:
             key = touched.pop()
@@ -54,6 +57,17 @@ class ConductWatch:
                 scope = Scope(ScopeKind.INSTRUMENT, instrument_id)
                 text = f"the mid moved {pct(moved)} within a minute, limit {pct(limit)}"
                 self._timed(TradingLevel.REDUCE_ONLY, scope, "MKT-07", text, rule.hold_ns, now_ns)
+
+    def _latency(self, now_ns: int) -> None:
+        rule, flow = self._limits.latency, self._state.flow
+        if rule is None or not flow.latencies or flow.latencies[-1][0] == self._acknowledged_ns:
+            return
+        self._acknowledged_ns = flow.latencies[-1][0]
+        p99_ms = -(-flow.ack_p99_ns(now_ns, rule.min_orders) // NS_PER_MS)
+        if p99_ms > rule.max_p99_ms:
+            text = f"p99 from approval to acknowledgement is {p99_ms} ms, limit {rule.max_p99_ms} ms"
+            length_ns = rule.cautious_min * NS_PER_MIN
+            self._timed(TradingLevel.CAUTIOUS, SYSTEM_SCOPE, "PTR-09", text, length_ns, now_ns)
 
     def _ratio(self, strategy_id: str, now_ns: int) -> None:
         rule = self._limits.order_to_trade

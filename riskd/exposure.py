@@ -50,6 +50,8 @@ class TrackedOrder:
     reduce_id: str = ""
     stop_ppm: int = PPM
     """Distance of an entry's stop, ppm of its price; without one all of it."""
+    approved_ns: int = 0
+    """When it was approved; 0 once the venue has acknowledged it, or when we never did."""
     approved: bool = False
     seen: bool = False
     """Whether execd's order log has mentioned it."""

@@ -26,6 +26,7 @@ from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
+    ControlTested,
     DecisionRecord,
     InstrumentsSeen,
     JournalSink,
@@ -85,6 +86,7 @@ class RiskGate:
         sink: JournalSink,
         venues: Iterable[str],
         stop_flag: StopFlag | None = None,
+        build: str = "",
     ) -> None:
         """Build an empty gate; call `restore` with journaled records, then `start`.
 
@@ -95,8 +97,10 @@ class RiskGate:
             sink: Takes records.
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
+            build: Build that runs, which execd must run too; empty = not known.
         """
         self.environment = environment
+        self._build = build
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, make_settings(limits))
         settings = self.state.settings
@@ -135,6 +139,7 @@ class RiskGate:
             state.rules,
             state.flow,
             state.open_risk,
+            self._build,
         )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
@@ -419,6 +424,11 @@ class RiskGate:
         self._furnish()
         self.decider.decisions = kept
 
+    def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
+        """Controls were given what they must refuse."""
+        detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
+        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns))
+
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""
         return self.keeper.stop(latch, role, now_ns, journaled=journaled)
@@ -448,7 +458,7 @@ class RiskGate:
     # ---- session parts
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
-        self.session.session_id = hello.session_id
+        self.session.session_id, self.session.build = hello.session_id, hello.build_hash
         self.session.statuses.clear()
         self._abandoned.clear()
         self._down = SessionDown()

@@ -30,7 +30,9 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "price_range_pct", "emergency_bound_bps", "target_pct", "sign_off_min", "join_at", "leave_below",
     "max_per_instrument", "max_per_venue", "max_spread_bps", "max_bound_bps", "max_distance_bps", "max_risk_pct",
     "max_risk", "max_move_bps", "sigmas", "max_drift_bps", "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio",
-    "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity",
+    "max_offset_ms", "max_age_s", "max_p99_ms", "entry_pct", "reduce_pct",
+    "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct",
+    "max_times_equity",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({

@@ -6,6 +6,7 @@ Operators are counted too but for repeated entries: RAT-06 is about what happens
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, TypeVar
 
 from riskd.days import day_of
@@ -19,6 +20,8 @@ HOUR_NS: Final = 60 * NS_PER_MIN
 MAX_REPEAT_MIN: Final = 60
 """Longest window of RAT-06."""
 
+MAX_LATENCIES: Final = 2_000
+"""Acknowledgements remembered for PTR-09."""
 Key = TypeVar("Key", str, tuple[str, str])
 Repeated = tuple[str, str, Side]
 """Strategy, instrument, side."""
@@ -57,6 +60,8 @@ class OrderFlow:
         self.rejects: dict[tuple[str, str], WindowCount] = {}
         """(`strategy` or `venue`, its name) -> rejects of the venue."""
         self.entries: dict[Repeated, EntryCount] = {}
+        self.latencies: deque[tuple[int, int]] = deque(maxlen=MAX_LATENCIES)
+        """(when, ns from approval to acknowledgement), latest last. No part of the fold: only a minute counts."""
         self.touched: set[str | tuple[str, str] | Repeated] = set()
         """Keys of `orders`, `rejects` and `entries` that rose since the watch last looked. No part of the fold."""
 
@@ -84,6 +89,10 @@ class OrderFlow:
         if len(self.entries) > MAX_KEYS:
             del self.entries[next(iter(self.entries))]
 
+    def acknowledged(self, took_ns: int, now_ns: int) -> None:
+        """The venue has acknowledged an order for the first time."""
+        self.latencies.append((now_ns, took_ns))
+
     def begin_again(self, strategy_id: str) -> None:
         """A person looked at what a strategy repeats: its count begins again."""
         for key in [key for key in self.entries if key[0] == strategy_id]:
@@ -106,6 +115,11 @@ class OrderFlow:
         """Return how often an entry was repeated (within the window, on the UTC day)."""
         found = self.entries.get(key)
         return (0, 0) if found is None else (found.window.count(now_ns, window_ns), found.on_day(day_of(now_ns)))
+
+    def ack_p99_ns(self, now_ns: int, fewest: int) -> int:
+        """Return the 99th percentile of the last minute's acknowledgements, 0 when there were too few."""
+        took = sorted(ns for at, ns in self.latencies if now_ns - at < NS_PER_MIN)
+        return 0 if len(took) < fewest else took[-(-99 * len(took) // 100) - 1]
 
     def digest(self) -> list[object]:
         """Return everything folded."""

@@ -195,6 +195,22 @@ class Turnover(Enforced):
     """Notional of the UTC day's fills with the new entry, as a multiple of equity."""
 
 
+class ClockSanity(Enforced):
+    """AUT-06."""
+
+    max_offset_ms: PositiveInt = 250
+    """Between our clock and the venue's, beyond what the measurement may be wrong."""
+    max_age_s: PositiveInt = 180
+    """Of the measurement; execd measures once a minute."""
+
+
+class WeightBudget(Enforced):
+    """RAT-03: shares of the venue's request weight; cancels may use all of it."""
+
+    entry_pct: Annotated[int, Field(gt=0, le=100)] = 70
+    reduce_pct: Annotated[int, Field(gt=0, le=100)] = 95
+
+
 class WarmUp(Enforced):
     """STA-07."""
 
@@ -263,8 +279,18 @@ class RepeatedExecution(Enforced):
     """On one UTC day."""
 
 
+class AckLatency(Enforced):
+    """PTR-09: from riskd's approval to the venue's acknowledgement, 99th percentile of a minute."""
+
+    max_p99_ms: PositiveInt = 2_000
+    min_orders: PositiveInt = 20
+    """Fewer than this within the minute prove nothing."""
+    cautious_min: PositiveInt = 5
+
+
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "AUT-03": IntentAge,
+    "AUT-06": ClockSanity,
     "STA-03": VenueReadiness,
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
@@ -291,11 +317,13 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-13": StressLoss,
     "RAT-01": OrderRate,
     "RAT-02": AmendRate,
+    "RAT-03": WeightBudget,
     "RAT-04": OrderToTrade,
     "RAT-05": RejectRate,
     "RAT-06": RepeatedExecution,
     "RAT-07": DuplicateWindow,
     "RAT-08": WorkingOrders,
     "RAT-10": Turnover,
+    "PTR-09": AckLatency,
 }
 """By check; the others that run before the wire take `status` alone."""

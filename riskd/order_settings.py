@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from riskd.caps import Cap, make_cap
 from riskd.limits import Limits, for_key
 from riskd.order_limits import (
+    AckLatency,
     AmendRate,
+    ClockSanity,
     DriftCollar,
     DuplicateWindow,
     EquityShare,
@@ -26,6 +28,7 @@ from riskd.order_limits import (
     UnknownOrders,
     VolatilityBreaker,
     WarmUp,
+    WeightBudget,
     WorkingOrders,
 )
 from riskd.rates import NS_PER_MIN
@@ -58,6 +61,8 @@ class OrderSettings:
     max_working_venue: int | None
     turnover_ppm: int | None
     """Of equity."""
+    clock: ClockSanity | None
+    weight: WeightBudget | None
     warm_up_samples: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
@@ -66,6 +71,7 @@ class OrderSettings:
     order_to_trade: OrderToTrade | None
     rejects: RejectRate | None
     repeats: RepeatedExecution | None
+    latency: AckLatency | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,8 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         max_working_instrument=None if working is None else working.max_per_instrument,
         max_working_venue=None if working is None else working.max_per_venue,
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
+        clock=limits.enforced("AUT-06", ClockSanity),
+        weight=limits.enforced("RAT-03", WeightBudget),
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
@@ -129,6 +137,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),
         rejects=limits.enforced("RAT-05", RejectRate),
         repeats=limits.enforced("RAT-06", RepeatedExecution),
+        latency=limits.enforced("PTR-09", AckLatency),
     )
 
 

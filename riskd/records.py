@@ -52,6 +52,7 @@ class RecordType(IntEnum):
     SOFT_CAP = 22
     CLUSTERS = 23
     LIMITS_CHANGED = 24
+    CONTROL_TESTED = 50
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -343,6 +344,19 @@ class StopLatched(Record, frozen=True):
     role: str
 
 
+class ControlTested(Record, frozen=True):
+    """Controls were tried out: each was given what it must refuse. See riskd.self_test."""
+
+    kind: str
+    """E.g. `limits self-test`."""
+    limits_hash: str
+    passed: list[str]
+    """Check ids that refused what they must."""
+    failed: list[str]
+    detail: str
+    time_ns: int
+
+
 RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.STARTED: Started,
     RecordType.INSTRUMENTS: InstrumentsSeen,
@@ -370,6 +384,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,
     RecordType.LIMITS_CHANGED: LimitsChanged,
+    RecordType.CONTROL_TESTED: ControlTested,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.control_book import ControlBook
 from riskd.exposure import Commitments, Parent, TrackedOrder
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
@@ -23,6 +24,7 @@ from riskd.records import (
     AccountSeen,
     ClustersSeen,
     Command,
+    ControlTested,
     DayBaseline,
     DecisionRecord,
     EquityPeak,
@@ -52,10 +54,10 @@ from riskd.repetition import Repetition
 from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
 from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
-from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
+from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.orders import OrderEventKind, OrderRole, OrderState, OrderTerms, Side
+from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderState, OrderTerms, Side
 
 MAX_SEEN_INTENTS: Final = 200_000
 """Intent ids remembered for AUT-04; older ones are refused by their sequence or their age."""
@@ -66,6 +68,7 @@ MAX_REDUCES: Final = 5_000
 MAX_GRANTS: Final = 100_000
 WANTED_ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
 """Of orders that a strategy or an operator wanted; the others follow from them."""
+_BLOCKED: Final = CheckOutcome.BLOCK.value
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -102,6 +105,7 @@ class RiskState:
         self.repetition = Repetition()
         self.flow = OrderFlow()
         self.open_risk = OpenRisk()
+        self.controls = ControlBook()
         self.commitments = Commitments()
         self.commitments.fee_ppm = settings.fee_ppm or 0
         self.portfolio = Portfolio()
@@ -147,6 +151,7 @@ class RiskState:
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
                 self.guards.hold_raised(hold)
+                self.controls.held(hold)
                 if hold.cause == "PNL-06":
                     streak = self.portfolio.streak(hold.scope)
                     streak.acted = streak.losses_in_row
@@ -182,6 +187,8 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case ControlTested():
+                self.controls.tested(record)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -221,6 +228,7 @@ class RiskState:
             self.repetition.digest(),
             self.flow.digest(),
             self.open_risk.digest(),
+            self.controls.digest(),
             [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
             [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
             [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
@@ -286,6 +294,7 @@ class RiskState:
             _bound(self.sequences, MAX_SENDERS)
         if record.verdict == Verdict.BLOCK.value:
             self.refusals += 1
+            self.controls.refused(record.decision_id, record.checks, _BLOCKED, record.time_ns)
             return
         self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
@@ -327,6 +336,7 @@ class RiskState:
                 ask_id=record.ask_id,
                 reduce_id=record.reduce_id,
                 stop_ppm=self._stop_of(record),
+                approved_ns=record.time_ns,
             )
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
@@ -370,6 +380,8 @@ class RiskState:
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
         execution = event.execution
+        if execution is not None and order is not None:
+            anomaly = anomaly or _fill_problem(order, execution)
         booked = None
         if execution is not None and execution.instrument_id in self.rules:
             booked = self.portfolio.book(
@@ -388,6 +400,13 @@ class RiskState:
                 self.guards.lost(execution.instrument_id, event.receive_time_ns)
         if order is not None and order.role in WANTED_ROLES and booked is not None:
             self.flow.traded(order.strategy_id, event.receive_time_ns)
+        if order is not None and event.kind is OrderEventKind.ACCEPTED and order.approved_ns:
+            self.flow.acknowledged(event.receive_time_ns - order.approved_ns, event.receive_time_ns)
+            order.approved_ns = 0
+        if event.kind is OrderEventKind.REFUSED and event.check_id:
+            self.controls.refused_by_execd(
+                event.check_id, event.client_order_id, event.reason, event.detail, event.receive_time_ns
+            )
         if order is not None and event.kind is OrderEventKind.REJECTED:
             self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
         if order is not None and order.is_over:
@@ -437,6 +456,17 @@ class RiskState:
             self.flattens[record.flatten_id] = record
         else:
             self.flattens.pop(record.flatten_id, None)
+
+
+def _fill_problem(order: TrackedOrder, execution: Execution) -> str:
+    """Return what is wrong with a fill beside its quantity (PTR-02), empty when nothing is."""
+    terms = order.state.terms
+    if execution.side is not terms.side or execution.instrument_id != terms.instrument_id:
+        told = f"{execution.side.name} {execution.instrument_id}"
+        return f"order {terms.client_order_id}: {terms.side.name} {terms.instrument_id} was filled as {told}"
+    if terms.price is not None and (execution.price - terms.price) * terms.side.sign > 0:
+        return f"order {terms.client_order_id}: filled at {execution.price}, its limit is {terms.price}"
+    return ""
 
 
 def _bound(table: dict, most: int) -> None:  # type: ignore[type-arg]

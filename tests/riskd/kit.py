@@ -188,7 +188,9 @@ class Desk:
             self.venue()
 
     def new_gate(self, sink: MemorySink) -> RiskGate:
-        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,))
+        return RiskGate(
+            self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,), build="build"
+        )
 
     # ---- execd speaks
 
@@ -224,7 +226,9 @@ class Desk:
         return self.say(venues=[replace(self.make_venue(), alarms=alarms, **changes)])
 
     def make_venue(self) -> VenueStatus:
-        return VenueStatus(self.venue_name, "main", True, self.now_ns, False)
+        return VenueStatus(
+            self.venue_name, "main", True, self.now_ns, False, clock_error_ns=MS, clock_time_ns=self.now_ns
+        )
 
     # ---- the market speaks
 
@@ -250,7 +254,9 @@ class Desk:
             del index
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
-                self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
+                self.gate.session.statuses[name] = replace(
+                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns
+                )
         return self.gate.handle_timer(self.now_ns)
 
     # ---- asks

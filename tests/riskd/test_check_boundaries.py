@@ -12,6 +12,7 @@ from tests.riskd.edges import (
     conduct_edges,
     market_edges,
     rate_edges,
+    readiness_edges,
     size_edges,
     specification_edges,
     state_edges,
@@ -19,7 +20,7 @@ from tests.riskd.edges import (
 from tests.riskd.edges.kit import EDGES, Edge
 from tests.riskd.kit import violations
 
-FAMILIES = (state_edges, market_edges, specification_edges, size_edges, conduct_edges, rate_edges)
+FAMILIES = (state_edges, market_edges, specification_edges, size_edges, conduct_edges, rate_edges, readiness_edges)
 """Importing them registers their edges."""
 
 

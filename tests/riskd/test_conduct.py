@@ -151,7 +151,7 @@ def test_a_window_counts_what_happened_in_it_and_at_most_a_bucket_more(gaps: lis
 @given(st.integers(0, 2**32))
 def test_the_sums_equal_those_made_anew_after_any_trading(seed: int) -> None:
     rng, desk = random.Random(seed), Desk()
-    state, books = desk.gate.state, desk.gate.decider._books
+    state, books = desk.gate.state, desk.gate.decider.books
     for _ in range(30):
         instrument_id, price = rng.choice([(BTC, "60000"), (ETH, "3000")])
         strategy_id = rng.choice(["s1", "manual:ana"])
