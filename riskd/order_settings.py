@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from riskd.base_limits import Enforced
 from riskd.caps import Cap, make_cap
 from riskd.limits import Limits, for_key
 from riskd.order_limits import (
@@ -72,6 +73,8 @@ class OrderSettings:
     rejects: RejectRate | None
     repeats: RepeatedExecution | None
     latency: AckLatency | None
+    sane_fills: bool
+    """PTR-02: whether price, side and instrument of a fill are held against its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         rejects=limits.enforced("RAT-05", RejectRate),
         repeats=limits.enforced("RAT-06", RepeatedExecution),
         latency=limits.enforced("PTR-09", AckLatency),
+        sane_fills=limits.enforced("PTR-02", Enforced) is not None,
     )
 
 

@@ -380,7 +380,7 @@ class RiskState:
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
         execution = event.execution
-        if execution is not None and order is not None:
+        if execution is not None and order is not None and self.settings.orders.sane_fills:
             anomaly = anomaly or _fill_problem(order, execution)
         booked = None
         if execution is not None and execution.instrument_id in self.rules:

@@ -96,6 +96,10 @@ FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 
 
+FILLS: dict[str, dict[str, Any]] = {"PTR-02": {"status": "enforced"}}
+"""Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
+
+
 @cache
 def _profile(name: str) -> dict[str, Any]:
     return read_yaml(ROOT / "config" / "limits" / f"{name}.yaml")
@@ -104,7 +108,7 @@ def _profile(name: str) -> dict[str, Any]:
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
-    for check_id in (*MARKET, *FORM):
+    for check_id in (*MARKET, *FORM, *FILLS):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 

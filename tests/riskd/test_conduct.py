@@ -13,7 +13,7 @@ from riskd.open_risk import worth
 from riskd.windows import WindowCount
 from tests.riskd.edges.conduct_edges import chatty, refused_often, repeating
 from tests.riskd.edges.kit import limited
-from tests.riskd.kit import BTC, ETH, MARKET, SECOND, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, FILLS, MARKET, SECOND, Desk, make_test_limits, violations
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Hold, ReleaseRule, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderEventKind, OrderRole, Side
@@ -201,3 +201,66 @@ def test_the_sums_equal_those_made_anew_after_any_trading(seed: int) -> None:
         k: v for k, v in state.commitments.strategy_entries.items() if v
     }
     assert desk.replayed().state.digest() == state.digest()
+
+
+# ---- after the trade
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "halted"),
+    [(Side.BUY, "60000", False), (Side.BUY, "59999", False), (Side.BUY, "60000.01", True),
+     (Side.SELL, "60000", False), (Side.SELL, "60001", False), (Side.SELL, "59999.99", True)],
+)  # fmt: skip
+def test_a_fill_beyond_its_limit_halts_the_instrument(side: Side, price: str, halted: bool) -> None:
+    desk = Desk(limits=make_test_limits(FILLS))
+    desk.account(("USDT", "10000"), ("BTC", "1"))
+    desk.plain(side=side, qty="0.001", limit_price="60000")
+    desk.fill("c1", "0.001", price, side=side)
+    hold = hold_of(desk, "FILL_ANOMALY")
+
+    assert (hold is not None) is halted
+    assert hold is None or (hold.scope.name, hold.level) == (BTC, TradingLevel.HALTED)
+
+
+def test_a_fill_on_the_other_side_halts_the_instrument() -> None:
+    desk = Desk(limits=make_test_limits(FILLS))
+    desk.plain(qty="0.001")
+    desk.fill("c1", "0.001", side=Side.SELL)
+    hold = hold_of(desk, "FILL_ANOMALY")
+
+    assert hold is not None
+    assert hold.evidence == f"order c1: BUY {BTC} was filled as SELL {BTC}"
+
+
+def acknowledged(times: int, took_ms: float, **changes: int) -> Desk:
+    """A desk whose venue took so long to acknowledge each of so many orders."""
+    desk = limited("PTR-09", **{"max_p99_ms": 100, "min_orders": 3, "cautious_min": 5} | changes)
+    for _ in range(times):
+        desk.plain(qty="0.0001")
+        desk.now_ns += int(took_ms * 1_000_000)
+        desk.event(f"c{desk.orders}", OrderEventKind.SENT)
+        desk.event(f"c{desk.orders}", OrderEventKind.ACCEPTED)
+    desk.wait(1)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("times", "took_ms", "held"), [(3, 100, False), (3, 100.001, True), (2, 500, False), (4, 500, True)]
+)
+def test_a_venue_that_acknowledges_late_makes_everything_cautious(times: int, took_ms: float, held: bool) -> None:
+    desk = acknowledged(times, took_ms)
+    hold = hold_of(desk, "PTR-09")
+
+    assert (hold is not None) is held
+    assert desk.levels() == ("CAUTIOUS" if held else "RUNNING")
+
+
+def test_an_order_is_acknowledged_once() -> None:
+    desk = acknowledged(2, 10)
+    desk.now_ns += 50 * SECOND
+    desk.event("c1", OrderEventKind.ACCEPTED)
+    desk.event("c2", OrderEventKind.ACCEPTED)
+    desk.wait(1)
+
+    assert len(desk.gate.state.flow.latencies) == 2
+    assert hold_of(desk, "PTR-09") is None
