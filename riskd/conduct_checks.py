@@ -168,9 +168,11 @@ def rat_04(case: Case) -> Row:
     rule = case.books.settings.orders.order_to_trade
     if rule is None:
         raise LimitUndefined
-    orders, trades = case.books.flow.ratio(case.strategy_id, case.now_ns)
-    ratio = -(-(orders + 1) // max(trades, 1))
-    over = orders + 1 >= rule.min_orders and ratio > rule.max_ratio
+    orders = case.books.flow.orders_of(case.strategy_id, case.now_ns) + 1
+    if orders < rule.min_orders:
+        return PASS, "", rule.max_ratio, 0
+    ratio = -(-orders // max(case.books.flow.trades_of(case.strategy_id, case.now_ns), 1))
+    over = ratio > rule.max_ratio
     return (SOFT if over else PASS, "ORDER_TO_TRADE_RATIO" if over else "", rule.max_ratio, ratio)
 
 
@@ -192,7 +194,7 @@ def rat_06(case: Case) -> Row:
         raise LimitUndefined
     if is_operator(case.strategy_id):
         return OK
-    key = (case.strategy_id, case.instrument_id, case.side)
+    key = (case.strategy_id, case.instrument_id, case.side.sign)
     recent, today = case.books.flow.repeated(key, rule.window_min * NS_PER_MIN, case.now_ns)
     if today >= rule.max_per_day:
         return BLOCK, "REPEATED_EXECUTION_LIMIT", rule.max_per_day, today + 1

@@ -11,11 +11,11 @@ from riskd.conduct_checks import SIGMA_SAMPLES, breaker_ppm, move_ppm
 from riskd.guards import pct
 from riskd.keeper import HoldKeeper
 from riskd.marks import MarketBoard
+from riskd.order_flow import Repeated
 from riskd.rates import NS_PER_MIN
 from riskd.settings import NS_PER_MS, Settings
 from riskd.state import RiskState
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import Side
 
 
 class ConductWatch:
@@ -73,7 +73,8 @@ class ConductWatch:
         rule = self._limits.order_to_trade
         if rule is None:
             return
-        orders, trades = self._state.flow.ratio(strategy_id, now_ns)
+        flow = self._state.flow
+        orders, trades = flow.orders_of(strategy_id, now_ns), flow.trades_of(strategy_id, now_ns)
         if orders >= rule.min_orders and orders > rule.max_ratio * max(trades, 1):
             scope = Scope(ScopeKind.STRATEGY, strategy_id)
             text = f"{orders} orders and {trades} trades within an hour, limit {rule.max_ratio} to 1"
@@ -90,14 +91,15 @@ class ConductWatch:
             text = f"{count} orders were refused by the venue within a minute, limit {limit}"
             self._timed(TradingLevel.PAUSED, scope, "RAT-05", text, rule.pause_min * NS_PER_MIN, now_ns)
 
-    def _repeats(self, key: tuple[str, str, Side], now_ns: int) -> None:
+    def _repeats(self, key: Repeated, now_ns: int) -> None:
         rule = self._limits.repeats
         if rule is None:
             return
         recent, today = self._state.flow.repeated(key, rule.window_min * NS_PER_MIN, now_ns)
         if recent >= rule.max_entries or today >= rule.max_per_day:
-            strategy_id, instrument_id, side = key
-            text = f"{side.name} {instrument_id}: {recent} entries in {rule.window_min} min, {today} today"
+            strategy_id, instrument_id, sign = key
+            what = f"{'BUY' if sign > 0 else 'SELL'} {instrument_id}"
+            text = f"{what}: {recent} entries in {rule.window_min} min, {today} today"
             self._keeper.raise_(
                 TradingLevel.HALTED,
                 Scope(ScopeKind.STRATEGY, strategy_id),

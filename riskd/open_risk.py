@@ -45,6 +45,8 @@ class OpenRisk:
     def __init__(self) -> None:
         self.stops: dict[Holding, dict[str, int]] = {}
         """Holding -> entry -> distance of its stop, ppm. Part of the fold."""
+        self._widest: dict[Holding, int] = {}
+        """Holding -> the widest of them."""
         self._worth: dict[Holding, Worth | None] = {}
         """Open positions; None = no mark."""
         self._touched: dict[Holding, None] = {}
@@ -63,15 +65,21 @@ class OpenRisk:
     def protect(self, holding: Holding, entry: str, distance_ppm: int) -> None:
         """An entry comes with a stop at this distance."""
         self.stops.setdefault(holding, {})[entry] = distance_ppm
-        self.touch(holding)
+        if distance_ppm > self._widest.get(holding, 0):
+            self._widest[holding] = distance_ppm
+            self.touch(holding)
 
     def unprotect(self, holding: Holding, entry: str) -> None:
         """That stop stands no more."""
         stops = self.stops.get(holding)
-        if stops is not None and stops.pop(entry, None) is not None:
+        distance = 0 if stops is None else stops.pop(entry, 0)
+        if not stops:
+            self.stops.pop(holding, None)
+            self._widest.pop(holding, None)
+        elif distance == self._widest[holding]:
+            self._widest[holding] = max(stops.values())
+        if distance:
             self.touch(holding)
-            if not stops:
-                del self.stops[holding]
 
     def digest(self) -> list[object]:
         """Return everything folded."""
@@ -125,7 +133,7 @@ class OpenRisk:
                 self._risk -= old.risk
         if held is None or not held.units:
             return
-        new = self._worth[holding] = worth(held, rules[holding[0]], board, self.stops.get(holding))
+        new = self._worth[holding] = worth(held, rules[holding[0]], board, self._widest.get(holding, 0))
         if new is None:
             self._blind[strategy_id] += 1
         else:
@@ -133,18 +141,23 @@ class OpenRisk:
             self._risk += new.risk
 
 
-def worth(
-    held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, stops: Mapping[str, int] | None
-) -> Worth | None:
-    """Return what a position is worth and risks at the last good ask; None without one."""
+def worth(held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, distance: int) -> Worth | None:
+    """Return what a position is worth and risks at the last good ask; None without one.
+
+    Args:
+        held: The position, not flat.
+        rule: Its instrument.
+        board: Marks.
+        distance: Of its widest stop from the entry price, ppm; 0 = it has none.
+    """
     view, rate = board.views.get(rule.instrument_id), board.rate(rule.quote, long=False)
     if view is None or not view.good_ns or rate is None or rate <= 0:
         return None
     mark, units = view.good_ask, held.units
     value = amount(rate, rule.contract.quote_notional(units, mark))
-    if not stops or rule.contract.inverse:
+    if not distance or rule.contract.inverse:
         return Worth(value, value)
-    entry, distance = held.price, max(stops.values())
+    entry = held.price
     # Rounded away from the mark: the stop is never counted nearer than it is.
     stop = with_ppm(entry, PPM - distance) if units > 0 else -(-entry * (PPM + distance) // PPM)
     lost = (mark - stop) if units > 0 else (stop - view.good_bid)

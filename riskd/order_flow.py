@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 from riskd.days import day_of
 from riskd.rates import NS_PER_MIN, NS_PER_S
 from riskd.windows import WindowCount
-from tradebot.core.orders import Side
 
 MAX_KEYS: Final = 20_000
 """Of each kind; the one used longest ago is forgotten."""
@@ -23,8 +22,8 @@ MAX_REPEAT_MIN: Final = 60
 MAX_LATENCIES: Final = 2_000
 """Acknowledgements remembered for PTR-09."""
 Key = TypeVar("Key", str, tuple[str, str])
-Repeated = tuple[str, str, Side]
-"""Strategy, instrument, side."""
+Repeated = tuple[str, str, int]
+"""Strategy, instrument, sign of the side."""
 
 
 class EntryCount:
@@ -98,13 +97,15 @@ class OrderFlow:
         for key in [key for key in self.entries if key[0] == strategy_id]:
             del self.entries[key]
 
-    def ratio(self, strategy_id: str, now_ns: int) -> tuple[int, int]:
-        """Return (orders, trades) of the last hour."""
-        orders, trades = self.orders.get(strategy_id), self.trades.get(strategy_id)
-        return (
-            0 if orders is None else orders.count(now_ns, HOUR_NS),
-            0 if trades is None else trades.count(now_ns, HOUR_NS),
-        )
+    def orders_of(self, strategy_id: str, now_ns: int) -> int:
+        """Return a strategy's orders of the last hour."""
+        found = self.orders.get(strategy_id)
+        return 0 if found is None else found.count(now_ns, HOUR_NS)
+
+    def trades_of(self, strategy_id: str, now_ns: int) -> int:
+        """Return their executions of the last hour."""
+        found = self.trades.get(strategy_id)
+        return 0 if found is None else found.count(now_ns, HOUR_NS)
 
     def rejects_of(self, kind: str, name: str, now_ns: int) -> int:
         """Return a strategy's or a venue's rejects of the last minute."""
@@ -126,7 +127,7 @@ class OrderFlow:
         return [
             [(key, count.digest()) for key, count in table.items()]
             for table in (self.orders, self.trades, self.rejects)
-        ] + [[(*key[:2], key[2].name, e.window.digest(), e.day, e.today) for key, e in self.entries.items()]]
+        ] + [[(key, e.window.digest(), e.day, e.today) for key, e in self.entries.items()]]
 
     @staticmethod
     def _count(table: dict[Key, WindowCount], key: Key, width_ns: int, kept_ns: int, now_ns: int) -> None:

@@ -291,7 +291,7 @@ def _again_and_again(w: ProbeWorld) -> frozenset[str] | None:
     if times > MOST_REPEATS:
         return None
     for _ in range(times):
-        w.gate.state.flow.entered((w.strategy_id, w.instrument.instrument_id, Side.BUY), w.now_ns)
+        w.gate.state.flow.entered((w.strategy_id, w.instrument.instrument_id, 1), w.now_ns)
     return w.ask()
 
 

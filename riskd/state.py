@@ -303,7 +303,7 @@ class RiskState:
             self.guards.entered(record.instrument_id, record.time_ns)
             self.repetition.entered((record.strategy_id, record.instrument_id, side, qty, price), record.time_ns)
             if not is_operator(record.strategy_id):
-                self.flow.entered((record.strategy_id, record.instrument_id, side), record.time_ns)
+                self.flow.entered((record.strategy_id, record.instrument_id, side.sign), record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,

@@ -6,7 +6,7 @@ one bucket's width. Asking changes nothing: a fold of the same records gives the
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 
 
 class WindowCount:
@@ -41,11 +41,14 @@ class WindowCount:
 
     def count(self, now_ns: int, window_ns: int) -> int:
         """Return how many there were within a window that ends now."""
-        first = self._first(now_ns, window_ns)
-        return self._total - self._before[first] if first < len(self._buckets) else 0
+        buckets = self._buckets
+        oldest = (now_ns - window_ns) // self._width_ns
+        if not buckets or buckets[-1] < oldest:
+            return 0
+        return self._total - self._before[0 if buckets[0] >= oldest else bisect_left(buckets, oldest)]
 
     def _first(self, now_ns: int, window_ns: int) -> int:
-        return bisect_right(self._buckets, (now_ns - window_ns) // self._width_ns - 1)
+        return bisect_left(self._buckets, (now_ns - window_ns) // self._width_ns)
 
     def digest(self) -> tuple[object, ...]:
         """Return all of it."""

@@ -113,10 +113,10 @@ def test_a_strategy_that_repeats_itself_is_halted_until_a_person_has_looked_what
 def test_what_was_counted_before_a_kill_counts_after_it() -> None:
     desk = repeating(2, max_entries=3)
     again = desk.replayed()
-    key = ("s1", BTC, Side.BUY)
+    key = ("s1", BTC, 1)
 
     assert again.state.flow.repeated(key, 10 * MIN * SECOND, desk.now_ns) == (2, 2)
-    assert again.state.flow.ratio("s1", desk.now_ns) == (2, 0)
+    assert (again.state.flow.orders_of("s1", desk.now_ns), again.state.flow.trades_of("s1", desk.now_ns)) == (2, 0)
     assert again.state.flow.digest() == desk.gate.state.flow.digest()
     assert again.state.digest() == desk.gate.state.digest()
 
@@ -186,8 +186,8 @@ def test_the_sums_equal_those_made_anew_after_any_trading(seed: int) -> None:
             for grant in state.grants.values()
             if (grant.instrument_id, grant.strategy_id) == (instrument_id, strategy_id)
         ]
-        distances = {str(n): int((stop or 1) * 10**6) for n, stop in enumerate(stops)}
-        found = worth(position, state.rules[instrument_id], desk.gate.board, distances)
+        widest = max((int((stop or 1) * 10**6) for stop in stops), default=0)
+        found = worth(position, state.rules[instrument_id], desk.gate.board, widest)
         assert found is not None
         values[strategy_id] = values.get(strategy_id, 0) + (found.value if position.units else 0)
         risk += found.risk if position.units else 0
