@@ -313,12 +313,13 @@ def audit(
     call: Call,
     venue: Annotated[str, typer.Option(help="Only this venue.")] = "",
     trail: Annotated[bool, typer.Option("--trail", help="Show operator commands and holds instead.")] = False,
+    journal: Annotated[bool, typer.Option("--journal", help="Hold riskd's journal against its signatures.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records of the trail.")] = 50,
 ) -> int:
     """Compare journal, approvals and venue: every order approved once, every fill booked once. Exit 4 on findings."""
     from cli.commands import audit as run
 
-    return run(call, venue, trail, limit)
+    return run(call, venue, trail, limit, journal)
 
 
 @command(report_app, "controls")

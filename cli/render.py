@@ -369,6 +369,18 @@ def audit_trail_lines(records: Sequence[views.AuditRecordView]) -> list[str]:
     return table(["TIME", "BY", "COMMAND", "ARGUMENTS", "REASON", "RESULT"], rows)
 
 
+def chain_lines(view: views.ChainView) -> list[str]:
+    """What riskd's journal proves about itself."""
+    signed = f"{moment(view.signed_time_ns)[:19]}Z" if view.signed_seq else "never"
+    lines = [
+        f"records            {view.records}, the hash chain holds over all that were read",
+        f"checkpoints        {view.checkpoints} signatures hold (key {view.key})",
+        f"signed up to       record {view.signed_seq}, {signed}",
+        f"not yet signed     {view.unsigned}",
+    ]
+    return [*lines, *(view.problems or ["JOURNAL AS SIGNED"])]
+
+
 def control_lines(view: views.ControlReportView) -> list[str]:
     """The control report: what is enforced, then what is not and why."""
     enforced = [

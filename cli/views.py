@@ -388,6 +388,19 @@ class AuditRecordView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainView:
+    """What riskd's journal proves about itself."""
+
+    records: int
+    checkpoints: int
+    signed_seq: int
+    signed_time_ns: int
+    unsigned: int
+    key: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ControlView:
     """One control of the report. Times 0 and empty texts: never."""
 

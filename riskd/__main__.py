@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import sys
 
+from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
 from riskd.gate import RiskGate, Signer
 from riskd.limits import load_limits
@@ -22,6 +23,7 @@ from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
+from tradebot.runtime.journal_format import JournalRecord
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
@@ -45,11 +47,17 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         build=build_hash(),
     )
     directory = common.journal_dir(shell.role)
+    signer = CheckpointSigner(common, clock)
+
+    def restore(record: JournalRecord) -> None:
+        signer.restored(record)
+        gate.restore_one(record.record_type, record.payload)
+
     journal = Journal.open(
         directory,
         clock=clock,
         segment_bytes=section.journal.segment_bytes,
-        on_record=lambda record: gate.restore_one(record.record_type, record.payload),
+        on_record=restore,
         loop=asyncio.get_running_loop(),
         on_failure=shell.journal_failed,
     )
@@ -57,6 +65,8 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         sink.open(journal)
         prefix = secrets.token_hex(PREFIX_BYTES)
         gate.start(prefix, clock.now_ns())
+        for problem in signer.finish_restore().problems:
+            gate.journal_doubted(problem, clock.now_ns())
         live = LiveGate(gate, clock, journal, incarnation=prefix)
         loop = asyncio.get_running_loop()
         servicer = RiskServicer(live, directory)
@@ -74,6 +84,9 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start("metrics", GateMetrics(shell.metrics, live).run())
         shell.tasks.start("market data", redial("marketdata", market.session))
         shell.tasks.start("limits self-test", test_limits(live))
+        shell.tasks.start(
+            "journal checkpoints", signer.run(journal, lambda signed: gate.journal_signed(as_record(signed)))
+        )
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()
@@ -81,6 +94,8 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         live.close()
         await server.stop()
         stop_server.stop()
+        journal.flush()
+        signer.sign_last(journal)
     finally:
         journal.close()
 

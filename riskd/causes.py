@@ -41,6 +41,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "ends with the first clean reconciliation; look at execd's log when it does not"),
     CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "ONE_KEY", "execd's order log is another one or ends too early",
               "compare orders and positions with the venue, then clear"),
+    CauseSpec("JOURNAL_REWRITTEN", "HALTED", "system", "ONE_KEY", "riskd's journal is not the one that it signed",
+              "compare with the venue; restore the journal, or move checkpoints/riskd.jsonl away; then clear"),
     CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
               "ends when the limits or the venue's minimum change; the evidence has the numbers"),
     CauseSpec("FLATTEN_INCOMPLETE", "HALTED", "instrument", "ONE_KEY", "the closing ladder found no buyer",

@@ -29,6 +29,7 @@ from riskd.records import (
     ControlTested,
     DecisionRecord,
     InstrumentsSeen,
+    JournalCheckpoint,
     JournalSink,
     LimitsChanged,
     OrderEventSeen,
@@ -423,6 +424,14 @@ class RiskGate:
         kept = self.decider.decisions
         self._furnish()
         self.decider.decisions = kept
+
+    def journal_signed(self, checkpoint: JournalCheckpoint) -> None:
+        """The end of the journal was signed: write that down."""
+        self._ledger.commit(checkpoint)
+
+    def journal_doubted(self, problem: str, now_ns: int) -> None:
+        """The journal that was read back is not the one that was signed: nobody knows what is missing."""
+        self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
 
     def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
         """Controls were given what they must refuse."""

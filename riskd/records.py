@@ -53,6 +53,7 @@ class RecordType(IntEnum):
     CLUSTERS = 23
     LIMITS_CHANGED = 24
     CONTROL_TESTED = 50
+    CHECKPOINT = 51
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -344,6 +345,16 @@ class StopLatched(Record, frozen=True):
     role: str
 
 
+class JournalCheckpoint(Record, frozen=True):
+    """A signature over an earlier record's link; see tradebot.runtime.journal_checkpoints."""
+
+    owner: str
+    seq: int
+    link: bytes
+    time_ns: int
+    signature: bytes
+
+
 class ControlTested(Record, frozen=True):
     """Controls were tried out: each was given what it must refuse. See riskd.self_test."""
 
@@ -385,6 +396,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.CLUSTERS: ClustersSeen,
     RecordType.LIMITS_CHANGED: LimitsChanged,
     RecordType.CONTROL_TESTED: ControlTested,
+    RecordType.CHECKPOINT: JournalCheckpoint,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -36,6 +36,7 @@ from riskd.records import (
     HoldRaised,
     HoldRetimed,
     InstrumentsSeen,
+    JournalCheckpoint,
     LedgerSeen,
     LimitsChanged,
     LossGuardState,
@@ -187,6 +188,8 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case JournalCheckpoint():
+                pass  # proves the journal, changes nothing
             case ControlTested():
                 self.controls.tested(record)
             case FlattenState():
