@@ -382,31 +382,34 @@ def chain_lines(view: views.ChainView) -> list[str]:
 
 
 def control_lines(view: views.ControlReportView) -> list[str]:
-    """The control report: what is enforced, then what is not and why."""
-    enforced = [
+    """The control report: tests, breaches and articles of what is enforced, its limits, then what is not and why."""
+    enforced = [control for control in view.controls if control.status == "ENFORCED"]
+    rows = [
         [
             c.check_id,
-            c.name,
-            c.limit or "-",
             _test_text(c),
             f"{moment(c.last_breach_time_ns)[5:19]}Z" if c.last_breach else "never",
             str(c.breaches),
             " ".join(c.rts6),
             " ".join(c.sec_15c3_5),
         ]
-        for c in view.controls
-        if c.status == "ENFORCED"
+        for c in enforced
     ]
-    others = [[c.check_id, c.name, c.status, c.reason or "every order is refused"] for c in view.controls]
-    others = [row for row in others if row[2] != "ENFORCED"]
+    limits = [[c.check_id, c.name, c.limit or "-"] for c in enforced]
     told = [[c.check_id, c.last_breach] for c in view.controls if c.last_breach]
-    head = ["CONTROL", "NAME", "LIMIT", "LAST TEST", "LAST BREACH", "BREACHES", "RTS 6", "15c3-5"]
+    others = [
+        [c.check_id, c.name, c.status, c.reason or "every order is refused"]
+        for c in view.controls
+        if c.status != "ENFORCED"
+    ]
     lines = [f"limits {view.profile} {view.limits_hash[:12]}   {len(enforced)} of {len(view.controls)} enforced", ""]
-    lines += table(head, enforced, frozenset({5}))
-    if told:
-        lines += ["", *table(["CONTROL", "LAST BREACH"], told)]
-    if others:
-        lines += ["", *table(["CONTROL", "NAME", "STATUS", "REASON"], others)]
+    lines += table(["CONTROL", "LAST TEST", "LAST BREACH", "BREACHES", "RTS 6", "15c3-5"], rows, frozenset({3}))
+    for head, body in (
+        (["CONTROL", "NAME", "LIMIT"], limits),
+        (["CONTROL", "LAST BREACH"], told),
+        (["CONTROL", "NAME", "STATUS", "REASON"], others),
+    ):
+        lines += ["", *table(head, body)] if body else []
     return lines
 
 
