@@ -42,7 +42,7 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
     CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "ONE_KEY", "execd's order log is another one or ends too early",
               "compare orders and positions with the venue, then clear"),
     CauseSpec("JOURNAL_REWRITTEN", "HALTED", "system", "ONE_KEY", "riskd's journal is not the one that it signed",
-              "compare with the venue; restore the journal, or move checkpoints/riskd.jsonl away; then clear"),
+              "compare with the venue; restore the journal, or move checkpoints/riskd/ away; then clear"),
     CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
               "ends when the limits or the venue's minimum change; the evidence has the numbers"),
     CauseSpec("FLATTEN_INCOMPLETE", "HALTED", "instrument", "ONE_KEY", "the closing ladder found no buyer",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,6 +22,7 @@ from tradebot.runtime.journal_checkpoints import (
     ChainVerifier,
     Checkpoint,
     CheckpointKey,
+    checkpoint_dir,
     checkpoint_file,
     keep,
     kept_checkpoints,
@@ -65,8 +65,9 @@ class CheckpointSigner:
     def __init__(self, common: CommonConfig, clock: Clock) -> None:
         self._owner = owner_of(common)
         self._clock = clock
-        self._path = checkpoint_file(common.state_dir, Role.RISKD)
-        self._key: CheckpointKey = load_or_create_key(common.keys_dir, Role.RISKD)
+        folder = checkpoint_dir(common.state_dir, Role.RISKD)
+        self._key: CheckpointKey = load_or_create_key(folder)
+        self._path = checkpoint_file(folder)
         self._verifier = ChainVerifier(self._owner, self._key.public, kept_checkpoints(self._path))
         self._signed_seq = 0
         self._signed_ns = clock.now_ns()
@@ -117,11 +118,12 @@ def verify(common: CommonConfig) -> tuple[ChainVerdict, str]:
     Raises:
         StateError: If there is no journal or no public key.
     """
-    public_file: Path = public_key_file(common.keys_dir, Role.RISKD)
+    folder = checkpoint_dir(common.state_dir, Role.RISKD)
+    public_file = public_key_file(folder)
     try:
         public = bytes.fromhex(public_file.read_text(encoding="ascii").strip())
     except (OSError, ValueError) as exc:
         raise StateError(f"{public_file} is missing or no key: riskd writes it at its start") from exc
-    beside = kept_checkpoints(checkpoint_file(common.state_dir, Role.RISKD))
+    beside = kept_checkpoints(checkpoint_file(folder))
     verdict = verify_journal(common.journal_dir(Role.RISKD), owner_of(common), public, beside, checkpoint_in)
     return verdict, public.hex()[:16]

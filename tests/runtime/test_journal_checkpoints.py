@@ -32,14 +32,14 @@ SIGNED_TYPE = 51
 
 @pytest.fixture
 def key(tmp_path: Path) -> CheckpointKey:
-    return load_or_create_key(tmp_path / "keys", "riskd")
+    return load_or_create_key(tmp_path)
 
 
 def sign_end(tmp_path: Path, key: CheckpointKey, owner: str = OWNER) -> Checkpoint:
     """Sign the last record, as a running daemon does."""
     last = list(records_of(tmp_path / "journal"))[-1]
     signed = key.sign(owner, last.seq, last.link, 1_000)
-    keep(checkpoint_file(tmp_path, "riskd"), signed)
+    keep(checkpoint_file(tmp_path), signed)
     return signed
 
 
@@ -47,7 +47,7 @@ def verdict_of(tmp_path: Path, key: CheckpointKey, inside: Checkpoint | None = N
     def find(record: JournalRecord) -> Checkpoint | None:
         return inside if record.record_type == SIGNED_TYPE else None
 
-    beside = kept_checkpoints(checkpoint_file(tmp_path, "riskd"))
+    beside = kept_checkpoints(checkpoint_file(tmp_path))
     return verify_journal(tmp_path / "journal", OWNER, key.public, beside, find)
 
 
@@ -109,7 +109,7 @@ def test_a_rewritten_end_with_a_chain_that_holds_is_found(tmp_path: Path, key: C
 def test_a_checkpoint_inside_finds_a_rewrite_when_the_file_beside_is_gone(tmp_path: Path, key: CheckpointKey) -> None:
     write_records(tmp_path / "journal", [b"a", b"b"])
     signed = sign_end(tmp_path, key)
-    checkpoint_file(tmp_path, "riskd").unlink()
+    checkpoint_file(tmp_path).unlink()
 
     def with_checkpoint(payload: bytes) -> ChainVerdict:
         rewritten(tmp_path, [b"a", payload])
@@ -125,7 +125,7 @@ def test_a_checkpoint_inside_finds_a_rewrite_when_the_file_beside_is_gone(tmp_pa
 
 def test_a_forged_or_foreign_signature_is_found(tmp_path: Path, key: CheckpointKey) -> None:
     write_records(tmp_path / "journal", [b"a"])
-    other = load_or_create_key(tmp_path / "others", "riskd")
+    other = load_or_create_key(tmp_path / "others")
     sign_end(tmp_path, other)
     sign_end(tmp_path, key, "riskd real")
     verdict = verdict_of(tmp_path, key)
@@ -140,7 +140,7 @@ def test_a_forged_or_foreign_signature_is_found(tmp_path: Path, key: CheckpointK
 def test_every_field_of_a_checkpoint_is_signed(tmp_path: Path, key: CheckpointKey, field: str) -> None:
     write_records(tmp_path / "journal", [b"a", b"b"])
     sign_end(tmp_path, key)
-    path = checkpoint_file(tmp_path, "riskd")
+    path = checkpoint_file(tmp_path)
     raw = json.loads(path.read_text())
     raw[field] = raw[field] - 1 if isinstance(raw[field], int) else "00" + raw[field][2:]
     path.write_text(json.dumps(raw) + "\n")
@@ -160,7 +160,7 @@ def test_damage_in_the_middle_is_a_problem_and_no_crash(tmp_path: Path, key: Che
 def test_a_torn_last_line_is_left_out_and_a_broken_one_named(tmp_path: Path, key: CheckpointKey) -> None:
     write_records(tmp_path / "journal", [b"a"])
     sign_end(tmp_path, key)
-    path = checkpoint_file(tmp_path, "riskd")
+    path = checkpoint_file(tmp_path)
     whole = path.read_text()
     path.write_text(whole + whole[:30])
     assert len(kept_checkpoints(path)) == 1
@@ -171,7 +171,7 @@ def test_a_torn_last_line_is_left_out_and_a_broken_one_named(tmp_path: Path, key
 
 
 def test_the_file_beside_never_grows_without_end(tmp_path: Path, key: CheckpointKey) -> None:
-    path = checkpoint_file(tmp_path, "riskd")
+    path = checkpoint_file(tmp_path)
     line = key.sign(OWNER, 1, bytes(32), 0)
     keep(path, line)
     path.write_text(path.read_text() * MAX_KEPT)
@@ -183,11 +183,11 @@ def test_the_file_beside_never_grows_without_end(tmp_path: Path, key: Checkpoint
 
 
 def test_the_key_is_made_once_private_and_its_public_half_for_all(tmp_path: Path) -> None:
-    first, again = load_or_create_key(tmp_path, "riskd"), load_or_create_key(tmp_path, "riskd")
+    first, again = load_or_create_key(tmp_path), load_or_create_key(tmp_path)
 
     assert first.public == again.public
-    assert bytes.fromhex(public_key_file(tmp_path, "riskd").read_text().strip()) == first.public
-    assert (tmp_path / "riskd.checkpoint").stat().st_mode & 0o077 == 0
-    (tmp_path / "riskd.checkpoint").write_text("nonsense")
+    assert bytes.fromhex(public_key_file(tmp_path).read_text().strip()) == first.public
+    assert (tmp_path / "signing.key").stat().st_mode & 0o077 == 0
+    (tmp_path / "signing.key").write_text("nonsense")
     with pytest.raises(ConfigError, match="is no checkpoint key"):
-        load_or_create_key(tmp_path, "riskd")
+        load_or_create_key(tmp_path)

@@ -29,6 +29,7 @@ DOMAIN: Final = b"tradebot journal checkpoint v1\0"
 KEY_BYTES: Final = 32
 MAX_KEPT: Final = 10_000
 """Lines of the file beside the journal; then the older half is dropped: the later ones sign the same chain."""
+READABLE: Final = 0o644
 MAX_BEHIND: Final = 100_000
 """Records that a checkpoint may stand after the one that it signs: more than a journal lets wait for the disk."""
 
@@ -65,13 +66,18 @@ class CheckpointKey:
         return Checkpoint(owner, seq, link, time_ns, self._private.sign(bare.signed_bytes()))
 
 
-def load_or_create_key(keys_dir: Path, daemon: str) -> CheckpointKey:
+def checkpoint_dir(state_dir: Path, daemon: str) -> Path:
+    """Return the folder of a daemon's key and checkpoints; the daemon writes it, everybody may read its public half."""
+    return state_dir / "checkpoints" / daemon
+
+
+def load_or_create_key(folder: Path) -> CheckpointKey:
     """Return a daemon's key, made at its first start; the public half stands beside it for everybody.
 
     Raises:
         ConfigError: If the file is readable by others, or no key.
     """
-    path = keys_dir / f"{daemon}.checkpoint"
+    path = folder / "signing.key"
     if path.exists():
         require_private(path)
         try:
@@ -80,29 +86,29 @@ def load_or_create_key(keys_dir: Path, daemon: str) -> CheckpointKey:
         except (OSError, ValueError) as exc:
             raise ConfigError(f"{path} is no checkpoint key (64 hex digits): restore it from a copy ({exc})") from exc
     else:
-        keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         private = Ed25519PrivateKey.generate()
         write_private(path, private.private_bytes_raw().hex().encode())
         key = CheckpointKey(private)
-    public = public_key_file(keys_dir, daemon)
+    public = public_key_file(folder)
     if not public.exists():
         public.write_text(key.public.hex() + "\n", encoding="ascii")
+        public.chmod(READABLE)
     return key
 
 
-def public_key_file(keys_dir: Path, daemon: str) -> Path:
+def public_key_file(folder: Path) -> Path:
     """Return where the public half stands."""
-    return keys_dir / f"{daemon}.checkpoint.pub"
+    return folder / "public.key"
 
 
-def checkpoint_file(state_dir: Path, daemon: str) -> Path:
-    """Return the file beside the journal."""
-    return state_dir / "checkpoints" / f"{daemon}.jsonl"
+def checkpoint_file(folder: Path) -> Path:
+    """Return the file of checkpoints beside the journal."""
+    return folder / "checkpoints.jsonl"
 
 
 def keep(path: Path, checkpoint: Checkpoint) -> None:
     """Append a checkpoint to the file beside the journal, durable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept = _lines(path)
     line = _encode(checkpoint)
     if len(kept) >= MAX_KEPT:
@@ -111,6 +117,8 @@ def keep(path: Path, checkpoint: Checkpoint) -> None:
         os.replace(fresh, path)
         return
     with path.open("a", encoding="utf-8") as file:
+        if not kept:
+            path.chmod(READABLE)
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
