@@ -61,6 +61,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "losing round trips in a row", "wait; HALTED: " + _ONE_KEY + ", which begins the count again"),
     CauseSpec("PNL-07", "HALTED", "strategy", "TIMED to 00:00 UTC", "a strategy lost its share of the day",
               "wait for the next UTC day; before: " + _LOSS),
+    CauseSpec("PNL-08", "CAUTIOUS", "strategy", "TIMED 30 min", "its entries pay far more than half the spread",
+              "wait; second key and phrase; smaller orders, calmer hours"),
     CauseSpec("PRICE_SUSPECT", "PAUSED", "system", "AUTO", "a loss is seen on stale prices only",
               "fresh prices deny or confirm it; after 2 min it counts"),
     CauseSpec("DAY_TARGET", "as configured", "system", "TIMED to 00:00 UTC", "the day reached its target",

@@ -1,5 +1,6 @@
 """Raises the holds of the conduct checks: a market that jumped (MKT-07), a strategy that orders without trading
-(RAT-04), is refused (RAT-05) or repeats itself (RAT-06), a venue that answers late (PTR-09).
+(RAT-04), is refused (RAT-05) or repeats itself (RAT-06), a venue that answers late (PTR-09),
+entries that pay too much (PNL-08).
 
 The checks refuse by themselves from the first order on; the holds make it last, until their time or a person ends them.
 Looks once a second at the keys that rose since, never at all of them.
@@ -38,10 +39,12 @@ class ConductWatch:
             key = touched.pop()
             if isinstance(key, str):
                 self._ratio(key, now_ns)
-            elif len(key) == 2:
-                self._rejects(*key, now_ns)
-            else:
+            elif len(key) == 3:
                 self._repeats(key, now_ns)
+            elif key[0] == "fills":
+                self._quality(key[1], now_ns)
+            else:
+                self._rejects(*key, now_ns)
 
     def _jumps(self, now_ns: int) -> None:
         rule, board = self._limits.breaker, self._board
@@ -68,6 +71,18 @@ class ConductWatch:
             text = f"p99 from approval to acknowledgement is {p99_ms} ms, limit {rule.max_p99_ms} ms"
             length_ns = rule.cautious_min * NS_PER_MIN
             self._timed(TradingLevel.CAUTIOUS, SYSTEM_SCOPE, "PTR-09", text, length_ns, now_ns)
+
+    def _quality(self, strategy_id: str, now_ns: int) -> None:
+        rule = self._limits.quality
+        found = None if rule is None else self._state.flow.slippage(strategy_id, rule.fills, rule.floor_bps * 100)
+        if rule is None or found is None:
+            return
+        paid, expected = found
+        if paid > rule.max_ratio * expected:
+            ratio = -(-10 * paid // max(expected, 1)) / 10
+            scope = Scope(ScopeKind.STRATEGY, strategy_id)
+            text = f"{rule.fills} entries paid {ratio:.1f} times the slippage that was expected, limit {rule.max_ratio}"
+            self._timed(TradingLevel.CAUTIOUS, scope, "PNL-08", text, rule.cautious_min * NS_PER_MIN, now_ns)
 
     def _ratio(self, strategy_id: str, now_ns: int) -> None:
         rule = self._limits.order_to_trade

@@ -50,6 +50,9 @@ class TrackedOrder:
     reduce_id: str = ""
     stop_ppm: int = PPM
     """Distance of an entry's stop, ppm of its price; without one all of it."""
+    mid: int = 0
+    """Middle of the book when an entry was approved; 0 = not known."""
+    half_spread: int = 0
     approved_ns: int = 0
     """When it was approved; 0 once the venue has acknowledged it, or when we never did."""
     approved: bool = False

@@ -30,7 +30,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "price_range_pct", "emergency_bound_bps", "target_pct", "sign_off_min", "join_at", "leave_below",
     "max_per_instrument", "max_per_venue", "max_spread_bps", "max_bound_bps", "max_distance_bps", "max_risk_pct",
     "max_risk", "max_move_bps", "sigmas", "max_drift_bps", "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio",
-    "max_offset_ms", "max_age_s", "max_p99_ms", "entry_pct", "reduce_pct",
+    "max_offset_ms", "max_age_s", "max_p99_ms", "fills", "floor_bps", "entry_pct", "reduce_pct",
     "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct",
     "max_times_equity",
 })  # fmt: skip

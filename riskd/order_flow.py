@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from riskd.days import day_of
 from riskd.rates import NS_PER_MIN, NS_PER_S
+from riskd.units import PPM
 from riskd.windows import WindowCount
 
 MAX_KEYS: Final = 20_000
@@ -21,6 +22,10 @@ MAX_REPEAT_MIN: Final = 60
 
 MAX_LATENCIES: Final = 2_000
 """Acknowledgements remembered for PTR-09."""
+MAX_FILLS: Final = 100
+"""Fills remembered for PNL-08, per strategy."""
+Fill = tuple[int, int, int]
+"""What it paid beyond the mid at its approval, half the spread then, its value at that mid; all in quote asset."""
 Key = TypeVar("Key", str, tuple[str, str])
 Repeated = tuple[str, str, int]
 """Strategy, instrument, sign of the side."""
@@ -59,6 +64,8 @@ class OrderFlow:
         self.rejects: dict[tuple[str, str], WindowCount] = {}
         """(`strategy` or `venue`, its name) -> rejects of the venue."""
         self.entries: dict[Repeated, EntryCount] = {}
+        self.fills: dict[str, deque[Fill]] = {}
+        """Strategy -> the latest fills of its entries."""
         self.latencies: deque[tuple[int, int]] = deque(maxlen=MAX_LATENCIES)
         """(when, ns from approval to acknowledgement), latest last. No part of the fold: only a minute counts."""
         self.touched: set[str | tuple[str, str] | Repeated] = set()
@@ -87,6 +94,23 @@ class OrderFlow:
         self.touched.add(key)
         if len(self.entries) > MAX_KEYS:
             del self.entries[next(iter(self.entries))]
+
+    def filled(self, strategy_id: str, fill: Fill) -> None:
+        """An entry was executed, in part or whole."""
+        found = self.fills.pop(strategy_id, None) or deque(maxlen=MAX_FILLS)
+        self.fills[strategy_id] = found
+        found.append(fill)
+        self.touched.add(("fills", strategy_id))
+        if len(self.fills) > MAX_KEYS:
+            del self.fills[next(iter(self.fills))]
+
+    def slippage(self, strategy_id: str, fills: int, floor_ppm: int) -> tuple[int, int] | None:
+        """Return (paid beyond the mid, expected) of a strategy's latest fills; None when there are fewer."""
+        found = self.fills.get(strategy_id, ())
+        if len(found) < fills:
+            return None
+        latest = list(found)[-fills:]
+        return sum(paid for paid, _, _ in latest), sum(max(half, value * floor_ppm // PPM) for _, half, value in latest)
 
     def acknowledged(self, took_ns: int, now_ns: int) -> None:
         """The venue has acknowledged an order for the first time."""
@@ -127,7 +151,10 @@ class OrderFlow:
         return [
             [(key, count.digest()) for key, count in table.items()]
             for table in (self.orders, self.trades, self.rejects)
-        ] + [[(key, e.window.digest(), e.day, e.today) for key, e in self.entries.items()]]
+        ] + [
+            [(key, tuple(found)) for key, found in self.fills.items()],
+            [(key, e.window.digest(), e.day, e.today) for key, e in self.entries.items()],
+        ]
 
     @staticmethod
     def _count(table: dict[Key, WindowCount], key: Key, width_ns: int, kept_ns: int, now_ns: int) -> None:

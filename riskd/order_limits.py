@@ -279,6 +279,17 @@ class RepeatedExecution(Enforced):
     """On one UTC day."""
 
 
+class ExecutionQuality(Enforced):
+    """PNL-08: what entries paid beyond the mid at their approval, against half the spread then."""
+
+    max_ratio: PositiveInt = 3
+    fills: Annotated[int, Field(ge=1, le=100)] = 20
+    """The latest of a strategy that are looked at; with fewer nothing is judged."""
+    floor_bps: PositiveInt = 5
+    """A spread of a tick expects nothing: at least this is expected of every fill."""
+    cautious_min: PositiveInt = 30
+
+
 class AckLatency(Enforced):
     """PTR-09: from riskd's approval to the venue's acknowledgement, 99th percentile of a minute."""
 
@@ -324,6 +335,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "RAT-07": DuplicateWindow,
     "RAT-08": WorkingOrders,
     "RAT-10": Turnover,
+    "PNL-08": ExecutionQuality,
     "PTR-09": AckLatency,
 }
 """By check; the others that run before the wire take `status` alone."""

@@ -15,6 +15,7 @@ from riskd.order_limits import (
     DriftCollar,
     DuplicateWindow,
     EquityShare,
+    ExecutionQuality,
     MandatoryStop,
     MarketBound,
     OrderToTrade,
@@ -72,6 +73,7 @@ class OrderSettings:
     order_to_trade: OrderToTrade | None
     rejects: RejectRate | None
     repeats: RepeatedExecution | None
+    quality: ExecutionQuality | None
     latency: AckLatency | None
     sane_fills: bool
     """PTR-02: whether price, side and instrument of a fill are held against its order."""
@@ -140,6 +142,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),
         rejects=limits.enforced("RAT-05", RejectRate),
         repeats=limits.enforced("RAT-06", RepeatedExecution),
+        quality=limits.enforced("PNL-08", ExecutionQuality),
         latency=limits.enforced("PTR-09", AckLatency),
         sane_fills=limits.enforced("PTR-02", Enforced) is not None,
     )

@@ -258,8 +258,14 @@ def _book(bid: str, ask: str, state: BookState = BookState.LIVE) -> Probe:
     return probe
 
 
-def _ask(**changes: Any) -> Probe:
-    return lambda w: w.ask(**changes)
+class AskProbe:
+    """A probe that is nothing but an ask: it leaves the world as it is, so many of them share one."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def __call__(self, w: ProbeWorld) -> frozenset[str]:
+        return w.ask(**self._changes)
 
 
 def _crowded(w: ProbeWorld) -> frozenset[str]:
@@ -314,17 +320,17 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_huge, ("SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04", "POS-06",
              "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
     (_cautious, ("SIZ-07",)),
-    (_ask(limit_price=Decimal("1000.005")), ("SPC-01", "PRC-01")),
-    (_ask(qty=Decimal("0.000001")), ("SPC-02",)),
-    (_ask(strength=Decimal(2)), ("AUT-01",)),
+    (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "PRC-01")),
+    (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),
+    (AskProbe(strength=Decimal(2)), ("AUT-01",)),
     (_unregistered, ("AUT-02",)),
-    (_ask(created_time_ns=1), ("AUT-03",)),
+    (AskProbe(created_time_ns=1), ("AUT-03",)),
     (_duplicate, ("AUT-04",)),
     (_other_build, ("AUT-05",)),
     (_status(clock_offset_ns=10 * _DAY_NS), ("AUT-06",)),
     (_settings(undefined_checks=1), ("AUT-07",)),
     (_held, ("STA-01",)),
-    (_ask(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
+    (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),
@@ -335,11 +341,11 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_book("100.01", "100", BookState.LIVE), ("MKT-03",)),
     (_book("50", "150"), ("MKT-04",)),
     (_book("90000", "90000.01"), ("MKT-07", "PRC-02")),
-    (_ask(terms_order_type=OrderType.MARKET), ("SPC-05", "PRC-04")),
-    (_ask(terms_client_order_id="mine"), ("SPC-06",)),
-    (_ask(protection=ProtectionPlan()), ("PRC-05",)),
-    (_ask(post_only=True, time_in_force=TimeInForce.GTC, limit_price=Decimal("100.01")), ("PRC-07",)),
-    (_ask(alone=True), ("SIZ-06",)),
+    (AskProbe(terms_order_type=OrderType.MARKET), ("SPC-05", "PRC-04")),
+    (AskProbe(terms_client_order_id="mine"), ("SPC-06",)),
+    (AskProbe(protection=ProtectionPlan()), ("PRC-05",)),
+    (AskProbe(post_only=True, time_in_force=TimeInForce.GTC, limit_price=Decimal("100.01")), ("PRC-07",)),
+    (AskProbe(alone=True), ("SIZ-06",)),
     (_crowded, ("POS-03",)),
     (_fast, ("RAT-01", "RAT-02")),
     (_status(rate_used_pct=1000.0), ("RAT-03",)),
@@ -356,14 +362,15 @@ def self_test(limits: Limits) -> tuple[list[str], list[str]]:
 
     The others prove nothing: no probe, a limit too wide to reach, or one that refuses the ordinary order too.
     """
-    ordinary = ProbeWorld(limits).ask()
+    shared = ProbeWorld(limits)
+    ordinary = shared.ask()
     passed: set[str] = set()
     failed: set[str] = set()
     for probe, check_ids in PROBES:
         wanted = {check_id for check_id in check_ids if isinstance(limits.checks.get(check_id), Enforced)}
         if not wanted:
             continue
-        objected = probe(ProbeWorld(limits))
+        objected = probe(shared if isinstance(probe, AskProbe) else ProbeWorld(limits))
         if objected is not None:
             passed |= wanted & objected - ordinary
             failed |= wanted - objected

@@ -54,7 +54,7 @@ from riskd.records import (
 from riskd.repetition import Repetition
 from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
 from riskd.settings import Settings, make_settings
-from riskd.units import to_units_floor
+from riskd.units import UNIT, to_units_floor
 from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
@@ -324,6 +324,7 @@ class RiskState:
             )
             self.commitments.approve_parent(parent, self.rules, reserve=not record.message)
         if record.message and record.asked is not None:
+            mid, half_spread = _touch(record) if role is OrderRole.ENTRY else (0, 0)
             order = TrackedOrder(
                 state=OrderState(_with_qty(record.asked, record.approved_qty)),
                 instrument_id=record.instrument_id,
@@ -340,6 +341,8 @@ class RiskState:
                 reduce_id=record.reduce_id,
                 stop_ppm=self._stop_of(record),
                 approved_ns=record.time_ns,
+                mid=mid,
+                half_spread=half_spread,
             )
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
@@ -406,6 +409,11 @@ class RiskState:
         if order is not None and event.kind is OrderEventKind.ACCEPTED and order.approved_ns:
             self.flow.acknowledged(event.receive_time_ns - order.approved_ns, event.receive_time_ns)
             order.approved_ns = 0
+        if booked is not None and execution is not None and order is not None and order.mid:
+            qty, price = to_units_floor(execution.qty), to_units_floor(execution.price)
+            paid = (price - order.mid) * order.side.sign * qty // UNIT
+            fill = (paid, order.half_spread * qty // UNIT, order.mid * qty // UNIT)
+            self.flow.filled(order.strategy_id, fill)
         if event.kind is OrderEventKind.REFUSED and event.check_id:
             self.controls.refused_by_execd(
                 event.check_id, event.client_order_id, event.reason, event.detail, event.receive_time_ns
@@ -459,6 +467,15 @@ class RiskState:
             self.flattens[record.flatten_id] = record
         else:
             self.flattens.pop(record.flatten_id, None)
+
+
+def _touch(record: DecisionRecord) -> tuple[int, int]:
+    """Return (mid, half spread) that an entry was approved at, as MKT-03 saw them; zeros when it did not run."""
+    for check_id, _, _, bid, ask in record.checks:
+        if check_id == "MKT-03":
+            low, high = int(bid), int(ask)
+            return (low + high) // 2, (high - low) // 2
+    return 0, 0
 
 
 def _fill_problem(order: TrackedOrder, execution: Execution) -> str:

@@ -96,7 +96,10 @@ FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 
 
-FILLS: dict[str, dict[str, Any]] = {"PTR-02": {"status": "enforced"}}
+FILLS: dict[str, dict[str, Any]] = {
+    "PTR-02": {"status": "enforced"},
+    "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
+}
 """Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
 
 

@@ -264,3 +264,52 @@ def test_an_order_is_acknowledged_once() -> None:
 
     assert len(desk.gate.state.flow.latencies) == 2
     assert hold_of(desk, "PTR-09") is None
+
+
+def paying(*prices: str, bid: str = "59999", ask: str = "60001", side: Side = Side.BUY) -> Desk:
+    """A desk whose entries filled at these prices; the mid is 60,000, half the spread 1, 5 bps of it 30."""
+    desk = Desk(limits=make_test_limits({"PNL-08": FILLS["PNL-08"]}))
+    desk.account(("USDT", "10000"), ("BTC", "1"))
+    desk.quote(BTC, bid, ask)
+    for price in prices:
+        desk.plain(side=side, qty="0.001", limit_price="60000")
+        desk.fill(f"c{desk.orders}", "0.001", price, side=side)
+    desk.wait(1)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("prices", "side", "held"),
+    [
+        (("60090", "60090"), Side.BUY, False),  # 90 of 30 is three times
+        (("60090", "60090.01"), Side.BUY, True),
+        (("60180.01", "60000"), Side.BUY, True),
+        (("60500",), Side.BUY, False),
+        (("59910", "59910"), Side.SELL, False),
+        (("59910", "59909.99"), Side.SELL, True),
+        (("60500", "60500"), Side.SELL, False),
+        (("60500", "60000", "60000"), Side.BUY, False),
+    ],
+)
+def test_entries_that_pay_too_much_make_their_strategy_cautious(
+    prices: tuple[str, ...], side: Side, held: bool
+) -> None:
+    hold = hold_of(paying(*prices, side=side), "PNL-08")
+
+    assert (hold is not None) is held
+    assert hold is None or (hold.level, hold.scope.name) == (TradingLevel.CAUTIOUS, "s1")
+
+
+def test_a_wide_spread_expects_more() -> None:
+    assert hold_of(paying("60300", "60300", bid="59900", ask="60100"), "PNL-08") is None
+    assert hold_of(paying("60300", "60300.01", bid="59900", ask="60100"), "PNL-08") is not None
+
+
+def test_what_fills_paid_is_remembered_over_a_kill_and_exits_do_not_count() -> None:
+    desk = paying("60090", "60090.01")
+    again = desk.replayed()
+    assert again.state.flow.slippage("s1", 2, 500) == desk.gate.state.flow.slippage("s1", 2, 500)
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001")
+    desk.fill(f"c{desk.orders}", "0.001", "50000", side=Side.SELL)
+
+    assert len(desk.gate.state.flow.fills["s1"]) == 2
