@@ -25,6 +25,8 @@ app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
 data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+report_app = typer.Typer(help="Reports for whoever judges the system.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(report_app, name="report")
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
@@ -311,12 +313,21 @@ def audit(
     call: Call,
     venue: Annotated[str, typer.Option(help="Only this venue.")] = "",
     trail: Annotated[bool, typer.Option("--trail", help="Show operator commands and holds instead.")] = False,
+    journal: Annotated[bool, typer.Option("--journal", help="Hold riskd's journal against its signatures.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records of the trail.")] = 50,
 ) -> int:
     """Compare journal, approvals and venue: every order approved once, every fill booked once. Exit 4 on findings."""
     from cli.commands import audit as run
 
-    return run(call, venue, trail, limit)
+    return run(call, venue, trail, limit, journal)
+
+
+@command(report_app, "controls")
+def report_controls(call: Call) -> int:
+    """Show each control: limit, enforced or why not, last test, last breach, RTS 6 and 15c3-5. Exit 4 on findings."""
+    from cli.commands import controls as run
+
+    return run(call)
 
 
 @command(app, "explain")

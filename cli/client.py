@@ -285,6 +285,32 @@ class Daemons:
             for record in answer.records
         ]
 
+    def controls(self) -> views.ControlReportView:
+        """Return the control report."""
+        answer = self._call("riskd", self._risk().ListControls, risk_pb.ListControlsRequest())
+        return views.ControlReportView(
+            answer.profile,
+            answer.limits_hash,
+            tuple(
+                views.ControlView(
+                    control.check_id,
+                    control.name,
+                    control.status,
+                    control.reason,
+                    control.limit,
+                    tuple(control.rts6),
+                    tuple(control.sec_15c3_5),
+                    control.last_test_time_ns,
+                    control.last_test,
+                    control.last_test_passed,
+                    control.last_breach_time_ns,
+                    control.last_breach,
+                    control.breaches,
+                )
+                for control in answer.controls
+            ),
+        )
+
     # --- orders --------------------------------------------------------------------------------------------------
 
     def orders(self, *, working_only: bool, instrument_id: str, strategy_id: str, limit: int) -> list[views.OrderView]:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from cli import render, views
 from cli.call import INTERRUPTED, MIN_REASON_CHARS, Call
+from cli.chain import read_chain
 from cli.client import Daemons, scope_of
 from cli.command_ids import new_command_id
 from cli.config import Target, config_for_mode, find_target, find_target_to_stop
@@ -421,8 +422,12 @@ def pnl(call: Call) -> int:
 # --- looking back ----------------------------------------------------------------------------------------------------
 
 
-def audit(call: Call, venue: str, trail: bool, limit: int) -> int:
-    """Audit against the venue, or show who commanded what."""
+def audit(call: Call, venue: str, trail: bool, limit: int, journal: bool) -> int:
+    """Audit against the venue, show who commanded what, or hold riskd's journal against its signatures."""
+    if journal:
+        chain = read_chain(find_target(call.config, call.state).common)
+        call.answer(chain, render.chain_lines(chain), ok=not chain.problems)
+        return Exit.FINDINGS if chain.problems else Exit.OK
     with _talk(call) as daemons:
         if trail:
             records = daemons.audit_trail(limit)
@@ -431,6 +436,14 @@ def audit(call: Call, venue: str, trail: bool, limit: int) -> int:
         view = daemons.audit(venue)
     call.answer(view, render.audit_lines(view), ok=view.clean)
     return Exit.OK if view.clean else Exit.FINDINGS
+
+
+def controls(call: Call) -> int:
+    """Show the control report; findings when a control failed its test or has no limit."""
+    with _talk(call) as daemons:
+        view = daemons.controls()
+    call.answer(view, render.control_lines(view), ok=not view.failed)
+    return Exit.FINDINGS if view.failed else Exit.OK
 
 
 def explain(call: Call, exec_id: str, order_text: str) -> int:

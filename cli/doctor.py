@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.call import Call
+from cli.chain import read_chain
 from cli.client import Daemons
 from cli.config import Target, find_target
 from cli.exit_codes import Exit
@@ -84,6 +85,7 @@ def _machine(target: Target) -> list[Check]:
         _attempt("sockets", lambda: str(socket_path(target.common.run_dir, "marketdata", Role.SIMEXCHANGE).parent)),
         _approval_key(target),
         *_secrets(target),
+        *_journal(target),
         _disk(target.state),
         _clock(),
     ]
@@ -130,6 +132,18 @@ def _secrets(target: Target) -> list[Check]:
 def _private(path: Path) -> str:
     require_private(path)
     return f"{path.name} is private"
+
+
+def _journal(target: Target) -> list[Check]:
+    """Hold riskd's journal against its signatures."""
+    if not target.common.journal_dir(Role.RISKD).exists():
+        return []
+    try:
+        chain = read_chain(target.common)
+    except TradebotError as exc:
+        return [Check("journal", "note", str(exc))]
+    text = f"{chain.records} records, signed up to {chain.signed_seq}"
+    return [Check("journal", "FIX" if chain.problems else "ok", "; ".join(chain.problems) or text)]
 
 
 def _disk(state: Path) -> Check:

@@ -25,6 +25,7 @@ from execd.venue_session import VenueSession
 from tradebot.core.approvals import StopLatch
 from tradebot.core.errors import ConfigError, TransientError
 from tradebot.core.instruments import Instrument
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -104,7 +105,7 @@ async def _trade(
         instruments |= {instrument.instrument_id: instrument for instrument in listed}
         codecs[name] = venue.codec(credentials[name], listed, section.recv_window_ms)
     latches = LatchBoard()
-    desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches)
+    desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches, build_hash())
     restorer = Restorer(desk)
     for record in records:
         restorer.apply(record.record_type, record.payload)

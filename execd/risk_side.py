@@ -156,6 +156,7 @@ class RiskSide:
                 self.state.out.up.venues.append(self.venue_status(venue))
                 self.state.out.up_dirty = True
                 venue.status_dirty = False
+                venue.told_weight_pct = venue.used_weight_pct
                 venue.alarms.clear()
 
     def venue_status(self, venue: VenueState) -> VenueStatus:
@@ -175,6 +176,10 @@ class RiskSide:
             unknown,
             tuple(venue.alarms),
             venue.used_weight_pct,
+            venue.clock_offset_ns,
+            venue.clock_error_ns,
+            venue.clock_time_ns,
+            venue.quiet_until_ns,
         )
 
     def lease_timer_ns(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from execd.exits import ExitDesk
 from execd.protection import Protection
@@ -27,6 +28,8 @@ from tradebot.venues.api_orders import (
     VenueTrade,
 )
 
+WEIGHT_STEP_PCT: Final = 5.0
+"""riskd hears of the used weight when it moved by this much, and with everything else."""
 ReadResult = VenueSnapshot | AccountRows | list[VenueTrade] | None
 """What the shell read; None when it failed."""
 
@@ -75,6 +78,7 @@ class VenueSide:
         """The venue's REST side asked for silence."""
         venue = self.state.venues[name]
         venue.quiet_until_ns = max(venue.quiet_until_ns, now_ns + duration_ns)
+        venue.status_dirty = True
 
     def event(self, name: str, event: VenueEvent, now_ns: int) -> None:
         """Take one decoded private frame."""
@@ -106,8 +110,11 @@ class VenueSide:
     def _reply(self, venue: VenueState, reply: VenueReply, now_ns: int) -> None:
         if reply.used_weight_pct:
             venue.used_weight_pct = reply.used_weight_pct
+            if abs(venue.used_weight_pct - venue.told_weight_pct) >= WEIGHT_STEP_PCT:
+                venue.status_dirty = True
         if reply.reason == "RATE_LIMITED":
             venue.quiet_until_ns = max(venue.quiet_until_ns, now_ns + max(1_000, reply.retry_after_ms) * NS_PER_MS)
+            venue.status_dirty = True
             self.state.notice("warning", "rate_limited", f"{venue.name}: {reply.detail}")
         request = self.state.requests.take(reply.request_id)
         if request is None:
@@ -146,6 +153,8 @@ class VenueSide:
         if reply.server_time_ns:
             venue.clock_offset_ns = reply.server_time_ns - (sent_ns + now_ns) // 2
             venue.clock_error_ns = (now_ns - sent_ns) // 2 + NS_PER_MS
+            venue.clock_time_ns = now_ns
+            venue.status_dirty = True
         if venue.connected:
             self._log_in(venue, now_ns)
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from riskd.case import Case
 from riskd.cautious import refusal
+from riskd.conduct_checks import CONDUCT_CHECKS
 from riskd.exposure import CLOSING_ROLES
 from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
 from riskd.inputs import (
@@ -33,6 +34,7 @@ from riskd.inputs import (
 )
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
+from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
@@ -433,6 +435,8 @@ def undefined(case: Case) -> Row:
 
 CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
+    **CONDUCT_CHECKS,
+    **READINESS_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

@@ -71,6 +71,8 @@ class SessionView:
     session_id: str
     """Empty = no session."""
     statuses: dict[str, VenueStatus]
+    build: str = ""
+    """Build of that execd."""
 
 
 class Decider:
@@ -90,7 +92,7 @@ class Decider:
         self._ledger = ledger
         ledger.on_settled = self._settled
         self._state = ledger.state
-        self._books = books
+        self.books = books
         self._accountant = accountant
         self._session = session
         self._stop_flag = stop_flag
@@ -209,7 +211,8 @@ class Decider:
             self.keep(record.decision_id, payload)
 
     def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
-        case = make_case(ask, self._books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
+        case = make_case(ask, self.books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
+        case.build = self._session.build
         if not case.reducing:
             equity = self._accountant.equity(now_ns)
             if equity.complete:

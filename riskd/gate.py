@@ -13,6 +13,7 @@ from typing import Final
 from riskd.accountant import Accountant
 from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.flatten import Flattener, FlattenResult
@@ -25,8 +26,10 @@ from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
+    ControlTested,
     DecisionRecord,
     InstrumentsSeen,
+    JournalCheckpoint,
     JournalSink,
     LimitsChanged,
     OrderEventSeen,
@@ -84,6 +87,7 @@ class RiskGate:
         sink: JournalSink | None,
         venues: Iterable[str],
         stop_flag: StopFlag | None = None,
+        build: str = "",
     ) -> None:
         """Build an empty gate; call `restore` with journaled records, then `start`.
 
@@ -94,8 +98,10 @@ class RiskGate:
             sink: Takes records; None = nothing is written, because nobody will restore this gate.
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
+            build: Build that runs, which execd must run too; empty = not known.
         """
         self.environment = environment
+        self._build = build
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, make_settings(limits))
         settings = self.state.settings
@@ -126,7 +132,18 @@ class RiskGate:
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
         self.accountant = Accountant(ledger, board, self.day_rules, caps)
-        books = Books(settings, state.portfolio, state.commitments, board, state.rates, state.rules)
+        self._conduct = ConductWatch(state, board, self.keeper, settings)
+        books = Books(
+            settings,
+            state.portfolio,
+            state.commitments,
+            board,
+            state.rates,
+            state.rules,
+            state.flow,
+            state.open_risk,
+            self._build,
+        )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
@@ -287,6 +304,7 @@ class RiskGate:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
+            self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
@@ -410,6 +428,19 @@ class RiskGate:
         self._furnish()
         self.decider.decisions = kept
 
+    def journal_signed(self, checkpoint: JournalCheckpoint) -> None:
+        """The end of the journal was signed: write that down."""
+        self._ledger.commit(checkpoint)
+
+    def journal_doubted(self, problem: str, now_ns: int) -> None:
+        """The journal that was read back is not the one that was signed: nobody knows what is missing."""
+        self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
+
+    def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
+        """Controls were given what they must refuse."""
+        detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
+        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns))
+
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""
         return self.keeper.stop(latch, role, now_ns, journaled=journaled)
@@ -439,7 +470,7 @@ class RiskGate:
     # ---- session parts
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
-        self.session.session_id = hello.session_id
+        self.session.session_id, self.session.build = hello.session_id, hello.build_hash
         self.session.statuses.clear()
         self._abandoned.clear()
         self._down = SessionDown()

@@ -29,22 +29,22 @@ class GrantBook:
     def __len__(self) -> int:
         return len(self._grants)
 
-    def put(self, terms: GrantTerms) -> None:
-        """Keep a grant, or the later form of one."""
+    def put(self, terms: GrantTerms) -> GrantTerms | None:
+        """Keep a grant, or the later form of one; returns what was forgotten for it."""
         self._grants[terms.entry_client_order_id] = terms
         self._entries.setdefault(_position(terms), {})[terms.entry_client_order_id] = None
-        if len(self._grants) > MAX_GRANTS:
-            self.drop(next(iter(self._grants)))
+        return self.drop(next(iter(self._grants))) if len(self._grants) > MAX_GRANTS else None
 
-    def drop(self, entry_client_order_id: str) -> None:
-        """Forget the grant of an entry, if there is one."""
+    def drop(self, entry_client_order_id: str) -> GrantTerms | None:
+        """Forget and return the grant of an entry, if there is one."""
         terms = self._grants.pop(entry_client_order_id, None)
         if terms is None:
-            return
+            return None
         entries = self._entries[_position(terms)]
         del entries[entry_client_order_id]
         if not entries:
             del self._entries[_position(terms)]
+        return terms
 
     def entries_of(self, instrument_id: str, strategy_id: str) -> list[str]:
         """Return the entries whose grants protect a position."""

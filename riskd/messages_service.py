@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.controls import ControlLine
 from riskd.gate import RiskGate
 from riskd.limit_changes import Direction, LimitChange
 from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised
@@ -108,6 +109,25 @@ LIMIT_DIRECTIONS: Final = {
     Direction.LOOSENS: pb.LIMIT_DIRECTION_LOOSENS,
     Direction.REFUSED: pb.LIMIT_DIRECTION_REFUSED,
 }
+
+
+def control_message(line: ControlLine) -> pb.Control:
+    """Return the message of one control."""
+    return pb.Control(
+        check_id=line.check_id,
+        name=line.name,
+        status=line.status,
+        reason=line.reason,
+        limit=line.limit,
+        rts6=line.rts6,
+        sec_15c3_5=line.sec,
+        last_test_time_ns=line.last_test_ns,
+        last_test=line.last_test,
+        last_test_passed=line.test_passed,
+        last_breach_time_ns=line.last_breach_ns,
+        last_breach=line.last_breach,
+        breaches=line.breaches,
+    )
 
 
 def limit_change_message(change: LimitChange) -> pb.LimitChange:

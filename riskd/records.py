@@ -52,6 +52,8 @@ class RecordType(IntEnum):
     SOFT_CAP = 22
     CLUSTERS = 23
     LIMITS_CHANGED = 24
+    CONTROL_TESTED = 50
+    CHECKPOINT = 51
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -343,6 +345,29 @@ class StopLatched(Record, frozen=True):
     role: str
 
 
+class JournalCheckpoint(Record, frozen=True):
+    """A signature over an earlier record's link; see tradebot.runtime.journal_checkpoints."""
+
+    owner: str
+    seq: int
+    link: bytes
+    time_ns: int
+    signature: bytes
+
+
+class ControlTested(Record, frozen=True):
+    """Controls were tried out: each was given what it must refuse. See riskd.self_test."""
+
+    kind: str
+    """E.g. `limits self-test`."""
+    limits_hash: str
+    passed: list[str]
+    """Check ids that refused what they must."""
+    failed: list[str]
+    detail: str
+    time_ns: int
+
+
 RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.STARTED: Started,
     RecordType.INSTRUMENTS: InstrumentsSeen,
@@ -370,6 +395,8 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,
     RecordType.LIMITS_CHANGED: LimitsChanged,
+    RecordType.CONTROL_TESTED: ControlTested,
+    RecordType.CHECKPOINT: JournalCheckpoint,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -16,8 +16,16 @@ import structlog
 
 from riskd import reports
 from riskd.audit_shell import AuditEntry, find_decision, read_audit
+from riskd.controls import control_lines
 from riskd.holds import Clearing
-from riskd.messages_service import limit_change_message, pnl_message, position_message, risk_event_message
+from riskd.messages_service import (
+    control_message,
+    limit_change_message,
+    pnl_message,
+    position_message,
+    risk_event_message,
+)
+from riskd.self_test_shell import test_limits
 from riskd.shell import LiveGate
 from tradebot._version import __version__
 from tradebot.core.approvals import SessionDown, SessionUp
@@ -210,6 +218,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         except ConfigError as exc:
             await _invalid(context, RejectedError("LIMITS_INVALID", str(exc)))
         await self._done()
+        if answer.accepted:
+            await test_limits(self._live)
         return pb.SetLimitsResponse(
             accepted=answer.accepted,
             reason=answer.reason,
@@ -333,6 +343,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         limit = min(request.limit or DEFAULT_AUDIT, MAX_AUDIT)
         entries = await asyncio.to_thread(read_audit, self._journal_dir, limit)
         return pb.ListAuditResponse(records=[_audit_message(entry) for entry in entries])
+
+    async def ListControls(self, request: pb.ListControlsRequest, context: Context) -> pb.ListControlsResponse:
+        limits = self._gate.limits
+        lines = control_lines(limits, self._gate.state.controls)
+        return pb.ListControlsResponse(
+            profile=limits.file.profile, limits_hash=limits.hash, controls=[control_message(line) for line in lines]
+        )
 
     # ---- inside
 

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.control_book import ControlBook
 from riskd.exposure import Commitments, Parent, TrackedOrder
 from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
+from riskd.open_risk import Holding, OpenRisk, stop_ppm
+from riskd.order_flow import OrderFlow
 from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets, amends_of
 from riskd.records import (
     AccountSeen,
     ClustersSeen,
     Command,
+    ControlTested,
     DayBaseline,
     DecisionRecord,
     EquityPeak,
@@ -33,6 +37,7 @@ from riskd.records import (
     HoldRaised,
     HoldRetimed,
     InstrumentsSeen,
+    JournalCheckpoint,
     LedgerSeen,
     LimitsChanged,
     LossGuardState,
@@ -48,13 +53,13 @@ from riskd.records import (
     StopLatched,
 )
 from riskd.repetition import Repetition
-from riskd.rules import MAX_RULES, InstrumentRule, make_rule
+from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
 from riskd.settings import Settings, make_settings
-from riskd.units import to_units_floor
-from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
+from riskd.units import UNIT, to_units_floor
+from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.orders import OrderRole, OrderState, OrderTerms, Side
+from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderState, OrderTerms, Side
 
 MAX_SEEN_INTENTS: Final = 200_000
 """Intent ids remembered for AUT-04; older ones are refused by their sequence or their age."""
@@ -62,6 +67,9 @@ MAX_SENDERS: Final = 20_000
 """(strategy, incarnation) pairs whose last sequence is remembered."""
 MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
+WANTED_ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
+"""Of orders that a strategy or an operator wanted; the others follow from them."""
+_BLOCKED: Final = CheckOutcome.BLOCK.value
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -96,6 +104,9 @@ class RiskState:
         self.sequences: dict[tuple[str, str], int] = {}
         self.rates = RateBuckets()
         self.repetition = Repetition()
+        self.flow = OrderFlow()
+        self.open_risk = OpenRisk()
+        self.controls = ControlBook()
         self.commitments = Commitments()
         self.commitments.fee_ppm = settings.fee_ppm or 0
         self.portfolio = Portfolio()
@@ -140,14 +151,18 @@ class RiskState:
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
                 self.guards.hold_raised(hold)
+                self.controls.held(hold)
                 if hold.cause == "PNL-06":
                     streak = self.portfolio.streak(hold.scope)
                     streak.acted = streak.losses_in_row
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
-                if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
-                    self.portfolio.streak(record.hold.scope).begin_streak()
+                if record.hold is not None and record.operator != "riskd":
+                    if record.hold.cause == "PNL-06":
+                        self.portfolio.streak(record.hold.scope).begin_streak()
+                    elif record.hold.cause == "RAT-06":
+                        self.flow.begin_again(record.hold.scope.name)
             case HoldRetimed(hold_id=hold_id):
                 self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
@@ -172,6 +187,10 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case JournalCheckpoint():
+                pass  # proves the journal, changes nothing
+            case ControlTested():
+                self.controls.tested(record)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -179,7 +198,7 @@ class RiskState:
                 self.reduces[record.reduce_id] = record
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
-                self.grants.put(terms)
+                self._grant_ended(self.grants.put(terms))
             case InstrumentsSeen(instruments=instruments):
                 self._set_instruments(instruments)
             case OrderLog(incarnation=incarnation, applied=applied):
@@ -209,12 +228,17 @@ class RiskState:
             sorted(self.sequences.items()),
             sorted(self.rates.full_at.items()),
             self.repetition.digest(),
+            self.flow.digest(),
+            self.open_risk.digest(),
+            self.controls.digest(),
             [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
             [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
             [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
             sorted((k, c.buy, c.sell, c.entries) for k, c in commitments.by_instrument.items()),
             sorted(commitments.by_asset.items()),
             sorted(commitments.entry_value.items()),
+            sorted(commitments.entry_risk.items()),
+            sorted(commitments.strategy_entries.items()),
             commitments.working.digest(),
             sorted((i, s, side.value, v) for (i, s, side), v in commitments.closing.items()),
             sorted((k, repr(p)) for k, p in portfolio.positions.items()),
@@ -272,6 +296,7 @@ class RiskState:
             _bound(self.sequences, MAX_SENDERS)
         if record.verdict == Verdict.BLOCK.value:
             self.refusals += 1
+            self.controls.refused(record.decision_id, record.checks, _BLOCKED, record.time_ns)
             return
         self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
@@ -279,6 +304,8 @@ class RiskState:
         if record.parent and role is OrderRole.ENTRY:
             self.guards.entered(record.instrument_id, record.time_ns)
             self.repetition.entered((record.strategy_id, record.instrument_id, side, qty, price), record.time_ns)
+            if not is_operator(record.strategy_id):
+                self.flow.entered((record.strategy_id, record.instrument_id, side.sign), record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,
@@ -292,9 +319,11 @@ class RiskState:
                 record.time_ns,
                 record.stop_loss,
                 record.take_profit,
+                stop_ppm(record.stop_loss),
             )
             self.commitments.approve_parent(parent, self.rules, reserve=not record.message)
         if record.message and record.asked is not None:
+            mid, half_spread = _touch(record) if role is OrderRole.ENTRY else (0, 0)
             order = TrackedOrder(
                 state=OrderState(_with_qty(record.asked, record.approved_qty)),
                 instrument_id=record.instrument_id,
@@ -309,11 +338,28 @@ class RiskState:
                 decision_id=record.decision_id,
                 ask_id=record.ask_id,
                 reduce_id=record.reduce_id,
+                stop_ppm=self._stop_of(record),
+                approved_ns=record.time_ns,
+                mid=mid,
+                half_spread=half_spread,
             )
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
-        if record.grant is not None:
-            self.grants.put(record.grant)
+            if role in WANTED_ROLES:
+                self.flow.ordered(record.strategy_id, record.time_ns)
+        grant = record.grant
+        if grant is not None:
+            self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
+            self._grant_ended(self.grants.put(grant))
+
+    def _stop_of(self, record: DecisionRecord) -> int:
+        """Return the distance of an entry's stop; that of a child stands with its parent."""
+        parent = None if record.parent else self.commitments.parents.get(record.intent_id)
+        return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
+
+    def _grant_ended(self, grant: GrantTerms | None) -> None:
+        if grant is not None:
+            self.open_risk.unprotect(_holding(grant), grant.entry_client_order_id)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
         if record.role != OrderRole.ENTRY.value:
@@ -335,6 +381,8 @@ class RiskState:
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
         execution = event.execution
+        if execution is not None and order is not None and self.settings.orders.sane_fills:
+            anomaly = anomaly or _fill_problem(order, execution)
         booked = None
         if execution is not None and execution.instrument_id in self.rules:
             booked = self.portfolio.book(
@@ -346,8 +394,27 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
-        if booked is not None and booked.lost and execution is not None:
-            self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if booked is not None and execution is not None:
+            for strategy_id in booked.strategies:
+                self.open_risk.touch((execution.instrument_id, strategy_id))
+            if booked.lost:
+                self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if order is not None and order.role in WANTED_ROLES and booked is not None:
+            self.flow.traded(order.strategy_id, event.receive_time_ns)
+        if order is not None and event.kind is OrderEventKind.ACCEPTED and order.approved_ns:
+            self.flow.acknowledged(event.receive_time_ns - order.approved_ns, event.receive_time_ns)
+            order.approved_ns = 0
+        if booked is not None and execution is not None and order is not None and order.mid:
+            qty, price = to_units_floor(execution.qty), to_units_floor(execution.price)
+            paid = (price - order.mid) * order.side.sign * qty // UNIT
+            fill = (paid, order.half_spread * qty // UNIT, order.mid * qty // UNIT)
+            self.flow.filled(order.strategy_id, fill)
+        if event.kind is OrderEventKind.REFUSED and event.check_id:
+            self.controls.refused_by_execd(
+                event.check_id, event.client_order_id, event.reason, event.detail, event.receive_time_ns
+            )
+        if order is not None and event.kind is OrderEventKind.REJECTED:
+            self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
@@ -360,20 +427,20 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self.grants.drop(order.state.terms.client_order_id)
+            self._grant_ended(self.grants.drop(order.state.terms.client_order_id))
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
                 continue
             for key in self.grants.entries_of(order.instrument_id, strategy_id):
                 if key not in self.commitments.orders:
-                    self.grants.drop(key)
+                    self._grant_ended(self.grants.drop(key))
 
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self.grants.drop(record.client_order_id)
+                self._grant_ended(self.grants.drop(record.client_order_id))
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 
@@ -389,6 +456,26 @@ class RiskState:
             self.flattens[record.flatten_id] = record
         else:
             self.flattens.pop(record.flatten_id, None)
+
+
+def _touch(record: DecisionRecord) -> tuple[int, int]:
+    """Return (mid, half spread) that an entry was approved at, as MKT-03 saw them; zeros when it did not run."""
+    for check_id, _, _, bid, ask in record.checks:
+        if check_id == "MKT-03":
+            low, high = int(bid), int(ask)
+            return (low + high) // 2, (high - low) // 2
+    return 0, 0
+
+
+def _fill_problem(order: TrackedOrder, execution: Execution) -> str:
+    """Return what is wrong with a fill beside its quantity (PTR-02), empty when nothing is."""
+    terms = order.state.terms
+    if execution.side is not terms.side or execution.instrument_id != terms.instrument_id:
+        told = f"{execution.side.name} {execution.instrument_id}"
+        return f"order {terms.client_order_id}: {terms.side.name} {terms.instrument_id} was filled as {told}"
+    if terms.price is not None and (execution.price - terms.price) * terms.side.sign > 0:
+        return f"order {terms.client_order_id}: filled at {execution.price}, its limit is {terms.price}"
+    return ""
 
 
 def _bound(table: dict, most: int) -> None:  # type: ignore[type-arg]
@@ -412,6 +499,10 @@ def _with_qty(terms: OrderTerms, qty: Decimal) -> OrderTerms:
         terms.post_only,
         terms.reduce_only,
     )
+
+
+def _holding(grant: GrantTerms) -> Holding:
+    return grant.instrument_id, grant.strategy_id
 
 
 def _grant_line(grant: GrantTerms) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from tradebot.core.approvals import (
     SessionUp,
     VenueAction,
 )
+from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -67,18 +68,39 @@ WIDE: dict[str, dict[str, Any]] = {
     "POS-06": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-11": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-13": {"max_loss_pct": HUGE, "max_loss": HUGE},
+    "POS-09": {"max_pct_of_equity": {"*": HUGE}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
+    "POS-12": {"max_heat_pct": HUGE, "max_heat": HUGE},
     "RAT-02": {"strategy_per_second": 1000},
+    "RAT-04": {"max_ratio": HUGE, "min_orders": HUGE},
+    "RAT-05": {"strategy_per_minute": HUGE, "venue_per_minute": HUGE},
+    "RAT-06": {"max_entries": HUGE, "max_per_day": HUGE},
     "RAT-08": {"max_per_instrument": HUGE, "max_per_venue": HUGE},
     "RAT-10": {"max_times_equity": HUGE},
 }
 """Limits that bind only when a test sets them: most tests repeat themselves within one instant."""
+MARKET: dict[str, dict[str, Any]] = {
+    "STA-07": {"status": "enforced", "min_samples": 1},
+    "MKT-07": {"status": "enforced", "max_move_bps": 300, "sigmas": 6, "hold_min": 5},
+    "PRC-02": {"status": "enforced", "max_drift_bps": 250},
+}
+"""What needs a second of the market: `Desk.wait(1)`. Off unless a test asks for it: tests move prices as they like."""
 STRICT: dict[str, dict[str, Any]] = {
+    **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},
 }
 """Checks that are off unless a test asks for them."""
+FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
+"""Off unless a test names its orders as execd does (`execd_id`)."""
+
+
+FILLS: dict[str, dict[str, Any]] = {
+    "PTR-02": {"status": "enforced"},
+    "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
+}
+"""Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
 
 
 @cache
@@ -87,8 +109,11 @@ def _profile(name: str) -> dict[str, Any]:
 
 
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
-    """Return a profile as a tree that a test may change."""
-    return copy.deepcopy(_profile(profile))
+    """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
+    tree = copy.deepcopy(_profile(profile))
+    for check_id in (*MARKET, *FORM, *FILLS):
+        tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
+    return tree
 
 
 def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None, **top: Any) -> Limits:
@@ -170,7 +195,9 @@ class Desk:
             self.venue()
 
     def new_gate(self, sink: MemorySink) -> RiskGate:
-        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,))
+        return RiskGate(
+            self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,), build="build"
+        )
 
     # ---- execd speaks
 
@@ -206,7 +233,9 @@ class Desk:
         return self.say(venues=[replace(self.make_venue(), alarms=alarms, **changes)])
 
     def make_venue(self) -> VenueStatus:
-        return VenueStatus(self.venue_name, "main", True, self.now_ns, False)
+        return VenueStatus(
+            self.venue_name, "main", True, self.now_ns, False, clock_error_ns=MS, clock_time_ns=self.now_ns
+        )
 
     # ---- the market speaks
 
@@ -232,7 +261,9 @@ class Desk:
             del index
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
-                self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
+                self.gate.session.statuses[name] = replace(
+                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns
+                )
         return self.gate.handle_timer(self.now_ns)
 
     # ---- asks
@@ -374,6 +405,11 @@ class Desk:
 
     def levels(self) -> str:
         return self.gate.state.holds.system_level().name
+
+
+def execd_id(strategy_id: str = "s1", sequence: int = 1) -> str:
+    """Return a client order id as execd makes it."""
+    return make_client_order_id(ClientOrderIdParts(strategy_code(strategy_id), 1, sequence), b"i" * 32)
 
 
 def violations(answer: ApprovalAnswer) -> dict[str, str]:

@@ -41,6 +41,8 @@ from tradebot.wire import approvals, instruments, intents, orders, risk
 
 KEYS = {"k1": b"1" * 32, "k2": b"2" * 32}
 
+ALARM = VenueAlarm("FILL_ANOMALY", BTC, "x")
+
 
 def make_facts() -> OrderFacts:
     return OrderFacts(make_terms(), "s1", "i1", 0, OrderRole.ENTRY, 5, trace_id="t", decision_id="d")
@@ -88,7 +90,7 @@ def test_session_messages_round_trip() -> None:
         hello=SessionHello("sess", "log", 7, "hash", (make_instrument(),), (latch,)),
         order_events=[OrderEvent(1, "c1", OrderEventKind.ASKED, OrderStatus.PENDING_NEW, 1, make_facts())],
         accounts=[AccountSnapshot("binance", "main", (Balance("USDT", Decimal(1), Decimal("0.5")),), True, 1, 2)],
-        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (VenueAlarm("FILL_ANOMALY", BTC, "x"),), 1.5)],
+        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10)],
         abandons=[4],
         never_used=[NeverUsed("n", "c", "EXPIRED")],
         latches=[latch],

@@ -57,6 +57,7 @@ RULES: dict[str, frozenset[Role]] = {
     # A trader may show what a change would do, and gives the first of a team's two signatures.
     _RISK + "SetLimits": _HANDS,
     _RISK + "ListAudit": OPERATORS,
+    _RISK + "ListControls": OPERATORS,
     _RISK + "WatchStatus": OPERATORS | _RECORDER,
     _EXECUTION + "SubmitIntents": _ENGINE,
     _EXECUTION + "SubmitIntent": _HANDS,

@@ -192,6 +192,10 @@ def venue_to_wire(status: VenueStatus) -> risk_service_pb2.VenueStatus:
             for a in status.alarms
         ],
         rate_used_pct=status.rate_used_pct,
+        clock_offset_ns=status.clock_offset_ns,
+        clock_error_ns=status.clock_error_ns,
+        clock_time_ns=status.clock_time_ns,
+        quiet_until_ns=status.quiet_until_ns,
     )
 
 
@@ -208,6 +212,10 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
             VenueAlarm(require(a.cause, "alarm.cause"), a.instrument_id, a.detail, a.cleared) for a in message.alarms
         ),
         rate_used_pct=message.rate_used_pct,
+        clock_offset_ns=message.clock_offset_ns,
+        clock_error_ns=message.clock_error_ns,
+        clock_time_ns=message.clock_time_ns,
+        quiet_until_ns=message.quiet_until_ns,
     )
 
 
