@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from simexchange.faults import FaultBox
@@ -69,6 +69,8 @@ class AccountSetup:
     api_secret: str
     balances: Mapping[str, int]
     """Asset -> free Money."""
+    read_keys: Mapping[str, str] = field(default_factory=dict)
+    """API key -> secret of those that may look and do nothing else."""
 
 
 FeedFactory = Callable[["SimVenue", int], Feed]
@@ -102,9 +104,9 @@ class SimVenue:
         self.frames: list[Frame] = []
         self.account_events: list[tuple[str, bytes]] = []
         """(account, event) in order, until the shell takes them."""
-        self.server: VenueServer = make_server(
-            self, {one.api_key: (one.account, one.api_secret) for one in accounts}, limits
-        )
+        keys = {one.api_key: (one.account, one.api_secret) for one in accounts}
+        readers = {key: (one.account, secret) for one in accounts for key, secret in one.read_keys.items()}
+        self.server: VenueServer = make_server(self, keys | readers, limits, frozenset(readers))
         self.publishers = [
             SymbolPublisher(i, self.server.streams, self.wanted, self.frames) for i in range(len(symbols))
         ]

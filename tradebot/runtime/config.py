@@ -112,6 +112,9 @@ class VenueConfig(ConfigModel):
     api_key_name: str = ""
     """Name of the secret, not its value. Empty: public data only."""
     api_secret_name: str = ""
+    read_key_name: str = ""
+    """Name of the secret of a second key that may only read: the eyes' own. Empty: nobody but execd reads here."""
+    read_secret_name: str = ""
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]
     """Venue symbols, e.g. BTCUSDT."""
 
