@@ -84,6 +84,8 @@ class VenueOrder:
     reason: str = ""
     list_id: str = ""
     """The venue's id of the order list (OCO) it belongs to; empty when none."""
+    created_time_ns: int = 0
+    """When the venue took it; 0 where the row does not tell."""
 
 
 class VenueReply(NamedTuple):
@@ -161,6 +163,21 @@ class AccountRows(NamedTuple):
     event_time_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class VenueSnapshot:
+    """One complete read of a venue's private side."""
+
+    started_ns: int
+    """Before the first request."""
+    account: AccountRows
+    orders: Sequence[VenueOrder]
+    """Working orders and history rows, any order."""
+    open_keys: frozenset[tuple[str, str]]
+    """(venue symbol, venue order id) of the working ones."""
+    trades: Sequence[tuple[str, VenueTrade]]
+    """(instrument_id, trade), in venue order per instrument."""
+
+
 class RestRead(NamedTuple):
     """One private read: method name of the REST library's raw interface and its parameters."""
 
@@ -175,6 +192,8 @@ class OrderCodec(Protocol):
     venue: str
     carries_reduce_only: bool
     """False: the venue has no such flag, so it is not in the bytes."""
+    page_rows: int
+    """Rows of a history read at most, oldest first: so many mean that there may be more."""
 
     def place(self, request_id: str, terms: OrderTerms, timestamp_ms: int) -> bytes:
         """Return the signed request that places one order."""

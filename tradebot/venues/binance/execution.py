@@ -143,6 +143,7 @@ class BinanceOrderCodec:
 
     venue = VENUE
     carries_reduce_only = False
+    page_rows = MAX_PAGE
 
     def __init__(self, credentials: VenueCredentials, instruments: Sequence[Instrument], recv_window_ms: int) -> None:
         self._api_key = credentials.api_key
