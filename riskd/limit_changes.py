@@ -30,6 +30,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "price_range_pct", "emergency_bound_bps", "target_pct", "sign_off_min", "join_at", "leave_below",
     "max_per_instrument", "max_per_venue", "max_spread_bps", "max_bound_bps", "max_distance_bps", "max_risk_pct",
     "max_risk", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity",
+    "max_silence_s", "max_steps", "fill_grace_s", "max_drift_pct",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({

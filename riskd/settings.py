@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from riskd.caps import Cap, make_cap
 from riskd.cautious import CautiousRule
 from riskd.clusters import ClusterRule
+from riskd.eye_rule import EyeRule, make_eye_rule
 from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import ClusterExposure, DayLoss, HoldingTime, Limits
 from riskd.losses import LossRule, make_rule
@@ -81,6 +82,7 @@ class Settings:
     cool_off_ns: int
     solo: bool
     sign_off_ns: int
+    eyes: EyeRule
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -131,6 +133,7 @@ def make_settings(limits: Limits) -> Settings:
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
         solo=file.operators == "solo",
         sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
+        eyes=make_eye_rule(limits),
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
+from riskd.eye_book import EyeBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
@@ -25,6 +26,8 @@ from riskd.records import (
     DecisionRecord,
     EquityPeak,
     EquitySample,
+    EyesBaseline,
+    EyesStarted,
     FlattenState,
     GrantRenewed,
     GuardReset,
@@ -102,6 +105,7 @@ class RiskState:
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
+        self.eyes = EyeBook()
         self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
@@ -147,6 +151,7 @@ class RiskState:
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
+                self.eyes.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
                     self.portfolio.streak(record.hold.scope).begin_streak()
             case HoldRetimed(hold_id=hold_id):
@@ -181,6 +186,11 @@ class RiskState:
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
                 self.grants[terms.entry_client_order_id] = terms
+                self.eyes.granted(terms)
+            case EyesStarted(epoch=epoch):
+                self.eyes.epoch = epoch
+            case EyesBaseline():
+                self.eyes.take_baseline(record)
             case InstrumentsSeen(instruments=instruments):
                 self._set_instruments(instruments)
             case OrderLog(incarnation=incarnation, applied=applied):
@@ -192,6 +202,7 @@ class RiskState:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
                 self.prefix, self.decisions = prefix, 0
+                self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
@@ -235,6 +246,7 @@ class RiskState:
             list(self.commands),
             sorted(self.pending_latches),
             self.guards.digest(),
+            self.eyes.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
             self.limits.hash,
@@ -311,10 +323,12 @@ class RiskState:
                 ask_id=record.ask_id,
                 reduce_id=record.reduce_id,
             )
+            order.approved_terms = order.state.terms
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
         if record.grant is not None:
             self.grants[record.grant.entry_client_order_id] = record.grant
+            self.eyes.granted(record.grant)
             _bound(self.grants, MAX_GRANTS)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
@@ -336,6 +350,8 @@ class RiskState:
         self.applied = event.sequence
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
+        if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
+            order.cover = self.eyes.cover(event.facts, event.receive_time_ns)
         execution = event.execution
         booked = None
         if execution is not None and execution.instrument_id in self.rules:
@@ -427,4 +443,14 @@ def _grant_line(grant: GrantTerms) -> tuple[object, ...]:
 
 
 def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:
-    return (key, order.state.status.name, order.qty, order.filled, order.leaves, order.counted, order.seen, order.role)
+    return (
+        key,
+        order.state.status.name,
+        order.qty,
+        order.filled,
+        order.leaves,
+        order.counted,
+        order.seen,
+        order.role,
+        order.cover.name,
+    )

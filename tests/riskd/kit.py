@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
+from riskd.units import from_units
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
 from tradebot.core.approvals import (
     ApprovalAnswer,
     ApprovalAsk,
     ApproveOrder,
+    LeasePing,
     SessionDown,
     SessionHello,
     SessionUp,
@@ -28,6 +30,7 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, ProtectionPlan
+from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, VenueLook
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 from tradebot.core.order_events import OrderEvent, OrderFacts
@@ -50,12 +53,16 @@ BTC = "binance:BTC-USDT"
 ETH = "binance:ETH-USDT"
 KEY = Signer("0a0b0c0d", b"k" * 32)
 START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes before midnight
+EYES_NS = START_NS - 60_000_000_000
+"""When the run of the eyes began that speaks here."""
 SECOND = 1_000_000_000
 MS = 1_000_000
 GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 """Off unless a test sets them: a loss that one rule is about would trip the others too."""
 
 
+EYES = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
+"""Off unless a test sets them: most tests let hours pass and nobody looks at a venue meanwhile."""
 HUGE = 10**9
 WIDE: dict[str, dict[str, Any]] = {
     "RAT-01": {"strategy_per_second": 1000, "strategy_per_minute": 60000, "system_per_second": 1000},
@@ -101,7 +108,7 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
     }
     for check_id, wide in WIDE.items():
         tree["checks"][check_id] |= wide
-    for check_id in (*GUARDS, *STRICT):
+    for check_id in (*GUARDS, *STRICT, *EYES):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     for check_id, change in (changes or {}).items():
         if change is None:
@@ -157,6 +164,7 @@ class Desk:
     statuses: dict[str, OrderStatus] = field(default_factory=dict)
     executions: int = 0
     session: int = 0
+    looks: int = 0
 
     def __post_init__(self) -> None:
         self.sink = MemorySink()
@@ -233,7 +241,37 @@ class Desk:
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
                 self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
+        if self.gate.settings.eyes.orders:
+            self.look()
         return self.gate.handle_timer(self.now_ns)
+
+    # ---- the eyes speak
+
+    def look(
+        self,
+        *orders: SeenOrder,
+        fills: tuple[SeenFill, ...] = (),
+        balances: Mapping[str, str] | None = None,
+        error: str = "",
+        **report: int,
+    ) -> LookAnswer:
+        """Report what the venue holds: by default the balances that riskd expects, and no order."""
+        self.looks += 1
+        expected = self.gate.state.portfolio.balances.items()
+        told = {asset: from_units(units) for (venue, asset), units in expected if venue == self.venue_name}
+        told |= {asset: Decimal(amount) for asset, amount in (balances or {}).items()}
+        rows = tuple(Balance(asset, amount, Decimal(0)) for asset, amount in told.items() if amount)
+        look = VenueLook(
+            self.venue_name, "main", self.now_ns, self.now_ns, orders, fills, () if error else rows, error=error
+        )
+        base = LookReport(EYES_NS, self.looks, (look,))
+        return self.gate.look(replace(base, **report), self.now_ns)
+
+    def ping(self, times: int = 1) -> None:
+        """execd pings, a quarter of a second apart."""
+        for _ in range(times):
+            self.now_ns += 250 * MS
+            self.say(ping=LeasePing(1, self.now_ns))
 
     # ---- asks
 

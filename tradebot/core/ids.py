@@ -58,5 +58,12 @@ def parse_client_order_id(text: str, key: bytes) -> ClientOrderIdParts | None:
     return ClientOrderIdParts(int(body[1:4], 16), int(body[4:8], 16), int(body[8:24], 16))
 
 
+def has_our_shape(text: str) -> bool:
+    """Return whether a text looks like one of our ids, without the key: enough to be suspected, not to be believed."""
+    plain = text.replace("-", "")
+    digits = len(plain) == CLIENT_ORDER_ID_DIGITS and all(digit in "0123456789abcdef" for digit in plain)
+    return digits and plain[0] == f"{CLIENT_ORDER_ID_VERSION:x}"
+
+
 def _check(body: str, key: bytes) -> str:
     return hmac_sha256(key, body.encode()).hex()[:_CHECK_DIGITS]

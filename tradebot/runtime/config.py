@@ -22,7 +22,7 @@ from tradebot.runtime.reload import Reloadable
 
 MAX_CONFIG_BYTES = 1 << 20
 SECTION_NAMES = frozenset(
-    {"marketdata", "engine", "riskd", "execd", "recorder", "simexchange", "console", "backtest", "cli"}
+    {"marketdata", "engine", "riskd", "execd", "recorder", "eyes", "simexchange", "console", "backtest", "cli"}
 )
 """Top-level sections that belong to one program each."""
 

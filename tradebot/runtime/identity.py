@@ -25,6 +25,8 @@ class Role(StrEnum):
     RISKD = "riskd"
     EXECD = "execd"
     RECORDER = "recorder"
+    EYES = "eyes"
+    """Looks at the venues with keys that may only read, and tells riskd."""
     SIMEXCHANGE = "simexchange"
     BACKTEST = "backtest"
     VIEWER = "viewer"
