@@ -17,6 +17,7 @@ from riskd.eye_rule import EyeRule
 from riskd.records import EyesBaseline
 from riskd.state import RiskState
 from riskd.units import PPM, from_units, to_units_floor
+from tradebot.core.amounts import format_decimal
 from tradebot.core.looks import SeenFill, VenueLook
 
 MARGIN_NS: Final = 2_000_000_000
@@ -99,7 +100,7 @@ class DriftWatch:
             doubtful = True
             if self._confirmed(place, found, look.started_ns):
                 total = _totals(look).get(key, 0)
-                detail = f"{key}: venue {from_units(total)}, ours {from_units(total - off)}"
+                detail = f"{key}: venue {_shown(total)}, ours {_shown(total - off)}"
                 drifts.append(Drift(check_id, detail))
         return drifts, None, doubtful
 
@@ -217,6 +218,10 @@ class DriftWatch:
 def _totals(look: VenueLook) -> dict[str, int]:
     totals = {balance.asset: to_units_floor(balance.total) for balance in look.balances}
     return totals | {position.instrument_id: to_units_floor(position.qty) for position in look.positions}
+
+
+def _shown(units: int) -> str:
+    return format_decimal(from_units(units))
 
 
 def _common(before: list[int], now: list[int]) -> list[int]:

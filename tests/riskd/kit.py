@@ -231,7 +231,14 @@ class Desk:
         self.gate.handle_market(rows.columns, self.now_ns)
 
     def wait(self, seconds: float) -> SessionDown:
-        """Let time pass with a timer call at the end; books and the venue's state stay fresh."""
+        """Let time pass with a timer call at the end; books, the venue's state and the eyes stay fresh."""
+        return self._wait(seconds, looks=self.gate.settings.eyes.orders)
+
+    def wait_without_looks(self, seconds: float) -> SessionDown:
+        """The same while the eyes are silent."""
+        return self._wait(seconds, looks=False)
+
+    def _wait(self, seconds: float, *, looks: bool) -> SessionDown:
         self.now_ns += int(seconds * SECOND)
         for index, instrument in enumerate(self.instruments):
             view = self.gate.board.views.get(instrument.instrument_id)
@@ -241,29 +248,32 @@ class Desk:
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
                 self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
-        if self.gate.settings.eyes.orders:
+        if looks:
             self.look()
         return self.gate.handle_timer(self.now_ns)
 
     # ---- the eyes speak
 
-    def look(
+    def look(self, *orders: SeenOrder, fills: tuple[SeenFill, ...] = (), error: str = "", **report: int) -> LookAnswer:
+        """Report what the venue holds: the balances that riskd expects, and these orders and fills."""
+        return self.look_at(self.now_ns, *orders, fills=fills, error=error, **report)
+
+    def look_at(
         self,
+        at_ns: int,
         *orders: SeenOrder,
         fills: tuple[SeenFill, ...] = (),
         balances: Mapping[str, str] | None = None,
         error: str = "",
         **report: int,
     ) -> LookAnswer:
-        """Report what the venue holds: by default the balances that riskd expects, and no order."""
+        """Report a look of that moment; `balances` replaces those that riskd expects, asset by asset."""
         self.looks += 1
         expected = self.gate.state.portfolio.balances.items()
         told = {asset: from_units(units) for (venue, asset), units in expected if venue == self.venue_name}
         told |= {asset: Decimal(amount) for asset, amount in (balances or {}).items()}
         rows = tuple(Balance(asset, amount, Decimal(0)) for asset, amount in told.items() if amount)
-        look = VenueLook(
-            self.venue_name, "main", self.now_ns, self.now_ns, orders, fills, () if error else rows, error=error
-        )
+        look = VenueLook(self.venue_name, "main", at_ns, at_ns, orders, fills, () if error else rows, error=error)
         base = LookReport(EYES_NS, self.looks, (look,))
         return self.gate.look(replace(base, **report), self.now_ns)
 
