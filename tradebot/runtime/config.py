@@ -118,6 +118,12 @@ class VenueConfig(ConfigModel):
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]
     """Venue symbols, e.g. BTCUSDT."""
 
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Names of all its secrets."""
+        names = (self.api_key_name, self.api_secret_name, self.read_key_name, self.read_secret_name)
+        return tuple(name for name in names if name)
+
 
 class CommonConfig(ConfigModel):
     """The part of the file that every program shares."""

@@ -88,6 +88,11 @@ def role_of_certificate(alternative_names: Iterable[bytes]) -> Role | None:
     return Role(name) if name in Role.__members__.values() else None
 
 
+def module_of(daemon: str) -> str:
+    """Return what `python -m` runs: the package of the daemon's name, but for the eyes, who belong to riskd."""
+    return "riskd.eyes" if daemon == Role.EYES else daemon
+
+
 def server_name(daemon: str) -> str:
     """Return the DNS SAN that only this daemon's certificate carries: a client checks it, so no other key can pose as
     it.
