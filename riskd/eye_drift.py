@@ -28,6 +28,8 @@ APART_NS: Final = 2_000_000_000
 """Between the two looks that must differ alike."""
 MAX_LOOKS: Final = 4
 """A balance that differs in so many looks in a row is wrong, be it by another amount each time."""
+READ_MARGIN_NS: Final = 15_000_000_000
+"""A reconciliation of execd that ended so long after a fill was seen began after it, too."""
 SAME: Final = 1_000_000
 """1e-6 of an asset: differences this close are the same one."""
 MAX_LATE_FILLS: Final = 2_000
@@ -68,15 +70,13 @@ class DriftWatch:
         self._rule = rule
         self._memory = memory
 
-    def look(
-        self, look: VenueLook, now_ns: int, *, fills_are_told: bool
-    ) -> tuple[list[Drift], EyesBaseline | None, bool]:
+    def look(self, look: VenueLook, now_ns: int, told_ns: int) -> tuple[list[Drift], EyesBaseline | None, bool]:
         """Compare one look.
 
         Args:
             look: Complete.
             now_ns: Now.
-            fills_are_told: Whether execd hears the venue: only then is a fill that it does not tell late.
+            told_ns: When execd last read everything at the venue; 0 = it does not hear the venue now.
 
         Returns:
             Differences that count; a baseline to write down; whether something differs that another look must confirm.
@@ -84,7 +84,7 @@ class DriftWatch:
         if self._rule.max_steps is None and self._rule.drift_ppm is None:
             return [], None, False
         waiting = self._waiting_fills(look)
-        drifts = self._late_fills(look.venue, waiting, now_ns, fills_are_told=fills_are_told)
+        drifts = self._late_fills(look.venue, waiting, now_ns, told_ns)
         rests = self._rests(look, waiting)
         baseline = self._state.eyes.baselines.get(look.venue)
         if baseline is None:
@@ -117,20 +117,18 @@ class DriftWatch:
             and not state.portfolio.is_booked(fill.instrument_id, fill.exec_id)
         ]
 
-    def _late_fills(self, venue: str, waiting: Iterable[SeenFill], now_ns: int, *, fills_are_told: bool) -> list[Drift]:
+    def _late_fills(self, venue: str, waiting: Iterable[SeenFill], now_ns: int, told_ns: int) -> list[Drift]:
+        """Return the fills that execd did not tell within the grace although it has read them since."""
         memory, found = self._memory, list[Drift]()
-        keys = {(fill.instrument_id, fill.exec_id): fill for fill in waiting}
-        for key in [k for k in memory.late if self._state.rules[k[0]].venue == venue and k not in keys]:
+        fills = {(fill.instrument_id, fill.exec_id): fill for fill in waiting}
+        for key in [k for k in memory.late if self._state.rules[k[0]].venue == venue and k not in fills]:
             del memory.late[key]
-        for key, fill in keys.items():
-            if not fills_are_told:
-                memory.late.pop(key, None)
-                continue
-            if len(memory.late) < MAX_LATE_FILLS:
-                since_ns = memory.late.setdefault(key, now_ns)
-                if self._rule.max_steps is not None and now_ns - since_ns > self._rule.fill_grace_ns:
-                    text = f"{fill.instrument_id}: fill {fill.exec_id}, {fill.side.name} {fill.qty} at {fill.price}"
-                    found.append(Drift(POSITION_DRIFT, f"{text} of order {fill.venue_order_id}, is not told"))
+        for key, fill in list(fills.items())[:MAX_LATE_FILLS]:
+            since_ns = memory.late.setdefault(key, now_ns)
+            overdue = now_ns - since_ns > self._rule.fill_grace_ns and told_ns - since_ns >= READ_MARGIN_NS
+            if overdue and self._rule.max_steps is not None:
+                text = f"{fill.instrument_id}: fill {fill.exec_id}, {fill.side.name} {fill.qty} at {fill.price}"
+                found.append(Drift(POSITION_DRIFT, f"{text} of order {fill.venue_order_id}, is not told"))
         return found
 
     # ---- amounts

@@ -169,8 +169,9 @@ class EyeWatch:
         if not memory.in_step:
             return False
         status = self._session.statuses.get(venue)
-        told = status is not None and status.private_stream_live and not status.reconciling
-        drifts, baseline, doubtful = self._drift.look(look, now_ns, fills_are_told=told)
+        hears = status is not None and status.private_stream_live and not status.reconciling
+        told_ns = status.reconciled_time_ns if status is not None and hears else 0
+        drifts, baseline, doubtful = self._drift.look(look, now_ns, told_ns)
         if baseline is not None:
             self._ledger.commit(baseline)
         for drift in drifts:

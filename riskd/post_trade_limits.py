@@ -18,7 +18,9 @@ class PositionDrift(Enforced):
     max_steps: PositiveInt = 1
     """Lots between the venue's position and ours, inclusive."""
     fill_grace_s: PositiveInt = 60
-    """A fill that the venue shows and execd has not told after so long is a difference of its own."""
+    """A fill that the venue shows and that execd has not told after so long, although it has reconciled since, is a
+    difference of its own.
+    """
 
 
 class BalanceDrift(Enforced):

@@ -260,9 +260,11 @@ class SimVenue:
     def balances(self, account: str) -> list[AssetBalance]:
         return self.engine.accounts[account].balances()
 
-    def transfer(self, account: str, asset: str, money: int, now_ns: int) -> None:
-        """Deposit (or withdraw, negative) and tell the account."""
+    def transfer(self, account: str, asset: str, money: int, now_ns: int, *, silent: bool = False) -> None:
+        """Deposit (or withdraw, negative) and tell the account, unless silent."""
         self.engine.accounts[account].credit(asset, money)
+        if silent:
+            return
         self._send(account, self.server.transfer_event(asset, money, now_ns))
 
     # --- market data (VenueBackend) --------------------------------------------------------------------------------

@@ -161,12 +161,31 @@ def test_a_fill_that_the_eyes_know_first_is_explained_and_stays_so_once_execd_te
     assert causes(desk) == set()
 
 
+def reconciled(desk: Desk) -> None:
+    """execd has read everything at the venue just now."""
+    desk.venue(reconciled_time_ns=desk.now_ns)
+
+
 @pytest.mark.parametrize(("seconds", "found"), [(62, set()), (64, {"PTR-03"})])
 def test_a_fill_that_execd_never_tells_is_a_difference_of_its_own(seconds: int, found: set[str]) -> None:
     desk = settled_desk()
     desk.plain()
     fill = seen_fill(desk)
-    looks(desk, seconds // 2, fills=(fill,), BTC="0.01999", USDT="8800")
+    looks(desk, seconds // 2 - 1, fills=(fill,), BTC="0.01999", USDT="8800")
+    reconciled(desk)
+    looks(desk, 1, fills=(fill,), BTC="0.01999", USDT="8800")
+
+    assert causes(desk) == found
+
+
+@pytest.mark.parametrize(("after_s", "found"), [(14, set()), (16, {"PTR-03"})])
+def test_no_fill_is_late_before_execd_has_reconciled_after_it_was_seen(after_s: int, found: set[str]) -> None:
+    desk = settled_desk()
+    desk.plain()
+    fill = seen_fill(desk)
+    looks(desk, after_s // 2 + 1, fills=(fill,), BTC="0.01999", USDT="8800")
+    reconciled(desk)
+    looks(desk, 60, fills=(fill,), BTC="0.01999", USDT="8800")
 
     assert causes(desk) == found
 
@@ -176,10 +195,7 @@ def test_while_execd_does_not_hear_the_venue_no_fill_is_late() -> None:
     desk.plain()
     desk.venue(private_stream_live=False)
     looks(desk, 40, fills=(seen_fill(desk),), BTC="0.01999", USDT="8800")
-    assert causes(desk) == set()
 
-    desk.venue()
-    looks(desk, 30, fills=(seen_fill(desk),), BTC="0.01999", USDT="8800")
     assert causes(desk) == set()
 
 

@@ -1,0 +1,106 @@
+"""What happens behind execd's back at a running venue: the eyes see it, riskd stops; and nothing else makes it stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.system import RunningSystem
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+FORGED = "1" + "ab" * 15 + "c"
+"""A client order id of our shape."""
+SECONDS = 15.0
+"""A look comes every five; a difference is looked at again after two."""
+
+
+@pytest.fixture
+def system() -> Iterator[RunningSystem]:
+    """A demo whose eyes have looked often enough to know what the venue held at first."""
+    with RunningSystem() as running:
+        running.wait_looks(3)
+        yield running
+
+
+def order(system: RunningSystem, who: str, client_order_id: str) -> tuple[int, object]:
+    """Place a buy far below the market with one of the account's keys."""
+    price = f"{float(system.venue_state()['symbols'][0]['bid']) * 0.9:.2f}"
+    return system.venue_request(
+        "POST", "/api/v3/order", who, symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.001",
+        price=price, newClientOrderId=client_order_id,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("client_order_id", [FORGED, "by-hand-7"])
+def test_an_order_behind_execds_back_kills_the_venue_within_seconds_and_a_restart_keeps_it(
+    system: RunningSystem, client_order_id: str
+) -> None:
+    assert not system.eyes_holds()
+    assert order(system, "demo_read", client_order_id)[0] == 401, "the eyes' own key must not trade"
+
+    status, _ = order(system, "demo_api", client_order_id)
+    began = time.monotonic()
+    assert status == 200
+    holds = system.wait(system.eyes_holds, "PTR-01", SECONDS)
+    took_s = time.monotonic() - began
+
+    assert [(h.cause, h.level, h.release) for h in holds] == [("PTR-01", "KILLED", "TWO_KEY")], holds
+    assert client_order_id in holds[0].evidence
+    print(f"PTR-01 after {took_s:.1f} s")
+    system.kill_and_wait("riskd")
+    system.wait_looks()
+    assert [h.cause for h in system.eyes_holds()] == ["PTR-01"]
+
+
+def test_a_balance_moved_behind_our_back_pauses_and_a_transfer_that_the_venue_tells_does_not(
+    system: RunningSystem,
+) -> None:
+    system.venue_post("/sim/transfer", {"asset": "USDT", "amount": "-500"})
+    system.wait_looks(3)
+    assert not system.eyes_holds()
+
+    system.venue_post("/sim/transfer", {"asset": "USDT", "amount": "-500", "silent": True})
+    holds = system.wait(system.eyes_holds, "PTR-04", SECONDS)
+    assert [(h.cause, h.level, h.release) for h in holds] == [("PTR-04", "PAUSED", "ONE_KEY")], holds
+    assert holds[0].evidence.startswith("USDT: venue ")
+
+    cleared = system.command("clear", holds[0].hold_id, "--reason", "withdrawn by the owner", "--json")
+    assert cleared.code == 0, cleared.err
+    system.wait_looks(4)
+    assert not system.eyes_holds(), "who clears it accepts what the venue holds"
+
+
+def test_faults_crashes_and_lost_links_raise_nothing(system: RunningSystem) -> None:
+    system.wait_fills()
+    for fault in (
+        {"kind": "time_out", "action": "place", "count": 2},
+        {"kind": "drop", "action": "place", "count": 2},
+        {"kind": "drop_event", "count": 6},
+        {"kind": "duplicate", "count": 6},
+        {"kind": "disconnect_trade"},
+    ):
+        system.venue_post("/sim/faults", fault)
+        system.wait_fills()
+        assert not system.eyes_holds(), fault
+    for daemon in ("eyes", "execd", "riskd"):
+        system.kill_and_wait(daemon)
+        system.wait_fills()
+        system.wait_looks(3)
+        assert not system.eyes_holds(), daemon
+
+    system.assert_audit_clean()
+    raised = [r for r in system.trader.audit_trail(1_000) if "PTR-" in f"{r.command} {r.arguments} {r.reason}"]
+    assert raised == []
+
+
+def test_without_eyes_nothing_may_enter(system: RunningSystem) -> None:
+    system.venue_post("/sim/faults", {"kind": "reject", "action": "read", "count": None})
+    holds = system.wait(system.eyes_holds, "EYES_SILENT", 60)
+
+    assert [(h.cause, h.level) for h in holds] == [("EYES_SILENT", "REDUCE_ONLY")]
+    assert system.trader.eyes_status().state == "DEGRADED"
+    system.venue_request("DELETE", "/sim/faults")
+    system.wait(lambda: not system.eyes_holds(), "the eyes to see again", 60)
