@@ -10,6 +10,7 @@ from riskd.eyes.service import EyesServicer
 from riskd.eyes.shell import Eyes
 from riskd.eyes.venue_shell import VenueEye
 from tradebot.core.errors import ConfigError
+from tradebot.runtime.config import Mode
 from tradebot.runtime.grpc_client import open_channel
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -32,7 +33,8 @@ async def serve(shell: ServiceShell[EyesConfig]) -> None:
                 shell.secrets.get(config.read_secret_name).get_secret_value(),
             )
             venue = load_venue_part(name, "execution", "EXECUTION")
-            venues.append(VenueEye(venue, config, credentials, shell.clock))
+            tells_rights = common.mode is not Mode.TESTNET
+            venues.append(VenueEye(venue, config, credentials, shell.clock, checks_rights=tells_rights))
         if not venues:
             raise ConfigError(f"{shell.config.path}: venues: no read_key_name: the eyes have nothing to look with")
         eyes = Eyes(venues, RiskLink(channel, section.report_timeout_ms / 1_000), shell.clock, section.interval_ms)

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from tradebot.core.errors import RateLimitedError
+from tradebot.core.errors import ConfigError, RateLimitedError
 from tradebot.core.instruments import Instrument
 from tradebot.core.looks import SeenFill, SeenOrder, VenueLook
 from tradebot.runtime.clock import Clock
@@ -24,8 +24,26 @@ _log = structlog.get_logger(__name__)
 class VenueEye:
     """See the module."""
 
-    def __init__(self, venue: OrderVenue, config: VenueConfig, credentials: VenueCredentials, clock: Clock) -> None:
+    def __init__(
+        self,
+        venue: OrderVenue,
+        config: VenueConfig,
+        credentials: VenueCredentials,
+        clock: Clock,
+        *,
+        checks_rights: bool = True,
+    ) -> None:
+        """Build it; nothing is read yet.
+
+        Args:
+            venue: Its protocol.
+            config: Its endpoints.
+            credentials: A key that may only read.
+            clock: Process clock.
+            checks_rights: Refuse a key that may do more. False where the venue's test environment cannot tell.
+        """
         self.name = venue.name
+        self._checks_rights = checks_rights
         self._venue = venue
         self._config = config
         self._credentials = credentials
@@ -46,7 +64,11 @@ class VenueEye:
         await self._reader.close()
 
     async def look(self, from_ns: int) -> VenueLook:
-        """Read everything; a read that fails is a look that says why."""
+        """Read everything; a read that fails is a look that says why.
+
+        Raises:
+            ConfigError: The key may do more than read.
+        """
         started_ns = self._clock.now_ns()
         try:
             snapshot = await self._read(from_ns, started_ns)
@@ -68,10 +90,17 @@ class VenueEye:
         if now_ns < self._quiet_until_ns:
             raise RateLimitedError(f"{self.name} wants silence", self._quiet_until_ns - now_ns)
         if self._codec is None:
+            await self._check_rights()
             self._instruments = await self._reader.instruments()
             self._codec = self._venue.codec(self._credentials, self._instruments, RECV_WINDOW_MS)
         names = [instrument.instrument_id for instrument in self._instruments]
         return await self._reader.snapshot(self._codec, names, from_ns // NS_PER_MS)
+
+    async def _check_rights(self) -> None:
+        rights = await self._reader.rights() if self._checks_rights else None
+        if rights is not None and (rights.may_trade or rights.may_move_money):
+            key = f"venues.{self.name}.read_key_name"
+            raise ConfigError(f"{key}: this key may trade or move money: give the eyes one that may only read")
 
 
 def _look_of(venue: str, account: str, snapshot: VenueSnapshot, finished_ns: int) -> VenueLook:

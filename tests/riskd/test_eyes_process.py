@@ -23,7 +23,7 @@ from tests.riskd.kit import make_test_limits
 from tests.riskd.live_kit import Live, running
 from tests.simexchange.kit import KEY, READ_KEY, READ_SECRET, SECRET, signature
 from tradebot.core.approvals import LeasePing, SessionHello, SessionUp
-from tradebot.core.errors import DisconnectedError
+from tradebot.core.errors import ConfigError, DisconnectedError
 from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.runtime.clock import ManualClock, SystemClock
 from tradebot.runtime.config import VenueConfig
@@ -98,6 +98,16 @@ async def test_a_key_that_the_venue_does_not_know_gives_a_look_that_says_so() ->
     assert "-2015" in look.error
     assert (look.orders, look.balances) == ((), ())
     assert eye.failures == 1
+
+
+async def test_a_key_that_may_trade_is_refused_in_one_line() -> None:
+    async with exchange() as venue:
+        eye = eye_of(venue, KEY, SECRET)
+        with pytest.raises(ConfigError, match=r"venues\.binance\.read_key_name: this key may trade") as refused:
+            await eye.look(0)
+        await eye.close()
+
+    assert "\n" not in str(refused.value)
 
 
 async def test_more_history_than_one_page_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from tradebot.runtime.config import VenueConfig
 from tradebot.venues import load_market_data
 from tradebot.venues.api_orders import (
     AccountRows,
+    KeyRights,
     OrderCodec,
     OrderVenue,
     RestRead,
@@ -65,6 +66,15 @@ class VenueReader:
         body = await self.get(self._venue.instruments_read(self._config.symbols))
         market_data = load_market_data(self._venue.name)
         return market_data.decode_instruments(msgspec.json.encode(body), self._config.symbols)
+
+    async def rights(self) -> KeyRights:
+        """Return what the key may do.
+
+        Raises:
+            TransientError: The venue does not answer.
+            VenueProtocolError: It answered something undocumented.
+        """
+        return self._venue.decode_rights(await self.get(self._venue.rights_read()))
 
     async def get(self, read: RestRead) -> Any:
         """Do one read.

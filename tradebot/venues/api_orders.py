@@ -186,6 +186,15 @@ class RestRead(NamedTuple):
     weight: int
 
 
+class KeyRights(NamedTuple):
+    """What an API key may do."""
+
+    may_read: bool
+    may_trade: bool
+    may_move_money: bool
+    """Withdraw or transfer."""
+
+
 class OrderCodec(Protocol):
     """Private frames of one account."""
 
@@ -287,6 +296,14 @@ class OrderVenue(Protocol):
 
     def instruments_read(self, symbols: Sequence[str]) -> RestRead:
         """Ask for the trading rules of these venue symbols; the market data half decodes the answer."""
+        ...
+
+    def rights_read(self) -> RestRead:
+        """Ask what the key may do."""
+        ...
+
+    def decode_rights(self, body: object) -> KeyRights:
+        """Read the answer to `rights_read`; a right that it does not mention counts as given."""
         ...
 
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:
