@@ -32,7 +32,8 @@ READ_MARGIN_NS: Final = 15_000_000_000
 """A reconciliation of execd that ended so long after a fill was seen began after it, too."""
 SAME: Final = 1_000_000
 """1e-6 of an asset: differences this close are the same one."""
-MAX_LATE_FILLS: Final = 2_000
+MAX_WAITING: Final = 2_000
+"""Fills that execd has not told, remembered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class _Doubt:
     rests: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    fill: SeenFill
+    since_ns: int
+
+
 @dataclass(slots=True)
 class DriftMemory:
     """What lies between two looks. Not journaled: a restart looks twice again."""
@@ -58,8 +65,10 @@ class DriftMemory:
     candidates: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     """Venue -> key -> amounts that may be its baseline."""
     doubts: dict[tuple[str, str], _Doubt] = field(default_factory=dict)
-    late: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(instrument, exec id) -> since when the eyes know a fill that execd has not told."""
+    waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict)
+    """(instrument, exec id) -> a fill that the eyes know and execd has not told."""
+    accepted: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Fills that were never told and are part of the baseline since an operator accepted what the venue holds."""
 
 
 class DriftWatch:
@@ -83,12 +92,15 @@ class DriftWatch:
         """
         if self._rule.max_steps is None and self._rule.drift_ppm is None:
             return [], None, False
-        waiting = self._waiting_fills(look)
-        drifts = self._late_fills(look.venue, waiting, now_ns, told_ns)
-        rests = self._rests(look, waiting)
         baseline = self._state.eyes.baselines.get(look.venue)
+        waiting = self._waiting(look, now_ns)
+        late = [one for one in waiting if self._is_late(one, now_ns, told_ns)]
         if baseline is None:
-            return drifts, self._settle(look, rests, now_ns), False
+            self._accept(late)
+            still = [one.fill for one in waiting if one not in late]
+            return [], self._settle(look, self._rests(look, still), now_ns), False
+        rests = self._rests(look, [one.fill for one in waiting])
+        drifts = [] if self._rule.max_steps is None else [_untold(one.fill) for one in late]
         doubtful = False
         for key, found in rests.items():
             check_id, tolerance = self._tolerance(look.venue, key, found, baseline)
@@ -106,30 +118,30 @@ class DriftWatch:
 
     # ---- fills
 
-    def _waiting_fills(self, look: VenueLook) -> list[SeenFill]:
-        """Return the fills that the venue shows and we have not booked."""
-        state = self._state
-        return [
-            fill
-            for fill in look.fills
-            if fill.event_time_ns >= state.eyes.first_ns
-            and fill.instrument_id in state.rules
-            and not state.portfolio.is_booked(fill.instrument_id, fill.exec_id)
-        ]
+    def _waiting(self, look: VenueLook, now_ns: int) -> list[_Waiting]:
+        """Return the fills that this venue has shown and we have not booked, those of earlier looks included."""
+        state, memory = self._state, self._memory
+        for fill in look.fills:
+            key = (fill.instrument_id, fill.exec_id)
+            known = key in memory.waiting or key in memory.accepted or fill.instrument_id not in state.rules
+            if not known and fill.event_time_ns >= state.eyes.first_ns and len(memory.waiting) < MAX_WAITING:
+                memory.waiting[key] = _Waiting(fill, now_ns)
+        for key in [key for key in memory.waiting if state.portfolio.is_booked(*key)]:
+            del memory.waiting[key]
+        return [one for (instrument, _), one in memory.waiting.items() if state.rules[instrument].venue == look.venue]
 
-    def _late_fills(self, venue: str, waiting: Iterable[SeenFill], now_ns: int, told_ns: int) -> list[Drift]:
-        """Return the fills that execd did not tell within the grace although it has read them since."""
-        memory, found = self._memory, list[Drift]()
-        fills = {(fill.instrument_id, fill.exec_id): fill for fill in waiting}
-        for key in [k for k in memory.late if self._state.rules[k[0]].venue == venue and k not in fills]:
-            del memory.late[key]
-        for key, fill in list(fills.items())[:MAX_LATE_FILLS]:
-            since_ns = memory.late.setdefault(key, now_ns)
-            overdue = now_ns - since_ns > self._rule.fill_grace_ns and told_ns - since_ns >= READ_MARGIN_NS
-            if overdue and self._rule.max_steps is not None:
-                text = f"{fill.instrument_id}: fill {fill.exec_id}, {fill.side.name} {fill.qty} at {fill.price}"
-                found.append(Drift(POSITION_DRIFT, f"{text} of order {fill.venue_order_id}, is not told"))
-        return found
+    def _is_late(self, one: _Waiting, now_ns: int, told_ns: int) -> bool:
+        """Return whether execd did not tell a fill within the grace, although it has read everything since."""
+        return now_ns - one.since_ns > self._rule.fill_grace_ns and told_ns - one.since_ns >= READ_MARGIN_NS
+
+    def _accept(self, late: Iterable[_Waiting]) -> None:
+        memory = self._memory
+        for one in late:
+            key = (one.fill.instrument_id, one.fill.exec_id)
+            del memory.waiting[key]
+            memory.accepted[key] = None
+            if len(memory.accepted) > MAX_WAITING:
+                del memory.accepted[next(iter(memory.accepted))]
 
     # ---- amounts
 
@@ -216,6 +228,11 @@ class DriftWatch:
 def _totals(look: VenueLook) -> dict[str, int]:
     totals = {balance.asset: to_units_floor(balance.total) for balance in look.balances}
     return totals | {position.instrument_id: to_units_floor(position.qty) for position in look.positions}
+
+
+def _untold(fill: SeenFill) -> Drift:
+    text = f"{fill.instrument_id}: fill {fill.exec_id}, {fill.side.name} {fill.qty} at {fill.price}"
+    return Drift(POSITION_DRIFT, f"{text} of order {fill.venue_order_id}, is not told")
 
 
 def _shown(units: int) -> str:

@@ -27,7 +27,7 @@ NS_PER_S: Final = 1_000_000_000
 UNAPPROVED: Final = "PTR-01"
 FOREIGN: Final = "PTR-05"
 SILENT: Final = "EYES_SILENT"
-OVERLAP_NS: Final = 60 * NS_PER_S
+OVERLAP_NS: Final = 30 * NS_PER_S
 """History is read again from so long before the last look."""
 MAX_LOOK_AGE_NS: Final = 30 * NS_PER_S
 """An older look says nothing about now."""

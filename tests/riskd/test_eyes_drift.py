@@ -190,6 +190,35 @@ def test_no_fill_is_late_before_execd_has_reconciled_after_it_was_seen(after_s: 
     assert causes(desk) == found
 
 
+def test_a_fill_stays_explained_and_can_be_late_when_looks_no_longer_list_it() -> None:
+    desk = settled_desk()
+    desk.plain()
+    looks(desk, 1, fills=(seen_fill(desk),), BTC="0.01999", USDT="8800")
+    looks(desk, 29, BTC="0.01999", USDT="8800")
+    assert causes(desk) == set()
+
+    reconciled(desk)
+    looks(desk, 2, BTC="0.01999", USDT="8800")
+    (hold,) = desk.gate.state.holds.holds.values()
+    assert (hold.cause, "fill t2, BUY 0.01 at 60000" in hold.evidence) == ("PTR-03", True)
+
+
+def test_an_operator_who_accepts_an_untold_fill_is_not_asked_again() -> None:
+    desk = settled_desk()
+    desk.plain()
+    fill = seen_fill(desk)
+    looks(desk, 31, fills=(fill,), BTC="0.01999", USDT="8800")
+    reconciled(desk)
+    looks(desk, 1, fills=(fill,), BTC="0.01999", USDT="8800")
+    (hold,) = desk.gate.state.holds.holds.values()
+    desk.gate.keeper.clear(hold.hold_id, "execd never told it", "ana", desk.now_ns)
+
+    looks(desk, 20, fills=(fill,), BTC="0.01999", USDT="8800")
+    looks(desk, 20, BTC="0.01999", USDT="8800")
+    assert causes(desk) == set()
+    assert desk.gate.state.eyes.baselines["binance"]["BTC"] == 9_990_000_000
+
+
 def test_while_execd_does_not_hear_the_venue_no_fill_is_late() -> None:
     desk = settled_desk()
     desk.plain()
@@ -323,7 +352,7 @@ def test_no_false_alarm_while_fills_race_the_looks_and_a_theft_in_between_is_fou
             venue.amounts["BTC"] -= Decimal("0.0005")
             stolen_at = turn
         began_ns = desk.now_ns
-        fills = tuple(fill for fill in venue.fills if fill.event_time_ns > began_ns - 60 * SECOND)
+        fills = tuple(fill for fill in venue.fills if fill.event_time_ns > began_ns - 30 * SECOND)
         desk.now_ns += rng.randint(0, 100) * MS  # the account is read last, and more trades come before riskd hears it
         amounts = {asset: str(amount) for asset, amount in venue.amounts.items()}
         for _ in range(rng.randint(0, 2)):

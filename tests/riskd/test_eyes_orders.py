@@ -113,6 +113,15 @@ def test_a_sell_may_not_rest_lower_than_allowed() -> None:
     assert look_and_hear(desk, replace(order, price=Decimal(60000) - TICK)) == {"PTR-01"}
 
 
+def test_what_execd_says_of_an_approved_order_does_not_widen_the_approval() -> None:
+    desk = eyes_desk()
+    desk.plain()
+    terms = replace(desk.gate.state.commitments.orders["c1"].state.terms, price=Decimal(61000))
+    desk.event("c1", OrderEventKind.SENT, facts=OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, 0))
+
+    assert look_and_hear(desk, seen(desk, "c1", price=Decimal(61000))) == {"PTR-01"}
+
+
 # ---- protection, which riskd is not asked about
 
 
@@ -358,7 +367,7 @@ def test_a_look_that_failed_is_no_look_and_its_error_is_the_evidence() -> None:
     assert "timed out" in hold.evidence
 
 
-def test_the_next_look_reads_history_from_a_minute_before_the_last_one() -> None:
+def test_the_next_look_reads_history_from_half_a_minute_before_the_last_one() -> None:
     desk = eyes_desk()
     answer = desk.look()
 
