@@ -120,6 +120,11 @@ class EyeWatch:
                 scope = Scope(ScopeKind.VENUE, venue)
                 self._keeper.raise_(TradingLevel.REDUCE_ONLY, scope, SILENT, ReleaseRule.AUTO, now_ns, detail)
 
+    def silent_venues(self) -> list[str]:
+        """Return the venues that nobody looks at."""
+        holds = self._state.holds.holds.values()
+        return [hold.scope.name for hold in holds if hold.cause == SILENT]
+
     # ---- reports
 
     def take(self, report: LookReport, now_ns: int) -> LookAnswer:

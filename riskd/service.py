@@ -351,6 +351,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         stale = [i for i in gate.state.rules if not ((view := gate.board.views.get(i)) and view.is_good)]
         if stale:
             problems.append(f"no live book: {' '.join(stale[:5])}")
+        problems += [f"the eyes are silent at {venue}" for venue in gate.eye_watch.silent_venues()]
         if level > TradingLevel.RUNNING:
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
@@ -362,6 +363,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),
             "order_log_applied": gate.state.applied,
+            "looks": gate.eye_memory.reports,
             "journal_pending_records": live.journal.pending_records,
         }
         return pb.WatchStatusResponse(

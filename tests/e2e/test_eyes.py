@@ -111,8 +111,9 @@ def test_kill_9_of_the_eyes_and_of_those_whom_they_watch_raises_nothing() -> Non
 
 def eyes_raised(system: RunningSystem) -> list[str]:
     """Return every hold that the eyes' looks ever raised."""
-    trail = [f"{record.command} {record.arguments} {record.reason}" for record in system.trader.audit_trail(1_000)]
-    return [text for text in trail if "PTR-" in text or "EYES_" in text]
+    raised = [record for record in system.trader.audit_trail(1_000) if record.command.startswith("HOLD RAISED")]
+    assert raised, "the trail lists holds with their causes"
+    return [f"{record.result}: {record.reason}" for record in raised if record.result.startswith(("PTR-", "EYES_"))]
 
 
 def test_without_eyes_nothing_may_enter(system: RunningSystem) -> None:

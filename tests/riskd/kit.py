@@ -30,7 +30,7 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, ProtectionPlan
-from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, VenueLook
+from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 from tradebot.core.order_events import OrderEvent, OrderFacts
@@ -264,6 +264,7 @@ class Desk:
         *orders: SeenOrder,
         fills: tuple[SeenFill, ...] = (),
         balances: Mapping[str, str] | None = None,
+        positions: Mapping[str, str] | None = None,
         error: str = "",
         **report: int,
     ) -> LookAnswer:
@@ -273,7 +274,8 @@ class Desk:
         told = {asset: from_units(units) for (venue, asset), units in expected if venue == self.venue_name}
         told |= {asset: Decimal(amount) for asset, amount in (balances or {}).items()}
         rows = tuple(Balance(asset, amount, Decimal(0)) for asset, amount in told.items() if amount)
-        look = VenueLook(self.venue_name, "main", at_ns, at_ns, orders, fills, () if error else rows, error=error)
+        held = tuple(SeenPosition(name, Decimal(qty)) for name, qty in (positions or {}).items())
+        look = VenueLook(self.venue_name, "main", at_ns, at_ns, orders, fills, () if error else rows, held, error)
         base = LookReport(EYES_NS, self.looks, (look,))
         return self.gate.look(replace(base, **report), self.now_ns)
 

@@ -10,7 +10,7 @@ import pytest
 
 from riskd.eye_drift import MAX_LOOKS
 from tests.riskd.kit import BTC, MS, SECOND, Desk, make_test_limits
-from tests.support.builders import make_terms
+from tests.support.builders import make_perpetual, make_terms
 from tradebot.core.levels import TradingLevel
 from tradebot.core.looks import LookAnswer, SeenFill
 from tradebot.core.order_events import OrderFacts
@@ -247,6 +247,34 @@ def test_a_look_from_before_the_latest_fill_fits_the_books_as_they_stood() -> No
     assert answer.look_again_ms == 0
     assert looks(desk, 1, BTC="0.01", USDT="9400").look_again_ms == 0  # clocks may differ by two seconds
     assert looks(desk, 1, BTC="0.01", USDT="9400").look_again_ms == 2_000
+
+
+def test_a_derivative_position_is_compared_as_such() -> None:
+    swap = make_perpetual()
+    name = swap.instrument_id
+    desk = Desk(limits=make_test_limits(ON), instruments=(swap,), connect=False)
+    desk.hello()
+    desk.account()
+    desk.venue()
+    terms = make_terms("f1", instrument_id=name, qty="1", price="60000")
+    execution = Execution(
+        "x1", "f1", name, Side.BUY, Decimal(1), Decimal(60000), Decimal(0), "USDT", Liquidity.TAKER, desk.now_ns
+    )
+    facts = OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, 0)
+    desk.event("f1", OrderEventKind.FILL_COMPLETE, execution=execution, facts=facts)
+    desk.now_ns += 10 * SECOND
+
+    def see(qty: str) -> set[str]:
+        for _ in range(2):
+            desk.now_ns += 2 * SECOND
+            desk.ping()
+            desk.look_at(desk.now_ns, positions={name: qty})
+        return {cause for cause in causes(desk) if cause.startswith("PTR-")}
+
+    assert see("1") == set()
+    assert desk.gate.state.eyes.baselines["binance"] == {"USDT": 10_000 * 10**12}
+    assert see("1") == set()
+    assert see(str(1 + 2 * swap.lot_size)) == {"PTR-03"}
 
 
 # ---- baselines
