@@ -360,7 +360,7 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
     _seen("PTR-01", "orders out = orders approved",
           "every order that the eyes see at a venue lies within an approval or grant; no look for too long: no entries",
-          ("UNAPPROVED_ORDER", "EYES_SILENT"), "venue", "0; 30 s"),
+          ("UNAPPROVED_ORDER", "EYES_SILENT"), "venue", "0; 60 s"),
     _later("PTR-02", "fill sanity", "filled <= ordered, price within limit", ("FILL_ANOMALY",), "instrument", "0",
            owner=_POST, severity=_HOLD),
     _seen("PTR-03", "position reconciliation",

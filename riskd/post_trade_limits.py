@@ -8,7 +8,7 @@ from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveInt
 class OrdersOut(Enforced):
     """PTR-01."""
 
-    max_silence_s: PositiveInt = 30
+    max_silence_s: PositiveInt = 60
     """Without a complete look at a venue for so long, nothing may increase exposure there."""
 
 
