@@ -254,7 +254,7 @@ class Desk:
 
     # ---- the eyes speak
 
-    def look(self, *orders: SeenOrder, fills: tuple[SeenFill, ...] = (), error: str = "", **report: int) -> LookAnswer:
+    def look(self, *orders: SeenOrder, fills: tuple[SeenFill, ...] = (), error: str = "", **report: Any) -> LookAnswer:
         """Report what the venue holds: the balances that riskd expects, and these orders and fills."""
         return self.look_at(self.now_ns, *orders, fills=fills, error=error, **report)
 
@@ -266,7 +266,7 @@ class Desk:
         balances: Mapping[str, str] | None = None,
         positions: Mapping[str, str] | None = None,
         error: str = "",
-        **report: int,
+        **report: Any,
     ) -> LookAnswer:
         """Report a look of that moment; `balances` replaces those that riskd expects, asset by asset."""
         self.looks += 1

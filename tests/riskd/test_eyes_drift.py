@@ -38,13 +38,14 @@ def settled_desk(**changes: dict[str, Any]) -> Desk:
     return desk
 
 
-def looks(desk: Desk, count: int = 2, *, fills: tuple[SeenFill, ...] = (), **balances: str) -> LookAnswer:
+def looks(desk: Desk, count: int = 2, *, fills: tuple[SeenFill, ...] = (), **balances: Any) -> LookAnswer:
     """Let the eyes see other balances a few times, 2 s apart; execd is heard meanwhile."""
+    answers = []
     for _ in range(count):
         desk.now_ns += 1_750 * MS
         desk.ping()
-        answer = desk.look_at(desk.now_ns, fills=fills, balances=balances)
-    return answer
+        answers.append(desk.look_at(desk.now_ns, fills=fills, balances=balances))
+    return answers[-1]
 
 
 def causes(desk: Desk) -> set[str]:
@@ -71,7 +72,7 @@ def causes(desk: Desk) -> set[str]:
 def test_a_difference_beyond_its_limit_pauses_the_venue(asset: str, amount: Decimal, found: set[str]) -> None:
     desk = settled_desk()
 
-    looks(desk, **{asset: str(amount)})
+    looks(desk, 2, fills=(), **{asset: str(amount)})
 
     assert causes(desk) == found
     expected = TradingLevel.PAUSED if found else TradingLevel.RUNNING

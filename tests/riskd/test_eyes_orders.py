@@ -311,7 +311,8 @@ def test_old_and_repeated_reports_change_nothing_not_even_the_silence() -> None:
     assert desk.look(sequence=7).reason == ""
     desk.now_ns += 20 * SECOND
 
-    for report in ({"sequence": 7}, {"sequence": 6}, {"epoch": EYES_NS - 1, "sequence": 99}):
+    reports: tuple[dict[str, Any], ...] = ({"sequence": 7}, {"sequence": 6}, {"epoch": EYES_NS - 1, "sequence": 99})
+    for report in reports:
         answer = desk.look(seen(desk, OURS), **report)
         assert not answer.accepted
         assert answer.reason in ("REPEATED", "OLD_EPOCH")
