@@ -88,6 +88,7 @@ class ShortcutCodec:
         self.protocol = codec
         self.venue = codec.venue
         self.carries_reduce_only = codec.carries_reduce_only
+        self.page_rows = codec.page_rows
         self._api_key = api_key
         self._recv_window_ms = recv_window_ms
 

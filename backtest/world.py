@@ -21,7 +21,6 @@ from backtest.shortcut import Frame, ShortcutCodec
 from backtest.shown import Shown
 from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
-from execd.reconcile import VenueSnapshot
 from execd.records import Outbox, ReadJob, ReadKind, VenueSend
 from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
@@ -38,7 +37,7 @@ from tradebot.core.positions import Position
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_venue_part
-from tradebot.venues.api_orders import OrderCodec, VenueOrder
+from tradebot.venues.api_orders import OrderCodec, VenueOrder, VenueSnapshot
 
 ENVIRONMENT: Final = "backtest"
 KEY_ID: Final = "backtest"

@@ -29,6 +29,8 @@ from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from tradebot.rpc.eyes.v1 import eyes_service_pb2 as eyes_pb
+from tradebot.rpc.eyes.v1 import eyes_service_pb2_grpc as eyes_grpc
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as market_grpc
 from tradebot.rpc.marketdata.v1 import rows_pb2
@@ -128,6 +130,11 @@ class Daemons:
             message.risk_session_up,
             message.latch,
         )
+
+    def eyes_status(self) -> views.DaemonView:
+        """Return the eyes' heartbeat."""
+        stub = eyes_grpc.EyesServiceStub(self._channel("eyes"))
+        return _daemon(self._first("eyes", stub.WatchStatus, eyes_pb.WatchStatusRequest()).status)
 
     def recorder_status(self) -> tuple[views.DaemonView, list[views.TableView]]:
         """Return the recorder's heartbeat and tables."""

@@ -21,7 +21,7 @@ from cli.client import Daemons, scope_of
 from cli.command_ids import new_command_id
 from cli.config import Target, config_for_mode, find_target, find_target_to_stop
 from cli.exit_codes import Exit
-from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys, stop_supervised
+from cli.launcher import EYES, Launcher, LaunchError, daemons_of, make_plan, prepare_keys, stop_supervised
 from cli.output import complain, progress
 from cli.run_state import is_supervised
 from cli.signing import KEY_ENV, load_operator_key
@@ -113,12 +113,14 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
     """Return the one-screen status."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(9, thread_name_prefix="status") as pool:
+    with_eyes = EYES in daemons_of(target.common)
+    with ThreadPoolExecutor(10, thread_name_prefix="status") as pool:
         market = pool.submit(_or_none, daemons.marketdata_status)
         engine = pool.submit(_or_none, daemons.engine_status)
         riskd = pool.submit(_or_none, daemons.riskd_status)
         execd = pool.submit(_or_none, daemons.execd_status)
         recorder = pool.submit(_or_none, daemons.recorder_status)
+        eyes = pool.submit(_or_none, daemons.eyes_status) if with_eyes else None
         pnl = pool.submit(_or_none, daemons.pnl)
         positions = pool.submit(_or_none, daemons.positions)
         holds = pool.submit(_or_none, daemons.holds)
@@ -127,12 +129,20 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
     engine_view, strategies = engine.result() or (_down("engine", target), [])
     execd_view, working, unknown, session_up, latch = execd.result() or (_down("execd", target), None, None, None, "")
     recorder_view, _ = recorder.result() or (_down("recorder", target), [])
+    watchers = [] if eyes is None else [eyes.result() or _down(EYES, target)]
     found_holds, found_positions = holds.result(), positions.result()
     return views.StatusView(
         state_dir=str(target.state),
         mode=target.common.mode,
         system_level=found_holds.system_level if found_holds else "?",
-        daemons=[market_view, engine_view, riskd.result() or _down("riskd", target), execd_view, recorder_view],
+        daemons=[
+            market_view,
+            engine_view,
+            riskd.result() or _down("riskd", target),
+            execd_view,
+            recorder_view,
+            *watchers,
+        ],
         stop=stop.result(),
         pnl=pnl.result(),
         open_positions=None if found_positions is None else len(found_positions),

@@ -7,7 +7,7 @@ from typing import Final
 
 from execd.exits import ExitDesk
 from execd.protection import Protection
-from execd.reconcile import Reconciler, VenueSnapshot
+from execd.reconcile import Reconciler
 from execd.records import ReadJob, ReadKind
 from execd.settings import NS_PER_MS
 from execd.state import DeskState, VenueState
@@ -25,6 +25,7 @@ from tradebot.venues.api_orders import (
     TransferUpdate,
     VenueEvent,
     VenueReply,
+    VenueSnapshot,
     VenueTrade,
 )
 

@@ -160,6 +160,18 @@ def _watched(
     return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=owner)
 
 
+def _seen(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+) -> CheckSpec:
+    """A row that exists and is asked of no order: it judges what the eyes see at the venues, after the trade."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=_POST)
+
+
 def _later(
     check_id: str,
     name: str,
@@ -355,16 +367,18 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            owner=_EXECD),
     _later("EXE-07", "backstop caps", "execd's own, looser caps", ("EXECD_BACKSTOP",), "system", "1.5 x", owner=_EXECD),
     _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
-    _later("PTR-01", "orders out = orders approved", "venue orders with our id pattern minus approvals",
-           ("UNAPPROVED_ORDER",), "venue", "0", owner=_POST, severity=_HOLD),
+    _seen("PTR-01", "orders out = orders approved",
+          "every order that the eyes see at a venue lies within an approval or grant; no look for too long: no entries",
+          ("UNAPPROVED_ORDER", "EYES_SILENT"), "venue", "0; 60 s"),
     _watched("PTR-02", "fill sanity", "filled <= ordered, price within limit, side and instrument as ordered",
              ("FILL_ANOMALY",), "instrument", "0", owner=_POST),
-    _later("PTR-03", "position reconciliation", "|P ours - P venue| <= 1 step, twice", ("POSITION_MISMATCH",), "venue",
-           "60 s", owner=_POST, severity=_HOLD),
-    _later("PTR-04", "balance reconciliation", "per asset against fills, fees, transfers", ("BALANCE_DRIFT",), "venue",
-           "0.1 %", owner=_POST, severity=_HOLD),
-    _later("PTR-05", "foreign activity", "orders or positions that are not ours", ("FOREIGN_ACTIVITY",), "instrument",
-           "0", owner=_POST, severity=_HOLD),
+    _seen("PTR-03", "position reconciliation",
+          "|P ours - P venue| <= 1 step, in two looks 2 s apart; every fill is told in time", ("POSITION_MISMATCH",),
+          "venue", "1 step; 60 s"),
+    _seen("PTR-04", "balance reconciliation", "per asset against fills, fees, ledger and transfers, in two looks",
+          ("BALANCE_DRIFT",), "venue", "0.1 % or 1 step"),
+    _seen("PTR-05", "foreign activity", "an order whose id is not of our shape; where this is off, PTR-01 judges it",
+          ("FOREIGN_ACTIVITY",), "instrument", "0"),
     _later("PTR-06", "unprotected position", "a position without a live stop for its full size",
            ("UNPROTECTED_POSITION",), "instrument", "5 s / 15 s", owner=_POST, severity=_HOLD),
     _later("PTR-07", "dependency heartbeats", "marketdata, engine, execd, recorder", ("DEPENDENCY_DOWN",), "system",

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum
 from typing import Final
 
 from riskd.rules import InstrumentRule
@@ -27,6 +28,14 @@ CLOSING_ROLES: Final = frozenset({OrderRole.EXIT, OrderRole.REDUCE, OrderRole.EM
 """Reducing orders that compete for the same position. Protection does not: it makes way for them."""
 _NOT_SENT: Final = frozenset({OrderEventKind.ASKED, OrderEventKind.REFUSED})
 _FILLS: Final = frozenset({OrderEventKind.FILL, OrderEventKind.FILL_COMPLETE})
+
+
+class Cover(Enum):
+    """What allowed an order that riskd learned of from execd's log alone."""
+
+    NONE = "nothing"
+    GRANT = "a protection grant"
+    LOST = "a decision that a crash of riskd may have lost"
 
 
 @dataclass(slots=True)
@@ -66,6 +75,10 @@ class TrackedOrder:
     """Quantity in the aggregates now."""
     doubtful: bool = False
     """Whether it is counted as UNKNOWN."""
+    approved_terms: OrderTerms | None = None
+    """What riskd approved; None = never, execd's log told of it."""
+    cover: Cover = Cover.NONE
+    """What allowed it when riskd was not asked."""
 
     @property
     def is_over(self) -> bool:
@@ -115,6 +128,8 @@ class Commitments:
         """Live and UNKNOWN orders by client order id."""
         self.ended: dict[str, TrackedOrder] = {}
         """Terminal orders, oldest first."""
+        self.forgotten_ns = 0
+        """Terminal orders up to here may be forgotten."""
         self.parents: dict[str, Parent] = {}
         """Open parents, oldest first. What they reserve is bounded by the limits, how long by their time to live."""
         self.by_instrument: dict[str, Committed] = defaultdict(Committed)
@@ -278,7 +293,8 @@ class Commitments:
         if over and key in self.orders:
             self.ended[key] = self.orders.pop(key)
             while len(self.ended) > MAX_ENDED_ORDERS:
-                del self.ended[next(iter(self.ended))]
+                gone = self.ended.pop(next(iter(self.ended)))
+                self.forgotten_ns = max(self.forgotten_ns, gone.state.updated_ns)
         elif not over and key in self.ended:
             self.orders[key] = self.ended.pop(key)
         parent = self.parents.get(order.intent_id)

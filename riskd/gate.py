@@ -16,6 +16,7 @@ from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
@@ -62,6 +63,7 @@ from tradebot.core.errors import RejectedError, SequenceGapError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
 
@@ -113,6 +115,7 @@ class RiskGate:
         self._venues = tuple(venues)
         self._signer = signer
         self._flattener = Flattener(self.state, self.board)
+        self.eye_memory = EyeMemory()
         self._furnish()
         self._down = SessionDown()
         self._sent_epoch = 0
@@ -147,6 +150,7 @@ class RiskGate:
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
+        self.eye_watch = EyeWatch(ledger, self.keeper, self.session, settings.eyes, self._venues, self.eye_memory)
 
     # ---- life
 
@@ -193,12 +197,14 @@ class RiskGate:
             self.keeper.raise_(TradingLevel.REDUCE_ONLY, scope, STARTUP, ReleaseRule.AUTO, now_ns, "not reconciled yet")
         self._next_evaluation_ns = now_ns
         self.day_rules.go_on(now_ns)
+        self.eye_watch.start(stood_ns, now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
         self.session.session_id = ""
         self.session.statuses.clear()
         self._abandoned.clear()
+        self.eye_watch.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
 
@@ -256,6 +262,8 @@ class RiskGate:
         if up.ping is not None:
             self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
             self._down.order_log_applied = self.state.applied
+            if self.state.applied >= self._log_head:
+                self.eye_watch.heard(now_ns)
         for grant_id in up.renew_grant_ids:
             grant = self.decider.renew(grant_id, now_ns)
             if grant is not None:
@@ -275,6 +283,12 @@ class RiskGate:
             self._sent_epoch = self.state.holds.epoch
             down.levels = self.state.holds.table()
         return down
+
+    # ---- the eyes
+
+    def look(self, report: LookReport, now_ns: int) -> LookAnswer:
+        """Take a report of what the venues hold, read independently of execd."""
+        return self.eye_watch.take(report, now_ns)
 
     # ---- market data and time
 
@@ -306,6 +320,7 @@ class RiskGate:
             self.accountant.evaluate(now_ns)
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
+            self.eye_watch.handle_timer(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
 
@@ -472,6 +487,7 @@ class RiskGate:
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
         self.session.session_id, self.session.build = hello.session_id, hello.build_hash
         self.session.statuses.clear()
+        self.eye_watch.session_changed()
         self._abandoned.clear()
         self._down = SessionDown()
         self._sent_epoch = 0

@@ -35,6 +35,8 @@ class RecordType(IntEnum):
     LEDGER = 40
     MARGINS = 41
     DAY_BASELINE = 42
+    EYES_STARTED = 43
+    EYES_BASELINE = 44
     RELEASE = 7
     HOLD_RAISED = 8
     HOLD_CLEARED = 9
@@ -338,6 +340,23 @@ class GrantRenewed(Record, frozen=True):
     terms: GrantTerms
 
 
+class EyesStarted(Record, frozen=True):
+    """A run of the eyes reports for the first time; reports of earlier runs are void from here on."""
+
+    epoch: int
+    """When that run began, nanoseconds."""
+    time_ns: int
+
+
+class EyesBaseline(Record, frozen=True):
+    """What a venue held, by the eyes, beyond everything that fills and ledgers explain: drift counts from here."""
+
+    venue: str
+    amounts: list[tuple[str, Decimal]]
+    """(asset, or derivative instrument), every other one is zero."""
+    time_ns: int
+
+
 class StopLatched(Record, frozen=True):
     """A stop through the StopService, written by its own thread; the hold that carries it follows."""
 
@@ -397,6 +416,8 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.LIMITS_CHANGED: LimitsChanged,
     RecordType.CONTROL_TESTED: ControlTested,
     RecordType.CHECKPOINT: JournalCheckpoint,
+    RecordType.EYES_STARTED: EyesStarted,
+    RecordType.EYES_BASELINE: EyesBaseline,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

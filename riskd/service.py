@@ -43,6 +43,7 @@ from tradebot.runtime.stream_hub import HEARTBEAT_S
 from tradebot.wire.fields import require
 from tradebot.wire.intents import intent_from_wire
 from tradebot.wire.levels import hold_to_wire, level_from_wire, level_table_to_wire, level_to_wire, scope_from_wire
+from tradebot.wire.looks import answer_to_wire, report_from_wire
 from tradebot.wire.risk import decision_to_wire, down_to_wire, reduce_to_wire, up_from_wire
 
 SERVICE_NAME: Final = "tradebot.rpc.risk.v1.RiskService"
@@ -111,6 +112,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             raise RejectedError("ORDER_LOG_GAP", f"{exc}; dial again, the log is resumed") from exc
         finally:
             outbox.close()
+
+    # ---- the eyes
+
+    async def SubmitLook(self, request: pb.SubmitLookRequest, context: Context) -> pb.SubmitLookResponse:
+        answer = self._gate.look(await self._read(report_from_wire, request, context), self._now())
+        self._live.push()  # a hold that it raised is execd's at once; the journal makes it durable behind that
+        return answer_to_wire(answer)
 
     # ---- operators
 
@@ -360,6 +368,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         stale = [i for i in gate.state.rules if not ((view := gate.board.views.get(i)) and view.is_good)]
         if stale:
             problems.append(f"no live book: {' '.join(stale[:5])}")
+        problems += [f"the eyes are silent at {venue}" for venue in gate.eye_watch.silent_venues()]
         if level > TradingLevel.RUNNING:
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
@@ -372,6 +381,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),
             "order_log_applied": gate.state.applied,
+            "looks": gate.eye_memory.reports,
             "journal_pending_records": live.journal.pending_records,
         }
         return pb.WatchStatusResponse(

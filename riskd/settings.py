@@ -8,6 +8,7 @@ from riskd.caps import Cap, make_cap
 from riskd.catalogue import CONFIGURABLE_IDS
 from riskd.cautious import CautiousRule
 from riskd.clusters import ClusterRule
+from riskd.eye_rule import EyeRule, make_eye_rule
 from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import ClusterExposure, DayLoss, HoldingTime, Limits
 from riskd.losses import LossRule, make_rule
@@ -84,6 +85,7 @@ class Settings:
     cool_off_ns: int
     solo: bool
     sign_off_ns: int
+    eyes: EyeRule
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -135,6 +137,7 @@ def make_settings(limits: Limits) -> Settings:
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
         solo=file.operators == "solo",
         sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
+        eyes=make_eye_rule(limits),
     )
 
 

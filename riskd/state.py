@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.control_book import ControlBook
-from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
+from riskd.eye_book import EyeBook
 from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
@@ -30,6 +31,8 @@ from riskd.records import (
     DecisionRecord,
     EquityPeak,
     EquitySample,
+    EyesBaseline,
+    EyesStarted,
     FlattenState,
     GrantRenewed,
     GuardReset,
@@ -113,6 +116,7 @@ class RiskState:
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
+        self.eyes = EyeBook()
         self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
@@ -158,6 +162,7 @@ class RiskState:
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
+                self.eyes.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.operator != "riskd":
                     if record.hold.cause == "PNL-06":
                         self.portfolio.streak(record.hold.scope).begin_streak()
@@ -199,6 +204,11 @@ class RiskState:
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
                 self._grant_ended(self.grants.put(terms))
+                self.eyes.granted(terms)
+            case EyesStarted(epoch=epoch):
+                self.eyes.epoch = epoch
+            case EyesBaseline():
+                self.eyes.take_baseline(record)
             case InstrumentsSeen(instruments=instruments):
                 self._set_instruments(instruments)
             case OrderLog(incarnation=incarnation, applied=applied):
@@ -210,6 +220,7 @@ class RiskState:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
                 self.prefix, self.decisions = prefix, 0
+                self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
@@ -258,6 +269,7 @@ class RiskState:
             list(self.commands),
             sorted(self.pending_latches),
             self.guards.digest(),
+            self.eyes.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
             self.limits.hash,
@@ -343,6 +355,7 @@ class RiskState:
                 mid=mid,
                 half_spread=half_spread,
             )
+            order.approved_terms = order.state.terms
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
             if role in WANTED_ROLES:
@@ -350,6 +363,7 @@ class RiskState:
         grant = record.grant
         if grant is not None:
             self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
+            self.eyes.granted(grant)
             self._grant_ended(self.grants.put(grant))
 
     def _stop_of(self, record: DecisionRecord) -> int:
@@ -380,6 +394,8 @@ class RiskState:
         self.applied = event.sequence
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
+        if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
+            order.cover = self.eyes.cover(event.facts, event.receive_time_ns)
         execution = event.execution
         if execution is not None and order is not None and self.settings.orders.sane_fills:
             anomaly = anomaly or _fill_problem(order, execution)
@@ -510,4 +526,14 @@ def _grant_line(grant: GrantTerms) -> tuple[object, ...]:
 
 
 def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:
-    return (key, order.state.status.name, order.qty, order.filled, order.leaves, order.counted, order.seen, order.role)
+    return (
+        key,
+        order.state.status.name,
+        order.qty,
+        order.filled,
+        order.leaves,
+        order.counted,
+        order.seen,
+        order.role,
+        order.cover.name,
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ class Exchange:
         api_key: str,
         api_secret: str,
         account: str = ACCOUNT,
+        read_keys: Mapping[str, str] | None = None,
         followed: Sequence[SymbolSetup] | None = None,
         clock: Clock | None = None,
         on_finished: Callable[[], None] | None = None,
@@ -61,6 +62,7 @@ class Exchange:
             api_key: The account's one key.
             api_secret: Its secret.
             account: Name of the account.
+            read_keys: API key -> secret of those that may only read it.
             followed: Markets of a feed that is followed; None = the configured ones, with a market of our own.
             clock: Process clock.
             on_finished: Called once when a recording has ended.
@@ -75,7 +77,7 @@ class Exchange:
         self._is_recorded = bool(config.replay) or followed is not None
         self.venue = SimVenue(
             [one.setup(venue_name, symbol) for symbol, one in config.symbols.items()] if followed is None else followed,
-            [AccountSetup(account, api_key, api_secret, config.money_balances())],
+            [AccountSetup(account, api_key, api_secret, config.money_balances(), read_keys or {})],
             FeeRates(config.maker_bps, config.taker_bps),
             config.limits.limits(),
             load_venue_part(venue_name, "server_protocol", "SERVER"),

@@ -16,7 +16,6 @@ from typing import Any
 from execd.desk import Desk
 from execd.latch import LatchBoard
 from execd.orders import Order
-from execd.reconcile import VenueSnapshot
 from execd.records import ReadJob, ReadKind, VenueSend
 from execd.restore import Restorer
 from execd.settings import NS_PER_MS, NS_PER_S, DeskSettings
@@ -40,7 +39,7 @@ from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType
-from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials
+from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials, VenueSnapshot
 from tradebot.venues.binance.execution import EXECUTION
 from tradebot.wire.approvals import sign_approval, sign_grant
 

@@ -35,9 +35,10 @@ from tradebot.core.approvals import (
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import SignalContext
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
-from tradebot.wire import approvals, instruments, intents, orders, risk
+from tradebot.wire import approvals, instruments, intents, looks, orders, risk
 
 KEYS = {"k1": b"1" * 32, "k2": b"2" * 32}
 
@@ -116,6 +117,20 @@ def test_session_messages_round_trip() -> None:
     expected = replace(up, asks=[replace(up.asks[0], parent=told), up.asks[1]])
     assert risk.up_from_wire(risk.up_to_wire(up)) == (expected, [])
     assert risk.down_from_wire(risk.down_to_wire(down)) == down
+
+
+def test_looks_and_their_answers_round_trip() -> None:
+    order = SeenOrder("7", "c1", BTC, "BTCUSDT", Side.SELL, Decimal(2), Decimal(60000), None, Decimal(1), True, 5)
+    fill = SeenFill("7", "t1", BTC, Side.SELL, Decimal(1), Decimal(60000), Decimal("-0.1"), "USDT", 4)
+    look = VenueLook(
+        "binance", "main", 1, 2, (order,), (fill,), (Balance("USDT", Decimal(1), Decimal(0)),),
+        (SeenPosition(BTC, Decimal(-3)),),
+    )  # fmt: skip
+    report = LookReport(11, 3, (look, VenueLook("okx", "", 1, 2, error="does not answer")))
+    answer = LookAnswer(True, "", (("binance", 9),), 2_000)
+
+    assert looks.report_from_wire(looks.report_to_wire(report)) == report
+    assert looks.answer_from_wire(looks.answer_to_wire(answer)) == answer
 
 
 def test_a_malformed_ask_is_named_and_does_not_break_its_neighbours() -> None:

@@ -75,5 +75,12 @@ def client_order_id_fits(text: str, strategy_id: str) -> bool:
     return _FORM.fullmatch(text) is not None and text.startswith(_code_text(strategy_id))
 
 
+def has_our_shape(text: str) -> bool:
+    """Return whether a text looks like one of our ids, without the key: enough to be suspected, not to be believed."""
+    plain = text.replace("-", "")
+    digits = len(plain) == CLIENT_ORDER_ID_DIGITS and all(digit in "0123456789abcdef" for digit in plain)
+    return digits and plain[0] == f"{CLIENT_ORDER_ID_VERSION:x}"
+
+
 def _check(body: str, key: bytes) -> str:
     return hmac_sha256(key, body.encode()).hex()[:_CHECK_DIGITS]
