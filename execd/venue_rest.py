@@ -81,6 +81,8 @@ class VenueRest:
                 return await self._trades(codec, job.instrument_id, venue_order_id=job.venue_order_id)
             case ReadKind.SNAPSHOT:
                 return await self.snapshot(codec, instrument_ids, job.since_ms)
+            case ReadKind.OPEN_ORDERS:
+                return await self._open_orders(codec, [job.instrument_id] if job.instrument_id else instrument_ids)
 
     async def snapshot(self, codec: OrderCodec, instrument_ids: list[str], since_ms: int) -> VenueSnapshot:
         """Read everything: the balances last, so that they include every trade that was read."""
@@ -95,6 +97,15 @@ class VenueRest:
             trades += [(instrument_id, row) for row in rows]
         account = await self._account(codec)
         return VenueSnapshot(started_ns, account, orders, frozenset(open_keys), trades)
+
+    async def _open_orders(self, codec: OrderCodec, instrument_ids: list[str]) -> VenueSnapshot:
+        """Read working orders and balances only: no history, so nothing can be concluded from what is missing."""
+        started_ns = self._clock.now_ns()
+        orders = []
+        for instrument_id in instrument_ids:
+            orders += codec.decode_orders(await self.get(codec.open_orders_read(instrument_id)))
+        open_keys = frozenset((row.venue_symbol, row.venue_order_id) for row in orders)
+        return VenueSnapshot(started_ns, await self._account(codec), orders, open_keys, ())
 
     async def _account(self, codec: OrderCodec) -> AccountRows:
         return codec.decode_account(await self.get(codec.account_read()))
