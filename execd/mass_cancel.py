@@ -81,6 +81,8 @@ class MassCanceler:
         purpose = None
         if order.cancel_wanted and order.state.status in _TENDED:
             return 0
+        if order.facts.role is OrderRole.REDUCE and not command.read_venues:
+            return 0  # riskd's closing orders end by themselves; one that is there at the end does not belong there
         if order.facts.role is OrderRole.PROTECTION:
             # Of a list the venue takes the second leg down itself: the first attempt does not get in its way.
             if not self._is_flat(order) or (order.list_id and command.attempt <= 1):

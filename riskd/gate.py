@@ -36,6 +36,7 @@ from riskd.records import (
     Started,
     decode_record,
 )
+from riskd.saga_desk import DrillAnswer, SagaDesk
 from riskd.settings import NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
@@ -108,6 +109,7 @@ class RiskGate:
         self._signer = signer
         self._flattener = Flattener(self.state, self.board)
         self._furnish()
+        self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
@@ -180,6 +182,7 @@ class RiskGate:
         self.session.session_id = ""
         self.session.statuses.clear()
         self._abandoned.clear()
+        self.kills.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
 
@@ -226,6 +229,8 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
+        for report in up.mass_cancels:
+            self.kills.reported(report)
         if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
@@ -240,6 +245,8 @@ class RiskGate:
             grant = self.decider.renew(grant_id, now_ns)
             if grant is not None:
                 self._down.renewed_grants.append(grant)
+        if up.mass_cancels or up.order_events or up.latches or up.hello:
+            self._work_kills(now_ns)
         down = self.take_down()
         if send is not None and not down.is_empty():
             send(down)
@@ -285,6 +292,7 @@ class RiskGate:
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
             self._expire_parents(now_ns)
+        self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
 
@@ -312,6 +320,7 @@ class RiskGate:
             )
             for record in self._flattener.begin(found, now_ns):
                 self._ledger.commit(record)
+            self.kills.flatten(scope)
             before = len(self._down.reduces)
             self._work_flattens(now_ns)
             result = FlattenResult(tuple(self._down.reduces[before:]))
@@ -332,7 +341,7 @@ class RiskGate:
         now_ns: int,
     ) -> Hold:
         """Raise an operator's hold; see HoldKeeper."""
-        return self.keeper.raise_hold(
+        hold = self.keeper.raise_hold(
             level,
             scope,
             reason=reason,
@@ -342,6 +351,8 @@ class RiskGate:
             duration_s=duration_s,
             now_ns=now_ns,
         )
+        self._work_kills(now_ns)
+        return hold
 
     def clear_hold(
         self,
@@ -405,11 +416,26 @@ class RiskGate:
         """Other limits are in force: everything that reads them is built again and keeps its memory."""
         kept = self.decider.decisions
         self._furnish()
+        self.kills.keeper = self.keeper
         self.decider.decisions = kept
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""
-        return self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        hold = self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        self._work_kills(now_ns)
+        return hold
+
+    def start_drill(
+        self, operator: str, role: str, command_id: str, typed_phrase: str, *, check_only: bool, now_ns: int
+    ) -> DrillAnswer:
+        """Begin a drill of the kill switch; see SagaDesk."""
+        answer = DrillAnswer("", NO_SESSION, "execd has no session: nothing to drill")
+        if self.session.session_id:
+            answer = self.kills.start_drill(
+                operator, role, command_id, typed_phrase, check_only=check_only, now_ns=now_ns
+            )
+        self._work_kills(now_ns)
+        return answer
 
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
@@ -437,6 +463,7 @@ class RiskGate:
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
         self.session.session_id = hello.session_id
+        self.kills.session_changed()
         self.session.statuses.clear()
         self._abandoned.clear()
         self._down = SessionDown()
@@ -538,6 +565,11 @@ class RiskGate:
             self.keeper.raise_(
                 TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
             )
+
+    def _work_kills(self, now_ns: int) -> None:
+        if self.kills.idle:
+            return
+        self._down.mass_cancels.extend(self.kills.work(now_ns, session=bool(self.session.session_id)))
 
     def _compare_profile(self, now_ns: int) -> None:
         """An instrument that a strategy names but the profile cannot trade is a mistake: say so, with the numbers."""

@@ -23,6 +23,7 @@ from riskd.records import (
     Command,
     DayBaseline,
     DecisionRecord,
+    DrillDone,
     EquityPeak,
     EquitySample,
     FlattenState,
@@ -32,6 +33,7 @@ from riskd.records import (
     HoldRaised,
     HoldRetimed,
     InstrumentsSeen,
+    KillSaga,
     LedgerSeen,
     LimitsChanged,
     LossGuardState,
@@ -48,6 +50,7 @@ from riskd.records import (
 )
 from riskd.repetition import Repetition
 from riskd.rules import MAX_RULES, InstrumentRule, make_rule
+from riskd.saga_book import SagaBook
 from riskd.settings import Settings, make_settings
 from riskd.units import to_units_floor
 from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
@@ -102,6 +105,7 @@ class RiskState:
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
+        self.kills = SagaBook()
         self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
@@ -146,6 +150,7 @@ class RiskState:
                     streak.acted = streak.losses_in_row
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+                self.kills.hold_cleared(hold_id, record.time_ns)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
                 if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
                     self.portfolio.streak(record.hold.scope).begin_streak()
@@ -173,6 +178,10 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case KillSaga():
+                self.kills.apply(record)
+            case DrillDone():
+                self.kills.last_drill = record
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -237,6 +246,7 @@ class RiskState:
             self.guards.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
+            self.kills.digest(),
             self.limits.hash,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
