@@ -114,8 +114,8 @@ def begin(hold: Hold, epoch: int, *, flatten: bool, drill: bool, to_cancel: int,
     """Return the saga of a KILLED hold that is in force."""
     text = f"{hold.hold_id} {hold.cause} by {hold.raised_by} is journaled, epoch {epoch}"
     marks = [
-        KillMark(Step.LATCH, hold.raised_ns, now_ns, text),
-        KillMark(Step.FENCE, now_ns),
+        KillMark(int(Step.LATCH), hold.raised_ns, now_ns, text),
+        KillMark(int(Step.FENCE), now_ns),
     ]
     return KillSaga(
         kill_id=hold.hold_id,
@@ -126,7 +126,7 @@ def begin(hold: Hold, epoch: int, *, flatten: bool, drill: bool, to_cancel: int,
         reason=hold.evidence,
         epoch=epoch,
         began_ns=hold.raised_ns,
-        step=Step.FENCE,
+        step=int(Step.FENCE),
         attempt=0,
         next_ns=now_ns,
         marks=marks,
@@ -201,12 +201,12 @@ def _enter(saga: KillSaga, step: Step, sight: Sight, now_ns: int) -> KillSaga:
     met = step > left
     text = _proof(saga, left, sight) if met else f"again {step.name}: {reason_of(step, saga, sight)}"
     last = msgspec.structs.replace(saga.marks[-1], ended_ns=now_ns, evidence=text)
-    marks = [*saga.marks[:-1], last, KillMark(step, now_ns)]
+    marks = [*saga.marks[:-1], last, KillMark(int(step), now_ns)]
     if len(marks) > MAX_MARKS:
         del marks[1]
     return msgspec.structs.replace(
         saga,
-        step=step,
+        step=int(step),
         stuck="",
         next_ns=now_ns,
         marks=marks,
