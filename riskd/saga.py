@@ -89,7 +89,7 @@ class Sight:
     kept: frozenset[str] = frozenset()
     """Protective orders that stay."""
     venues: tuple[str, ...] = ()
-    """Venues that have to be read."""
+    """Venues that have to be read; empty when the scope names nothing that is traded."""
     report: MassCancelReport | None = None
     """Newest complete report whose order events are all folded."""
     ladder: str = ""
@@ -144,7 +144,7 @@ def first_unmet(saga: KillSaga, sight: Sight) -> Step:
         return Step.RESOLVE
     if sight.to_close or sight.closing or sight.orphans:
         return Step.FLATTEN
-    return Step.CONFIRM if saga.clean_reads < CLEAN_READS else Step.REPORT
+    return Step.CONFIRM if saga.clean_reads < CLEAN_READS and sight.venues else Step.REPORT
 
 
 def is_disturbed(saga: KillSaga, sight: Sight) -> bool:
@@ -228,6 +228,8 @@ def _proof(saga: KillSaga, step: Step, sight: Sight) -> str:
             return "the outcome of every order is proven"
         case Step.FLATTEN:
             return "every position that was to be closed is closed; no stop without a position"
+        case _ if not sight.venues:
+            return f"{saga.scope.name} is traded nowhere: is the name right?"
         case _:
             return f"{CLEAN_READS} reads of {', '.join(sight.venues) or 'no venue'}: {saga.doubt or 'nothing is left'}"
 

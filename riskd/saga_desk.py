@@ -216,7 +216,7 @@ class SagaDesk:
             working=tuple(found.working),
             in_flight=tuple(found.in_flight),
             to_close=tuple(self._position_text(at) for at in targets),
-            closing=bool(jobs) or found.reducing,
+            closing=found.reducing or any(self._is_open((job.instrument_id, job.strategy_id)) for job in jobs),
             orphans=tuple(found.orphans),
             kept=frozenset(found.kept),
             venues=self._scope_venues(saga.scope),
@@ -290,7 +290,7 @@ class SagaDesk:
     def _scope_venues(self, scope: Scope) -> tuple[str, ...]:
         match scope.kind:
             case ScopeKind.VENUE:
-                return (scope.name,)
+                return (scope.name,) if scope.name in self._venues else ()
             case ScopeKind.INSTRUMENT:
                 rule = self._state.rules.get(scope.name)
                 return () if rule is None else (rule.venue,)
