@@ -39,6 +39,7 @@ class Fate(Enum):
     DONE = "done"
     FILLED = "it filled first"
     LOST = "nothing is heard of it"
+    GHOST = "execd believes it gone, and it works on"
 
 
 class Place(Enum):
@@ -257,7 +258,7 @@ class World:
         for order in self.venue.open_orders():
             if command.scope.covers("binance", order.instrument_id, order.strategy_id):
                 flat = not self.held(order.strategy_id, order.instrument_id)
-                if order.role is not OrderRole.PROTECTION or flat:
+                if (order.role is not OrderRole.PROTECTION or flat) and not self.status(order.key).is_terminal:
                     canceled += 1
                     self.cancel(order)
         report = MassCancelReport(command.kill_id, command.attempt, self.epoch, len(self.log), canceled)
@@ -273,6 +274,8 @@ class World:
                 self.event(order.key, OrderEventKind.CANCELED)
             case Fate.FILLED if order.role is OrderRole.ENTRY:
                 self.fill(order)
+            case Fate.GHOST:
+                self.event(order.key, OrderEventKind.CANCELED)
             case _:
                 if self.status(order.key) is OrderStatus.NEW:
                     self.event(order.key, OrderEventKind.CANCEL_SENT)
@@ -341,8 +344,11 @@ class World:
         return sum((self.held(strategy_id, instrument_id) for strategy_id in TRADED), Decimal(0))
 
     def heal(self) -> None:
-        """From here on everything works, and time passes a little."""
+        """From here on everything works, the operator cancels ghosts at the venue by hand, and time passes a little."""
         self.dial()
+        for ghost in self.venue.open_orders():
+            if self.status(ghost.key).is_terminal:
+                ghost.place = Place.OVER
         for order in list(self.venue.orders.values()):
             self.prove(order.key)
             if order.place is Place.OPEN and self.status(order.key) is OrderStatus.PENDING_CANCEL:
