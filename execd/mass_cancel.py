@@ -139,7 +139,8 @@ class MassCanceler:
             self._report(reading.command, reading.canceled, reading.reads)
 
     def _evidence(self, venue: VenueState, scope: Scope, snapshot: VenueSnapshot, now_ns: int) -> VenueRead:
-        found = [self._open_order(row) for row in snapshot.orders]
+        rows = [row for row in snapshot.orders if (row.venue_symbol, row.venue_order_id) in snapshot.open_keys]
+        found = [self._open_order(row) for row in rows]
         inside = [o for o in found if scope.covers(venue.name, o.instrument_id, o.strategy_id)]
         inside.sort(key=lambda order: order.role is OrderRole.PROTECTION)  # what must go is listed first
         for order in inside:
