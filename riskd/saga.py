@@ -228,8 +228,6 @@ def _proof(saga: KillSaga, step: Step, sight: Sight) -> str:
             return "the outcome of every order is proven"
         case Step.FLATTEN:
             return "every position that was to be closed is closed; no stop without a position"
-        case _ if not sight.venues:
-            return f"{saga.scope.name} is traded nowhere: is the name right?"
         case _:
             return f"{CLEAN_READS} reads of {', '.join(sight.venues) or 'no venue'}: {saga.doubt or 'nothing is left'}"
 
@@ -240,6 +238,8 @@ def _finish(saga: KillSaga, sight: Sight, now_ns: int) -> KillSaga:
     if len(left) > MAX_LEFT:
         left = [*left[: MAX_LEFT - 1], f"and {len(left) - MAX_LEFT + 1} more"]
     text = f"done; {len(left)} left" if left else "done; nothing is left"
+    if not sight.venues:
+        text = f"{saga.scope.name} is traded nowhere: is the name right?"
     marks = [*saga.marks[:-1], msgspec.structs.replace(saga.marks[-1], ended_ns=now_ns, evidence=text)]
     return msgspec.structs.replace(saga, outcome=DONE, ended_ns=now_ns, stuck="", left=left, marks=marks)
 
