@@ -20,7 +20,7 @@ from cli.client import Daemons, scope_of
 from cli.command_ids import new_command_id
 from cli.config import Target, config_for_mode, find_target, find_target_to_stop
 from cli.exit_codes import Exit
-from cli.kill_views import kill_lines, kills_lines
+from cli.kill_views import kill_lines, kills_lines, step_line
 from cli.kills import follow
 from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys, stop_supervised
 from cli.output import complain, progress, to_json
@@ -114,7 +114,7 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
     """Return the one-screen status."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(9, thread_name_prefix="status") as pool:
+    with ThreadPoolExecutor(10, thread_name_prefix="status") as pool:
         market = pool.submit(_or_none, daemons.marketdata_status)
         engine = pool.submit(_or_none, daemons.engine_status)
         riskd = pool.submit(_or_none, daemons.riskd_status)
@@ -123,12 +123,15 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
         pnl = pool.submit(_or_none, daemons.pnl)
         positions = pool.submit(_or_none, daemons.positions)
         holds = pool.submit(_or_none, daemons.holds)
+        kills = pool.submit(_or_none, daemons.kills)
         stop = pool.submit(ping_all, daemons.ping_stop)
     market_view, books = market.result() or (_down("marketdata", target), [])
     engine_view, strategies = engine.result() or (_down("engine", target), [])
     execd_view, working, unknown, session_up, latch = execd.result() or (_down("execd", target), None, None, None, "")
     recorder_view, _ = recorder.result() or (_down("recorder", target), [])
     found_holds, found_positions = holds.result(), positions.result()
+    told = kills.result()
+    in_force = {hold.hold_id for hold in found_holds.holds} if found_holds else set()
     return views.StatusView(
         state_dir=str(target.state),
         mode=target.common.mode,
@@ -144,6 +147,7 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
         holds=found_holds.holds if found_holds else [],
         books=books,
         strategies=strategies,
+        kills=[step_line(kill) for kill in told.kills if kill.kill_id in in_force] if told else [],
     )
 
 

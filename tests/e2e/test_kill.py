@@ -120,6 +120,7 @@ def test_a_kill_goes_on_after_kill_9_in_its_middle(victims: tuple[str, ...]) -> 
         typed = phrase(system)
         if "execd" in victims:  # deaf: only riskd hears of the kill, and execd dies with it undone
             system.signal("execd", signal.SIGSTOP)
+            system.wait(lambda: not system.trader.ping_stop("execd", 0.5).acked, "execd to stand still")
         system.command("kill", "--reason", "in the middle", "--flatten", "--phrase", typed, timeout_s=PATIENT_S)
         middle_ns = time.time_ns()
         for daemon in victims:
