@@ -36,6 +36,8 @@ from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 from tradebot.runtime.identity import Role
 
 MAX_ORDERS = 10_000
+FLATTENED: Final = ("FLAT", "KILL_CLOSES")
+"""riskd's answers without a command that are a yes: there is nothing to close, or a kill sees to it."""
 T = TypeVar("T")
 
 
@@ -219,7 +221,7 @@ def stop(call: Call, level: str, reason: str, scope_text: str, after: AfterKill 
             flat = daemons.flatten(scope, reason, after.phrase, new_command_id())
             answer["flatten"] = flat
             lines += render.flatten_lines(flat)
-            done = done and (bool(flat.reduces) or flat.reason == "FLAT")
+            done = done and (bool(flat.reduces) or flat.reason in FLATTENED)
         if after.wait_s is not None:
             scope_name = f"{scope.kind.name.lower()} {scope.name}".rstrip()
             kill = follow(daemons, scope_name, kill_id, began_ns, after.wait_s, progress)
@@ -331,7 +333,7 @@ def flatten(call: Call, scope_text: str, reason: str, phrase: str) -> int:
     """Close positions; riskd decides how, and wants a typed phrase."""
     with _talk(call) as daemons:
         view = daemons.flatten(scope_of(scope_text), reason, phrase, new_command_id())
-    begun = bool(view.reduces) or view.reason == "FLAT"
+    begun = bool(view.reduces) or view.reason in FLATTENED
     call.answer(view, render.flatten_lines(view), ok=begun)
     return Exit.OK if begun else Exit.REFUSED
 

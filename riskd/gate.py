@@ -69,6 +69,7 @@ MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
 PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
+KILL_CLOSES: Final = "KILL_CLOSES"
 
 __all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
 
@@ -313,6 +314,8 @@ class RiskGate:
             result = FlattenResult((), "PHRASE_MISMATCH", f"type exactly: {phrase}")
         elif not self.session.session_id:
             result = FlattenResult((), NO_SESSION, "execd has no session; its protection works without us")
+            if self.kills.flatten(scope):
+                result = FlattenResult((), KILL_CLOSES, "the kill in force closes them as soon as execd is back")
         if not result.reason:
             release = default_release(TradingLevel.HALTED)
             self.keeper.raise_(

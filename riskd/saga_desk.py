@@ -132,11 +132,13 @@ class SagaDesk:
             return DrillAnswer("", "DRILL_RUNNING", f"{running.hold_id} is under way: tradebot kill-report")
         return DrillAnswer("")
 
-    def flatten(self, scope: Scope) -> None:
-        """An operator closes the positions of a scope: kills of exactly that scope see it through."""
-        for saga in self.in_force():
-            if saga.scope == scope and not saga.flatten:
+    def flatten(self, scope: Scope) -> bool:
+        """An operator closes a scope: kills of exactly that scope see it through. Return whether there is one."""
+        found = [saga for saga in self.in_force() if saga.scope == scope]
+        for saga in found:
+            if not saga.flatten:
                 self._ledger.commit(msgspec.structs.replace(saga, flatten=True))
+        return bool(found)
 
     # ---- the work
 

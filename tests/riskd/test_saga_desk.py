@@ -176,6 +176,19 @@ def test_flattening_a_killed_scope_makes_the_kill_see_it_through() -> None:
     assert (again.outcome, again.flatten, Step(again.step)) == ("", True, Step.FLATTEN)
 
 
+def test_closing_that_was_asked_for_while_execd_is_away_is_remembered_by_the_kill() -> None:
+    desk = Desk()
+    desk.buy("0.001")
+    kill(desk)
+    desk.gate.session_lost(desk.now_ns)
+    answered = desk.gate.flatten(
+        SYSTEM_SCOPE, reason="all out", operator="ana", role="trader", command_id="f", typed_phrase="FLATTEN DEMO 1",
+        now_ns=desk.now_ns,
+    )  # fmt: skip
+
+    assert (answered.reason, kills(desk)[0].flatten) == ("KILL_CLOSES", True)
+
+
 def test_clearing_the_hold_ends_an_unfinished_kill_and_its_closing() -> None:
     desk = Desk()
     desk.buy("0.001")
