@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cli import drill, render, views
 from cli.call import INTERRUPTED, MIN_REASON_CHARS, Call
