@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from riskd.records import KillSaga, RecordType, decode_record, encode_record
-from riskd.saga import DONE, MAX_MARKS, STUCK_RETRY_NS, WITHIN_NS, Sight, Step, advance, begin, released
+from riskd.saga import DONE, MAX_LEFT, MAX_MARKS, STUCK_RETRY_NS, WITHIN_NS, Sight, Step, advance, begin, released
+from riskd.saga_book import MAX_KILLS, SagaBook
 from tests.riskd.kit import BTC, SECOND, START_NS
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.mass_cancel import MassCancel, MassCancelReport, OpenOrder, VenueHolding, VenueRead
@@ -303,3 +304,26 @@ def test_the_record_comes_back_as_it_was() -> None:
     course.see(replace(FENCED, working=("c1",)), 9)
 
     assert decode_record(RecordType.KILL_SAGA, encode_record(course.saga)) == course.saga
+
+
+def test_what_is_left_is_listed_up_to_a_bound_with_a_count_of_the_rest() -> None:
+    course = Course()
+    many = replace(FENCED, left=tuple(f"position {n} stays" for n in range(MAX_LEFT + 5)))
+    course.see(many)
+    course.confirm(many)
+
+    assert len(course.saga.left) == MAX_LEFT
+    assert course.saga.left[-1] == "and 6 more"
+
+
+def test_of_many_kills_the_oldest_that_is_over_is_forgotten_and_never_one_under_way() -> None:
+    book = SagaBook()
+    under_way = begin(replace(HOLD, hold_id="first"), EPOCH, flatten=False, drill=False, to_cancel=0, now_ns=START_NS)
+    book.apply(under_way)
+    for n in range(MAX_KILLS + 5):
+        saga = begin(replace(HOLD, hold_id=f"H{n}"), EPOCH, flatten=False, drill=False, to_cancel=0, now_ns=START_NS)
+        book.apply(released(saga, START_NS))
+
+    assert len(book.kills) == MAX_KILLS
+    assert next(iter(book.kills)) == "first"
+    assert "H5" not in book.kills
