@@ -23,6 +23,8 @@ strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_h
 certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
+drill_app = typer.Typer(help="Test what must work when it is needed.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(drill_app, name="drill")
 data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 report_app = typer.Typer(help="Reports for whoever judges the system.", no_args_is_help=True, rich_markup_mode=None)
@@ -177,11 +179,47 @@ def halt(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -
 
 
 @command(app, "kill")
-def kill(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -> int:
+def kill(
+    call: Call,
+    reason: ReasonOption = "",
+    scope: ScopeOption = "system",
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=0, help="Follow it to the venue's confirmation for so many seconds."),
+    ] = None,
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close the positions too; wants --phrase.")] = False,
+    phrase: PhraseOption = "",
+) -> int:
     """Nothing is sent but cancels; resuming needs two keys and a restart. Acts at once, asks nothing."""
+    from cli.commands import AfterKill
     from cli.commands import stop as run
 
-    return run(call, "KILL", reason, scope)
+    return run(call, "KILL", reason, scope, AfterKill(wait, flatten, phrase))
+
+
+@command(app, "kill-report")
+def kill_report(
+    call: Call,
+    kill_id: Annotated[str, typer.Argument(help="Its hold, e.g. H7. Default: all.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, newest first.")] = 5,
+) -> int:
+    """Show kills: steps with times and proofs, what is left, the last test of the switch. Exit 4 when stuck."""
+    from cli.commands import kill_report as run
+
+    return run(call, kill_id, limit)
+
+
+@command(drill_app, "kill")
+def drill_kill(
+    call: Call,
+    instrument: Annotated[str, typer.Option(help="BTCUSDT or binance:BTC-USDT. Default: the first.")] = "",
+    phrase: PhraseOption = "",
+    wait: Annotated[float, typer.Option("--wait", min=1, help="Seconds to follow it.")] = 120.0,
+) -> int:
+    """Open tiny orders of manual:drill, kill that strategy alone, and show how long each step took."""
+    from cli.commands import drill_kill as run
+
+    return run(call, instrument, phrase, wait)
 
 
 @command(app, "resume")

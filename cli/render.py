@@ -95,6 +95,7 @@ def status_lines(view: views.StatusView) -> list[str]:
         lines += ["", *strategy_lines(view.strategies)]
     if view.holds:
         lines += ["", *hold_lines(view.holds)]
+    lines += [f"kill {text}" for text in view.kills]
     return [clip(line, 100) for line in lines]
 
 

@@ -284,6 +284,8 @@ class StatusView:
     holds: list[HoldView]
     books: list[BookView]
     strategies: list[StrategyView]
+    kills: list[str]
+    """Kills in force, where each of them is."""
 
 
 @dataclass(frozen=True, slots=True)

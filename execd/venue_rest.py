@@ -22,3 +22,5 @@ async def do_read(reader: VenueReader, job: ReadJob, codec: OrderCodec, instrume
             return await reader.trades_of(codec, job.instrument_id, job.venue_order_id)
         case ReadKind.SNAPSHOT:
             return await reader.snapshot(codec, instrument_ids, job.since_ms)
+        case ReadKind.OPEN_ORDERS:
+            return await reader.open_orders(codec, [job.instrument_id] if job.instrument_id else instrument_ids)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from execd.exits import ExitDesk
+from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import ReadJob, ReadKind
@@ -46,9 +47,11 @@ class VenueSide:
         reconciler: Reconciler,
         exits: ExitDesk,
         protection: Protection,
+        mass_canceler: MassCanceler,
     ) -> None:
         self.state = state
         self.events = events
+        self.mass_canceler = mass_canceler
         self.unknown = unknown
         self.reconciler = reconciler
         self.exits = exits
@@ -201,6 +204,8 @@ class VenueSide:
                     self.reconciler.take_account(self.state.venues[job.venue], result, now_ns, now_ns)
                     self.protection.account_read(job.venue, now_ns)
                 self.exits.balances_changed(now_ns)
+            case ReadKind.OPEN_ORDERS:
+                self.mass_canceler.read(job, result if isinstance(result, VenueSnapshot) else None, now_ns)
 
     def handle_timer(self, now_ns: int) -> None:
         """Give up on answers that are overdue, and measure the clock again."""

@@ -45,6 +45,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "compare with the venue; restore the journal, or move checkpoints/riskd/ away; then clear"),
     CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
               "ends when the limits or the venue's minimum change; the evidence has the numbers"),
+    CauseSpec("DRILL", "KILLED", "strategy manual:drill", "AUTO", "`tradebot drill kill` is under way",
+              "ends when the venue has confirmed the drill; `tradebot kill-report` says where it is"),
     CauseSpec("FLATTEN_INCOMPLETE", "HALTED", "instrument", "ONE_KEY", "the closing ladder found no buyer",
               "close at the venue or flatten again, then clear"),
     CauseSpec("PNL-01", "PAUSED, then CAUTIOUS; third time HALTED", "system", "TIMED; HALTED: ONE_KEY",

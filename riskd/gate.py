@@ -40,6 +40,7 @@ from riskd.records import (
     Started,
     decode_record,
 )
+from riskd.saga_desk import DrillAnswer, SagaDesk
 from riskd.settings import NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
@@ -73,6 +74,7 @@ MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
 PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
+KILL_CLOSES: Final = "KILL_CLOSES"
 
 __all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
 
@@ -117,6 +119,7 @@ class RiskGate:
         self._flattener = Flattener(self.state, self.board)
         self.eye_memory = EyeMemory()
         self._furnish()
+        self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
@@ -205,6 +208,7 @@ class RiskGate:
         self.session.statuses.clear()
         self._abandoned.clear()
         self.eye_watch.session_changed()
+        self.kills.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
 
@@ -252,6 +256,8 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
+        for report in up.mass_cancels:
+            self.kills.reported(report)
         if moved or any(event.execution is not None for event in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
@@ -268,6 +274,8 @@ class RiskGate:
             grant = self.decider.renew(grant_id, now_ns)
             if grant is not None:
                 self._down.renewed_grants.append(grant)
+        if up.mass_cancels or up.order_events or up.latches or up.hello:
+            self._work_kills(now_ns)
         down = self.take_down()
         if send is not None and not down.is_empty():
             send(down)
@@ -321,6 +329,7 @@ class RiskGate:
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
+        self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
 
@@ -341,6 +350,8 @@ class RiskGate:
             result = FlattenResult((), "PHRASE_MISMATCH", f"type exactly: {phrase}")
         elif not self.session.session_id:
             result = FlattenResult((), NO_SESSION, "execd has no session; its protection works without us")
+            if self.kills.flatten(scope):
+                result = FlattenResult((), KILL_CLOSES, "the kill in force closes them as soon as execd is back")
         if not result.reason:
             release = default_release(TradingLevel.HALTED)
             self.keeper.raise_(
@@ -348,6 +359,7 @@ class RiskGate:
             )
             for record in self._flattener.begin(found, now_ns):
                 self._ledger.commit(record)
+            self.kills.flatten(scope)
             before = len(self._down.reduces)
             self._work_flattens(now_ns)
             result = FlattenResult(tuple(self._down.reduces[before:]))
@@ -368,7 +380,7 @@ class RiskGate:
         now_ns: int,
     ) -> Hold:
         """Raise an operator's hold; see HoldKeeper."""
-        return self.keeper.raise_hold(
+        hold = self.keeper.raise_hold(
             level,
             scope,
             reason=reason,
@@ -378,6 +390,8 @@ class RiskGate:
             duration_s=duration_s,
             now_ns=now_ns,
         )
+        self._work_kills(now_ns)
+        return hold
 
     def clear_hold(
         self,
@@ -441,6 +455,7 @@ class RiskGate:
         """Other limits are in force: everything that reads them is built again and keeps its memory."""
         kept = self.decider.decisions
         self._furnish()
+        self.kills.keeper = self.keeper
         self.decider.decisions = kept
 
     def journal_signed(self, checkpoint: JournalCheckpoint) -> None:
@@ -458,7 +473,21 @@ class RiskGate:
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""
-        return self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        hold = self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        self._work_kills(now_ns)
+        return hold
+
+    def start_drill(
+        self, operator: str, role: str, command_id: str, typed_phrase: str, *, check_only: bool, now_ns: int
+    ) -> DrillAnswer:
+        """Begin a drill of the kill switch; see SagaDesk."""
+        answer = DrillAnswer("", NO_SESSION, "execd has no session: nothing to drill")
+        if self.session.session_id:
+            answer = self.kills.start_drill(
+                operator, role, command_id, typed_phrase, check_only=check_only, now_ns=now_ns
+            )
+        self._work_kills(now_ns)
+        return answer
 
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
@@ -486,6 +515,7 @@ class RiskGate:
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
         self.session.session_id, self.session.build = hello.session_id, hello.build_hash
+        self.kills.session_changed()
         self.session.statuses.clear()
         self.eye_watch.session_changed()
         self._abandoned.clear()
@@ -589,6 +619,11 @@ class RiskGate:
             self.keeper.raise_(
                 TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
             )
+
+    def _work_kills(self, now_ns: int) -> None:
+        if self.kills.idle:
+            return
+        self._down.mass_cancels.extend(self.kills.work(now_ns, session=bool(self.session.session_id)))
 
     def _compare_profile(self, now_ns: int) -> None:
         """An instrument that a strategy names but the profile cannot trade is a mistake: say so, with the numbers."""

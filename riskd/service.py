@@ -20,6 +20,8 @@ from riskd.controls import control_lines
 from riskd.holds import Clearing
 from riskd.messages_service import (
     control_message,
+    drill_message,
+    kill_message,
     limit_change_message,
     pnl_message,
     position_message,
@@ -33,6 +35,7 @@ from tradebot.core.errors import ConfigError, RejectedError, SequenceGapError
 from tradebot.core.levels import TradingLevel
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.rpc.common.v1 import status_pb2
+from tradebot.rpc.risk.v1 import kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
 from tradebot.runtime.feeding import feed
@@ -49,6 +52,8 @@ from tradebot.wire.risk import decision_to_wire, down_to_wire, reduce_to_wire, u
 SERVICE_NAME: Final = "tradebot.rpc.risk.v1.RiskService"
 DEFAULT_AUDIT: Final = 100
 MAX_AUDIT: Final = 10_000
+MAX_STATUS_KILLS: Final = 20
+"""Kills that a heartbeat carries."""
 MAX_TEXT: Final = 500
 """Longest reason, operator name or id that is taken."""
 
@@ -255,6 +260,28 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             detail=result.detail,
         )
 
+    async def ListKills(self, request: kill_pb2.ListKillsRequest, context: Context) -> kill_pb2.ListKillsResponse:
+        book = self._gate.state.kills
+        found = [kill for kill in reversed(book.kills.values()) if request.kill_id in ("", kill.kill_id)]
+        drill = book.last_drill
+        return kill_pb2.ListKillsResponse(
+            kills=[kill_message(kill) for kill in found[: request.limit or len(found)]],
+            last_drill=None if drill is None else drill_message(drill),
+        )
+
+    async def StartDrill(self, request: kill_pb2.StartDrillRequest, context: Context) -> kill_pb2.StartDrillResponse:
+        operator, command_id = await self._who(request, context)
+        answer = self._gate.start_drill(
+            operator,
+            caller_role(),
+            command_id,
+            request.typed_phrase,
+            check_only=request.check_only,
+            now_ns=self._now(),
+        )
+        await self._done()
+        return kill_pb2.StartDrillResponse(kill_id=answer.kill_id, reason=answer.reason, detail=answer.detail)
+
     # ---- watchers
 
     async def WatchPositions(
@@ -403,6 +430,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             ),
             system_level=level_to_wire(level),
             session_up=live.session_up,
+            kills=[kill_message(kill) for kill in gate.kills.in_force()][:MAX_STATUS_KILLS],
         )
 
     def _now(self) -> int:

@@ -29,6 +29,7 @@ from riskd.records import (
     ControlTested,
     DayBaseline,
     DecisionRecord,
+    DrillDone,
     EquityPeak,
     EquitySample,
     EyesBaseline,
@@ -41,6 +42,7 @@ from riskd.records import (
     HoldRetimed,
     InstrumentsSeen,
     JournalCheckpoint,
+    KillSaga,
     LedgerSeen,
     LimitsChanged,
     LossGuardState,
@@ -57,6 +59,7 @@ from riskd.records import (
 )
 from riskd.repetition import Repetition
 from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
+from riskd.saga_book import SagaBook
 from riskd.settings import Settings, make_settings
 from riskd.units import UNIT, to_units_floor
 from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
@@ -117,6 +120,7 @@ class RiskState:
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
         self.eyes = EyeBook()
+        self.kills = SagaBook()
         self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
@@ -161,6 +165,7 @@ class RiskState:
                     streak.acted = streak.losses_in_row
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+                self.kills.hold_cleared(hold_id, record.time_ns)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
                 self.eyes.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.operator != "riskd":
@@ -196,6 +201,11 @@ class RiskState:
                 pass  # proves the journal, changes nothing
             case ControlTested():
                 self.controls.tested(record)
+            case KillSaga():
+                self.kills.apply(record)
+            case DrillDone():
+                self.kills.last_drill = record
+                self.controls.drilled(record.time_ns, record.evidence)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -272,6 +282,7 @@ class RiskState:
             self.eyes.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
+            self.kills.digest(),
             self.limits.hash,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()

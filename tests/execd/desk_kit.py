@@ -37,6 +37,7 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.levels import TradingLevel
+from tradebot.core.mass_cancel import MassCancelReport
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType
 from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials, VenueSnapshot
@@ -173,6 +174,7 @@ class DeskKit:
         self.alarms: list[tuple[str, bool]] = []
         self.notices: list[tuple[str, str, str]] = []
         self.renewals: list[str] = []
+        self.mass_cancels: list[MassCancelReport] = []
         self.session_id = ""
         self.restarts = 0
         self.desk = self._new_desk()
@@ -245,6 +247,7 @@ class DeskKit:
                 self.never_used.extend(up.never_used)
                 self.abandons.extend(up.abandons)
                 self.renewals.extend(up.renew_grant_ids)
+                self.mass_cancels.extend(up.mass_cancels)
                 self.alarms.extend((a.cause, a.cleared) for v in up.venues for a in v.alarms)
                 if up.ping is not None and self.answer_pings:
                     lease = LeaseAnswer(up.ping.sequence, 1_000, 1)

@@ -34,8 +34,9 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import SignalContext
-from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
+from tradebot.core.mass_cancel import MassCancel, MassCancelReport, OpenOrder, VenueHolding, VenueRead
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
 from tradebot.wire import approvals, instruments, intents, looks, orders, risk
@@ -186,3 +187,26 @@ def test_a_grant_is_no_approval_even_with_the_same_bytes() -> None:
     assert approvals.open_grant(grant, KEYS) == make_grant_terms()
     with pytest.raises(RejectedError, match="BAD_SIGNATURE"):
         approvals.open_approval(Approval(grant.terms, grant.mac, grant.key_id), KEYS)
+
+
+@pytest.mark.parametrize("scope", [SYSTEM_SCOPE, Scope(ScopeKind.INSTRUMENT, BTC)])
+def test_mass_cancels_and_their_reports_come_back_equal(scope: Scope) -> None:
+    command = MassCancel("H7", 3, scope, True)
+    read = VenueRead(
+        "binance", 5, "", 2,
+        (OpenOrder("9", "c1", BTC, "s1", OrderRole.PROTECTION), OpenOrder("7", "web", BTC)),
+        (VenueHolding(BTC, Decimal("0.5"), Decimal("-0.1"), Decimal("0.00001")),),
+    )  # fmt: skip
+    report = MassCancelReport("H7", 3, 12, 99, 2, (read, VenueRead("okx", 6, "no answer")))
+    down = risk.down_from_wire(risk.down_to_wire(SessionDown(mass_cancels=[command])))
+    up, malformed = risk.up_from_wire(risk.up_to_wire(SessionUp(mass_cancels=[report])))
+
+    assert (down.mass_cancels, up.mass_cancels, malformed) == ([command], [report], [])
+
+
+def test_a_mass_cancel_without_a_scope_is_refused() -> None:
+    message = risk.down_to_wire(SessionDown(mass_cancels=[MassCancel("H7", 3, SYSTEM_SCOPE, True)]))
+    message.mass_cancels[0].ClearField("scope")
+
+    with pytest.raises(RejectedError, match=r"mass_cancel\.scope"):
+        risk.down_from_wire(message)

@@ -52,6 +52,8 @@ RULES: dict[str, frozenset[Role]] = {
     _RISK + "Resume": _HANDS,
     _RISK + "ExtendHold": _HANDS,
     _RISK + "Flatten": _HANDS,
+    _RISK + "ListKills": OPERATORS,
+    _RISK + "StartDrill": _HANDS,
     _RISK + "WatchPositions": OPERATORS | _RECORDER,
     _RISK + "WatchPnl": OPERATORS | _RECORDER,
     _RISK + "WatchRiskEvents": OPERATORS | _RECORDER,

@@ -115,6 +115,15 @@ class VenueReader:
             trades += [(instrument_id, row) for row in await self.trades(codec, instrument_id, since_ms)]
         return VenueSnapshot(started_ns, await self.account(codec), orders, frozenset(open_keys), trades)
 
+    async def open_orders(self, codec: OrderCodec, instrument_ids: Sequence[str]) -> VenueSnapshot:
+        """Read working orders and balances only: no history, so nothing can be concluded from what is missing."""
+        started_ns = self._clock.now_ns()
+        orders: list[VenueOrder] = []
+        for instrument_id in instrument_ids:
+            orders += codec.decode_orders(await self.get(codec.open_orders_read(instrument_id)))
+        open_keys = frozenset((row.venue_symbol, row.venue_order_id) for row in orders)
+        return VenueSnapshot(started_ns, await self.account(codec), orders, open_keys, ())
+
     async def account(self, codec: OrderCodec) -> AccountRows:
         """Return all balances."""
         return codec.decode_account(await self.get(codec.account_read()))
