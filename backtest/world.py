@@ -40,6 +40,8 @@ from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import OrderCodec, VenueOrder, VenueSnapshot
 
 ENVIRONMENT: Final = "backtest"
+BUILD: Final = "backtest"
+"""execd and riskd are one process here, so one build; limits that enforce AUT-05 need it told."""
 KEY_ID: Final = "backtest"
 KEY: Final = b"backtest approvals: nobody else reads them"
 ID_KEY: Final = b"backtest client order ids"
@@ -106,13 +108,14 @@ class World:
             journaled=False,
             protection=_protection(config),
         )
-        self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
+        self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY, build_hash=BUILD)
         self.gate = RiskGate(
             limits,
             environment=ENVIRONMENT,
             signer=Signer(KEY_ID, KEY),
             sink=journal,
             venues=[config.venue],
+            build=BUILD,
         )
         self.outcomes: list[Outcome] = []
         """What the engine has to hear, in order, until it is taken."""

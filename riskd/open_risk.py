@@ -151,7 +151,7 @@ def worth(held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, dist
         distance: Of its widest stop from the entry price, ppm; 0 = it has none.
     """
     view, rate = board.views.get(rule.instrument_id), board.rate(rule.quote, long=False)
-    if view is None or not view.good_ns or rate is None or rate <= 0:
+    if view is None or not view.good_ns or not 0 < view.good_bid < view.good_ask or rate is None or rate <= 0:
         return None
     mark, units = view.good_ask, held.units
     value = amount(rate, rule.contract.quote_notional(units, mark))

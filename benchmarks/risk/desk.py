@@ -26,6 +26,7 @@ from tradebot.core.approvals import (
     SessionUp,
     VenueAction,
 )
+from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
 from tradebot.core.instruments import Instrument, Product
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -68,6 +69,10 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PNL-05": {"pause_at_pct": -50},
     "PNL-06": {"pause_after": HUGE, "halt_after": HUGE},
     "PNL-07": {"halt_at_pct": -90},
+    "PTR-01": {"max_silence_s": 3600},
+    "PTR-03": {"max_steps": 1, "fill_grace_s": 3600},
+    "PTR-04": {"max_drift_pct": 0.1},
+    "PTR-05": {},
 }
 """What the profile of the order path leaves out, with limits that do not bind."""
 
@@ -107,7 +112,7 @@ class Desk:
         self.now_ns = start_ns
         self.limits = all_checks()
         self.instruments = make_instruments()
-        self.gate = RiskGate(self.limits, environment="demo", signer=SIGNER, sink=sink, venues=(VENUE,))
+        self.gate = RiskGate(self.limits, environment="demo", signer=SIGNER, sink=sink, venues=(VENUE,), build="build")
         self.working: list[ApproveOrder] = []
         """Oldest first."""
         self.held: dict[str, Decimal] = {}
@@ -173,7 +178,9 @@ class Desk:
         account = AccountSnapshot(
             VENUE, "main", (Balance("USDT", self.quote_usdt, Decimal(0)), *held), True, self.now_ns, self._sequence
         )
-        status = VenueStatus(VENUE, "main", True, self.now_ns, False)
+        status = VenueStatus(
+            VENUE, "main", True, self.now_ns, False, clock_error_ns=1_000_000, clock_time_ns=self.now_ns
+        )
         self.gate.handle(SessionUp(accounts=[account], venues=[status]), self.now_ns)
 
     # ---- orders
@@ -207,7 +214,7 @@ class Desk:
             trace_id=f"{number:032x}",
         )  # fmt: skip
         terms = OrderTerms(
-            f"tb{number:016x}", instrument_id, side, OrderType.LIMIT, qty, price, None, tif, post_only=post_only
+            _client_order_id(number), instrument_id, side, OrderType.LIMIT, qty, price, None, tif, post_only=post_only
         )
         order = ApproveOrder(
             intent.intent_id, 0, VenueAction.NEW, terms, role, VENUE, "main", "bench", trace_id=intent.trace_id
@@ -262,3 +269,7 @@ class Desk:
             self._event(order, K.FILL_COMPLETE if part == left else K.FILL, execution=execution)
             self.quote_usdt -= terms.side.sign * flow + flow / 1000
             self.held[terms.instrument_id] = self.held.get(terms.instrument_id, Decimal(0)) + terms.side.sign * part
+
+
+def _client_order_id(number: int) -> str:
+    return make_client_order_id(ClientOrderIdParts(strategy_code("bench"), 1, number), b"i" * 32)

@@ -14,15 +14,22 @@ from riskd.causes import RAISED, all_causes
 from riskd.gate import RiskGate
 from riskd.holds import ALARMS
 from riskd.records import HoldRaised, MemorySink, decode_record
-from tests.riskd.kit import BTC, ETH, SECOND, Desk
+from tests.riskd.edges.conduct_edges import repeating
+from tests.riskd.edges.kit import limited
+from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.test_conduct import acknowledged, jump, paying
+from tests.riskd.test_eyes_drift import looks, settled_desk
+from tests.riskd.test_eyes_orders import OURS, PTR_05, eyes_desk, look_and_hear, seen
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_guards import desk_loss, limits_with, losing, morning, stale_loss, worth
 from tests.riskd.test_profiles import shipped
+from tests.riskd.test_saga_desk import DRILLED, drill
 from tests.riskd.test_soft_caps import caps, drifted, move, wait
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
+from tradebot.core.orders import OrderEventKind
 
 DOWN_NS = 20 * SECOND
 
@@ -171,6 +178,71 @@ def above_the_hard_cap() -> Desk:
     return desk
 
 
+def rewritten() -> Desk:
+    desk = Desk()
+    desk.gate.journal_doubted("record 7 is another one", desk.now_ns)
+    return desk
+
+
+def drilled() -> Desk:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    assert not drill(desk).reason
+    return desk
+
+
+def chatty() -> Desk:
+    desk = limited("RAT-04", max_ratio=3, min_orders=2)
+    for _ in range(4):
+        desk.plain(qty="0.0001")
+        desk.event(f"c{desk.orders}", OrderEventKind.EXPIRED)
+    desk.wait(1)
+    return desk
+
+
+def refused(strategy: int, venue: int) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = limited("RAT-05", strategy_per_minute=strategy, venue_per_minute=venue, pause_min=10)
+        for _ in range(3):
+            desk.plain(qty="0.001")
+            desk.event(f"c{desk.orders}", OrderEventKind.SENT)
+            desk.event(f"c{desk.orders}", OrderEventKind.REJECTED)
+        desk.wait(1)
+        return desk
+
+    return trip
+
+
+def repeated() -> Desk:
+    desk = repeating(3)
+    desk.wait(1)
+    return desk
+
+
+def seen_order(client_order_id: str, **checks: dict[str, Any]) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = eyes_desk(**checks)
+        look_and_hear(desk, seen(desk, client_order_id))
+        return desk
+
+    return trip
+
+
+def seen_balance(asset: str, amount: str) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = settled_desk()
+        looks(desk, 2, fills=(), **{asset: amount})
+        return desk
+
+    return trip
+
+
+def silent_eyes() -> Desk:
+    desk = eyes_desk()
+    desk.look()
+    desk.wait_without_looks(31.001)
+    return desk
+
+
 TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "OPERATOR": (operator,),
     "STOP": (stopped,),
@@ -197,6 +269,19 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "POS-04": (two_held,),
     "POS-07": (two_held,),
     "POS-14": (too_old,),
+    "JOURNAL_REWRITTEN": (rewritten,),
+    "DRILL": (drilled,),
+    "MKT-07": (lambda: jump("61800"),),
+    "RAT-04": (chatty,),
+    "RAT-05": (refused(strategy=2, venue=9), refused(strategy=9, venue=2)),
+    "RAT-06": (repeated,),
+    "PNL-08": (lambda: paying("60090", "60090.01"),),
+    "PTR-01": (seen_order(OURS),),
+    "PTR-03": (seen_balance("BTC", "0.02"),),
+    "PTR-04": (seen_balance("USDT", "9300"),),
+    "PTR-05": (seen_order("web_1a2b", PTR_05=PTR_05),),
+    "PTR-09": (lambda: acknowledged(4, 500),),
+    "EYES_SILENT": (silent_eyes,),
     "<POS cap>_HARD": (above_the_hard_cap,),
     "<any other alarm>": (alarmed("SOMETHING_NEW"),),
     **{cause: (alarmed(cause),) for cause in ALARMS},

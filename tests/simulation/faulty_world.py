@@ -36,6 +36,9 @@ from tradebot.venues.api_orders import RequestKind
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000 * NS_PER_MS
 RECONNECT_NS: Final = 300 * NS_PER_MS
+FIRST_INTENT_NS: Final = 4 * NS_PER_S
+"""Market data begins after two seconds; a second later riskd has its first sample of the mid, without which it refuses
+(STA-07)."""
 STRATEGIES: Final = ("breakout_atr", "manual:op")
 
 
@@ -87,6 +90,7 @@ class FaultyWorld(World):
         self.execd_journal: list[tuple[int, bytes]] = []
         self.kills = 0
         self._connection = 0
+        self._intents = 0
         config = BacktestConfig(venue_bytes=True)
         self._limits: Limits = load_limits(config.limits)
         market = load_market_data(config.venue)
@@ -250,7 +254,7 @@ class FaultyWorld(World):
         self.calm = True
 
     def _intent_times(self, to_ns: int) -> Iterator[int]:
-        at_ns = self.start_ns + 3 * NS_PER_S
+        at_ns = self.start_ns + FIRST_INTENT_NS
         while at_ns < to_ns:
             yield at_ns
             at_ns += self.chance.randint(200, 1_500) * NS_PER_MS
@@ -258,6 +262,7 @@ class FaultyWorld(World):
     def _want_something(self, now_ns: int) -> None:
         self.outcomes.clear()
         self._open_intents += 1
+        self._intents += 1
         self.desk.on_intent(self._random_intent(now_ns), now_ns)
 
     def _random_intent(self, now_ns: int) -> OrderIntent:
@@ -271,9 +276,9 @@ class FaultyWorld(World):
         ticks = quote.bid_ticks if side is Side.SELL else quote.ask_ticks
         offset = self.chance.choice((-300, 0, 0, 200)) * (-side.sign)
         intent = make_intent(
-            f"i{self._sent}",
+            f"i{self._intents}",
             strategy_id=strategy_id,
-            intent_sequence=self._sent,
+            intent_sequence=self._intents,
             instrument_id=instrument.instrument_id,
             side=side,
             role=OrderRole.EXIT if closing else OrderRole.ENTRY,

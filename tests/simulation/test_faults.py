@@ -77,7 +77,7 @@ def test_in_the_end_everybody_agrees(day: str, seed: int) -> None:
     world.play(TRADE_S, CALM_S)
 
     check(world)
-    assert [o for o in world.desk.state.orders.all_orders() if o.facts.role is OrderRole.ENTRY]
+    assert [o for o in world.desk.state.orders.all_orders() if o.facts.role is OrderRole.ENTRY and o.state.filled_qty]
 
 
 def test_a_day_without_faults_has_fills_stops_and_exits() -> None:

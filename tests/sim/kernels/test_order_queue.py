@@ -168,10 +168,7 @@ def ahead_after(*later: Row) -> tuple[float, list[int]]:
     api.submit_buy(market, 99, 5, at.GTC)
     api.elapse(sim, 100)
     simulator.run(lambda _handle: None)
-    block = simulator._blocks[0]
-    orders = next(a for a in block._kept if a.ctypes.data == block.words[at.ORDERS])
-    words = [orders[n * at.ORDER_WORDS : (n + 1) * at.ORDER_WORDS] for n in range(block.market.max_orders)]
-    ours = next(one for one in words if one[at.ID] > 0)
+    ours = next(one for one in simulator.block().orders if one[at.ID] > 0)
     return float(ours.view(np.float64)[at.F_AHEAD]), [int(row[4]) for row in simulator.fills()]
 
 
