@@ -91,6 +91,8 @@ class World:
         self.epoch = 0
         self.connected = True
         self.lives = 1
+        self.answered = 0
+        """Records that an operator's answer has made sure of."""
         self.take(self.desk.gate.take_down())
 
     # ---- riskd
@@ -143,11 +145,14 @@ class World:
             self.take(self.desk.venue())
 
     def crash_riskd(self, *, unwritten_steps: int) -> None:
-        """kill -9; the last records of kills, if they are the last records, may not have reached the disk."""
+        """kill -9; the last records of kills, if they are the last records, may not have reached the disk.
+
+        What an operator was answered has: riskd answers when its records are durable.
+        """
         self.lose_session()
         records = list(self.desk.sink.records)
         for _ in range(unwritten_steps):
-            if records and records[-1][0] == RecordType.KILL_SAGA:
+            if len(records) > self.answered and records[-1][0] == RecordType.KILL_SAGA:
                 records.pop()
         self.lives += 1
         sink = MemorySink()
@@ -156,6 +161,10 @@ class World:
         gate.restore(list(records))
         self.desk.sink, self.desk.gate = sink, gate
         gate.start(f"life{self.lives}", self.desk.now_ns)
+
+    def operator_is_answered(self) -> None:
+        """Everything written down so far is durable."""
+        self.answered = len(self.desk.sink.records)
 
     def crash_execd(self) -> None:
         """What was on its way is unproven; the log is kept."""

@@ -84,6 +84,7 @@ class Kills(RuleBasedStateMachine):
         )  # fmt: skip
         if flatten:
             desk.gate.kills.flatten(scope)
+        world.operator_is_answered()
         world.take(desk.gate.take_down())
 
     # ---- the world
