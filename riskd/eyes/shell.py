@@ -41,6 +41,8 @@ class Eyes:
         self.accepted = 0
         self.refused = ""
         """Why riskd did not take the last report; empty when it did."""
+        self._lost = 0
+        """Reports in a row that riskd did not hear: after one the next look comes soon, a second one is told."""
         self._marks: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -51,6 +53,8 @@ class Eyes:
             await asyncio.sleep(self._wait_s(answer) if looked else 0 if self._marks else ASK_AGAIN_S)
 
     def _wait_s(self, answer: LookAnswer | None) -> float:
+        if answer is None and self._lost == 1:
+            return ASK_AGAIN_S
         again_ms = 0 if answer is None else answer.look_again_ms
         return min(self._interval_ms, again_ms or self._interval_ms) / 1_000
 
@@ -61,10 +65,13 @@ class Eyes:
         try:
             answer = await self._riskd.submit(LookReport(self.epoch, self.sequence, tuple(looks)))
         except DisconnectedError as exc:
-            if not self.refused:
+            self._lost += 1
+            if self._lost == 1:
                 _log.warning("report_failed", error=str(exc))
-            self.refused = str(exc)
+            if self._lost > 1 or not looking:
+                self.refused = str(exc)
             return None
+        self._lost = 0
         self._marks = dict(answer.marks)
         self.refused = answer.reason
         if answer.accepted:
