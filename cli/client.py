@@ -99,12 +99,12 @@ class Daemons:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def sees_every_market(self) -> bool:
-        """Return whether riskd has a live book of every instrument: until then it refuses orders there."""
+        """Return whether riskd has a live book of every instrument and has watched it for long enough (STA-07)."""
         try:
-            live, _, known = self.riskd_status().item("live_books", "0/0").partition("/")
+            watched, _, known = self.riskd_status().item("watched_markets", "0/0").partition("/")
         except UnreachableError:
             return False
-        return live == known != "0"
+        return watched == known != "0"
 
     def marketdata_status(self) -> tuple[views.DaemonView, list[views.BookView]]:
         """Return marketdata's heartbeat and books."""

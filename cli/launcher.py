@@ -192,7 +192,8 @@ class Launcher:
     def wait_ready(self, daemons: Daemons, say: Callable[[str], None]) -> float:
         """Wait until every daemon serves and riskd sees every market; return the seconds it took.
 
-        A market that is halted has no live book: after MARKETS_TIMEOUT_S that is said and the system counts as ready.
+        A market that is halted has no live book, and some profiles watch longer: after MARKETS_TIMEOUT_S that is said
+        and the system counts as ready.
 
         Raises:
             LaunchError: If one gave up, the supervisor ended, or it took too long; everything has been stopped then.
@@ -223,7 +224,7 @@ class Launcher:
         while not daemons.sees_every_market():
             self._raise_if_failed()
             if time.monotonic() > deadline:
-                say("riskd has no live book of some market yet and refuses orders there: see `tradebot status`")
+                say("riskd has not watched every market long enough yet and refuses entries there: `tradebot status`")
                 return
             time.sleep(POLL_S)
 

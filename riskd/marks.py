@@ -210,6 +210,11 @@ class MarketBoard:
             if a_minute:
                 self._volatility.setdefault(instrument_id, Volatility()).sample(mid, now_ns, self._half_life_min)
 
+    def watched(self, min_samples: int) -> int:
+        """Return how many markets have a good book and at least so many samples of its mid."""
+        seen = {instrument_id: trail.samples for instrument_id, trail in self.trails.items()}
+        return sum(view.is_good and seen.get(key, 0) >= min_samples for key, view in self.views.items())
+
     def minute_ppm(self, instrument_id: str, min_samples: int) -> int:
         """Return the volatility of a minute in ppm; 0 = not measured long enough."""
         measured = self._volatility.get(instrument_id)

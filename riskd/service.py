@@ -399,11 +399,12 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         if level > TradingLevel.RUNNING:
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
+        watched = gate.board.watched(gate.settings.orders.warm_up_samples or 0)
         items = {
             "approvals": gate.state.approvals,
             "refusals": gate.state.refusals,
             "check_us_p50": live.decide_us_p50(),
-            "live_books": f"{len(gate.state.rules) - len(stale)}/{len(gate.state.rules)}",
+            "watched_markets": f"{watched}/{len(gate.state.rules)}",
             "holds": len(gate.state.holds.holds),
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),

@@ -16,6 +16,7 @@ from tests.riskd.edges.kit import limited
 from tests.riskd.kit import BTC, ETH, FILLS, MARKET, SECOND, Desk, make_test_limits, violations
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Hold, ReleaseRule, ScopeKind, TradingLevel
+from tradebot.core.market import BookState
 from tradebot.core.orders import OrderEventKind, OrderRole, Side
 
 MIN = 60
@@ -313,3 +314,18 @@ def test_what_fills_paid_is_remembered_over_a_kill_and_exits_do_not_count() -> N
     desk.fill(f"c{desk.orders}", "0.001", "50000", side=Side.SELL)
 
     assert len(desk.gate.state.flow.fills["s1"]) == 2
+
+
+def test_a_market_counts_as_watched_with_a_good_book_and_enough_samples() -> None:
+    desk = Desk()
+    needed = 3
+    counted = [desk.gate.board.watched(needed)]
+    for _ in range(4):
+        desk.wait(1)
+        counted.append(desk.gate.board.watched(needed))
+    desk.quote(BTC, None, None, BookState.GAP)
+
+    assert counted[0] == 0
+    assert counted[-1] == len(desk.gate.board.views)
+    assert desk.gate.board.watched(needed) == counted[-1] - 1
+    assert desk.gate.board.watched(0) == counted[-1] - 1
