@@ -5,7 +5,7 @@ Fills are booked once per (instrument, exec_id); a fee in the base asset makes t
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +19,8 @@ from tradebot.core.positions import Position
 MAX_KNOWN_ORDERS: Final = 16_384
 """Orders remembered for events that carry no facts; the oldest are forgotten first."""
 MAX_KNOWN_EXECUTIONS: Final = 65_536
+MAX_EARLY_FILLS: Final = 1_000
+"""Fills kept for markets that are not known yet: seconds of a start."""
 REDUCER: Final = "riskd"
 """Strategy id of riskd's own reducing orders."""
 ZERO: Final = Decimal(0)
@@ -76,6 +78,10 @@ class OrderFold:
         self._instruments: dict[str, Instrument] = {}
         self._orders: OrderedDict[str, OrderView] = OrderedDict()
         self._executions: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._told: dict[tuple[str, str], PositionView] = {}
+        """execd's positions in markets that are not known yet: after a restart either link may be up first."""
+        self._early: deque[tuple[tuple[str, str], Execution, int]] = deque(maxlen=MAX_EARLY_FILLS)
+        """Fills there, and when they were heard of."""
         self.unknown_events = 0
         """Events of orders that we were never told about; a reconnect brings a fresh snapshot."""
 
@@ -86,16 +92,31 @@ class OrderFold:
         holding = self.holdings.get(key)
         if holding is None:
             holding = self.holdings[key] = Holding(instrument)
+            self._catch_up(key, holding)
         return holding
+
+    def _catch_up(self, key: tuple[str, str], holding: Holding) -> None:
+        """Give a new holding what was told of it before its market was known."""
+        view = self._told.pop(key, None)
+        if view is not None:
+            holding.position.qty, holding.position.avg_price = view.qty, view.avg_price
+        for at, execution, now_ns in self._early:
+            if at == key:
+                self._fill(holding, execution, execution.qty, execution.fee, now_ns)
 
     def rehydrate(self, orders: Iterable[OrderSnapshot], positions: Iterable[PositionView]) -> None:
         """Take execd's view as it stands; events that follow are later than it."""
         for holding in self.holdings.values():
             holding.position = Position()
+        self._told.clear()
+        self._early.clear()
         for view in positions:
-            known = self.holdings.get((view.strategy_id, view.instrument_id))
+            key = (view.strategy_id, view.instrument_id)
+            known = self.holdings.get(key)
             if known is not None:
                 known.position.qty, known.position.avg_price = view.qty, view.avg_price
+            else:
+                self._told[key] = view
         self._orders.clear()
         for order in orders:
             facts = order.facts
@@ -132,6 +153,8 @@ class OrderFold:
             self._fill(holding, execution, execution.qty, execution.fee, now_ns)
         elif order.strategy_id == REDUCER:
             self._book_reduce(execution, now_ns)
+        else:
+            self._early.append(((order.strategy_id, order.instrument_id), execution, now_ns))
 
     def _book_reduce(self, execution: Execution, now_ns: int) -> None:
         """Share riskd's own reduce among the strategies that hold the instrument, in the order of the configuration."""
