@@ -64,6 +64,7 @@ types: setup ## mypy --strict over everything
 
 .PHONY: test
 test: setup ## Quick tests: virtual time, no external program (WORKERS=n, ARGS=…)
+	@$(PY) -m tradebot.sim.warm_up  # one process compiles the kernels, not every worker
 	@$(PY) -m pytest -m "not slow and not component" -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-slow

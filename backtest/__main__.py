@@ -11,7 +11,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from backtest.config import BacktestOptions
+from backtest.config import NS_PER_MS, BacktestOptions
+from backtest.history.sources import ReadOptions
+from backtest.history_feed import HistoryOptions
+from backtest.instruments import parse_market
 from backtest.lookahead import DEFAULT_CUTS, LookaheadReport, check_lookahead
 from backtest.run import run_backtest
 from tradebot.core.errors import ConfigError, TradebotError
@@ -20,6 +23,7 @@ EXIT_OK = 0
 EXIT_LOOKS_AHEAD = 1
 EXIT_CONFIG = 2
 EXIT_CRASH = 70
+MAX_LATENCY_MS = 60_000.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,8 +51,19 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m backtest", allow_abbrev=False, description=__doc__)
     parser.add_argument("--strategy", required=True, help="registered kind, or id in the configuration")
     parser.add_argument(
-        "--data", type=Path, action="append", default=[], metavar="FILE", help="recording; repeat to continue it"
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="market data; repeatable, see docs/data.md",
     )
+    parser.add_argument(
+        "--market", action="append", default=[], metavar="SYMBOL:TICK:LOT[:ID]", help="steps of a market"
+    )
+    parser.add_argument("--correct", action="store_true", help="correct the clocks of the data while reading")
+    parser.add_argument("--base-latency-ms", type=float, default=0.0, help="least feed latency of corrected clocks")
+    parser.add_argument("--feed-latency-ms", type=float, default=0.0, help="of files without receive times")
     parser.add_argument("--seed", type=int, default=1, help="of the synthetic market, when no file is given")
     parser.add_argument("--seconds", type=int, default=600, help="length of the synthetic market")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="environment file")
@@ -70,10 +85,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _options(args: argparse.Namespace) -> BacktestOptions:
     if not 0.001 <= args.equity_every <= 86_400:
         raise ConfigError(f"--equity-every {args.equity_every}: choose 0.001 to 86400 seconds")
+    for name, value in (("base-latency-ms", args.base_latency_ms), ("feed-latency-ms", args.feed_latency_ms)):
+        if not 0 <= value <= MAX_LATENCY_MS:
+            raise ConfigError(f"--{name} {value}: choose 0 to {MAX_LATENCY_MS:.0f}")
     return BacktestOptions(
         strategy=args.strategy,
         data=args.data[0] if args.data else None,
         then=tuple(args.data[1:]),
+        markets=tuple(parse_market(text) for text in args.market),
+        history=HistoryOptions(
+            ReadOptions(round(args.feed_latency_ms * NS_PER_MS)), args.correct, round(args.base_latency_ms * NS_PER_MS)
+        ),
         seed=args.seed,
         seconds=args.seconds,
         config=args.config,

@@ -5,14 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from backtest.history.rows import Market
+from backtest.history_feed import HistoryOptions
+from tradebot.core.errors import InvariantError
 from tradebot.runtime.config import ConfigModel
+from tradebot.sim.engine import FeeRates
+from tradebot.sim.fees import FeeSchedule
 
 NS_PER_MS = 1_000_000
 DEFAULT_LIMITS = Path(__file__).resolve().parent.parent / "config" / "limits" / "backtest.yaml"
+
+
+class FeeTierConfig(ConfigModel):
+    """One line of a venue's fee table."""
+
+    volume: Annotated[Decimal, Field(ge=0)]
+    """Traded over 30 days, at or above; the first line's is 0."""
+    maker_bps: Annotated[Decimal, Field(ge=-100, le=1_000)]
+    """Below 0 it is a rebate."""
+    taker_bps: Annotated[Decimal, Field(ge=-100, le=1_000)]
 
 
 class BacktestConfig(ConfigModel):
@@ -32,10 +47,33 @@ class BacktestConfig(ConfigModel):
     unprotected_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """A position may be without its stop for so long before execd closes it. None: execd's live settings. Research on
     strategies without stops (market making) sets it high, and riskd's PRC-05 to not_applicable."""
+    venue_bytes: bool = False
+    """True: every request and event passes between execd and the venue as the bytes of its protocol. False: the common
+    ones are handed over as what those bytes say. The same event log, the shortcut is faster."""
     balances: dict[str, Decimal] = Field(default_factory=lambda: {"USDT": Decimal(10_000)})
     """Starting balances of the simulated account."""
     maker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)
     taker_fee_bps: Annotated[Decimal, Field(ge=-100, le=1_000)] = Decimal(10)
+    fee_tiers: tuple[FeeTierConfig, ...] = ()
+    """The venue's fee table by the volume of 30 days, instead of the two rates above. Volumes of all instruments count
+    in their quote assets, one for one."""
+    prior_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    """Traded in the 30 days before the data begin; fades day by day."""
+
+    @model_validator(mode="after")
+    def _tiers_rise(self) -> Self:
+        try:
+            _ = self.fees
+        except InvariantError as exc:
+            raise ValueError(str(exc)) from exc
+        return self
+
+    @property
+    def fees(self) -> FeeRates:
+        """What the account is charged."""
+        rows = [(tier.volume, tier.maker_bps, tier.taker_bps) for tier in self.fee_tiers]
+        tiers = FeeSchedule.of_bps(rows, self.prior_volume) if rows else None
+        return FeeRates(self.maker_fee_bps, self.taker_fee_bps, tiers)
 
     @property
     def order_latency_ns(self) -> int:
@@ -57,9 +95,13 @@ class BacktestOptions:
     strategy: str
     """Registered kind; also the strategy id, by which the limits file knows it."""
     data: Path | None = None
-    """Recording: lines `<receive time ns> <raw frame>`, plain or gzip. None: the synthetic market."""
+    """Recorded frames or market data in any format of docs/data.md. None: the synthetic market."""
     then: tuple[Path, ...] = ()
-    """Further files of the same recording, played after it as one stream."""
+    """Further files, merged by receive time; frames of the same symbols continue each other."""
+    markets: tuple[Market, ...] = ()
+    """Steps of instruments, for files that do not say them and symbols without built-in rules."""
+    history: HistoryOptions = field(default_factory=HistoryOptions)
+    """How files that are no recorded frames are read."""
     seed: int = 1
     """Of the synthetic market."""
     seconds: int = 600

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ from tradebot.core.intents import IntentAnswer, Wish
 from tradebot.core.market import RowKind
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.row_block import KIND, RowBlock
+from tradebot.runtime.collector import rare_collections
 
 FAR_NS: Final = 1 << 62
 _ENGINE_KINDS: Final = (int(RowKind.TRADE), int(RowKind.BBO), int(RowKind.BOOK_STATE))
@@ -108,10 +108,11 @@ class Harness:
     async def run(self, batches: Iterable[tuple[RowBlock, int]], settle_ns: int) -> None:
         """Play all batches of (rows, time to which they are complete), then `settle_ns` more."""
         last_ns = self._now_ns
-        for rows, complete_to_ns in batches:
-            last_ns = max(last_ns, complete_to_ns)
-            await self._run_to(last_ns, rows)
-        await self._run_to(last_ns + settle_ns, None)
+        with rare_collections():
+            for rows, complete_to_ns in batches:
+                last_ns = max(last_ns, complete_to_ns)
+                await self._run_to(last_ns, rows)
+            await self._run_to(last_ns + settle_ns, None)
 
     async def _run_to(self, to_ns: int, rows: RowBlock | None) -> None:
         batch: list[tuple[RowBlock, Sequence[int]]] = []
@@ -142,6 +143,7 @@ class Harness:
                 self._world.submit(at_ns, intent)
             self._world.advance(self._now_ns)
             self._collect()
+        self._next_row_ns()  # lets go of what is past, whoever went first
 
     def _world_first(self, to_ns: int) -> int:
         """Let the world go ahead to where the engine may decide next, when that is known; return that time or 0.
@@ -175,7 +177,7 @@ class Harness:
         while self._pending and self._pending[0][0] <= heard_ns:
             at_ns, outcome = self._pending.popleft()
             if outcome.event is not None:
-                events.append(replace(outcome.event, receive_time_ns=at_ns))
+                events.append(outcome.event.heard_at(at_ns))
             if outcome.answer is not None:
                 answers.append(outcome.answer)
         return events, answers

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from backtest.config import BacktestOptions
-from backtest.recording import Line, Source
-from backtest.run import find_source, run_backtest
+from backtest.history_feed import HistoryOptions
+from backtest.run import data_of, rules_of, run_backtest
 from tradebot.core.errors import ConfigError
 from tradebot.sim.rng import SplitMix64
 
@@ -87,22 +87,23 @@ def check_lookahead(options: BacktestOptions, cuts: int = DEFAULT_CUTS, seed: in
     """
     if not 1 <= cuts <= MAX_CUTS:
         raise ConfigError(f"--cuts: from 1 to {MAX_CUTS}, not {cuts}")
-    source = find_source(options)
+    source = data_of(options)
     options = replace(options, symbols=options.symbols or source.symbols, in_process=True)
+    instruments = [one.instrument for one in rules_of(options, source)]
+    span = source.span(instruments)
     with tempfile.TemporaryDirectory(prefix="tb-cut-") as name:
         folder = Path(name)
         whole = _events(options, folder)
         times = [event["at_ns"] for event in whole if event["what"] == "intent"]
         found = [
-            _cut(options, source, whole, at_ns, folder) for at_ns in _cut_points(source, times, cuts, SplitMix64(seed))
+            _cut(options, source.cut(instruments, at_ns, folder), whole, at_ns, folder)
+            for at_ns in _cut_points(span, times, cuts, SplitMix64(seed))
         ]
     return LookaheadReport(len(times), tuple(found))
 
 
-def _cut_points(source: Source, decision_times: Sequence[int], cuts: int, rng: SplitMix64) -> list[int]:
-    first_ns = last_ns = 0
-    for stamp, _ in source.lines():
-        first_ns, last_ns = first_ns or stamp, max(last_ns, stamp)
+def _cut_points(span: tuple[int, int], decision_times: Sequence[int], cuts: int, rng: SplitMix64) -> list[int]:
+    first_ns, last_ns = span
     inside = [at_ns for at_ns in decision_times if first_ns <= at_ns < last_ns]
     points = []
     for number in range(cuts):
@@ -113,22 +114,12 @@ def _cut_points(source: Source, decision_times: Sequence[int], cuts: int, rng: S
     return points
 
 
-def _cut(options: BacktestOptions, source: Source, whole: list[Event], at_ns: int, folder: Path) -> Cut:
-    path = folder / "cut.log"
-    with path.open("wb") as file:
-        file.writelines(b"%d %s\n" % line for line in _lines_to(source, at_ns))
+def _cut(options: BacktestOptions, path: Path, whole: list[Event], at_ns: int, folder: Path) -> Cut:
     params = {name: _without_future(value, options, path) for name, value in options.params.items()}
-    events = _events(replace(options, data=path, then=(), params=params), folder)
+    # The cut file holds rows as they were read: nothing is left to correct.
+    events = _events(replace(options, data=path, then=(), params=params, history=HistoryOptions()), folder)
     before = [[event for event in run if event["at_ns"] <= at_ns] for run in (whole, events)]
     return Cut(at_ns, len(before[0]), _first_difference(*before))
-
-
-def _lines_to(source: Source, at_ns: int) -> Iterator[Line]:
-    """Yield lines up to a receive time. The first later one ends it: virtual time never steps back behind it."""
-    for stamp, raw in source.lines():
-        if stamp > at_ns:
-            return
-        yield stamp, raw
 
 
 def _without_future(value: Any, options: BacktestOptions, cut: Path) -> Any:

@@ -7,20 +7,25 @@ without a stream is a REST depth snapshot and belongs to the symbol of the line 
 from __future__ import annotations
 
 import gzip
+import heapq
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
+from backtest.history.rows import Market
 from marketdata.book import BookRules, MarketBook
 from simexchange.config import DEFAULT_SYMBOLS
 from simexchange.recording import synthetic_lines
 from tradebot.core.errors import ConfigError, VenueProtocolError
 from tradebot.core.instruments import Instrument
 from tradebot.core.market import BookState, RowColumns
+from tradebot.core.row_block import RowBlock
 from tradebot.venues.api import BboEvent, BookDelta, MarketDataVenue, TradeEvent
 
 PEEKED_LINES: Final = 20_000
@@ -33,6 +38,9 @@ SYNTHETIC_START_NS: Final = 1_767_225_600 * NS_PER_S
 CHECK_EVERY_NS: Final = 100_000_000
 """How often the books' progress is judged, as live."""
 _STREAM: Final = re.compile(rb'"stream"\s*:\s*"([a-z0-9]+)@')
+
+_SNAPSHOT: Final = b"@snapshot"
+"""Stream name of REST snapshots in merged lines: they name no symbol themselves."""
 
 Line = tuple[int, bytes]
 """Receive time and raw frame."""
@@ -66,20 +74,70 @@ class Source:
     symbols: tuple[str, ...]
     """Venue symbols in it, upper case."""
     lines: Callable[[], Iterator[Line]]
+    markets: tuple[Market, ...] = ()
+    """Frames say nothing of steps."""
+
+    def open(self, venue: MarketDataVenue, instruments: Sequence[Instrument]) -> Recording:
+        """Return its rows."""
+        return Recording(self, venue, instruments)
+
+    def span(self, instruments: Sequence[Instrument]) -> tuple[int, int]:
+        """Return the first and the newest receive time."""
+        first_ns = last_ns = 0
+        for stamp, _ in self.lines():
+            first_ns, last_ns = first_ns or stamp, max(last_ns, stamp)
+        return first_ns, last_ns
+
+    def cut(self, instruments: Sequence[Instrument], at_ns: int, folder: Path) -> Path:
+        """Write the lines up to a receive time into a folder; return that file.
+
+        The first later line ends it: virtual time never steps back behind it.
+        """
+        path = folder / "cut.log"
+        with path.open("wb") as file:
+            file.writelines(b"%d %s\n" % line for line in takewhile(lambda line: line[0] <= at_ns, self.lines()))
+        return path
 
 
-def recorded(path: Path, *following: Path) -> Source:
-    """Return a file, and those that continue it, as one source.
+def recorded(path: Path, *others: Path) -> Source:
+    """Return files as one source: those of the same symbols continue each other, the others are merged by time.
 
     Raises:
         ConfigError: If one of them is not a recording.
     """
-    paths = (path, *following)
+    paths = (path, *others)
+    streams: dict[tuple[str, ...], list[Path]] = {}
     for one in paths:
         if not one.is_file():
             raise ConfigError(f"{one}: no such recording; `tradebot sample-data FILE` makes one")
+        streams.setdefault(tuple(sorted(find_symbols(one))), []).append(one)
     name = ", ".join(one.name for one in paths)
-    return Source(name, tuple(find_symbols(path)), lambda: chain.from_iterable(map(read_lines, paths)))
+    symbols = tuple(dict.fromkeys(symbol for one in paths for symbol in find_symbols(one)))
+    return Source(name, symbols, lambda: _merged([partial(_continued, files) for files in streams.values()]))
+
+
+def _continued(paths: Sequence[Path]) -> Iterator[Line]:
+    return chain.from_iterable(map(read_lines, paths))
+
+
+def _merged(streams: Sequence[Callable[[], Iterator[Line]]]) -> Iterator[Line]:
+    """Merge by receive time; at equal times in the order of the streams."""
+    if len(streams) == 1:
+        return streams[0]()
+    return (line for _, line in heapq.merge(*(_with_names(one()) for one in streams), key=itemgetter(0)))
+
+
+def _with_names(lines: Iterator[Line]) -> Iterator[tuple[int, Line]]:
+    """Yield (newest time so far, line); snapshots, which belong to the symbol before them, get its name."""
+    newest_ns, name = 0, b""
+    for stamp, raw in lines:
+        newest_ns = max(newest_ns, stamp)
+        match = _STREAM.search(raw, 0, 80)
+        if match is not None:
+            name = match[1]
+        elif name:
+            raw = b'{"stream":"%b%b","data":%b}' % (name, _SNAPSHOT, raw)
+        yield newest_ns, (newest_ns, raw)
 
 
 def synthetic(venue_name: str, symbols: Sequence[str], seed: int, seconds: int) -> Source:
@@ -157,9 +215,29 @@ class Recording:
             index = self._index.get(match[1])
             if index is not None:
                 current = index
-                self._frame(index, raw, now_ns)
+                if raw.startswith(_SNAPSHOT, match.end() - 1):
+                    self._snapshot(index, raw[raw.index(b"{", match.end()) : -1], now_ns)
+                else:
+                    self._frame(index, raw, now_ns)
         if len(sink):
             yield sink, last_ns
+
+    @property
+    def first_ns(self) -> int:
+        """Receive time of the first line."""
+        return next(self._source.lines())[0]
+
+    def blocks(self) -> Iterator[tuple[RowBlock, int]]:
+        """Yield the batches as blocks."""
+        for columns, complete_to_ns in self.batches():
+            yield RowBlock.of(columns), complete_to_ns
+
+    def warnings(self) -> list[str]:
+        """Return what a reader of the results has to know about the data."""
+        return [
+            f"{name}: no usable depth snapshot in the recording, so nothing was entered there"
+            for name in sorted(self.never_live)
+        ]
 
     def _new_sink(self) -> RowColumns:
         self._sink = RowColumns()

@@ -107,6 +107,12 @@ class EventLog:
         if self._file is not None:
             self._file.close()
 
+    def discard(self) -> None:
+        """Leave no file behind."""
+        if self._file is not None:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+
     def intent(self, at_ns: int, intent: OrderIntent) -> None:
         """The engine decided."""
         self.intents += 1

@@ -16,10 +16,10 @@ from backtest.engine_client import Engine, engine_process, strategies_text
 from backtest.engine_inside import EngineInside
 from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
-from backtest.recording import Recording, Source, recorded, synthetic
 from backtest.report import BacktestResult, EventLog
 from backtest.results.files import ResultWriter
 from backtest.results.recorder import RunRecorder
+from backtest.sources import DataSource, Feed, find_source
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
 from engine.config import EngineConfig
@@ -27,6 +27,7 @@ from engine.runs import StrategySettings
 from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
 from riskd.units import from_units
+from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.row_block import RowBlock
@@ -54,13 +55,12 @@ def run_backtest(options: BacktestOptions) -> BacktestResult:
 async def _run(options: BacktestOptions) -> BacktestResult:
     config, engine_config = _load(options.config)
     venue = load_market_data(config.venue)
-    source = find_source(options)
-    symbols = options.symbols or source.symbols
-    rules = find_rules(config.venue, venue, symbols, options.exchange_info)
+    source = find_source(options, config.venue)
+    rules = rules_of(options, source)
     instruments = [one.instrument for one in rules]
     plan = _plan(options, engine_config, [one.instrument_id for one in instruments])
-    recording = Recording(source, venue, instruments)
-    first_ns = next(source.lines())[0]
+    feed = source.open(venue, instruments)
+    first_ns = feed.first_ns
     start_ns = (first_ns - LEAD_NS) // (1_000 * NS_PER_MS) * (1_000 * NS_PER_MS)
     limits = limits_for(config.limits, plan.settings.strategy_id)
     writer = ResultWriter(options.out) if options.out is not None else None
@@ -85,24 +85,31 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 on_outcome=lambda outcome: _note(log, outcome),
                 with_depth=plan.with_depth,
             )
-            await harness.run(_cut(recording, first_ns, options.max_seconds), SETTLE_NS)
-        result = _result(options, source, recording, world, log, rules, first_ns)
+            await harness.run(_cut(feed, first_ns, options.max_seconds), SETTLE_NS)
+        result = _result(options, source, feed, world, log, rules, first_ns)
         if watcher is not None:
             watcher.equity(world.now_ns, *world.money(), final=True)
             watcher.finish(result.as_json())
         return result
+    except ConfigError:  # data that cannot be used: nothing of the run is worth anything
+        log.discard()
+        raise
     finally:
         log.close()
         if writer is not None:
             writer.abandon()
 
 
-def find_source(options: BacktestOptions) -> Source:
+def data_of(options: BacktestOptions) -> DataSource:
     """Return the data of a run: its files, or the synthetic market."""
-    if options.data is not None:
-        return recorded(options.data, *options.then)
+    return find_source(options, _load(options.config)[0].venue)
+
+
+def rules_of(options: BacktestOptions, source: DataSource) -> list[MarketRules]:
+    """Return the trading rules of a run's instruments, in the order of their indexes."""
     config, _ = _load(options.config)
-    return synthetic(config.venue, options.symbols, options.seed, options.seconds)
+    symbols, markets = options.symbols or source.symbols, source.markets
+    return find_rules(config.venue, load_market_data(config.venue), symbols, options.exchange_info, markets)
 
 
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
@@ -161,10 +168,9 @@ def limits_for(path: Path, strategy_id: str) -> Limits:
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _cut(recording: Recording, first_ns: int, max_seconds: float | None) -> Iterator[tuple[RowBlock, int]]:
+def _cut(feed: Feed, first_ns: int, max_seconds: float | None) -> Iterator[tuple[RowBlock, int]]:
     end_ns = None if max_seconds is None else first_ns + round(max_seconds * 1e9)
-    for columns, complete_to_ns in recording.batches():
-        rows = RowBlock.of(columns)
+    for rows, complete_to_ns in feed.blocks():
         if end_ns is not None and complete_to_ns > end_ns:
             yield rows.head(rows.first_after(end_ns)), end_ns
             return
@@ -180,8 +186,8 @@ def _note(log: EventLog, outcome: OutcomeLike) -> None:
 
 def _result(
     options: BacktestOptions,
-    source: Source,
-    recording: Recording,
+    source: DataSource,
+    feed: Feed,
     world: World,
     log: EventLog,
     rules: Sequence[MarketRules],
@@ -195,17 +201,14 @@ def _result(
     for _, instrument_id, qty in world.open_positions():
         open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
     day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
-    warnings = [
-        f"{name}: no usable depth snapshot in the recording, so nothing was entered there"
-        for name in sorted(recording.never_live)
-    ]
+    warnings = feed.warnings()
     warnings += [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
     return BacktestResult(
         strategy=options.strategy,
         data=source.name,
         instruments=[one.instrument.instrument_id for one in rules],
-        market_seconds=round((recording.last_ns - first_ns) / 1e9, 3),
-        frames=recording.frames,
+        market_seconds=round((feed.last_ns - first_ns) / 1e9, 3),
+        frames=feed.frames,
         rows=world.rows_applied,
         intents=log.intents,
         answers_accepted=log.accepted,

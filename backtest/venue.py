@@ -1,7 +1,7 @@
 """The venue of a backtest: the simulated exchange over recorded rows, spoken to in the venue's own protocol.
 
 Requests are the bytes that execd would send, read by the venue's server half; answers and account events come back as
-the venue's bytes. Both ways take the order latency.
+the venue's bytes, unless the shortcut says the same without them. Both ways take the order latency.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from backtest.shortcut import Frame, PlainRequest, TellingVenue
 from simexchange.rows_feed import RowsFeed
 from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
 from tradebot.core.amounts import to_money
@@ -20,13 +21,13 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
+from tradebot.sim.kernels.venue import Bools
 from tradebot.sim.orders import SimOrder
-from tradebot.sim.recorded import Bools
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
 from tradebot.sim.synthetic import SyntheticParams
 from tradebot.venues import load_venue_part
-from tradebot.venues.api_orders import RestRead, VenueCredentials
+from tradebot.venues.api_orders import RequestKind, RestRead, VenueCredentials, VenueReply
 from tradebot.venues.server_api import HttpRequest, ServerLimits
 
 ACCOUNT: Final = "backtest"
@@ -48,7 +49,10 @@ class BacktestVenue:
         balances: Mapping[str, Decimal],
         fees: FeeRates,
         now_ns: int,
+        *,
+        in_bytes: bool,
     ) -> None:
+        """Open it; `in_bytes`: no shortcut, everything is said in the venue's protocol."""
         self.name = name
         account = AccountSetup(
             ACCOUNT,
@@ -56,7 +60,7 @@ class BacktestVenue:
             CREDENTIALS.api_secret,
             {asset: to_money(amount) for asset, amount in balances.items()},
         )
-        self.sim = SimVenue(
+        self.sim = (SimVenue if in_bytes else TellingVenue)(
             [SymbolSetup(one, _UNUSED_SYNTHETIC) for one in rules],
             [account],
             fees,
@@ -66,6 +70,9 @@ class BacktestVenue:
             is_recorded=True,
         )
         self.sim.start(lambda venue, _: RowsFeed(venue), now_ns)
+        if isinstance(self.sim, TellingVenue):
+            self.sim.tell()
+        self._index = {one.instrument.instrument_id: index for index, one in enumerate(rules)}
         self._server = self.sim.server
         self._session: Any = self._server.session(PEER, now_ns)
 
@@ -90,17 +97,30 @@ class BacktestVenue:
         """
         return self.sim.engine.take_rows(rows, start, to_ns, with_bbo)
 
-    def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[bytes]:
+    def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[Frame]:
         """Let recorded rows happen; returns the account events that they caused."""
         events = self.sim.engine.on_rows(rows, start, end, now_ns)
         if events:
             self.sim.on_events(events, now_ns)
         return self._account_frames()
 
-    def request(self, data: bytes, now_ns: int) -> list[bytes]:
+    def request(self, data: bytes, now_ns: int) -> list[Frame]:
         """Take one request; returns the answer and then the account events that it caused."""
-        answer = self._server.perform(self._session, self._server.prepare(data), now_ns)
+        answer: Frame | None = None
+        if isinstance(data, PlainRequest):
+            answer = self._plain(data, now_ns)
+            data = data if answer is not None else data.in_bytes()
+        if answer is None:
+            answer = self._server.perform(self._session, self._server.prepare(data), now_ns)
         return [answer, *self._account_frames()]
+
+    def _plain(self, request: PlainRequest, now_ns: int) -> VenueReply | None:
+        """Do a request without its bytes; None = that is not possible, and nothing happened."""
+        venue, index = self.sim, self._index[request.terms.instrument_id]
+        if not isinstance(venue, TellingVenue):
+            return None
+        do = venue.place_plain if request.kind is RequestKind.PLACE else venue.cancel_plain
+        return do(request, ACCOUNT, index, now_ns)
 
     def read(self, read: RestRead, now_ns: int) -> Any:
         """Do one private read, signed as the venue wants it, and return its parsed body."""
@@ -120,9 +140,16 @@ class BacktestVenue:
             )
         return json.loads(answer.body)
 
-    def _account_frames(self) -> list[bytes]:
-        events = self.sim.take_account_events()
+    def _account_frames(self) -> list[Frame]:
+        venue = self.sim
+        events: Sequence[tuple[str, Frame]] = (
+            venue.take_told() if isinstance(venue, TellingVenue) else venue.take_account_events()
+        )
         if not events:
             return []
         subscriptions = [number for number, account in self._session.subscriptions.items() if account == ACCOUNT]
-        return [self._server.user_frame(number, event) for _, event in events for number in subscriptions]
+        return [
+            self._server.user_frame(number, event) if isinstance(event, bytes) else event
+            for _, event in events
+            for number in subscriptions
+        ]

@@ -10,23 +10,22 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from backtest.config import BacktestConfig
 from backtest.results.recorder import RunRecorder
+from backtest.shortcut import Frame, ShortcutCodec
 from backtest.shown import Shown
 from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
 from execd.desk import Desk, ReadResult
-from execd.reconcile import VenueSnapshot
-from execd.records import ReadJob, ReadKind, VenueSend
+from execd.records import Outbox, ReadJob, ReadKind, VenueSend
 from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
-from riskd.records import MemorySink
+from riskd.records import JournalSink
 from riskd.units import from_units
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -36,12 +35,13 @@ from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole
 from tradebot.core.positions import Position
 from tradebot.core.row_block import RowBlock
-from tradebot.sim.engine import FeeRates
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_venue_part
-from tradebot.venues.api_orders import OrderCodec, VenueOrder
+from tradebot.venues.api_orders import OrderCodec, VenueOrder, VenueSnapshot
 
 ENVIRONMENT: Final = "backtest"
+BUILD: Final = "backtest"
+"""execd and riskd are one process here, so one build; limits that enforce AUT-05 need it told."""
 KEY_ID: Final = "backtest"
 KEY: Final = b"backtest approvals: nobody else reads them"
 ID_KEY: Final = b"backtest client order ids"
@@ -49,14 +49,16 @@ MAX_ROUNDS: Final = 1_000
 """Exchanges between desk and gate at one instant; more is a loop."""
 RECV_WINDOW_MS: Final = 5_000
 RECONNECT_NS: Final = 1_000_000_000
+FAR_NS: Final = 1 << 62
+AT_VENUE: Final = object()
+"""Returned by what happened at the venue alone."""
 
 _STOPS: Final = (OrderRole.PROTECTION, OrderRole.EMERGENCY_EXIT)
 _BBO: Final = int(RowKind.BBO)
 _BOOK_STATE: Final = int(RowKind.BOOK_STATE)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Something that the engine has to hear of."""
 
     at_ns: int
@@ -74,33 +76,46 @@ class World:
         rules: Sequence[MarketRules],
         now_ns: int,
         watcher: RunRecorder | None = None,
+        journal: JournalSink | None = None,
     ) -> None:
-        """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade."""
+        """Build it and connect everything at `now_ns`; a few order latencies later it is ready to trade.
+
+        Args:
+            config: Numbers.
+            limits: riskd's limits.
+            rules: Markets; their place is their column index.
+            now_ns: Virtual time.
+            watcher: Takes the result tables.
+            journal: Takes riskd's records, when it will be restored from them.
+        """
         self._watcher = watcher
-        self._config = config
+        self._order_latency_ns, self._link_latency_ns = config.order_latency_ns, config.link_latency_ns
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
         self.venue = BacktestVenue(
-            config.venue, rules, config.balances, FeeRates(config.maker_fee_bps, config.taker_fee_bps), now_ns
+            config.venue, rules, config.balances, config.fees, now_ns, in_bytes=config.venue_bytes
         )
         part = load_venue_part(config.venue, "execution", "EXECUTION")
         self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
+        if not config.venue_bytes:
+            self._codec = ShortcutCodec(self._codec, CREDENTIALS.api_key, RECV_WINDOW_MS)
         settings = DeskSettings(
             ENVIRONMENT,
             {config.venue: ACCOUNT},
             recv_window_ms=RECV_WINDOW_MS,
             ping_ms=limits.file.lease_valid_ms * 9 // 10,  # answered at once: a lease never runs out in between
             max_lease_ms=limits.file.lease_valid_ms,
+            journaled=False,
             protection=_protection(config),
         )
-        self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY)
-        self.journal = MemorySink()
+        self.desk = Desk(settings, by_id, {config.venue: self._codec}, {KEY_ID: KEY}, ID_KEY, build_hash=BUILD)
         self.gate = RiskGate(
             limits,
             environment=ENVIRONMENT,
             signer=Signer(KEY_ID, KEY),
-            sink=self.journal,
+            sink=journal,
             venues=[config.venue],
+            build=BUILD,
         )
         self.outcomes: list[Outcome] = []
         """What the engine has to hear, in order, until it is taken."""
@@ -113,15 +128,17 @@ class World:
         """Sum of price x quantity over fills, quote asset."""
         self.start_balances = dict(config.balances)
         self._quotes = [self.desk.state.quotes.quote(one.instrument_id) for one in self.instruments]
-        self._heap: list[tuple[int, int, Callable[[int], None]]] = []
+        self._heap: list[tuple[int, int, Callable[[int], object]]] = []
         self._sent = 0
         self._durable = 0
         self._open_intents = 0
         self._timers_stale = True
-        self._next_timer_ns: int | None = None
+        self._next_timer_ns = FAR_NS
         self._desk_timer_ns: int | None = None
         self._now_ns = now_ns
         self._batches: deque[tuple[RowBlock, int]] = deque()
+        self._row_ns = FAR_NS
+        """Receive time of the next row."""
         self._shown = Shown(len(rules))
         self._stopped = np.zeros(len(rules), np.bool_)
         """By market: execd has had a stop there, so it has to see every best bid and offer."""
@@ -161,9 +178,8 @@ class World:
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
-        timer_ns = self._timer_ns()
-        heap_ns = self._heap[0][0] if self._heap else None
-        return min((t for t in (timer_ns, heap_ns) if t is not None), default=None)
+        next_ns = min(self._timer_ns(), self._heap[0][0] if self._heap else FAR_NS)
+        return None if next_ns == FAR_NS else next_ns
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what the engine has to hear, in order, and forget it."""
@@ -174,10 +190,11 @@ class World:
         """Take rows for later, in order of receive time."""
         if len(rows):
             self._batches.append((rows, 0))
+            self._row_ns = min(self._row_ns, rows.time_ns(0))
 
     def submit(self, at_ns: int, wish: Wish) -> None:
         """The engine decided on an intent or a cancel at `at_ns`."""
-        arrival_ns = at_ns + self._config.link_latency_ns
+        arrival_ns = at_ns + self._link_latency_ns
         if isinstance(wish, CancelWish):
             self._later(arrival_ns, lambda now_ns: self._cancel(wish, now_ns))
             return
@@ -187,18 +204,16 @@ class World:
     def advance(self, to_ns: int) -> None:
         """Let everything happen up to and including `to_ns`."""
         while True:
-            heap_ns = self._heap[0][0] if self._heap else None
+            heap_ns = self._heap[0][0] if self._heap else FAR_NS
             timer_ns = self._timer_ns()
-            next_ns = min((t for t in (heap_ns, timer_ns) if t is not None), default=None)
-            limit_ns = to_ns if next_ns is None else min(to_ns, next_ns)
+            limit_ns = min(to_ns, heap_ns, timer_ns)
             # Rows strictly before the next event; those of its very time come after arrivals and before timers.
-            if self._apply_rows(limit_ns if heap_ns is None or heap_ns > limit_ns else limit_ns - 1):
+            if self._apply_rows(limit_ns if heap_ns > limit_ns else limit_ns - 1):
                 continue
-            if heap_ns is not None and heap_ns <= limit_ns:
+            if heap_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, heap_ns)
-                heapq.heappop(self._heap)[2](self._now_ns)
-                self._pump(self._now_ns)
-            elif timer_ns is not None and timer_ns <= limit_ns:
+                self._arrivals(heap_ns)
+            elif timer_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, timer_ns)
                 self._timers(self._now_ns)
             elif limit_ns >= to_ns:
@@ -207,16 +222,28 @@ class World:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _later(self, at_ns: int, action: Callable[[int], None]) -> None:
+    def _later(self, at_ns: int, action: Callable[[int], object]) -> None:
         self._sent += 1
         heapq.heappush(self._heap, (at_ns, self._sent, action))
 
-    def _timer_ns(self) -> int | None:
-        """Return when desk or gate wants to be called; asked of them again only after they were told something."""
+    def _arrivals(self, at_ns: int) -> None:
+        """Let everything arrive that is due, then carry on what it caused: frames of one answer, or a cancel and the
+        order that follows it, are one turn of execd, as live.
+        """
+        heap, is_told = self._heap, False
+        while heap and heap[0][0] <= at_ns:
+            is_told |= heapq.heappop(heap)[2](self._now_ns) is not AT_VENUE
+        if is_told:
+            self._pump(self._now_ns)
+
+    def _timer_ns(self) -> int:
+        """Return when desk or gate wants to be called, FAR_NS for never; asked of them again only after they were told
+        something.
+        """
         if self._timers_stale:
             self._desk_timer_ns = self.desk.next_timer_ns(self._now_ns)
-            times = (self._desk_timer_ns, self.gate.next_timer_ns())
-            self._next_timer_ns = min((t for t in times if t is not None), default=None)
+            desk_ns, gate_ns = self._desk_timer_ns, self.gate.next_timer_ns()
+            self._next_timer_ns = min(FAR_NS if desk_ns is None else desk_ns, FAR_NS if gate_ns is None else gate_ns)
             self._timers_stale = False
         return self._next_timer_ns
 
@@ -241,6 +268,14 @@ class World:
 
     def _apply_rows(self, to_ns: int) -> bool:
         """Apply rows up to and including `to_ns`; True = stopped early because somebody reacted."""
+        if to_ns < self._row_ns:
+            return False
+        reacted = self._take_rows(to_ns)
+        rows, position = self._batches[0] if self._batches else (None, 0)
+        self._row_ns = FAR_NS if rows is None else rows.time_ns(position)
+        return reacted
+
+    def _take_rows(self, to_ns: int) -> bool:
         while self._batches:
             rows, position = self._batches[0]
             count, reacted = len(rows), False
@@ -325,10 +360,14 @@ class World:
 
     def _send(self, send: VenueSend, now_ns: int) -> None:
         self.orders_sent += bool(send.client_order_id)
-        arrival_ns = now_ns + self._config.order_latency_ns
-        self._later(arrival_ns, lambda at_ns: self._send_back(self._arrive(send, at_ns), at_ns))
+        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._at_venue(send, at_ns))
 
-    def _arrive(self, send: VenueSend, now_ns: int) -> list[bytes]:
+    def _at_venue(self, send: VenueSend, now_ns: int) -> object:
+        """A request arrives: execd and riskd know nothing of it yet."""
+        self._send_back(self._arrive(send, now_ns), now_ns)
+        return AT_VENUE
+
+    def _arrive(self, send: VenueSend, now_ns: int) -> list[Frame]:
         watcher = self._watcher
         if watcher is None or not send.is_order:
             frames = self.venue.request(send.data, now_ns)
@@ -341,18 +380,20 @@ class World:
             watcher.matched()
         return frames
 
-    def _send_back(self, frames: list[bytes], now_ns: int) -> None:
-        arrival_ns = now_ns + self._config.order_latency_ns
-        for frame in frames:
-            self._later(arrival_ns, lambda at_ns, data=frame: self._frame(data, at_ns))  # type: ignore[misc]
+    def _send_back(self, frames: list[Frame], now_ns: int) -> None:
+        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._frames(frames, at_ns))
 
-    def _frame(self, data: bytes, now_ns: int) -> None:
-        event = self._codec.decode(data)
+    def _frames(self, frames: list[Frame], now_ns: int) -> None:
+        for data in frames:
+            self._frame(data, now_ns)
+
+    def _frame(self, data: Frame, now_ns: int) -> None:
+        event = self._codec.decode(data) if isinstance(data, bytes) else data
         if event is not None:
             self.desk.on_venue_event(self.venue.name, event, now_ns)
 
     def _read(self, job: ReadJob, now_ns: int) -> None:
-        latency_ns = self._config.order_latency_ns
+        latency_ns = self._order_latency_ns
 
         def at_venue(at_ns: int) -> None:
             result = self._read_result(job, now_ns, at_ns)
@@ -387,31 +428,7 @@ class World:
         """Carry what desk and gate have for each other and for the world until neither has anything left."""
         self._timers_stale = True
         for _ in range(MAX_ROUNDS):
-            out = self.desk.take()
-            for answer in out.answers:
-                self._open_intents -= 1
-                self.outcomes.append(Outcome(now_ns, answer=answer))
-            for event, _ in out.events:
-                self.outcomes.append(Outcome(now_ns, event=event))
-                if self._watcher is not None:
-                    self._watcher.order_event(now_ns, event)
-                if event.facts is not None and event.facts.role in _STOPS:
-                    self._stopped[self._index[event.facts.terms.instrument_id]] = True
-                if event.execution is not None:
-                    self.fills += 1
-                    self.turnover += event.execution.qty * event.execution.price
-            self.notices += [(now_ns, level, event, text) for level, event, text in out.notices]
-            for send in out.sends:
-                self._send(send, now_ns)
-            for job in out.reads:
-                self._read(job, now_ns)
-            for name, reason in out.reconnects:
-                self.notices.append((now_ns, "warning", "reconnect", f"{name}: {reason}"))
-                self.desk.venue_lost(name, now_ns)
-                self._later(now_ns + RECONNECT_NS, lambda at_ns, n=name: self.desk.venue_connected(n, at_ns))  # type: ignore[misc]
-            if out.records:
-                self._durable += len(out.records)
-                self.desk.on_durable(self._durable, now_ns)
+            wrote = self.desk.has_output and self._carry_out(self.desk.take(), now_ns)
             up = self.desk.take_up()
             if up is not None:
                 down = self.gate.handle(up, now_ns)
@@ -419,9 +436,38 @@ class World:
                     self._watcher.booked(now_ns, self.gate.state.portfolio.positions)
                 if not down.is_empty():
                     self.desk.on_session(down, now_ns)
-            elif not out.records:
+            elif not wrote:
                 return
         raise InvariantError(f"execd and riskd exchange more than {MAX_ROUNDS} messages at {now_ns}: a loop")
+
+    def _carry_out(self, out: Outbox, now_ns: int) -> bool:
+        """Do what the desk wants; return whether it wrote records, which are durable now."""
+        for answer in out.answers:
+            self._open_intents -= 1
+            self.outcomes.append(Outcome(now_ns, answer=answer))
+        for event, _ in out.events:
+            self.outcomes.append(Outcome(now_ns, event=event))
+            if self._watcher is not None:
+                self._watcher.order_event(now_ns, event)
+            if event.facts is not None and event.facts.role in _STOPS:
+                self._stopped[self._index[event.facts.terms.instrument_id]] = True
+            if event.execution is not None:
+                self.fills += 1
+                self.turnover += event.execution.qty * event.execution.price
+        if out.notices:
+            self.notices += [(now_ns, level, event, text) for level, event, text in out.notices]
+        for send in out.sends:
+            self._send(send, now_ns)
+        for job in out.reads:
+            self._read(job, now_ns)
+        for name, reason in out.reconnects:
+            self.notices.append((now_ns, "warning", "reconnect", f"{name}: {reason}"))
+            self.desk.venue_lost(name, now_ns)
+            self._later(now_ns + RECONNECT_NS, lambda at_ns, n=name: self.desk.venue_connected(n, at_ns))  # type: ignore[misc]
+        if out.records:
+            self._durable += len(out.records)
+            self.desk.on_durable(self._durable, now_ns)
+        return bool(out.records)
 
     @property
     def now_ns(self) -> int:

@@ -18,6 +18,7 @@ from benchmarks import fanout
 from benchmarks.engine import speed as engine_speed
 from benchmarks.figures import Figure, figure, median, say
 from benchmarks.floors.chain import ChainFigures, run_chain
+from benchmarks.risk import speed as risk_speed
 from benchmarks.sim import speed as sim_speed
 from benchmarks.system import SystemFigures, running_system
 
@@ -102,6 +103,8 @@ def market_data() -> list[Figure]:
 
 BENCHMARKS: Final[dict[Callable[[], list[Figure]], tuple[str, ...]]] = {
     order_path: ("tick_to_wire_p50", "tick_to_wire_p99", "risk_round_trip"),
+    risk_speed.decision: (risk_speed.DECISION_ID,),
+    risk_speed.replay: (risk_speed.REPLAY_ID,),
     market_data: ("md_fanout_1", "md_fanout_4"),
     sustained: ("orders_sustained",),
     sim_speed.against_hftbacktest: sim_speed.SPEED_IDS,

@@ -23,8 +23,12 @@ strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_h
 certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
+drill_app = typer.Typer(help="Test what must work when it is needed.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(drill_app, name="drill")
 data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+report_app = typer.Typer(help="Reports for whoever judges the system.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(report_app, name="report")
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one configuration value; repeatable.")
@@ -175,11 +179,47 @@ def halt(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -
 
 
 @command(app, "kill")
-def kill(call: Call, reason: ReasonOption = "", scope: ScopeOption = "system") -> int:
+def kill(
+    call: Call,
+    reason: ReasonOption = "",
+    scope: ScopeOption = "system",
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=0, help="Follow it to the venue's confirmation for so many seconds."),
+    ] = None,
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close the positions too; wants --phrase.")] = False,
+    phrase: PhraseOption = "",
+) -> int:
     """Nothing is sent but cancels; resuming needs two keys and a restart. Acts at once, asks nothing."""
+    from cli.commands import AfterKill
     from cli.commands import stop as run
 
-    return run(call, "KILL", reason, scope)
+    return run(call, "KILL", reason, scope, AfterKill(wait, flatten, phrase))
+
+
+@command(app, "kill-report")
+def kill_report(
+    call: Call,
+    kill_id: Annotated[str, typer.Argument(help="Its hold, e.g. H7. Default: all.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, newest first.")] = 5,
+) -> int:
+    """Show kills: steps with times and proofs, what is left, the last test of the switch. Exit 4 when stuck."""
+    from cli.commands import kill_report as run
+
+    return run(call, kill_id, limit)
+
+
+@command(drill_app, "kill")
+def drill_kill(
+    call: Call,
+    instrument: Annotated[str, typer.Option(help="BTCUSDT or binance:BTC-USDT. Default: the first.")] = "",
+    phrase: PhraseOption = "",
+    wait: Annotated[float, typer.Option("--wait", min=1, help="Seconds to follow it.")] = 120.0,
+) -> int:
+    """Open tiny orders of manual:drill, kill that strategy alone, and show how long each step took."""
+    from cli.commands import drill_kill as run
+
+    return run(call, instrument, phrase, wait)
 
 
 @command(app, "resume")
@@ -311,12 +351,21 @@ def audit(
     call: Call,
     venue: Annotated[str, typer.Option(help="Only this venue.")] = "",
     trail: Annotated[bool, typer.Option("--trail", help="Show operator commands and holds instead.")] = False,
+    journal: Annotated[bool, typer.Option("--journal", help="Hold riskd's journal against its signatures.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records of the trail.")] = 50,
 ) -> int:
     """Compare journal, approvals and venue: every order approved once, every fill booked once. Exit 4 on findings."""
     from cli.commands import audit as run
 
-    return run(call, venue, trail, limit)
+    return run(call, venue, trail, limit, journal)
+
+
+@command(report_app, "controls")
+def report_controls(call: Call) -> int:
+    """Show each control: limit, enforced or why not, last test, last breach, RTS 6 and 15c3-5. Exit 4 on findings."""
+    from cli.commands import controls as run
+
+    return run(call)
 
 
 @command(app, "explain")
@@ -397,7 +446,16 @@ def data_convert(
 def backtest(
     call: Call,
     strategy: Annotated[str, typer.Option(help="Registered kind, or an id of the configuration.")] = "breakout_atr",
-    data: Annotated[Path | None, typer.Option(help="Recording. Default: the synthetic market.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Market data of any known format; repeatable. Default: the synthetic market."),
+    ] = None,
+    market: Annotated[
+        list[str] | None, typer.Option(metavar="SYMBOL:TICK:LOT[:ID]", help="Steps the files do not say; repeatable.")
+    ] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="Correct the clocks of the data while reading.")] = False,
+    base_latency_ms: Annotated[float | None, typer.Option(min=0, help="Least latency of corrected clocks.")] = None,
+    feed_latency_ms: Annotated[float | None, typer.Option(min=0, help="Of files without receive times.")] = None,
     seed: Annotated[int, typer.Option(envvar="SEED", help="Seed when no file is given.")] = 1,
     seconds: Annotated[int, typer.Option(min=1, help="Market time when no file is given.")] = 600,
     param: Annotated[
@@ -419,13 +477,16 @@ def backtest(
     """Run a strategy over recorded or generated data through the same risk core and simulator."""
     from cli.commands import backtest as run
 
-    source = {"data": data} if data else {"seed": seed, "seconds": seconds}
+    source: dict[str, object] = {} if data else {"seed": seed, "seconds": seconds}
     more: dict[str, object] = {"strategy-path": strategy_path, "symbols": symbols, "events": events}
     more |= {"out": out, "equity-every": equity_every, "max-seconds": max_seconds}
+    more |= {"base-latency-ms": base_latency_ms, "feed-latency-ms": feed_latency_ms}
     options = [(name, str(value)) for name, value in {**source, **more}.items() if value not in (None, "")]
-    wanted = {"in-process": in_process, "check-lookahead": check_lookahead}
-    flags = [name for name, is_wanted in wanted.items() if is_wanted]
-    return run(call, strategy, [*options, *(("param", item) for item in param or ())], flags)
+    options += [("data", str(path)) for path in data or ()]
+    options += [("market", text) for text in market or ()]
+    options += [("param", item) for item in param or ()]
+    wanted = {"in-process": in_process, "check-lookahead": check_lookahead, "correct": correct}
+    return run(call, strategy, options, [name for name, is_wanted in wanted.items() if is_wanted])
 
 
 @command(app, "replay")

@@ -1,7 +1,7 @@
 """gRPC client of the command: one short conversation per command, synchronous, every call with a deadline.
 
-The only module here that knows protobuf; it hands out `views`. A daemon that does not answer is an UnreachableError
-that names it, never a traceback.
+With `kill_client` the only module here that knows protobuf; it hands out `views`. A daemon that does not answer is an
+UnreachableError that names it, never a traceback.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cli import views
+from cli import kill_views, views
+from cli.kill_client import kills_view
 from cli.signing import VALID_NS
 from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
+from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.operator_commands import OperatorCommand
@@ -29,12 +31,14 @@ from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from tradebot.rpc.eyes.v1 import eyes_service_pb2 as eyes_pb
+from tradebot.rpc.eyes.v1 import eyes_service_pb2_grpc as eyes_grpc
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as market_grpc
 from tradebot.rpc.marketdata.v1 import rows_pb2
 from tradebot.rpc.recorder.v1 import recorder_service_pb2 as recorder_pb
 from tradebot.rpc.recorder.v1 import recorder_service_pb2_grpc as recorder_grpc
-from tradebot.rpc.risk.v1 import decision_pb2
+from tradebot.rpc.risk.v1 import decision_pb2, kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as risk_grpc
 from tradebot.rpc.stop.v1 import stop_service_pb2 as stop_pb
@@ -42,6 +46,7 @@ from tradebot.rpc.stop.v1 import stop_service_pb2_grpc as stop_grpc
 from tradebot.runtime.config import CommonConfig
 from tradebot.runtime.grpc_client import open_sync_channel
 from tradebot.runtime.identity import Role
+from tradebot.wire.instruments import instrument_from_wire
 from tradebot.wire.intents import intent_to_wire
 from tradebot.wire.levels import level_to_wire, scope_to_wire
 
@@ -94,12 +99,12 @@ class Daemons:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def sees_every_market(self) -> bool:
-        """Return whether riskd has a live book of every instrument: until then it refuses orders there."""
+        """Return whether riskd has a live book of every instrument and has watched it for long enough (STA-07)."""
         try:
-            live, _, known = self.riskd_status().item("live_books", "0/0").partition("/")
+            watched, _, known = self.riskd_status().item("watched_markets", "0/0").partition("/")
         except UnreachableError:
             return False
-        return live == known != "0"
+        return watched == known != "0"
 
     def marketdata_status(self) -> tuple[views.DaemonView, list[views.BookView]]:
         """Return marketdata's heartbeat and books."""
@@ -128,6 +133,11 @@ class Daemons:
             message.risk_session_up,
             message.latch,
         )
+
+    def eyes_status(self) -> views.DaemonView:
+        """Return the eyes' heartbeat."""
+        stub = eyes_grpc.EyesServiceStub(self._channel("eyes"))
+        return _daemon(self._first("eyes", stub.WatchStatus, eyes_pb.WatchStatusRequest()).status)
 
     def recorder_status(self) -> tuple[views.DaemonView, list[views.TableView]]:
         """Return the recorder's heartbeat and tables."""
@@ -268,6 +278,26 @@ class Daemons:
         ]
         return views.FlattenView(reduces, answer.reason, answer.detail)
 
+    def kills(self, *, kill_id: str = "", limit: int = 0) -> kill_views.KillsView:
+        """Return kills, newest first, and the last drill."""
+        request = kill_pb2.ListKillsRequest(kill_id=kill_id, limit=limit)
+        return kills_view(self._call("riskd", self._risk().ListKills, request))
+
+    def start_drill(self, typed_phrase: str, command_id: str, *, check_only: bool) -> kill_views.DrillStartView:
+        """Begin a drill of the kill switch, or ask whether riskd would."""
+        request = kill_pb2.StartDrillRequest(
+            operator=self._operator, command_id=command_id, typed_phrase=typed_phrase, check_only=check_only
+        )
+        answer = self._call("riskd", self._risk().StartDrill, request)
+        return kill_views.DrillStartView(answer.kill_id, answer.reason, answer.detail)
+
+    def instruments(self) -> dict[str, Instrument]:
+        """Return what is traded, with the venues' rules."""
+        stub = market_grpc.MarketDataServiceStub(self._channel("marketdata"))
+        answer = self._call("marketdata", stub.ListInstruments, market_pb.ListInstrumentsRequest())
+        found = [instrument_from_wire(item) for item in answer.instruments]
+        return {item.instrument_id: item for item in found}
+
     def audit_trail(self, limit: int) -> list[views.AuditRecordView]:
         """Return operator commands and holds, newest first."""
         answer = self._call("riskd", self._risk().ListAudit, risk_pb.ListAuditRequest(limit=limit))
@@ -284,6 +314,32 @@ class Daemons:
             )
             for record in answer.records
         ]
+
+    def controls(self) -> views.ControlReportView:
+        """Return the control report."""
+        answer = self._call("riskd", self._risk().ListControls, risk_pb.ListControlsRequest())
+        return views.ControlReportView(
+            answer.profile,
+            answer.limits_hash,
+            tuple(
+                views.ControlView(
+                    control.check_id,
+                    control.name,
+                    control.status,
+                    control.reason,
+                    control.limit,
+                    tuple(control.rts6),
+                    tuple(control.sec_15c3_5),
+                    control.last_test_time_ns,
+                    control.last_test,
+                    control.last_test_passed,
+                    control.last_breach_time_ns,
+                    control.last_breach,
+                    control.breaches,
+                )
+                for control in answer.controls
+            ),
+        )
 
     # --- orders --------------------------------------------------------------------------------------------------
 

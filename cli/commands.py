@@ -12,16 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from cli import render, views
+from cli import drill, render, views
 from cli.call import INTERRUPTED, MIN_REASON_CHARS, Call
+from cli.chain import read_chain
 from cli.client import Daemons, scope_of
 from cli.command_ids import new_command_id
 from cli.config import Target, config_for_mode, find_target, find_target_to_stop
 from cli.exit_codes import Exit
-from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys, stop_supervised
-from cli.output import complain, progress
+from cli.kill_views import kill_lines, kills_lines, step_line
+from cli.kills import follow
+from cli.launcher import EYES, Launcher, LaunchError, daemons_of, make_plan, prepare_keys, stop_supervised
+from cli.output import complain, progress, to_json
 from cli.run_state import is_supervised
 from cli.signing import KEY_ENV, load_operator_key
 from cli.stopping import fan_out, headline, ping_all
@@ -34,6 +37,8 @@ from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 from tradebot.runtime.identity import Role
 
 MAX_ORDERS = 10_000
+FLATTENED: Final = ("FLAT", "KILL_CLOSES")
+"""riskd's answers without a command that are a yes: there is nothing to close, or a kill sees to it."""
 T = TypeVar("T")
 
 
@@ -112,26 +117,39 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
     """Return the one-screen status."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(9, thread_name_prefix="status") as pool:
+    with_eyes = EYES in daemons_of(target.common)
+    with ThreadPoolExecutor(10, thread_name_prefix="status") as pool:
         market = pool.submit(_or_none, daemons.marketdata_status)
         engine = pool.submit(_or_none, daemons.engine_status)
         riskd = pool.submit(_or_none, daemons.riskd_status)
         execd = pool.submit(_or_none, daemons.execd_status)
         recorder = pool.submit(_or_none, daemons.recorder_status)
+        eyes = pool.submit(_or_none, daemons.eyes_status) if with_eyes else None
         pnl = pool.submit(_or_none, daemons.pnl)
         positions = pool.submit(_or_none, daemons.positions)
         holds = pool.submit(_or_none, daemons.holds)
+        kills = pool.submit(_or_none, daemons.kills)
         stop = pool.submit(ping_all, daemons.ping_stop)
     market_view, books = market.result() or (_down("marketdata", target), [])
     engine_view, strategies = engine.result() or (_down("engine", target), [])
     execd_view, working, unknown, session_up, latch = execd.result() or (_down("execd", target), None, None, None, "")
     recorder_view, _ = recorder.result() or (_down("recorder", target), [])
+    watchers = [] if eyes is None else [eyes.result() or _down(EYES, target)]
     found_holds, found_positions = holds.result(), positions.result()
+    told = kills.result()
+    in_force = {hold.hold_id for hold in found_holds.holds} if found_holds else set()
     return views.StatusView(
         state_dir=str(target.state),
         mode=target.common.mode,
         system_level=found_holds.system_level if found_holds else "?",
-        daemons=[market_view, engine_view, riskd.result() or _down("riskd", target), execd_view, recorder_view],
+        daemons=[
+            market_view,
+            engine_view,
+            riskd.result() or _down("riskd", target),
+            execd_view,
+            recorder_view,
+            *watchers,
+        ],
         stop=stop.result(),
         pnl=pnl.result(),
         open_positions=None if found_positions is None else len(found_positions),
@@ -142,6 +160,7 @@ def collect_status(daemons: Daemons, target: Target) -> views.StatusView:
         holds=found_holds.holds if found_holds else [],
         books=books,
         strategies=strategies,
+        kills=[step_line(kill) for kill in told.kills if kill.kill_id in in_force] if told else [],
     )
 
 
@@ -176,26 +195,56 @@ def console_command(config: Path, state: Path, operator: str, role: str) -> list
 # --- stopping --------------------------------------------------------------------------------------------------------
 
 
-def stop(call: Call, level: str, reason: str, scope_text: str) -> int:
+@dataclass(frozen=True, slots=True)
+class AfterKill:
+    """What a KILL does beyond stopping."""
+
+    wait_s: float | None = None
+    """Follow it to the venue's confirmation, at most so long."""
+    flatten: bool = False
+    """Close the positions of the scope too."""
+    phrase: str = ""
+
+
+def stop(call: Call, level: str, reason: str, scope_text: str, after: AfterKill = AfterKill()) -> int:
     """HALT or KILL. The whole system goes through StopService of both daemons; a smaller scope is a hold of riskd."""
     scope = scope_of(scope_text)
     command_id = new_command_id()
     target = find_target_to_stop(call.config, call.state)
     with _talk_to(call, target) as daemons:
+        began_ns = time.time_ns()
         if scope.kind is not ScopeKind.SYSTEM:
             raised = TradingLevel.HALTED if level == "HALT" else TradingLevel.KILLED
             hold = daemons.raise_hold(raised, scope, reason, command_id)
-            call.answer(hold, render.hold_lines([hold]))
-            return Exit.OK
-        view = fan_out(
-            level,
-            command_id,
-            lambda daemon, deadline_s: daemons.stop(daemon, level, command_id, reason, deadline_s),
-            lambda acked, asked: progress(f"{'HALTING' if level == 'HALT' else 'KILLING'} {acked}/{asked}"),
-        )
-    complete = view.acked == len(view.acks)
-    call.answer({"headline": headline(view), "acked": view.acked, **_fields(view)}, [headline(view)], ok=complete)
-    if complete:
+            answer, lines, code = to_json(hold), render.hold_lines([hold]), Exit.OK
+            kill_id = hold.hold_id
+        else:
+            view = fan_out(
+                level,
+                command_id,
+                lambda daemon, deadline_s: daemons.stop(daemon, level, command_id, reason, deadline_s),
+                lambda acked, asked: progress(f"{'HALTING' if level == 'HALT' else 'KILLING'} {acked}/{asked}"),
+            )
+            answer = {"headline": headline(view), "acked": view.acked, **_fields(view)}
+            lines, kill_id, code = [headline(view)], "", _stopped(level, view)
+        done = code is Exit.OK
+        if after.flatten:
+            flat = daemons.flatten(scope, reason, after.phrase, new_command_id())
+            answer["flatten"] = flat
+            lines += render.flatten_lines(flat)
+            done = done and (bool(flat.reduces) or flat.reason in FLATTENED)
+        if after.wait_s is not None:
+            scope_name = f"{scope.kind.name.lower()} {scope.name}".rstrip()
+            kill = follow(daemons, scope_name, kill_id, began_ns, after.wait_s, progress)
+            answer["kill"] = kill
+            lines += ["riskd does not tell of the kill: tradebot kill-report"] if kill is None else kill_lines(kill)
+            done = done and kill is not None and kill.state == "DONE"
+    call.answer(answer, lines, ok=done)
+    return Exit.OK if done else max(code, Exit.REFUSED)
+
+
+def _stopped(level: str, view: views.StopView) -> Exit:
+    if view.acked == len(view.acks):
         return Exit.OK
     complain(f"{level} is incomplete: {'stop the daemons with `tradebot down`' if view.acked else 'no daemon answers'}")
     return Exit.REFUSED if view.acked else Exit.UNREACHABLE
@@ -203,6 +252,31 @@ def stop(call: Call, level: str, reason: str, scope_text: str) -> int:
 
 def _fields(view: views.StopView) -> dict[str, object]:
     return {"command_id": view.command_id, "level": view.level, "acks": view.acks, "ms": view.ms}
+
+
+def kill_report(call: Call, kill_id: str, limit: int) -> int:
+    """Tell what became of kills; exit 4 while one whose hold is in force is stuck."""
+    with _talk(call) as daemons:
+        view = daemons.kills(kill_id=kill_id, limit=limit)
+    if kill_id and not view.kills:
+        raise UsageError(f"{kill_id!r}: no such kill; its name is that of its hold, see tradebot kill-report")
+    well = all(kill.state != "STUCK" for kill in view.kills)
+    call.answer(view, kills_lines(view, time.time_ns()), ok=well)
+    return Exit.OK if well else Exit.FINDINGS
+
+
+def drill_kill(call: Call, instrument: str, phrase: str, wait_s: float) -> int:
+    """Test the kill switch on orders of its own."""
+    with _talk(call) as daemons:
+        books = {book.instrument_id: book for book in daemons.marketdata_status()[1]}
+        rules = daemons.instruments()
+        chosen = match_instrument(instrument, list(books)) if instrument else next(iter(books), "")
+        if chosen not in rules:
+            raise UsageError("marketdata follows nothing that could be traded")
+        report = drill.run(daemons, books[chosen], rules[chosen], phrase, wait_s, progress)
+    done = report.kill is not None and report.kill.state == "DONE"
+    call.answer(report, drill.drill_lines(report), ok=done)
+    return Exit.OK if done else Exit.REFUSED
 
 
 def resume(call: Call, reason: str) -> int:
@@ -270,7 +344,7 @@ def flatten(call: Call, scope_text: str, reason: str, phrase: str) -> int:
     """Close positions; riskd decides how, and wants a typed phrase."""
     with _talk(call) as daemons:
         view = daemons.flatten(scope_of(scope_text), reason, phrase, new_command_id())
-    begun = bool(view.reduces) or view.reason == "FLAT"
+    begun = bool(view.reduces) or view.reason in FLATTENED
     call.answer(view, render.flatten_lines(view), ok=begun)
     return Exit.OK if begun else Exit.REFUSED
 
@@ -421,8 +495,12 @@ def pnl(call: Call) -> int:
 # --- looking back ----------------------------------------------------------------------------------------------------
 
 
-def audit(call: Call, venue: str, trail: bool, limit: int) -> int:
-    """Audit against the venue, or show who commanded what."""
+def audit(call: Call, venue: str, trail: bool, limit: int, journal: bool) -> int:
+    """Audit against the venue, show who commanded what, or hold riskd's journal against its signatures."""
+    if journal:
+        chain = read_chain(find_target(call.config, call.state).common)
+        call.answer(chain, render.chain_lines(chain), ok=not chain.problems)
+        return Exit.FINDINGS if chain.problems else Exit.OK
     with _talk(call) as daemons:
         if trail:
             records = daemons.audit_trail(limit)
@@ -431,6 +509,14 @@ def audit(call: Call, venue: str, trail: bool, limit: int) -> int:
         view = daemons.audit(venue)
     call.answer(view, render.audit_lines(view), ok=view.clean)
     return Exit.OK if view.clean else Exit.FINDINGS
+
+
+def controls(call: Call) -> int:
+    """Show the control report; findings when a control failed its test or has no limit."""
+    with _talk(call) as daemons:
+        view = daemons.controls()
+    call.answer(view, render.control_lines(view), ok=not view.failed)
+    return Exit.FINDINGS if view.failed else Exit.OK
 
 
 def explain(call: Call, exec_id: str, order_text: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +12,11 @@ from backtest.history.correct import Corrections
 from backtest.history.load import History
 from backtest.history.rows import Market
 from backtest.history.sources import ReadOptions
-from backtest.instruments import find_rules
+from backtest.instruments import find_rules, parse_market
 from cli.call import Call
 from cli.commands import UsageError
 from cli.exit_codes import Exit
-from tradebot.core.amounts import parse_decimal
-from tradebot.core.errors import ConfigError, RejectedError
+from tradebot.core.errors import ConfigError
 from tradebot.venues import load_market_data
 
 BUILT_IN_VENUE: Final = "binance"
@@ -79,26 +77,15 @@ def _history(files: Sequence[Path], options: DataOptions) -> History:
 
 
 def _market(text: str) -> Market:
-    symbol, *rest = text.split(":", 3)
-    if not rest:
+    if ":" in text:
         try:
-            return Market.of(find_rules(BUILT_IN_VENUE, load_market_data(BUILT_IN_VENUE), [symbol])[0].instrument)
+            return parse_market(text)
         except ConfigError as exc:
-            raise UsageError(f"--market {text}: no built-in rules; write {symbol}:TICK:LOT") from exc
-    if len(rest) < 2:
-        raise UsageError(f"--market {text}: write SYMBOL:TICK:LOT, e.g. BTCUSDT:0.1:0.001")
-    tick, lot = _step(rest[0], text), _step(rest[1], text)
-    return Market(rest[2] if len(rest) == 3 else symbol, symbol, tick, lot)
-
-
-def _step(number: str, text: str) -> Decimal:
+            raise UsageError(str(exc)) from exc
     try:
-        step = parse_decimal(number, f"--market {text}")
-    except RejectedError as exc:
-        raise UsageError(str(exc)) from exc
-    if step <= 0:
-        raise UsageError(f"--market {text}: tick and lot are above zero")
-    return step
+        return Market.of(find_rules(BUILT_IN_VENUE, load_market_data(BUILT_IN_VENUE), [text])[0].instrument)
+    except ConfigError as exc:
+        raise UsageError(f"--market {text}: no built-in rules; write {text}:TICK:LOT") from exc
 
 
 def _correction_lines(history: History) -> list[str]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from cli.call import Call
+from cli.chain import read_chain
 from cli.client import Daemons
 from cli.config import Target, find_target
 from cli.exit_codes import Exit
-from cli.launcher import DAEMONS
+from cli.launcher import EYES, daemons_of
 from cli.output import clip
 from cli.run_state import is_supervised
 from cli.stopping import ping_all, readiness
@@ -84,6 +85,7 @@ def _machine(target: Target) -> list[Check]:
         _attempt("sockets", lambda: str(socket_path(target.common.run_dir, "marketdata", Role.SIMEXCHANGE).parent)),
         _approval_key(target),
         *_secrets(target),
+        *_journal(target),
         _disk(target.state),
         _clock(),
     ]
@@ -113,9 +115,7 @@ def _secrets(target: Target) -> list[Check]:
     folder = target.common.credentials_dir
     checks: list[Check] = []
     for venue in target.common.venues.values():
-        for name in (venue.api_key_name, venue.api_secret_name):
-            if not name:
-                continue
+        for name in venue.secret_names:
             path = folder / name
             if not path.exists():
                 missing = "note" if target.common.mode is Mode.DEMO else "FIX"
@@ -130,6 +130,18 @@ def _secrets(target: Target) -> list[Check]:
 def _private(path: Path) -> str:
     require_private(path)
     return f"{path.name} is private"
+
+
+def _journal(target: Target) -> list[Check]:
+    """Hold riskd's journal against its signatures."""
+    if not target.common.journal_dir(Role.RISKD).exists():
+        return []
+    try:
+        chain = read_chain(target.common)
+    except TradebotError as exc:
+        return [Check("journal", "note", str(exc))]
+    text = f"{chain.records} records, signed up to {chain.signed_seq}"
+    return [Check("journal", "FIX" if chain.problems else "ok", "; ".join(chain.problems) or text)]
 
 
 def _disk(state: Path) -> Check:
@@ -155,7 +167,8 @@ def _clock() -> Check:
 def _system(daemons: Daemons, target: Target) -> list[Check]:
     """What runs: every daemon's health, the stop path, holds, limits, what is unknown."""
     supervised = is_supervised(target.state)
-    serving = [name for name in DAEMONS if daemons.is_serving(name)]
+    wanted = daemons_of(target.common)
+    serving = [name for name in wanted if daemons.is_serving(name)]
     if not serving:
         text = "the supervisor lives, but no daemon answers" if supervised else "nothing runs on this state folder"
         return [Check("daemons", "FIX" if supervised else "note", text)]
@@ -164,7 +177,7 @@ def _system(daemons: Daemons, target: Target) -> list[Check]:
             "supervisor", "ok" if supervised else "note", "watches" if supervised else "none: nobody restarts daemons"
         )
     ]
-    silent = [name for name in DAEMONS if name not in serving]
+    silent = [name for name in wanted if name not in serving]
     text = f"{', '.join(silent)} does not answer" if silent else f"{len(serving)} serve"
     checks.append(Check("daemons", "FIX" if silent else "ok", text))
     acks = ping_all(daemons.ping_stop)
@@ -182,6 +195,8 @@ def _conversation(daemons: Daemons, serving: Sequence[str]) -> list[Check]:
         checks.append(_attempt("risk session", lambda: _session(daemons)))
     if "marketdata" in serving:
         checks.append(_attempt("books", lambda: _books(daemons)))
+    if EYES in serving:
+        checks.append(_attempt("eyes", lambda: _eyes(daemons)))
     if "recorder" in serving:
         checks.append(_attempt("database", lambda: _database(daemons)))
     return checks
@@ -219,6 +234,13 @@ def _books(daemons: Daemons) -> str:
     if sick or not books:
         raise _Finding(", ".join(sick) or "marketdata follows no market")
     return f"{len(books)} live"
+
+
+def _eyes(daemons: Daemons) -> str:
+    view = daemons.eyes_status()
+    if view.summary:
+        raise _Finding(view.summary)
+    return f"{view.item('looks', '?')} looks at the venues, {view.item('accepted_reports', '?')} reports taken"
 
 
 def _database(daemons: Daemons) -> str:

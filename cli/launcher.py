@@ -32,6 +32,8 @@ from tradebot.runtime.keys import APPROVAL_KEY_FILE, create_key_file, load_keyri
 from tradebot.runtime.state_dir import prepare_state_dir
 
 DAEMONS: Final = ("marketdata", "riskd", "execd", "engine", "recorder")
+EYES: Final = "eyes"
+"""Runs where a venue has a key that may only read."""
 READY_TIMEOUT_S: Final = 90.0
 """The first start compiles the numeric kernels."""
 MARKETS_TIMEOUT_S: Final = 15.0
@@ -89,22 +91,28 @@ def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -
             Exit.UNREACHABLE,
         )
     prepare_state_dir(folder)
-    daemons = ("simexchange", *DAEMONS)
+    daemons = ("simexchange", *daemons_of(common))
     if common.mode is Mode.PAPER:
         moved, own = paper_ports(common)
         return Plan(config.resolve(), folder, common, daemons, (*overrides, *moved), own)
     return Plan(config.resolve(), folder, common, daemons, (*overrides, *demo_ports(common, overrides)))
 
 
+def daemons_of(common: CommonConfig) -> tuple[str, ...]:
+    """Return the daemons that a configuration asks for, in the order of starting."""
+    return (*DAEMONS, EYES) if any(venue.read_key_name for venue in common.venues.values()) else DAEMONS
+
+
 def paper_ports(common: CommonConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return settings for all and for execd alone: market data stays the real venue's, orders go to simexchange.
 
-    execd reads account and orders where it sends them; marketdata reads books and rules at the real venue.
+    execd and the eyes read account and orders where they are sent; marketdata reads books and rules at the real venue.
     """
     rest, stream = free_ports(2)
     moved = [f"simexchange.rest_port={rest}", f"simexchange.ws_port={stream}"]
     moved += [f"venues.{name}.trade_ws_url=ws://127.0.0.1:{stream}/ws-api/v3" for name in common.venues]
-    return tuple(moved), tuple(f"execd:venues.{name}.rest_url=http://127.0.0.1:{rest}" for name in common.venues)
+    readers = [(daemon, name) for daemon in ("execd", EYES) for name in common.venues]
+    return tuple(moved), tuple(f"{daemon}:venues.{name}.rest_url=http://127.0.0.1:{rest}" for daemon, name in readers)
 
 
 def demo_ports(common: CommonConfig, overrides: Sequence[str]) -> tuple[str, ...]:
@@ -151,7 +159,7 @@ def prepare_keys(plan: Plan) -> None:
         create_key_file(key_file, plan.common.mode)
     folder = plan.common.secrets.credentials_dir or plan.state / "credentials"
     for venue in plan.common.venues.values():
-        for name in (venue.api_key_name, venue.api_secret_name):
+        for name in venue.secret_names:
             if name and not (folder / name).exists():
                 write_private(folder / name, f"{secrets.token_hex(32)}\n".encode())
 
@@ -184,7 +192,8 @@ class Launcher:
     def wait_ready(self, daemons: Daemons, say: Callable[[str], None]) -> float:
         """Wait until every daemon serves and riskd sees every market; return the seconds it took.
 
-        A market that is halted has no live book: after MARKETS_TIMEOUT_S that is said and the system counts as ready.
+        A market that is halted has no live book, and some profiles watch longer: after MARKETS_TIMEOUT_S that is said
+        and the system counts as ready.
 
         Raises:
             LaunchError: If one gave up, the supervisor ended, or it took too long; everything has been stopped then.
@@ -215,7 +224,7 @@ class Launcher:
         while not daemons.sees_every_market():
             self._raise_if_failed()
             if time.monotonic() > deadline:
-                say("riskd has no live book of some market yet and refuses orders there: see `tradebot status`")
+                say("riskd has not watched every market long enough yet and refuses entries there: `tradebot status`")
                 return
             time.sleep(POLL_S)
 

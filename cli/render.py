@@ -95,6 +95,7 @@ def status_lines(view: views.StatusView) -> list[str]:
         lines += ["", *strategy_lines(view.strategies)]
     if view.holds:
         lines += ["", *hold_lines(view.holds)]
+    lines += [f"kill {text}" for text in view.kills]
     return [clip(line, 100) for line in lines]
 
 
@@ -367,6 +368,56 @@ def audit_trail_lines(records: Sequence[views.AuditRecordView]) -> list[str]:
         for r in records
     ]
     return table(["TIME", "BY", "COMMAND", "ARGUMENTS", "REASON", "RESULT"], rows)
+
+
+def chain_lines(view: views.ChainView) -> list[str]:
+    """What riskd's journal proves about itself."""
+    signed = f"{moment(view.signed_time_ns)[:19]}Z" if view.signed_seq else "never"
+    lines = [
+        f"records            {view.records}, the hash chain holds over all that were read",
+        f"checkpoints        {view.checkpoints} signatures hold (key {view.key})",
+        f"signed up to       record {view.signed_seq}, {signed}",
+        f"not yet signed     {view.unsigned}",
+    ]
+    return [*lines, *(view.problems or ["JOURNAL AS SIGNED"])]
+
+
+def control_lines(view: views.ControlReportView) -> list[str]:
+    """The control report: tests, breaches and articles of what is enforced, its limits, then what is not and why."""
+    enforced = [control for control in view.controls if control.status == "ENFORCED"]
+    rows = [
+        [
+            c.check_id,
+            _test_text(c),
+            f"{moment(c.last_breach_time_ns)[5:19]}Z" if c.last_breach else "never",
+            str(c.breaches),
+            " ".join(c.rts6),
+            " ".join(c.sec_15c3_5),
+        ]
+        for c in enforced
+    ]
+    limits = [[c.check_id, c.name, c.limit or "-"] for c in enforced]
+    told = [[c.check_id, c.last_breach] for c in view.controls if c.last_breach]
+    others = [
+        [c.check_id, c.name, c.status, c.reason or "every order is refused"]
+        for c in view.controls
+        if c.status != "ENFORCED"
+    ]
+    lines = [f"limits {view.profile} {view.limits_hash[:12]}   {len(enforced)} of {len(view.controls)} enforced", ""]
+    lines += table(["CONTROL", "LAST TEST", "LAST BREACH", "BREACHES", "RTS 6", "15c3-5"], rows, frozenset({3}))
+    for head, body in (
+        (["CONTROL", "NAME", "LIMIT"], limits),
+        (["CONTROL", "LAST BREACH"], told),
+        (["CONTROL", "NAME", "STATUS", "REASON"], others),
+    ):
+        lines += ["", *table(head, body)] if body else []
+    return lines
+
+
+def _test_text(control: views.ControlView) -> str:
+    if not control.last_test:
+        return "never"
+    return f"{moment(control.last_test_time_ns)[5:19]}Z {'passed' if control.last_test_passed else 'FAILED'}"
 
 
 def answer_lines(answer: views.IntentAnswerView) -> list[str]:

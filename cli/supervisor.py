@@ -25,11 +25,13 @@ from cli.exit_codes import Exit
 from cli.restarts import GiveUp, RestartAt, RestartPolicy, describe_exit
 from cli.run_state import DaemonRun, RunStatus, register, supervisor_dir, unregister, write_status
 from tradebot.core.errors import ConfigError
+from tradebot.runtime.identity import module_of
 from tradebot.runtime.state_dir import StateLock
 
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("execd",),
+    ("eyes",),
     ("riskd",),
     ("recorder",),
     ("marketdata",),
@@ -223,13 +225,13 @@ def daemon_command(
     """Return the command line of one daemon.
 
     Args:
-        daemon: Its package.
+        daemon: Its name.
         config: Environment file.
         state: State folder.
         overrides: Settings that all daemons get.
         own: `<daemon>:<setting>`: settings that only one gets, after the others.
     """
-    command = [sys.executable, "-m", daemon, "--config", str(config), "--state", str(state)]
+    command = [sys.executable, "-m", module_of(daemon), "--config", str(config), "--state", str(state)]
     mine = [item.removeprefix(f"{daemon}:") for item in own if item.startswith(f"{daemon}:")]
     for override in (*overrides, *mine):
         command += ["--set", override]

@@ -284,6 +284,8 @@ class StatusView:
     holds: list[HoldView]
     books: list[BookView]
     strategies: list[StrategyView]
+    kills: list[str]
+    """Kills in force, where each of them is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +387,56 @@ class AuditRecordView:
     reason: str
     result: str
     record_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """What riskd's journal proves about itself."""
+
+    records: int
+    checkpoints: int
+    signed_seq: int
+    signed_time_ns: int
+    unsigned: int
+    key: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlView:
+    """One control of the report. Times 0 and empty texts: never."""
+
+    check_id: str
+    name: str
+    status: str
+    reason: str
+    limit: str
+    rts6: tuple[str, ...]
+    sec_15c3_5: tuple[str, ...]
+    last_test_time_ns: int
+    last_test: str
+    last_test_passed: bool
+    last_breach_time_ns: int
+    last_breach: str
+    breaches: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlReportView:
+    """The control report."""
+
+    profile: str
+    limits_hash: str
+    controls: tuple[ControlView, ...]
+
+    @property
+    def failed(self) -> list[str]:
+        """Controls whose last test failed, or that the limits file forgot."""
+        return [
+            control.check_id
+            for control in self.controls
+            if control.status == "UNDEFINED" or (control.last_test and not control.last_test_passed)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from console.wire_client import (
     beat_from_wire,
     book_from_wire,
     explanation_from_wire,
+    kill_from_wire,
     ladder_from_wire,
     pnl_from_wire,
     position_from_wire,
@@ -147,6 +148,7 @@ class GrpcLink:
     async def _watch_riskd(self) -> None:
         async for message in self._risk.WatchStatus(risk_pb.WatchStatusRequest(), metadata=self._metadata):
             self._store.beat(beat_from_wire(message.status), self._clock.now_ns())
+            self._store.kills([kill_from_wire(kill) for kill in message.kills])
             self._take_level(message.system_level)
 
     async def _watch_execd(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from console.alarms import Condition
 from console.staleness import Freshness
+from console.stop_state import kill_sentence
 from console.view import View
 from tradebot.core.levels import Hold, ScopeKind, TradingLevel
 
@@ -78,6 +79,10 @@ def _stop_conditions(view: View) -> Iterator[Condition]:
     if command is not None and command.is_incomplete_alarm(view.now_ns):
         text = f"{command.level.value} INCOMPLETE: {', '.join(command.missing)} did not acknowledge"
         yield Condition("stop-incomplete", 1, text, BREAK_GLASS)
+    for kill in view.kills:
+        if kill.stuck:
+            text = f"KILL INCOMPLETE: {kill_sentence(kill, view.now_ns)}"
+            yield Condition(f"kill-{kill.kill_id}", 1, text, "tradebot kill-report")
     if view.stop.known and view.stop.answering == 0:
         yield Condition("stop-path", 1, "STOP 0/2: no daemon takes a stop from here", BREAK_GLASS, 2.0)
     elif view.stop.known and view.stop.answering < view.stop.total:

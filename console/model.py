@@ -88,6 +88,31 @@ class ExecdFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """A kill whose hold is in force, as riskd's heartbeat tells it."""
+
+    kill_id: str
+    """Id of its hold."""
+    state: str
+    """WORKING, STUCK, DONE."""
+    step: str
+    """LATCH, FENCE, CANCEL, RESOLVE, FLATTEN, CONFIRM, REPORT."""
+    drill: bool
+    flatten: bool
+    entered_ns: int
+    """When the present step was entered."""
+    stuck: str
+    """Why a step is over its time and what to do."""
+    left: int
+    """Things that stay at the venue."""
+
+    @property
+    def is_done(self) -> bool:
+        """True when the venue has confirmed."""
+        return self.state == "DONE"
+
+
+@dataclass(frozen=True, slots=True)
 class TradingRules:
     """What the console needs to know of an instrument."""
 

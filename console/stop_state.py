@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from console.model import STOP_DAEMONS, StopPing
+from console.model import STOP_DAEMONS, Kill, StopPing
 from console.stop_keys import StopLevel
 from tradebot.core.levels import TradingLevel
 
@@ -15,6 +15,28 @@ INCOMPLETE_AFTER_NS: Final = 3_000 * NS_PER_MS
 BANNER_NS: Final = 15_000 * NS_PER_MS
 """How long a complete stop keeps the second line."""
 KILL_EFFECT: Final = "cancels all, stops sending, resume needs two keys + restart"
+
+
+STEP_WORDS: Final = {
+    "LATCH": "latched",
+    "FENCE": "waiting for execd to obey",
+    "CANCEL": "canceling orders",
+    "RESOLVE": "proving orders in flight",
+    "FLATTEN": "closing positions",
+    "CONFIRM": "confirming at the venue",
+    "REPORT": "done",
+}
+
+
+def kill_sentence(kill: Kill, now_ns: int) -> str:
+    """Return where a kill is, in one sentence."""
+    what = f"{'drill' if kill.drill else 'kill'} {kill.kill_id}"
+    if kill.is_done:
+        left = f", {kill.left} left (tradebot kill-report)" if kill.left else ", nothing left"
+        return f"{what} confirmed by the venue{left}"
+    seconds = max(0, now_ns - kill.entered_ns) // (1000 * NS_PER_MS)
+    why = f": {kill.stuck}" if kill.stuck else ""
+    return f"{what} {'STUCK ' if why else ''}{STEP_WORDS.get(kill.step, kill.step)} {seconds} s{why}"
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from console.model import (
     BookRow,
     Command,
     ExecdFacts,
+    Kill,
     Ladder,
     LogEntry,
     Pnl,
@@ -97,6 +98,7 @@ class Store:
         self._engine = _Stamped()
         self._system_level: TradingLevel | None = None
         self._holds: dict[str, Hold] = {}
+        self._kills: tuple[Kill, ...] = ()
         self._pnl: Pnl | None = None
         self._equity = EquityHistory()
         self._positions: dict[str, tuple[int, Position]] = {}
@@ -160,6 +162,10 @@ class Store:
     def execd_facts(self, facts: ExecdFacts) -> None:
         """What execd adds to its heartbeat."""
         self._execd = facts
+
+    def kills(self, kills: Iterable[Kill]) -> None:
+        """The kills in force, newest first, with riskd's heartbeat."""
+        self._kills = tuple(kills)
 
     def system_level(self, level: TradingLevel) -> None:
         """The level of the system scope as riskd has it."""
@@ -266,6 +272,7 @@ class Store:
             level=level,
             stop=stop,
             stop_command=self._stop.command,
+            kills=self._kills,
             alarms=(),
             risk_session_up=None if self._execd is None else self._execd.risk_session_up,
             money=money,

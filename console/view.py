@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from console.alarms import Alarm
-from console.model import Beat, BookRow, Command, Ladder, LogEntry, Pnl, Position, Strategy, VenueLink
+from console.model import Beat, BookRow, Command, Kill, Ladder, LogEntry, Pnl, Position, Strategy, VenueLink
 from console.orders import OrderRow
 from console.staleness import Freshness
 from console.stop_state import StopCommand
@@ -137,6 +137,8 @@ class View:
     level: LevelView
     stop: StopView
     stop_command: StopCommand | None
+    kills: tuple[Kill, ...]
+    """In force, newest first."""
     alarms: tuple[Alarm, ...]
     risk_session_up: bool | None
     """Whether execd has riskd's ear; None before execd's first heartbeat."""

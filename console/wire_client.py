@@ -12,6 +12,7 @@ from console.model import (
     BookRow,
     CheckLine,
     Explanation,
+    Kill,
     Ladder,
     LogEntry,
     Pnl,
@@ -27,7 +28,7 @@ from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1 import rows_pb2
-from tradebot.rpc.risk.v1 import decision_pb2
+from tradebot.rpc.risk.v1 import decision_pb2, kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
 
 
@@ -46,6 +47,20 @@ def enum_name(enum: Any, value: int, prefix: str) -> str:
         return str(enum.Name(value)).removeprefix(prefix)
     except ValueError:
         return f"#{value}"
+
+
+def kill_from_wire(kill: kill_pb2.KillReport) -> Kill:
+    """Return a kill."""
+    return Kill(
+        kill.kill_id,
+        enum_name(kill_pb2.KillState, kill.state, "KILL_STATE_"),
+        enum_name(kill_pb2.KillStep, kill.step, "KILL_STEP_"),
+        kill.drill,
+        kill.flatten,
+        kill.marks[-1].began_time_ns if kill.marks else kill.began_time_ns,
+        kill.stuck,
+        len(kill.left),
+    )
 
 
 def beat_from_wire(status: status_pb2.DaemonStatus) -> Beat:

@@ -20,11 +20,11 @@ from execd.risk_client import RiskClient
 from execd.service import ExecutionServicer, execution_binding
 from execd.shell import LiveDesk
 from execd.stop_service import StopServicer, stop_binding
-from execd.venue_rest import VenueRest
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import StopLatch
 from tradebot.core.errors import ConfigError, TransientError
 from tradebot.core.instruments import Instrument
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -34,6 +34,7 @@ from tradebot.runtime.journal_reader import read_journal
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
+from tradebot.runtime.venue_reader import VenueReader
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import OrderCodec, OrderVenue, VenueCredentials
 
@@ -66,7 +67,7 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
         loop=asyncio.get_running_loop(),
         on_failure=shell.journal_failed,
     )
-    rests: dict[str, VenueRest] = {}
+    rests: dict[str, VenueReader] = {}
     try:
         venues: dict[str, OrderVenue] = {}
         credentials: dict[str, VenueCredentials] = {}
@@ -76,7 +77,7 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
                 shell.secrets.get(config.api_key_name).get_secret_value(),
                 shell.secrets.get(config.api_secret_name).get_secret_value(),
             )
-            rests[name] = VenueRest(venues[name], config, credentials[name], shell.clock)
+            rests[name] = VenueReader(venues[name], config, credentials[name], shell.clock)
         await _trade(shell, journal, records, venues, credentials, rests, keys, id_key)
     finally:
         for rest in rests.values():
@@ -90,7 +91,7 @@ async def _trade(
     records: list[JournalRecord],
     venues: dict[str, OrderVenue],
     credentials: dict[str, VenueCredentials],
-    rests: dict[str, VenueRest],
+    rests: dict[str, VenueReader],
     keys: dict[str, bytes],
     id_key: bytes,
 ) -> None:
@@ -104,7 +105,7 @@ async def _trade(
         instruments |= {instrument.instrument_id: instrument for instrument in listed}
         codecs[name] = venue.codec(credentials[name], listed, section.recv_window_ms)
     latches = LatchBoard()
-    desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches)
+    desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches, build_hash())
     restorer = Restorer(desk)
     for record in records:
         restorer.apply(record.record_type, record.payload)
@@ -166,7 +167,7 @@ def _venue_session(live: LiveDesk, name: str, url: str) -> VenueSession:
     )
 
 
-async def _load_instruments(shell: ServiceShell[ExecdConfig], rest: VenueRest) -> list[Instrument] | None:
+async def _load_instruments(shell: ServiceShell[ExecdConfig], rest: VenueReader) -> list[Instrument] | None:
     """Ask until the venue answers: without its trading rules nothing can be built. None: told to stop meanwhile."""
     stopped = asyncio.ensure_future(shell.wait_stop())
     try:

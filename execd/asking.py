@@ -237,7 +237,7 @@ class AskDesk:
         order.sent_ns = now_ns
         facts = order.facts.decided(passed.legs[0], passed.decision_id)
         state.emit(order.id, OrderEventKind.SENT, now_ns, facts=facts)
-        if answer.approval is not None:
+        if answer.approval is not None and state.settings.journaled:
             state.record(RecordType.APPROVAL, approval_bytes(answer.approval))
         if answer.grant is not None:
             self._on_grant(order.id, answer, now_ns)

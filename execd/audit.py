@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from execd.desk import Desk
-from execd.reconcile import VenueSnapshot
 from execd.records import RecordType
 from tradebot.core.ids import parse_client_order_id
 from tradebot.core.order_events import OrderEvent
+from tradebot.venues.api_orders import VenueSnapshot
 from tradebot.wire.approvals import open_approval
 from tradebot.wire.execd_records import approval_of, event_of, unpack_parts
 

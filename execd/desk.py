@@ -2,8 +2,8 @@
 
 It only routes. Intents and commands: `intent_desk`; asking riskd and sending: `asking`, through the `gateway`; closing:
 `exits`; stops at the venue: `protection`; what venues tell: `venue_side`, `venue_events`, `unknown`, `reconcile`;
-riskd's session: `risk_side`. After every call all fresh order events have been shown to every part, so the outbox is
-complete. The same object runs live, in the backtest and in tests.
+riskd's session: `risk_side`, and its kills: `mass_cancel`. After every call all fresh order events have been shown to
+every part, so the outbox is complete. The same object runs live, in the backtest and in tests.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from execd.exits import ExitDesk
 from execd.gateway import CancelPurpose
 from execd.intent_desk import CancelAnswer, IntentDesk
 from execd.latch import LatchBoard
+from execd.mass_cancel import MassCanceler
 from execd.orders import Order
 from execd.protection import Protection
 from execd.reconcile import Reconciler
@@ -70,9 +71,12 @@ class Desk:
         self.unknown = UnknownTracker(self.state)
         self.events = VenueEvents(self.state)
         self.reconciler = Reconciler(self.state, self.events, self.unknown)
-        self.venue_side = VenueSide(self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection)
+        canceler = MassCanceler(self.state, self.reconciler)
+        self.venue_side = VenueSide(
+            self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler
+        )
         self.risk_side = RiskSide(
-            self.state, self.asks, self.intents, self.exits, self.protection, self.reconciler, build_hash
+            self.state, self.asks, self.intents, self.exits, self.protection, self.reconciler, canceler, build_hash
         )
 
     # ---- start and stop

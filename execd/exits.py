@@ -340,6 +340,8 @@ class ExitDesk:
 
     def next_timer_ns(self) -> int | None:
         """Return when a stage may time out."""
+        if not self._works:
+            return None
         settings = self._state.settings
         waits = {
             Stage.CLEARING: settings.exit_timeout_ms,

@@ -213,7 +213,7 @@ class Gateway:
             return Blocked(
                 "APPROVAL_EXPIRED", f"{age_ms:.0f} ms after the ask, valid {terms.valid_for_ms} ms", "EXE-02"
             )
-        fence = link.levels.fence_for(terms.venue, order.instrument_id, terms.strategy_id)
+        fence = link.fence_for(terms.venue, order.instrument_id, terms.strategy_id)
         if terms.epoch < fence:
             return Blocked("APPROVAL_EPOCH_STALE", f"epoch {terms.epoch}, fence {fence}", "EXE-05")
         if terms.action is not VenueAction.NEW or terms.replaces_client_order_id:

@@ -25,6 +25,8 @@ class Guarded:
     """One entry and what protects it. Amounts in base units."""
 
     entry: Order
+    number: int = 0
+    """Counts entries in the order in which they came."""
     grant: ProtectionGrant | None = None
     terms: GrantTerms | None = None
     """The opened grant."""
@@ -32,6 +34,8 @@ class Guarded:
     """Filled, less base fees, less what was closed; >= 0 for both directions."""
     orders: list[Order] = field(default_factory=list)
     """Protecting orders that may still work, and emergency exits."""
+    order_ids: list[str] = field(default_factory=list)
+    """Every order that ever protected it."""
     watch: Watch = Watch.NORMAL
     frozen: bool = False
     """An exit is taking the protection down."""
@@ -59,6 +63,11 @@ class Guarded:
     @property
     def instrument_id(self) -> str:
         return self.entry.facts.terms.instrument_id
+
+    @property
+    def grant_key(self) -> str:
+        """What riskd is asked to renew: the grant, or the one that never came."""
+        return self.terms.grant_id if self.terms is not None else f"entry:{self.entry.id}"
 
     def live(self) -> list[Order]:
         """Return the protecting orders that are not terminal."""

@@ -54,7 +54,8 @@ class IntentDesk:
         if refusal is not None:
             self._refuse_intent(intent.intent_id, refusal)
             return
-        raw = raw or intent_bytes(intent)
+        if not raw and state.settings.journaled:
+            raw = intent_bytes(intent)
         if intent.role is OrderRole.EXIT:
             self.window.open(intent.intent_id)
             self.exits.exit(intent, raw, lambda o, cid, at_ns: self._finish_intent(intent.intent_id, cid, o), now_ns)

@@ -13,12 +13,13 @@ from decimal import Decimal
 
 from execd.gateway import CancelPurpose
 from execd.guarded import Guarded, Watch
+from execd.guarded_book import GuardedBook
 from execd.orders import Order
 from execd.positions import base_fee
 from execd.protection_orders import ProtectionOrders
 from execd.protection_terms import protectable_qty
 from execd.records import ReadKind, RecordType
-from execd.settings import NS_PER_MS, ProtectionSettings
+from execd.settings import NS_PER_MS
 from execd.state import DeskState
 from tradebot.core.approvals import ProtectionGrant
 from tradebot.core.instruments import Product
@@ -36,20 +37,16 @@ class Protection:
 
     def __init__(self, state: DeskState) -> None:
         self._state = state
-        self._guarded: dict[str, Guarded] = {}
-        self._by_instrument: dict[str, list[Guarded]] = {}
-        self._by_order: dict[str, Guarded] = {}
+        self._settings = state.settings.protection
         self.orders = ProtectionOrders(state)
-        self._timed_ns = 0
-        """Timers up to here have fired."""
+        self.book = GuardedBook(self._settings, self.orders.renewing)
 
     # ---- grants
 
     def grant(self, entry: Order, grant: ProtectionGrant, *, journal: bool = True) -> None:
         """Take a grant: with the entry's approval, renewed, or restored."""
         terms = open_grant(grant, self._state.gateway.keys)
-        guarded = self._of_entry(entry)
-        guarded.grant, guarded.terms = grant, terms
+        self.book.give(self.book.of_entry(entry), grant, terms)
         self.orders.renewing.discard(terms.grant_id)
         if journal:
             self._state.record(RecordType.GRANT, pack_parts(entry.id.encode(), grant_bytes(grant)))
@@ -63,13 +60,6 @@ class Protection:
         self.grant(entry, grant)
         return True
 
-    def _of_entry(self, entry: Order) -> Guarded:
-        guarded = self._guarded.get(entry.id)
-        if guarded is None:
-            guarded = self._guarded[entry.id] = Guarded(entry)
-            self._by_instrument.setdefault(guarded.instrument_id, []).append(guarded)
-        return guarded
-
     # ---- order events
 
     def fold(self, order: Order, event: OrderEvent) -> Guarded | None:
@@ -77,18 +67,20 @@ class Protection:
         role = order.facts.role
         guarded: Guarded | None = None
         if role is OrderRole.ENTRY:
-            if event.execution is None and order.id not in self._guarded:
+            if event.execution is None and order.id not in self.book.entries:
                 return None
-            guarded = self._of_entry(order)
+            guarded = self.book.of_entry(order)
         elif role in (OrderRole.PROTECTION, OrderRole.EMERGENCY_EXIT):
-            guarded = self._by_order.get(order.id)
+            guarded = self.book.protected_by(order.id)
             if guarded is None:
-                guarded = self._guarded.get(order.facts.protects_client_order_id)
+                guarded = self.book.entries.get(order.facts.protects_client_order_id)
                 if guarded is not None:
-                    self._adopt(guarded, order)
+                    self.book.adopt(guarded, order)
         execution = event.execution
         if execution is None:
             return guarded
+        if guarded is not None:
+            self.book.touch(guarded)
         fee = base_fee(execution, self._state.instruments[execution.instrument_id])
         if role is OrderRole.ENTRY and guarded is not None:
             guarded.open_qty += execution.qty - (fee if execution.side is Side.BUY else -fee)
@@ -98,29 +90,24 @@ class Protection:
             self._close_fifo(order, execution.qty)
         return guarded
 
-    def _adopt(self, guarded: Guarded, order: Order) -> None:
-        guarded.orders.append(order)
-        guarded.child_index = max(guarded.child_index, order.facts.child_index)
-        self._by_order[order.id] = guarded
-
     def _close_fifo(self, order: Order, qty: Decimal) -> None:
         """An exit closes its strategy's entries, oldest first."""
-        for guarded in self._entries_of(order.facts.strategy_id, order.facts.terms.instrument_id):
+        for guarded in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
             if guarded.entry.facts.terms.side is order.facts.terms.side:
                 continue
             closed = min(guarded.open_qty, qty)
             guarded.open_qty -= closed
             qty -= closed
-
-    def _entries_of(self, strategy_id: str, instrument_id: str) -> list[Guarded]:
-        return [g for g in self._by_instrument.get(instrument_id, ()) if g.strategy_id == strategy_id]
+            self.book.touch(guarded)
+            if not qty:
+                return
 
     def after_event(self, order: Order, event: OrderEvent, now_ns: int) -> None:
         """Decide after an event that `fold` has seen."""
-        guarded = self._by_order.get(order.id) or self._guarded.get(order.id)
+        guarded = self.book.of_order(order.id)
         if guarded is None:
             if order.facts.role in (OrderRole.EXIT, OrderRole.REDUCE) and event.execution is not None:
-                for other in self._entries_of(order.facts.strategy_id, order.facts.terms.instrument_id):
+                for other in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
                     self._step(other, now_ns)
             return
         if order is guarded.entry and event.execution is not None and order.working:
@@ -139,6 +126,7 @@ class Protection:
     # ---- the next single thing
 
     def _step(self, guarded: Guarded, now_ns: int) -> None:
+        self.book.touch(guarded)
         live = guarded.live()
         guarded.orders = live
         if guarded.written_off:
@@ -215,14 +203,8 @@ class Protection:
 
     def _forget(self, guarded: Guarded) -> None:
         """A closed entry is kept only when fills may still come to it through the order table."""
-        if guarded.open_qty:
-            return
-        self._guarded.pop(guarded.entry.id, None)
-        peers = self._by_instrument.get(guarded.instrument_id, [])
-        if guarded in peers:
-            peers.remove(guarded)
-        for key in [key for key, value in self._by_order.items() if value is guarded]:
-            del self._by_order[key]
+        if not guarded.open_qty:
+            self.book.forget(guarded)
 
     def _target_qty(self, guarded: Guarded) -> Decimal:
         instrument = self._state.instruments[guarded.instrument_id]
@@ -244,7 +226,7 @@ class Protection:
 
     def quote_moved(self, instrument_id: str, now_ns: int) -> None:
         """Look at the stops of one instrument after its best prices changed."""
-        for guarded in self._by_instrument.get(instrument_id, ()):
+        for guarded in self.book.granted(instrument_id):
             if guarded.terms is None or guarded.watch is Watch.EMERGENCY or guarded.frozen:
                 continue
             use = self._state.gateway.uses.get(guarded.terms.grant_id)
@@ -256,6 +238,7 @@ class Protection:
         price = self._state.quotes.opposite(guarded.instrument_id, side)
         if price is None:
             return
+        self.book.touch(guarded)
         beyond = (stop - price) * side.opposite.sign
         if beyond < 0:
             guarded.breach_since_ns = 0
@@ -275,9 +258,8 @@ class Protection:
         self._state.notice("error", "emergency_exit", f"{guarded.instrument_id} entry {guarded.entry.id}: {why}")
 
     def handle_timer(self, now_ns: int) -> None:
-        """Deadlines of every guarded entry."""
-        self._timed_ns = now_ns
-        for guarded in list(self._guarded.values()):
+        """Deadlines of guarded entries."""
+        for guarded in self.book.take_due(now_ns):
             if not guarded.frozen:
                 self._deadlines(guarded, now_ns)
                 self._step(guarded, now_ns)
@@ -314,34 +296,17 @@ class Protection:
 
     def _renew(self, guarded: Guarded, now_ns: int) -> None:
         """Ask riskd for a new grant before the old one ends, or for one that was lost."""
-        if not self._state.link.welcomed or not guarded.open_qty:
-            return
-        terms = guarded.terms
-        if terms is None or terms.expires_time_ns - now_ns < self._ms(self._settings.renew_before_ms):
+        if self._state.link.welcomed and self.book.wants_renewal(guarded, now_ns):
             self.orders.ask_renewal(guarded)
 
     def session_started(self) -> None:
         """Renewals asked of an earlier session are asked again."""
         self.orders.renewing.clear()
+        self.book.touch_all()
 
     def next_timer_ns(self) -> int | None:
         """Return when something may be due."""
-        times = []
-        for guarded in self._guarded.values():
-            if guarded.frozen:
-                continue
-            if guarded.breach_since_ns and guarded.watch is Watch.NORMAL:
-                times.append(guarded.breach_since_ns + self._ms(self._settings.breach_ms))
-            if guarded.settle_until_ns:
-                times.append(guarded.settle_until_ns)
-            if guarded.naked_since_ns:
-                # A time in the past needs no timer: what is missing then comes as an event.
-                times.append(guarded.next_try_ns)
-                times.append(guarded.naked_since_ns + self._ms(self._settings.retry_deadline_ms))
-                times.append(guarded.naked_since_ns + self._ms(self._settings.emergency_deadline_ms))
-            if guarded.flat_since_ns:
-                times.append(guarded.flat_since_ns + self._ms(self._settings.retry_ms))
-        return min((due_ns for due_ns in times if due_ns > self._timed_ns), default=None)
+        return self.book.next_timer_ns()
 
     # ---- exits
 
@@ -349,24 +314,25 @@ class Protection:
         """Return the working orders that protect a strategy's position against which an exit of `side` would run."""
         return [
             order
-            for guarded in self._entries_of(strategy_id, instrument_id)
+            for guarded in self.book.of_position(strategy_id, instrument_id)
             if guarded.entry.facts.terms.side is side.opposite
             for order in guarded.live()
         ]
 
     def has_grants(self, strategy_id: str, instrument_id: str) -> bool:
         """Return whether anything of this position is protected by a grant."""
-        return any(g.grant is not None and g.open_qty for g in self._entries_of(strategy_id, instrument_id))
+        return any(g.grant is not None and g.open_qty for g in self.book.of_position(strategy_id, instrument_id))
 
     def freeze(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
         """An exit takes over: take the protection down and place none."""
-        for guarded in self._entries_of(strategy_id, instrument_id):
+        for guarded in self.book.of_position(strategy_id, instrument_id):
             guarded.frozen = True
+            self.book.touch(guarded)
             self._cancel(guarded.live(), CancelPurpose.EXIT, now_ns)
 
     def thaw(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
         """The exit is over: protect what is left."""
-        for guarded in self._entries_of(strategy_id, instrument_id):
+        for guarded in self.book.of_position(strategy_id, instrument_id):
             guarded.frozen = False
             guarded.next_try_ns = 0
             self._step(guarded, now_ns)
@@ -374,21 +340,21 @@ class Protection:
     def slots_full(self, instrument_id: str) -> bool:
         """Return whether one more protected position would need more stops than the venue takes per market."""
         used = 0
-        for guarded in self._by_instrument.get(instrument_id, ()):
+        for guarded in self.book.granted(instrument_id):
             if guarded.open_qty and guarded.terms is not None:
                 used += 1 if guarded.terms.take_profit_fraction is None else 2
         return used >= self._settings.max_stops_per_instrument
 
     def is_last_protection(self, order: Order) -> bool:
         """Return whether an open position would lose its stop with this order."""
-        guarded = self._by_order.get(order.id)
+        guarded = self.book.protected_by(order.id)
         return guarded is not None and bool(self._target_qty(guarded))
 
     def stop_price(self, strategy_id: str, instrument_id: str) -> Decimal | None:
         """Return the tightest resting stop of a position, for views."""
         stops = [
             order.facts.terms.stop_price
-            for guarded in self._entries_of(strategy_id, instrument_id)
+            for guarded in self.book.of_position(strategy_id, instrument_id)
             for order in guarded.orders
             if order.state.status in _RESTING and order.facts.terms.order_type is OrderType.STOP_LIMIT
         ]
@@ -400,7 +366,7 @@ class Protection:
         On spot a resting sell locks what it sells. When no more is locked than our confirmed orders explain, an order
         of unproven outcome is not there, and its place may be taken without any risk of selling twice.
         """
-        for guarded in list(self._guarded.values()):
+        for guarded in list(self.book.entries.values()):
             if not guarded.balance_asked_ns or self._state.venue_of(guarded.instrument_id).name != venue:
                 continue
             asked_ns, guarded.balance_asked_ns = guarded.balance_asked_ns, 0
@@ -432,12 +398,8 @@ class Protection:
 
     def audit(self, now_ns: int) -> None:
         """Step every entry: after reconciliation, orders may have gone."""
-        for guarded in list(self._guarded.values()):
+        for guarded in list(self.book.entries.values()):
             self._step(guarded, now_ns)
-
-    @property
-    def _settings(self) -> ProtectionSettings:
-        return self._state.settings.protection
 
     @staticmethod
     def _ms(milliseconds: int) -> int:

@@ -141,6 +141,8 @@ class ProtectionOrders:
 
     def durable(self, seq: int, now_ns: int) -> None:
         """Send the derivations that only waited for the disk."""
+        if not self._held:
+            return
         ready = [placement for placement in self._held if placement.record_seq <= seq]
         if ready:
             self._held = [placement for placement in self._held if placement.record_seq > seq]
@@ -199,7 +201,7 @@ class ProtectionOrders:
         return [order for order in found if order is not None]
 
     def ask_renewal(self, guarded: Guarded) -> None:
-        grant_id = guarded.terms.grant_id if guarded.terms else f"entry:{guarded.entry.id}"
+        grant_id = guarded.grant_key
         if self._state.link.welcomed and grant_id not in self.renewing:
             self.renewing.add(grant_id)
             self._state.out.up.renew_grant_ids.append(grant_id)

@@ -7,8 +7,7 @@ owns quantity: a difference is an alarm for riskd, never an invented trade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -20,26 +19,11 @@ from execd.unknown import UnknownTracker
 from execd.venue_events import VenueEvents
 from tradebot.core.accounts import AccountSnapshot, Balance
 from tradebot.core.orders import OrderStatus
-from tradebot.venues.api_orders import AccountRows, BalanceUpdate, TransferUpdate, VenueOrder, VenueTrade
+from tradebot.venues.api_orders import AccountRows, BalanceUpdate, TransferUpdate, VenueOrder, VenueSnapshot
 
 READ_MARGIN_NS: Final = NS_PER_S
 """An order sent later than this before a read began may rightly be missing in it."""
 _ZERO: Final = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class VenueSnapshot:
-    """One complete read of a venue's private side."""
-
-    started_ns: int
-    """Before the first request."""
-    account: AccountRows
-    orders: Sequence[VenueOrder]
-    """Working orders and history rows, any order."""
-    open_keys: frozenset[tuple[str, str]]
-    """(venue symbol, venue order id) of the working ones."""
-    trades: Sequence[tuple[str, VenueTrade]]
-    """(instrument_id, trade), in venue order per instrument."""
 
 
 class Reconciler:

@@ -48,6 +48,8 @@ class ReadKind(IntEnum):
     ORDER_TRADES = 2
     """Trades of one order."""
     ACCOUNT = 3
+    OPEN_ORDERS = 4
+    """Working orders of all instruments, or of one, and the account: what a kill is confirmed by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from tradebot.core.approvals import LeaseAnswer, LeasePing, LevelTable, Welcome
 from tradebot.core.levels import TradingLevel
 
 MAX_PENDING_PINGS: Final = 64
+MAX_COVERED: Final = 10_000
+"""Answers of the level table that are remembered."""
 
 
 class RiskLink:
@@ -23,7 +25,9 @@ class RiskLink:
         self.session_id = ""
         """Empty: no session."""
         self.welcomed = False
-        self.levels = LevelTable(0)
+        self._levels = LevelTable(0)
+        self._covering: dict[tuple[str, str, str], tuple[TradingLevel, int]] = {}
+        """Level and fence of the last table by (venue, instrument, strategy)."""
         self.lease_until_ns = 0
         self.lease_sent_ns = 0
         """When the last answered ping was sent."""
@@ -81,10 +85,35 @@ class RiskLink:
         """Return whether riskd has been silent so long that working entries have to go."""
         return now_ns - self.lease_sent_ns >= self._settings.cancel_entries_after_ms * NS_PER_MS
 
+    @property
+    def levels(self) -> LevelTable:
+        """riskd's last table."""
+        return self._levels
+
+    @levels.setter
+    def levels(self, table: LevelTable) -> None:
+        self._levels = table
+        self._covering.clear()
+
+    def _cover(self, venue: str, instrument_id: str, strategy_id: str) -> tuple[TradingLevel, int]:
+        """Return level and fence; every order asks, and the table seldom changes."""
+        key = (venue, instrument_id, strategy_id)
+        found = self._covering.get(key)
+        if found is None:
+            found = self._levels.level_for(*key), self._levels.fence_for(*key)
+            if len(self._covering) >= MAX_COVERED:
+                self._covering.clear()
+            self._covering[key] = found
+        return found
+
     def level_for(self, venue: str, instrument_id: str, strategy_id: str) -> TradingLevel:
         """Return the level of the last table; REDUCE_ONLY at least without a session."""
-        level = self.levels.level_for(venue, instrument_id, strategy_id)
+        level = self._cover(venue, instrument_id, strategy_id)[0]
         return level if self.welcomed else max(level, TradingLevel.REDUCE_ONLY)
+
+    def fence_for(self, venue: str, instrument_id: str, strategy_id: str) -> int:
+        """Return the lowest epoch that an approval on these must carry."""
+        return self._cover(venue, instrument_id, strategy_id)[1]
 
     def next_timer_ns(self) -> int | None:
         """Return when the next ping is due."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.intent_desk import IntentDesk
+from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import RecordType
@@ -28,6 +29,7 @@ class RiskSide:
         exits: ExitDesk,
         protection: Protection,
         reconciler: Reconciler,
+        mass_canceler: MassCanceler,
         build_hash: str,
     ) -> None:
         self.state = state
@@ -36,6 +38,7 @@ class RiskSide:
         self.exits = exits
         self.protection = protection
         self.reconciler = reconciler
+        self.mass_canceler = mass_canceler
         self._build_hash = build_hash
         self._entries_canceled_for_lease = False
 
@@ -59,6 +62,7 @@ class RiskSide:
         """The stream to riskd is gone: REDUCE_ONLY at once, open asks are void."""
         self.state.link.lost()
         self.asks.session_lost(now_ns)
+        self.mass_canceler.session_lost()
         self.state.out.up = SessionUp()
         self.state.out.up_dirty = False
 
@@ -82,6 +86,8 @@ class RiskSide:
                     self.state.notice("warning", "grant_unknown_entry", "riskd renewed a grant of an unknown entry")
             except RejectedError as exc:
                 self.state.notice("error", "grant_invalid", str(exc))
+        for mass_cancel in down.mass_cancels:
+            self.mass_canceler.command(mass_cancel, now_ns)
 
     def _welcome(self, down: SessionDown, now_ns: int) -> None:
         state = self.state
@@ -156,6 +162,7 @@ class RiskSide:
                 self.state.out.up.venues.append(self.venue_status(venue))
                 self.state.out.up_dirty = True
                 venue.status_dirty = False
+                venue.told_weight_pct = venue.used_weight_pct
                 venue.alarms.clear()
 
     def venue_status(self, venue: VenueState) -> VenueStatus:
@@ -175,6 +182,10 @@ class RiskSide:
             unknown,
             tuple(venue.alarms),
             venue.used_weight_pct,
+            venue.clock_offset_ns,
+            venue.clock_error_ns,
+            venue.clock_time_ns,
+            venue.quiet_until_ns,
         )
 
     def lease_timer_ns(self) -> int | None:

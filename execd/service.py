@@ -13,7 +13,6 @@ from execd.audit import JournalFacts, compare, read_facts
 from execd.explain import OrderStory, find_order_of_execution, tell_story
 from execd.risk_client import RiskClient
 from execd.shell import LiveDesk
-from execd.venue_rest import READ_ERRORS, VenueRest
 from tradebot._version import __version__
 from tradebot.core.amounts import format_decimal
 from tradebot.core.errors import RejectedError
@@ -30,6 +29,7 @@ from tradebot.runtime.feeding import feed
 from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import OPERATOR_ROLES, Role, caller_role
 from tradebot.runtime.outbox import Outbox
+from tradebot.runtime.venue_reader import READ_ERRORS, VenueReader
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.intents import answer_to_wire, intent_from_wire
 from tradebot.wire.orders import event_to_wire, execution_to_wire, snapshot_to_wire
@@ -59,7 +59,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         self,
         live: LiveDesk,
         risk: RiskClient,
-        rests: dict[str, VenueRest],
+        rests: dict[str, VenueReader],
         mode: str,
         incarnation: str,
         read_records: Callable[[], Iterator[tuple[int, bytes]]],

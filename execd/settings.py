@@ -95,6 +95,8 @@ class DeskSettings:
     intent_window: int = 100_000
     """Intent ids remembered."""
     dry_run: bool = False
+    journaled: bool = True
+    """False: nobody will restore this desk, so its records are numbered but empty."""
     unknown: UnknownSettings = field(default_factory=UnknownSettings)
     protection: ProtectionSettings = field(default_factory=ProtectionSettings)
     backstop: BackstopSettings = field(default_factory=BackstopSettings)

@@ -18,7 +18,7 @@ from execd.desk import CancelAnswer, Desk
 from execd.latency import LatencyRing
 from execd.records import Outbox as DeskOutbox
 from execd.records import ReadJob, RecordType, VenueSend
-from execd.venue_rest import READ_ERRORS, VenueRest
+from execd.venue_rest import do_read
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import ApprovalAsk, SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError, RateLimitedError, VenueProtocolError
@@ -28,6 +28,7 @@ from tradebot.runtime.clock import NS_PER_S, Clock
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.sequenced_log import SequencedLog
 from tradebot.runtime.stream_hub import StreamHub
+from tradebot.runtime.venue_reader import READ_ERRORS, VenueReader
 
 TICK_S: Final = 0.01
 """Timers are looked at so often; every deadline of the core is far longer."""
@@ -80,7 +81,7 @@ class LiveDesk:
         self._journal = journal
         self._held: deque[HeldEvents] = deque()
         self._sessions: dict[str, VenueSession] = {}
-        self._rests: dict[str, VenueRest] = {}
+        self._rests: dict[str, VenueReader] = {}
         self._up_sink: UpSink | None = None
         self._answer_sinks: dict[str, AnswerSink] = {}
         self._reads: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class LiveDesk:
         desk.state.ask_now = self._ask_now
         journal.on_durable(self._durable)
 
-    def attach(self, session: VenueSession, rest: VenueRest) -> None:
+    def attach(self, session: VenueSession, rest: VenueReader) -> None:
         """Use these links for their venue."""
         self._sessions[session.name] = session
         self._rests[session.name] = rest
@@ -294,7 +295,7 @@ class LiveDesk:
         try:
             codec = self.desk.state.codecs[job.venue]
             traded = [i.instrument_id for i in self.desk.state.instruments.values() if i.venue == job.venue]
-            result = await self._rests[job.venue].read(job, codec, traded)
+            result = await do_read(self._rests[job.venue], job, codec, traded)
         except RateLimitedError as exc:
             _log.error("venue_rate_limited", venue=job.venue, error=str(exc))
             self.desk.venue_quiet(job.venue, exc.retry_after_ns, self.clock.now_ns())

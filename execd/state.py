@@ -50,9 +50,13 @@ class VenueState:
     """Venue time minus ours."""
     clock_error_ns: int = 0
     """Half the round trip of the measurement."""
+    clock_time_ns: int = 0
+    """When it was measured."""
     quiet_until_ns: int = 0
     """The venue told us to send nothing but cancels until then."""
     used_weight_pct: float = 0.0
+    told_weight_pct: float = 0.0
+    """What riskd was told last."""
     balances: dict[str, Balance] = field(default_factory=dict)
     alarms: list[VenueAlarm] = field(default_factory=list)
     """Not yet told to riskd."""
@@ -186,7 +190,7 @@ class DeskState:
         order = self.orders.fold(event)
         if self.on_fold is not None:
             self.on_fold(order, event)
-        raw = event_bytes(event)
+        raw = event_bytes(event) if self.settings.journaled else b""
         if journal:
             self.record(RecordType.ORDER_EVENT, raw)
         self.out.events.append((event, raw))

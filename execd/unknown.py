@@ -131,4 +131,6 @@ class UnknownTracker:
 
     def next_timer_ns(self) -> int | None:
         """Return when the next query is due."""
+        if not self._doubts:
+            return None
         return min((doubt.next_query_ns for doubt in self._doubts.values()), default=None)

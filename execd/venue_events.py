@@ -46,7 +46,10 @@ class VenueEvents:
         order.list_id = update.order.list_id or order.list_id
         if update.execution is not None:
             self._bind(order, update.order, now_ns)
-            self.book(order, replace(update.execution, client_order_id=order.id), now_ns, update.order.venue_order_id)
+            execution = update.execution
+            if execution.client_order_id != order.id:
+                execution = replace(execution, client_order_id=order.id)
+            self.book(order, execution, now_ns, update.order.venue_order_id)
         self.row(order, update.order, now_ns, from_stream=True)
 
     def row(self, order: Order, row: VenueOrder, now_ns: int, *, from_stream: bool = False) -> None:
@@ -86,7 +89,7 @@ class VenueEvents:
     def _bind(self, order: Order, row: VenueOrder, now_ns: int) -> None:
         """Learn the venue's id, and the quantity of an order whose approval was lost with its answer."""
         if order.state.terms.qty == 0 and row.qty > 0:
-            facts = replace(order.facts, terms=replace(order.facts.terms, qty=row.qty))
+            facts = order.facts.decided(replace(order.facts.terms, qty=row.qty), order.facts.decision_id)
             self._state.emit(
                 order.id,
                 OrderEventKind.RECOVERED,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from execd.exits import ExitDesk
+from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
-from execd.reconcile import Reconciler, VenueSnapshot
+from execd.reconcile import Reconciler
 from execd.records import ReadJob, ReadKind
 from execd.settings import NS_PER_MS
 from execd.state import DeskState, VenueState
@@ -24,9 +26,12 @@ from tradebot.venues.api_orders import (
     TransferUpdate,
     VenueEvent,
     VenueReply,
+    VenueSnapshot,
     VenueTrade,
 )
 
+WEIGHT_STEP_PCT: Final = 5.0
+"""riskd hears of the used weight when it moved by this much, and with everything else."""
 ReadResult = VenueSnapshot | AccountRows | list[VenueTrade] | None
 """What the shell read; None when it failed."""
 
@@ -42,9 +47,11 @@ class VenueSide:
         reconciler: Reconciler,
         exits: ExitDesk,
         protection: Protection,
+        mass_canceler: MassCanceler,
     ) -> None:
         self.state = state
         self.events = events
+        self.mass_canceler = mass_canceler
         self.unknown = unknown
         self.reconciler = reconciler
         self.exits = exits
@@ -75,6 +82,7 @@ class VenueSide:
         """The venue's REST side asked for silence."""
         venue = self.state.venues[name]
         venue.quiet_until_ns = max(venue.quiet_until_ns, now_ns + duration_ns)
+        venue.status_dirty = True
 
     def event(self, name: str, event: VenueEvent, now_ns: int) -> None:
         """Take one decoded private frame."""
@@ -106,8 +114,11 @@ class VenueSide:
     def _reply(self, venue: VenueState, reply: VenueReply, now_ns: int) -> None:
         if reply.used_weight_pct:
             venue.used_weight_pct = reply.used_weight_pct
+            if abs(venue.used_weight_pct - venue.told_weight_pct) >= WEIGHT_STEP_PCT:
+                venue.status_dirty = True
         if reply.reason == "RATE_LIMITED":
             venue.quiet_until_ns = max(venue.quiet_until_ns, now_ns + max(1_000, reply.retry_after_ms) * NS_PER_MS)
+            venue.status_dirty = True
             self.state.notice("warning", "rate_limited", f"{venue.name}: {reply.detail}")
         request = self.state.requests.take(reply.request_id)
         if request is None:
@@ -146,6 +157,8 @@ class VenueSide:
         if reply.server_time_ns:
             venue.clock_offset_ns = reply.server_time_ns - (sent_ns + now_ns) // 2
             venue.clock_error_ns = (now_ns - sent_ns) // 2 + NS_PER_MS
+            venue.clock_time_ns = now_ns
+            venue.status_dirty = True
         if venue.connected:
             self._log_in(venue, now_ns)
 
@@ -191,6 +204,8 @@ class VenueSide:
                     self.reconciler.take_account(self.state.venues[job.venue], result, now_ns, now_ns)
                     self.protection.account_read(job.venue, now_ns)
                 self.exits.balances_changed(now_ns)
+            case ReadKind.OPEN_ORDERS:
+                self.mass_canceler.read(job, result if isinstance(result, VenueSnapshot) else None, now_ns)
 
     def handle_timer(self, now_ns: int) -> None:
         """Give up on answers that are overdue, and measure the clock again."""

@@ -6,20 +6,24 @@ import asyncio
 import secrets
 import sys
 
+from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
 from riskd.gate import RiskGate, Signer
 from riskd.limits import load_limits
 from riskd.market_client import MarketClient
 from riskd.metrics_shell import GateMetrics
+from riskd.self_test_shell import test_limits
 from riskd.service import RiskServicer
 from riskd.shell import LateSink, LiveGate
 from riskd.stop_flag import StopFlag
 from riskd.stop_service import StopServicer
 from tradebot.core.approvals import StopLatch
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
+from tradebot.runtime.journal_format import JournalRecord
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
@@ -40,13 +44,20 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         sink=sink,
         venues=common.venues,
         stop_flag=flag,
+        build=build_hash(),
     )
     directory = common.journal_dir(shell.role)
+    signer = CheckpointSigner(common, clock)
+
+    def restore(record: JournalRecord) -> None:
+        signer.restored(record)
+        gate.restore_one(record.record_type, record.payload)
+
     journal = Journal.open(
         directory,
         clock=clock,
         segment_bytes=section.journal.segment_bytes,
-        on_record=lambda record: gate.restore_one(record.record_type, record.payload),
+        on_record=restore,
         loop=asyncio.get_running_loop(),
         on_failure=shell.journal_failed,
     )
@@ -54,6 +65,8 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         sink.open(journal)
         prefix = secrets.token_hex(PREFIX_BYTES)
         gate.start(prefix, clock.now_ns())
+        for problem in signer.finish_restore().problems:
+            gate.journal_doubted(problem, clock.now_ns())
         live = LiveGate(gate, clock, journal, incarnation=prefix)
         loop = asyncio.get_running_loop()
         servicer = RiskServicer(live, directory)
@@ -70,6 +83,10 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start("clock", live.run_clock())
         shell.tasks.start("metrics", GateMetrics(shell.metrics, live).run())
         shell.tasks.start("market data", redial("marketdata", market.session))
+        shell.tasks.start("limits self-test", test_limits(live))
+        shell.tasks.start(
+            "journal checkpoints", signer.run(journal, lambda signed: gate.journal_signed(as_record(signed)))
+        )
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()
@@ -77,6 +94,8 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         live.close()
         await server.stop()
         stop_server.stop()
+        journal.flush()
+        signer.sign_last(journal)
     finally:
         journal.close()
 

@@ -69,13 +69,20 @@ class Accountant:
             return None
         return execution.fee * fee_rate / rate
 
-    def account(self, snapshot: AccountSnapshot) -> None:
-        """Take the venue's balances; a transfer is worth what its asset is worth now."""
+    def account(self, snapshot: AccountSnapshot) -> bool:
+        """Take the venue's balances; a transfer is worth what its asset is worth now.
+
+        Returns:
+            Whether the account is worth something else than we knew.
+        """
+        wallets = self._state.portfolio.wallets
+        before = wallets.changes
         worth = Decimal(0)
         if snapshot.transfer_asset:
             rate = self._board.rate(snapshot.transfer_asset)
             worth = Decimal(0) if rate is None else snapshot.transfer_delta * from_units(rate)
         self._ledger.commit(AccountSeen(snapshot, worth))
+        return bool(snapshot.transfer_asset) or wallets.changes != before
 
     def ledger_entry(self, entry: LedgerEntry) -> None:
         """Take one line of the venue's ledger; it is worth what its asset is worth now."""

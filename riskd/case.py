@@ -8,6 +8,8 @@ from riskd.exposure import Commitments, Parent
 from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
+from riskd.open_risk import OpenRisk
+from riskd.order_flow import OrderFlow
 from riskd.portfolio import Portfolio
 from riskd.rates import RateBuckets
 from riskd.records import LossGuardState, ReduceIssued
@@ -32,6 +34,10 @@ class Books:
     board: MarketBoard
     rates: RateBuckets
     rules: dict[str, InstrumentRule]
+    flow: OrderFlow
+    open_risk: OpenRisk
+    build: str
+    """Build that riskd runs; empty = nobody said."""
 
 
 @dataclass(slots=True)
@@ -66,6 +72,8 @@ class Case:
     rule: InstrumentRule | None = None
     view: MarketView | None = None
     venue_status: VenueStatus | None = None
+    build: str = ""
+    """Build of the execd that asks."""
     session_age_ns: int = 0
     parent: Parent | None = None
     """The reserved parent of a message that is asked alone."""
@@ -86,4 +94,6 @@ class Case:
     base_others: int | None = None
     """That part of `gross_others` whose base asset is this one's."""
     gross_others: int | None = None
-    """Worst-case notional of all other instruments, once it was needed."""
+    """Worst-case notional of all other instruments, once it was needed; None still = a price or rate is missing."""
+    open_others: int | None = None
+    """How many other instruments are held or entered, once it was needed."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from riskd.articles import Articles, articles_of
+
 
 class Owner(Enum):
     """Who runs a check."""
@@ -71,6 +73,11 @@ class CheckSpec:
     def family(self) -> str:
         """Letters before the dash."""
         return self.check_id[:3]
+
+    @property
+    def articles(self) -> Articles:
+        """What published obligations it answers."""
+        return articles_of(self.check_id)
 
     @property
     def watched(self) -> bool:
@@ -146,9 +153,23 @@ def _watched(
     reasons: tuple[str, ...],
     scope: str,
     default: str,
+    *,
+    owner: Owner = Owner.RISKD,
 ) -> CheckSpec:
     """A row that exists and is asked of no order: it watches the account and raises a hold, which then refuses."""
-    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD)
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=owner)
+
+
+def _seen(
+    check_id: str,
+    name: str,
+    definition: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    default: str,
+) -> CheckSpec:
+    """A row that exists and is asked of no order: it judges what the eyes see at the venues, after the trade."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=_POST)
 
 
 def _later(
@@ -175,12 +196,12 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
            "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
            reducing=True),
-    _later("AUT-05", "build and config lockstep", "hash of build, limits and schema equal in all daemons",
-           ("BUILD_MISMATCH", "CONFIG_EPOCH_MISMATCH"), "system", "equal"),
-    _later("AUT-06", "clock sanity", "|local - venue median| <= max, no step", ("CLOCK_UNTRUSTED",), "system",
-           "250 ms"),
-    _later("AUT-07", "limit completeness", "every limit on the path exists, is positive and signed",
-           ("LIMIT_UNDEFINED",), "system", "all"),
+    _built("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
+           ("BUILD_MISMATCH",), "system", "equal", stages="P"),
+    _built("AUT-06", "clock sanity", "|our clock - the venue's| - error of the measurement <= max, young enough",
+           ("CLOCK_UNTRUSTED",), "venue", "250 ms", stages="P", unit=Unit.MS),
+    _built("AUT-07", "limit completeness", "the limits file speaks of every check", ("LIMIT_UNDEFINED",), "system",
+           "all", stages="P", unit=Unit.COUNT),
     _built("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
            ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED", "CAUTIOUS_FILTER"),
            "all scopes", "-",
@@ -196,8 +217,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("INSTRUMENT_RESTRICTED",), "instrument", "allow list", stages="PO"),
     _built("STA-06", "unknown-order freeze", "no UNKNOWN order on (venue, instrument); venue-wide from 3",
            ("UNRESOLVED_ORDER",), "instrument, venue", "0 / 3", stages="PO", unit=Unit.COUNT),
-    _later("STA-07", "warm-up", "strategy warmed, N fresh bars, start-up reconciliation done", ("WARMING_UP",),
-           "strategy", "60 s"),
+    _built("STA-07", "warm-up", "riskd has seen a good book of it for so many seconds of the last five minutes",
+           ("WARMING_UP",), "instrument", "60 s", stages="P", unit=Unit.COUNT),
     _later("STA-08", "deployment tier cap", "the tier multiplies every limit", ("DEPLOYMENT_TIER_LIMIT",), "system",
            "tier 0"),
     _later("STA-09", "kill-switch readiness", "age of the last successful stop drill", ("KILLSWITCH_UNTESTED",),
@@ -214,8 +235,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "instrument", "100 bps"),
     _later("MKT-06", "minimum depth", "opposite depth within 10 bps >= k x q", ("INSUFFICIENT_DEPTH",), "instrument",
            "3 x"),
-    _later("MKT-07", "volatility breaker", "|1 min return| > max(6 sigma, 300 bps)", ("VOLATILITY_BREAKER",),
-           "instrument", "300 bps", severity=_HOLD),
+    _built("MKT-07", "volatility breaker", "|mid / mid a minute ago - 1| <= max(6 sigma, 300 bps); lasts 5 min",
+           ("VOLATILITY_BREAKER",), "instrument", "300 bps", stages="P", unit=Unit.BPS, severity=_HOLD),
     _built("SPC-01", "tick size", "price and trigger are multiples of the tick", ("PRICE_NOT_ON_TICK",), "order", "-",
            stages="PO", reducing=True, unit=Unit.UNITS),
     _built("SPC-02", "lot step", "quantity is a multiple of the lot", ("QTY_NOT_ON_STEP",), "order", "-", stages="PO",
@@ -227,8 +248,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("SPC-05", "order type, time in force, flags",
            "the combination is in the capability table; no raw market order",
            ("UNSUPPORTED_ORDER_SPEC",), "order", "-", stages="PO", reducing=True),
-    _later("SPC-06", "client order id", "derived from the intent, valid for the venue", ("INVALID_CLIENT_ORDER_ID",),
-           "order", "-"),
+    _built("SPC-06", "client order id", "made by execd for this strategy; its form fits every venue",
+           ("INVALID_CLIENT_ORDER_ID",), "order", "-", stages="O", reducing=True),
     _later("SPC-07", "venue price band", "inside the venue's price filters", ("PRICE_OUTSIDE_VENUE_BAND",), "order",
            "venue's filter"),
     _later("SPC-08", "list integrity", "legs opposite, quantities equal, prices on the right side",
@@ -238,8 +259,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "instrument", "1 h"),
     _built("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c",
            ("PRICE_COLLAR",), "order", "50 bps, reducing 300 bps", stages="PO", reducing=True, unit=Unit.UNITS),
-    _later("PRC-02", "price collar, over time", "|r / vwap 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",), "instrument",
-           "250 bps"),
+    _built("PRC-02", "price collar, over time", "|mid / mean mid of 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",),
+           "instrument", "250 bps", stages="PO", unit=Unit.BPS),
     _later("PRC-03", "expected slippage", "price of walking the book for q against mid", ("SLIPPAGE_LIMIT",), "order",
            "20 bps"),
     _built("PRC-04", "no unprotected market order", "a market intent is a limit near the touch that does not rest",
@@ -265,8 +286,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "strategy", "5 x / 10 x", stages="P", unit=Unit.UNITS),
     _built("SIZ-06", "parent-child conservation", "filled + working + UNKNOWN + new <= parent, parent open",
            ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
-    _later("SIZ-07", "state size factor", "CAUTIOUS multiplies size limits of entries", ("CAUTIOUS_SIZE_LIMIT",),
-           "system", "0.5 x"),
+    _built("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
+           ("CAUTIOUS_SIZE_LIMIT",), "system", "0.5 x", stages="P", unit=Unit.UNITS),
     _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base)",
            ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
     _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
@@ -283,17 +304,16 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
              ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)"),
     _later("POS-08", "venue (counterparty) exposure", "equity and notional at one venue", ("VENUE_EXPOSURE_LIMIT",),
            "venue", "60 % E"),
-    _later("POS-09", "strategy allocation", "strategy notional / allocation", ("STRATEGY_ALLOCATION_LIMIT",),
-           "strategy",
-           "100 %"),
+    _built("POS-09", "strategy allocation", "what the strategy holds, works and wants / its allocation",
+           ("STRATEGY_ALLOCATION_LIMIT",), "strategy", "100 % (soft 90)", stages="P", unit=Unit.UNITS),
     _later("POS-10", "leverage and margin", "leverage after the fill; margin use", ("LEVERAGE_LIMIT", "MARGIN_LIMIT"),
            "venue", "2 x"),
     _built("POS-11", "unexecuted order value", "sum of reserved and working entry notional",
            ("OPEN_ORDER_VALUE_LIMIT",),
            "portfolio",
            "20 % E", stages="P", unit=Unit.UNITS),
-    _later("POS-12", "portfolio heat", "sum of |P| |mark - stop| and new risk", ("PORTFOLIO_HEAT_LIMIT",), "portfolio",
-           "3 % E"),
+    _built("POS-12", "portfolio heat", "sum of |P| |mark - stop|, of unfilled entries and new risk; without a stop all",
+           ("PORTFOLIO_HEAT_LIMIT",), "portfolio", "3 % E", stages="P", unit=Unit.UNITS),
     _built("POS-13", "stress loss", "all prices fall by the shock, correlation 1", ("STRESS_LOSS_LIMIT",), "portfolio",
            "12 % E", stages="P", unit=Unit.UNITS),
     _watched("POS-14", "holding time", "age of the position; grace, then riskd closes", ("HOLDING_TIME_LIMIT",),
@@ -302,15 +322,16 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "strategy, system", "5/s, 60/min; 20/s", stages="O", unit=Unit.COUNT),
     _built("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s",
            stages="O", unit=Unit.COUNT),
-    _later("RAT-03", "venue weight budget", "used + cost <= share of the venue's limit", ("VENUE_RATE_BUDGET",),
-           "venue",
-           "70 % / 95 %"),
-    _later("RAT-04", "order-to-trade ratio", "orders / trades in 1 h", ("ORDER_TO_TRADE_RATIO",), "strategy", "100",
-           severity=_SOFT),
-    _later("RAT-05", "reject rate", "venue rejects per minute", ("REJECT_RATE",), "strategy, venue", "5",
-           severity=_SOFT),
-    _later("RAT-06", "repeated automated execution", "entries on the same side without human action, latched",
-           ("REPEATED_EXECUTION_LIMIT",), "strategy", "20 / 10 min", severity=_HOLD),
+    _built("RAT-03", "venue weight budget", "used <= share of the venue's limit; no entries while it asks for silence",
+           ("VENUE_RATE_BUDGET",), "venue", "70 % / 95 %", stages="PO", reducing=True, unit=Unit.PPM),
+    _built("RAT-04", "order-to-trade ratio", "orders / trades in 1 h, after 50 orders; then CAUTIOUS",
+           ("ORDER_TO_TRADE_RATIO",), "strategy", "100", stages="P", unit=Unit.COUNT, severity=_SOFT),
+    _built("RAT-05", "reject rate", "venue rejects per minute; then PAUSED", ("REJECT_RATE",), "strategy, venue",
+           "5 / 10", stages="P", unit=Unit.COUNT, severity=_HOLD),
+    _built("RAT-06", "repeated automated execution",
+           "entries on the same side of an instrument without human action; then HALTED, latched",
+           ("REPEATED_EXECUTION_LIMIT",), "strategy", "20 / 10 min, 100 / day", stages="P", unit=Unit.COUNT,
+           severity=_HOLD),
     _built("RAT-07", "duplicate order", "same instrument, side, quantity, price as an approved entry within the window",
            ("DUPLICATE_ORDER",), "strategy", "1 s", stages="P", unit=Unit.MS),
     _built("RAT-08", "working orders", "count per instrument and venue", ("WORKING_ORDER_LIMIT",), "instrument, venue",
@@ -329,8 +350,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _watched("PNL-06", "losing streak", "consecutive losing round trips, net of fees", ("LOSS_STREAK",), "strategy",
              "5 / 8"),
     _watched("PNL-07", "strategy day loss", "the strategy's day PnL / E0", ("STRATEGY_DAY_LOSS",), "strategy", "-1 %"),
-    _later("PNL-08", "execution quality", "realized / expected slippage", ("EXECUTION_QUALITY",), "strategy", "3 x",
-           severity=_HOLD),
+    _watched("PNL-08", "execution quality", "paid beyond the mid / half spread, latest 20 entries; then CAUTIOUS",
+             ("EXECUTION_QUALITY",), "strategy", "3 x"),
     _later("PNL-09", "equity agreement", "|E ours - E venue| / E", ("EQUITY_MISMATCH",), "venue", "0.2 %",
            severity=_HOLD),
     _later("EXE-01", "approval signature", "present, MAC valid, key id current",
@@ -346,24 +367,26 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            owner=_EXECD),
     _later("EXE-07", "backstop caps", "execd's own, looser caps", ("EXECD_BACKSTOP",), "system", "1.5 x", owner=_EXECD),
     _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
-    _later("PTR-01", "orders out = orders approved", "venue orders with our id pattern minus approvals",
-           ("UNAPPROVED_ORDER",), "venue", "0", owner=_POST, severity=_HOLD),
-    _later("PTR-02", "fill sanity", "filled <= ordered, price within limit", ("FILL_ANOMALY",), "instrument", "0",
-           owner=_POST, severity=_HOLD),
-    _later("PTR-03", "position reconciliation", "|P ours - P venue| <= 1 step, twice", ("POSITION_MISMATCH",), "venue",
-           "60 s", owner=_POST, severity=_HOLD),
-    _later("PTR-04", "balance reconciliation", "per asset against fills, fees, transfers", ("BALANCE_DRIFT",), "venue",
-           "0.1 %", owner=_POST, severity=_HOLD),
-    _later("PTR-05", "foreign activity", "orders or positions that are not ours", ("FOREIGN_ACTIVITY",), "instrument",
-           "0", owner=_POST, severity=_HOLD),
+    _seen("PTR-01", "orders out = orders approved",
+          "every order that the eyes see at a venue lies within an approval or grant; no look for too long: no entries",
+          ("UNAPPROVED_ORDER", "EYES_SILENT"), "venue", "0; 60 s"),
+    _watched("PTR-02", "fill sanity", "filled <= ordered, price within limit, side and instrument as ordered",
+             ("FILL_ANOMALY",), "instrument", "0", owner=_POST),
+    _seen("PTR-03", "position reconciliation",
+          "|P ours - P venue| <= 1 step, in two looks 2 s apart; every fill is told in time", ("POSITION_MISMATCH",),
+          "venue", "1 step; 60 s"),
+    _seen("PTR-04", "balance reconciliation", "per asset against fills, fees, ledger and transfers, in two looks",
+          ("BALANCE_DRIFT",), "venue", "0.1 % or 1 step"),
+    _seen("PTR-05", "foreign activity", "an order whose id is not of our shape; where this is off, PTR-01 judges it",
+          ("FOREIGN_ACTIVITY",), "instrument", "0"),
     _later("PTR-06", "unprotected position", "a position without a live stop for its full size",
            ("UNPROTECTED_POSITION",), "instrument", "5 s / 15 s", owner=_POST, severity=_HOLD),
     _later("PTR-07", "dependency heartbeats", "marketdata, engine, execd, recorder", ("DEPENDENCY_DOWN",), "system",
            "2 s / 5 s", owner=_POST, severity=_HOLD),
     _later("PTR-08", "journal health", "free space, sync time, last sync ok", ("JOURNAL_UNAVAILABLE",), "system",
            "5 GiB", owner=_POST, severity=_HOLD),
-    _later("PTR-09", "latency", "decision to venue acknowledgement p99", ("LATENCY_BREACH",), "system", "2 s",
-           owner=_POST, severity=_HOLD),
+    _watched("PTR-09", "latency", "approval to venue acknowledgement, p99 of a minute; then CAUTIOUS",
+             ("LATENCY_BREACH",), "system", "2 s", owner=_POST),
     _later("PTR-10", "key permissions", "no withdraw or transfer right", ("KEY_OVERPRIVILEGED",), "venue", "hourly",
            owner=_POST, severity=_HOLD),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from riskd.articles import RTS6, SEC
 from riskd.catalogue import CATALOGUE, COMMON_REASONS, FAMILIES, CheckSpec
 
 _HEAD = """# Risk checks
@@ -16,6 +17,9 @@ check. The limits file (`config/limits/<profile>.yaml`) says for every check of 
 *When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position;
 *always*: the account is watched, a breach raises a hold ([holds](holds.md)).
 Everything without R is skipped for those, and the decision says so: what is broken may not forbid closing.
+
+The last two columns name what a control answers in RTS 6 (Commission Delegated Regulation (EU) 2017/589) and in SEC
+Rule 15c3-5 (17 CFR 240.15c3-5). `tradebot report controls` shows the same table with limits, tests and breaches.
 """
 
 
@@ -24,9 +28,14 @@ def render_page() -> str:
     parts = [_HEAD.format(common=", ".join(f"`{reason}`" for reason in COMMON_REASONS))]
     for family, title in FAMILIES.items():
         rows = [spec for spec in CATALOGUE if spec.family == family]
-        parts.append(f"\n## {family}: {title}\n\n| check | name | rule | default | scope | when | reasons |\n")
-        parts.append("|---|---|---|---|---|---|---|\n")
+        parts.append(
+            f"\n## {family}: {title}\n\n| check | name | rule | default | scope | when | reasons | RTS 6 | 15c3-5 |\n"
+        )
+        parts.append("|---|---|---|---|---|---|---|---|---|\n")
         parts.extend(_row(spec) for spec in rows)
+    parts.append("\n## What the articles ask for, in our words\n\n| article | asks for |\n|---|---|\n")
+    parts.extend(f"| RTS 6 {article} | {words} |\n" for article, words in RTS6.items())
+    parts.extend(f"| 15c3-5{paragraph} | {words} |\n" for paragraph, words in SEC.items())
     return "".join(parts)
 
 
@@ -35,7 +44,8 @@ def _row(spec: CheckSpec) -> str:
     rule = spec.definition.replace("|", "\\|")
     return (
         f"| {spec.check_id} | {spec.name} | {rule} ({spec.severity.value}) | {spec.default} | {spec.scope} "
-        f"| {_when(spec)} | {reasons} |\n"
+        f"| {_when(spec)} | {reasons} "
+        f"| {' '.join(spec.articles.rts6)} | {' '.join(spec.articles.sec)} |\n"
     )
 
 

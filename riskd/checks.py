@@ -10,6 +10,7 @@ from typing import Final
 
 from riskd.case import Case
 from riskd.cautious import refusal
+from riskd.conduct_checks import CONDUCT_CHECKS
 from riskd.exposure import CLOSING_ROLES
 from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
 from riskd.inputs import (
@@ -33,10 +34,11 @@ from riskd.inputs import (
 )
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
+from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
-from riskd.worst_case import exposure, gross_others
+from riskd.worst_case import exposure, gross_others, open_others
 from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.levels import TradingLevel
@@ -222,6 +224,8 @@ def mkt_03(case: Case) -> Row:
 def spc_01(case: Case) -> Row:
     """Price and trigger on a tick."""
     tick, price = rule_of(case).tick, price_of(case)
+    if tick <= 0:
+        raise InputMissing
     bad = price if price % tick else case.stop_price if case.stop_price % tick else 0
     return (BLOCK, "PRICE_NOT_ON_TICK", tick, bad) if bad else (PASS, "", tick, price)
 
@@ -229,6 +233,8 @@ def spc_01(case: Case) -> Row:
 def spc_02(case: Case) -> Row:
     """Quantity on a lot."""
     lot, qty = rule_of(case).lot, qty_of(case)
+    if lot <= 0:
+        raise InputMissing
     return (BLOCK, "QTY_NOT_ON_STEP", lot, qty) if qty % lot else (PASS, "", lot, qty)
 
 
@@ -383,11 +389,7 @@ def _two_step(measured: int, hard: int, soft: int, reason: str) -> Row:
 
 def pos_03(case: Case) -> Row:
     """Instruments held or entered."""
-    books = case.books
-    open_ids = {i for i, units in books.portfolio.net.items() if abs(units) > books.rules[i].dust_qty}
-    open_ids.update(i for i, committed in books.commitments.by_instrument.items() if committed.entries > 0)
-    open_ids.add(case.instrument_id)
-    return bounded(len(open_ids), need(books.settings.max_positions), "OPEN_POSITION_COUNT")
+    return bounded(open_others(case) + 1, need(case.books.settings.max_positions), "OPEN_POSITION_COUNT")
 
 
 def pos_04(case: Case) -> Row:
@@ -433,6 +435,8 @@ def undefined(case: Case) -> Row:
 
 CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
+    **CONDUCT_CHECKS,
+    **READINESS_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

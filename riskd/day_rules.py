@@ -98,7 +98,7 @@ class DayRules:
         for trip in wanted:
             if acting or trip.cause == DAY_TARGET:
                 self._raise(trip, now_ns)
-        if acting:  # last: what a believed loss raises stands before this goes
+        if acting and equity.complete:  # last: what a believed loss raises stands before this goes
             self._keeper.clear_cause(PRICE_SUSPECT, SYSTEM_SCOPE, "prices are fresh, or the loss is believed", now_ns)
         self._close_out(now_ns)
 

@@ -71,6 +71,8 @@ class SessionView:
     session_id: str
     """Empty = no session."""
     statuses: dict[str, VenueStatus]
+    build: str = ""
+    """Build of that execd."""
 
 
 class Decider:
@@ -90,7 +92,7 @@ class Decider:
         self._ledger = ledger
         ledger.on_settled = self._settled
         self._state = ledger.state
-        self._books = books
+        self.books = books
         self._accountant = accountant
         self._session = session
         self._stop_flag = stop_flag
@@ -181,7 +183,7 @@ class Decider:
         `grant_id` is the grant's, or `entry:<client order id>` from an execd that never got it.
         """
         valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
-        for terms in self._state.grants.values():
+        for terms in self._state.grants:
             if grant_id in (terms.grant_id, f"entry:{terms.entry_client_order_id}"):
                 fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
                 self._ledger.commit(GrantRenewed(fresh))
@@ -209,7 +211,8 @@ class Decider:
             self.keep(record.decision_id, payload)
 
     def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
-        case = make_case(ask, self._books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
+        case = make_case(ask, self.books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
+        case.build = self._session.build
         if not case.reducing:
             equity = self._accountant.equity(now_ns)
             if equity.complete:
@@ -296,7 +299,10 @@ class Decider:
         intent = case.intent
         if intent is None or intent.qty is not None or case.problem or case.qty:
             return Sized(case.qty)
-        sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        try:
+            sized = size_exit(case) if case.reducing else size_entry(case, intent.strength, self._enforced)
+        except Exception:  # noqa: BLE001  fail closed: without a quantity every check that needs one refuses
+            sized = Sized(0)
         case.qty = sized.qty
         return sized
 

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum
 from typing import Final
 
 from riskd.rules import InstrumentRule
-from riskd.units import amount, from_units, plus_ppm, to_units_floor
+from riskd.units import PPM, amount, from_units, plus_ppm, to_units_floor
 from riskd.working import WorkingOrderBook
 from tradebot.core.errors import InvariantError
 from tradebot.core.order_events import OrderEvent, OrderFacts
@@ -27,6 +28,14 @@ CLOSING_ROLES: Final = frozenset({OrderRole.EXIT, OrderRole.REDUCE, OrderRole.EM
 """Reducing orders that compete for the same position. Protection does not: it makes way for them."""
 _NOT_SENT: Final = frozenset({OrderEventKind.ASKED, OrderEventKind.REFUSED})
 _FILLS: Final = frozenset({OrderEventKind.FILL, OrderEventKind.FILL_COMPLETE})
+
+
+class Cover(Enum):
+    """What allowed an order that riskd learned of from execd's log alone."""
+
+    NONE = "nothing"
+    GRANT = "a protection grant"
+    LOST = "a decision that a crash of riskd may have lost"
 
 
 @dataclass(slots=True)
@@ -48,6 +57,13 @@ class TrackedOrder:
     decision_id: str = ""
     ask_id: int = 0
     reduce_id: str = ""
+    stop_ppm: int = PPM
+    """Distance of an entry's stop, ppm of its price; without one all of it."""
+    mid: int = 0
+    """Middle of the book when an entry was approved; 0 = not known."""
+    half_spread: int = 0
+    approved_ns: int = 0
+    """When it was approved; 0 once the venue has acknowledged it, or when we never did."""
     approved: bool = False
     seen: bool = False
     """Whether execd's order log has mentioned it."""
@@ -59,6 +75,10 @@ class TrackedOrder:
     """Quantity in the aggregates now."""
     doubtful: bool = False
     """Whether it is counted as UNKNOWN."""
+    approved_terms: OrderTerms | None = None
+    """What riskd approved; None = never, execd's log told of it."""
+    cover: Cover = Cover.NONE
+    """What allowed it when riskd was not asked."""
 
     @property
     def is_over(self) -> bool:
@@ -81,6 +101,8 @@ class Parent:
     approved_ns: int
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
+    stop_ppm: int = PPM
+    """As in `TrackedOrder`."""
     children: list[str] = field(default_factory=list)
     closed: bool = False
     reserved: int = 0
@@ -106,6 +128,8 @@ class Commitments:
         """Live and UNKNOWN orders by client order id."""
         self.ended: dict[str, TrackedOrder] = {}
         """Terminal orders, oldest first."""
+        self.forgotten_ns = 0
+        """Terminal orders up to here may be forgotten."""
         self.parents: dict[str, Parent] = {}
         """Open parents, oldest first. What they reserve is bounded by the limits, how long by their time to live."""
         self.by_instrument: dict[str, Committed] = defaultdict(Committed)
@@ -115,6 +139,10 @@ class Commitments:
         """(instrument, strategy, side) -> unfilled quantity of closing orders; strategy `` is the sum over all."""
         self.entry_value: dict[str, int] = defaultdict(int)
         """Quote asset -> value of unfilled entries, reserved and working."""
+        self.entry_risk: dict[str, int] = defaultdict(int)
+        """Quote asset -> what those would lose at their stops."""
+        self.strategy_entries: dict[tuple[str, str], int] = defaultdict(int)
+        """(strategy, quote asset) -> value of its unfilled entries."""
         self.working = WorkingOrderBook()
         self.fee_ppm = 0
         """Taker fee reserved with each buy."""
@@ -196,14 +224,30 @@ class Commitments:
         fresh.fee_ppm = self.fee_ppm
         for order in self.orders.values():
             leaves = max(0, order.qty - order.filled) if order.counted and not order.is_over else 0
-            fresh._add(rules[order.instrument_id], order.side, order.role, order.strategy_id, order.price, leaves)
+            fresh._add(
+                rules[order.instrument_id],
+                order.side,
+                order.role,
+                order.strategy_id,
+                order.price,
+                order.stop_ppm,
+                leaves,
+            )
             if leaves:
                 fresh.working.add(order.instrument_id, order.venue, order.side, _rests_at(order))
             if order.doubtful:
                 fresh.working.doubt(order.instrument_id, order.venue)
         for parent in self.parents.values():
             left = self._left(parent)
-            fresh._add(rules[parent.instrument_id], parent.side, parent.role, parent.strategy_id, parent.price, left)
+            fresh._add(
+                rules[parent.instrument_id],
+                parent.side,
+                parent.role,
+                parent.strategy_id,
+                parent.price,
+                parent.stop_ppm,
+                left,
+            )
         return fresh
 
     # ---- inside
@@ -239,14 +283,18 @@ class Commitments:
         return ""
 
     def _refresh(self, order: TrackedOrder, rules: Mapping[str, InstrumentRule]) -> None:
-        over = order.is_over
-        self._count(order, max(0, order.qty - order.filled) if order.counted and not over else 0, rules)
-        self._doubt(order, is_unknown=order.counted and order.state.status is OrderStatus.UNKNOWN)
-        key = order.state.terms.client_order_id
+        over, key = order.is_over, order.state.terms.client_order_id
+        leaves = max(0, order.qty - order.filled) if order.counted and not over else 0
+        is_unknown = order.counted and order.state.status is OrderStatus.UNKNOWN
+        if leaves == order.leaves and is_unknown == order.doubtful and not over and key in self.orders:
+            return  # most steps in the life of an order move nothing here
+        self._count(order, leaves, rules)
+        self._doubt(order, is_unknown=is_unknown)
         if over and key in self.orders:
             self.ended[key] = self.orders.pop(key)
             while len(self.ended) > MAX_ENDED_ORDERS:
-                del self.ended[next(iter(self.ended))]
+                gone = self.ended.pop(next(iter(self.ended)))
+                self.forgotten_ns = max(self.forgotten_ns, gone.state.updated_ns)
         elif not over and key in self.ended:
             self.orders[key] = self.ended.pop(key)
         parent = self.parents.get(order.intent_id)
@@ -259,7 +307,9 @@ class Commitments:
     def _count(self, order: TrackedOrder, leaves: int, rules: Mapping[str, InstrumentRule]) -> None:
         rule = rules[order.instrument_id]
         if leaves != order.leaves:
-            self._add(rule, order.side, order.role, order.strategy_id, order.price, leaves, order.leaves)
+            self._add(
+                rule, order.side, order.role, order.strategy_id, order.price, order.stop_ppm, leaves, order.leaves
+            )
             if not order.leaves:
                 self.working.add(order.instrument_id, order.venue, order.side, _rests_at(order))
             order.leaves = leaves
@@ -277,7 +327,9 @@ class Commitments:
         left = self._left(parent)
         if left != parent.reserved:
             rule = rules[parent.instrument_id]
-            self._add(rule, parent.side, parent.role, parent.strategy_id, parent.price, left, parent.reserved)
+            self._add(
+                rule, parent.side, parent.role, parent.strategy_id, parent.price, parent.stop_ppm, left, parent.reserved
+            )
             parent.reserved = left
 
     def _left(self, parent: Parent) -> int:
@@ -293,6 +345,7 @@ class Commitments:
         role: OrderRole,
         strategy_id: str,
         price: int,
+        stop_ppm: int,
         new: int,
         old: int = 0,
     ) -> None:
@@ -308,8 +361,10 @@ class Commitments:
                 self.by_asset[rule.venue, rule.base] += change
         if role is OrderRole.ENTRY:
             committed.entries += change
-            value = rule.contract.quote_notional(new, price) - rule.contract.quote_notional(old, price)
-            self.entry_value[rule.quote] += value
+            after, before = rule.contract.quote_notional(new, price), rule.contract.quote_notional(old, price)
+            self.entry_value[rule.quote] += after - before
+            self.strategy_entries[strategy_id, rule.quote] += after - before
+            self.entry_risk[rule.quote] += -(-after * stop_ppm // PPM) + (-before * stop_ppm // PPM)
         elif role in CLOSING_ROLES:
             self.closing[rule.instrument_id, strategy_id, side] += change
             self.closing[rule.instrument_id, "", side] += change

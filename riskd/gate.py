@@ -13,8 +13,10 @@ from typing import Final
 from riskd.accountant import Accountant
 from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.keeper import Cleared, HoldKeeper, scope_text
@@ -25,8 +27,10 @@ from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.records import (
+    ControlTested,
     DecisionRecord,
     InstrumentsSeen,
+    JournalCheckpoint,
     JournalSink,
     LimitsChanged,
     OrderEventSeen,
@@ -36,6 +40,7 @@ from riskd.records import (
     Started,
     decode_record,
 )
+from riskd.saga_desk import DrillAnswer, SagaDesk
 from riskd.settings import NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
@@ -59,6 +64,7 @@ from tradebot.core.errors import RejectedError, SequenceGapError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
+from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
 
@@ -68,6 +74,7 @@ MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
 PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
+KILL_CLOSES: Final = "KILL_CLOSES"
 
 __all__ = ["Cleared", "FlattenResult", "RiskGate", "Signer"]
 
@@ -81,9 +88,10 @@ class RiskGate:
         *,
         environment: str,
         signer: Signer,
-        sink: JournalSink,
+        sink: JournalSink | None,
         venues: Iterable[str],
         stop_flag: StopFlag | None = None,
+        build: str = "",
     ) -> None:
         """Build an empty gate; call `restore` with journaled records, then `start`.
 
@@ -91,11 +99,13 @@ class RiskGate:
             limits: Limits in force.
             environment: Mode that approvals carry.
             signer: Signing key.
-            sink: Takes records.
+            sink: Takes records; None = nothing is written, because nobody will restore this gate.
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
+            build: Build that runs, which execd must run too; empty = not known.
         """
         self.environment = environment
+        self._build = build
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, make_settings(limits))
         settings = self.state.settings
@@ -107,11 +117,15 @@ class RiskGate:
         self._venues = tuple(venues)
         self._signer = signer
         self._flattener = Flattener(self.state, self.board)
+        self.eye_memory = EyeMemory()
         self._furnish()
+        self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
         self._sent_epoch = 0
         self._abandoned: dict[int, None] = {}
         self._log_head = 0
+        self._earlier_settled = False
+        """True once the order log was read to where it stood when the session began."""
         self._next_evaluation_ns = 0
 
     def _furnish(self) -> None:
@@ -124,10 +138,22 @@ class RiskGate:
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
         self.accountant = Accountant(ledger, board, self.day_rules, caps)
-        books = Books(settings, state.portfolio, state.commitments, board, state.rates, state.rules)
+        self._conduct = ConductWatch(state, board, self.keeper, settings)
+        books = Books(
+            settings,
+            state.portfolio,
+            state.commitments,
+            board,
+            state.rates,
+            state.rules,
+            state.flow,
+            state.open_risk,
+            self._build,
+        )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
+        self.eye_watch = EyeWatch(ledger, self.keeper, self.session, settings.eyes, self._venues, self.eye_memory)
 
     # ---- life
 
@@ -174,12 +200,15 @@ class RiskGate:
             self.keeper.raise_(TradingLevel.REDUCE_ONLY, scope, STARTUP, ReleaseRule.AUTO, now_ns, "not reconciled yet")
         self._next_evaluation_ns = now_ns
         self.day_rules.go_on(now_ns)
+        self.eye_watch.start(stood_ns, now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
         self.session.session_id = ""
         self.session.statuses.clear()
         self._abandoned.clear()
+        self.eye_watch.session_changed()
+        self.kills.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
 
@@ -210,8 +239,9 @@ class RiskGate:
             raise RejectedError("NO_HELLO", "the first message of a session says hello")
         if up.order_events:
             self._order_events(up.order_events, now_ns)
+        moved = bool(up.ledger)
         for snapshot in up.accounts:
-            self.accountant.account(snapshot)
+            moved |= self.accountant.account(snapshot)
         for entry in up.ledger:
             self.accountant.ledger_entry(entry)
         if up.margins or up.position_margins:
@@ -226,7 +256,9 @@ class RiskGate:
             self._never_used(statement, now_ns)
         for latch in up.latches:
             self.keeper.raise_latch(latch, now_ns)
-        if up.accounts or up.ledger or any(e.execution is not None for e in up.order_events):
+        for report in up.mass_cancels:
+            self.kills.reported(report)
+        if moved or any(event.execution is not None for event in up.order_events):
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:
@@ -236,10 +268,14 @@ class RiskGate:
         if up.ping is not None:
             self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
             self._down.order_log_applied = self.state.applied
+            if self.state.applied >= self._log_head:
+                self.eye_watch.heard(now_ns)
         for grant_id in up.renew_grant_ids:
             grant = self.decider.renew(grant_id, now_ns)
             if grant is not None:
                 self._down.renewed_grants.append(grant)
+        if up.mass_cancels or up.order_events or up.latches or up.hello:
+            self._work_kills(now_ns)
         down = self.take_down()
         if send is not None and not down.is_empty():
             send(down)
@@ -255,6 +291,12 @@ class RiskGate:
             self._sent_epoch = self.state.holds.epoch
             down.levels = self.state.holds.table()
         return down
+
+    # ---- the eyes
+
+    def look(self, report: LookReport, now_ns: int) -> LookAnswer:
+        """Take a report of what the venues hold, read independently of execd."""
+        return self.eye_watch.take(report, now_ns)
 
     # ---- market data and time
 
@@ -284,7 +326,10 @@ class RiskGate:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
+            self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
+            self.eye_watch.handle_timer(now_ns)
+        self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
 
@@ -305,6 +350,8 @@ class RiskGate:
             result = FlattenResult((), "PHRASE_MISMATCH", f"type exactly: {phrase}")
         elif not self.session.session_id:
             result = FlattenResult((), NO_SESSION, "execd has no session; its protection works without us")
+            if self.kills.flatten(scope):
+                result = FlattenResult((), KILL_CLOSES, "the kill in force closes them as soon as execd is back")
         if not result.reason:
             release = default_release(TradingLevel.HALTED)
             self.keeper.raise_(
@@ -312,6 +359,7 @@ class RiskGate:
             )
             for record in self._flattener.begin(found, now_ns):
                 self._ledger.commit(record)
+            self.kills.flatten(scope)
             before = len(self._down.reduces)
             self._work_flattens(now_ns)
             result = FlattenResult(tuple(self._down.reduces[before:]))
@@ -332,7 +380,7 @@ class RiskGate:
         now_ns: int,
     ) -> Hold:
         """Raise an operator's hold; see HoldKeeper."""
-        return self.keeper.raise_hold(
+        hold = self.keeper.raise_hold(
             level,
             scope,
             reason=reason,
@@ -342,6 +390,8 @@ class RiskGate:
             duration_s=duration_s,
             now_ns=now_ns,
         )
+        self._work_kills(now_ns)
+        return hold
 
     def clear_hold(
         self,
@@ -405,11 +455,39 @@ class RiskGate:
         """Other limits are in force: everything that reads them is built again and keeps its memory."""
         kept = self.decider.decisions
         self._furnish()
+        self.kills.keeper = self.keeper
         self.decider.decisions = kept
+
+    def journal_signed(self, checkpoint: JournalCheckpoint) -> None:
+        """The end of the journal was signed: write that down."""
+        self._ledger.commit(checkpoint)
+
+    def journal_doubted(self, problem: str, now_ns: int) -> None:
+        """The journal that was read back is not the one that was signed: nobody knows what is missing."""
+        self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
+
+    def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
+        """Controls were given what they must refuse."""
+        detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
+        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns))
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""
-        return self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        hold = self.keeper.stop(latch, role, now_ns, journaled=journaled)
+        self._work_kills(now_ns)
+        return hold
+
+    def start_drill(
+        self, operator: str, role: str, command_id: str, typed_phrase: str, *, check_only: bool, now_ns: int
+    ) -> DrillAnswer:
+        """Begin a drill of the kill switch; see SagaDesk."""
+        answer = DrillAnswer("", NO_SESSION, "execd has no session: nothing to drill")
+        if self.session.session_id:
+            answer = self.kills.start_drill(
+                operator, role, command_id, typed_phrase, check_only=check_only, now_ns=now_ns
+            )
+        self._work_kills(now_ns)
+        return answer
 
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
@@ -436,8 +514,10 @@ class RiskGate:
     # ---- session parts
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
-        self.session.session_id = hello.session_id
+        self.session.session_id, self.session.build = hello.session_id, hello.build_hash
+        self.kills.session_changed()
         self.session.statuses.clear()
+        self.eye_watch.session_changed()
         self._abandoned.clear()
         self._down = SessionDown()
         self._sent_epoch = 0
@@ -449,7 +529,7 @@ class RiskGate:
         for latch in hello.latches:
             self.keeper.raise_latch(latch, now_ns)
         self.keeper.clear_cause(NO_SESSION, SYSTEM_SCOPE, "session is up", now_ns)
-        self._log_head = hello.order_log_head
+        self._log_head, self._earlier_settled = hello.order_log_head, False
         self._release_unseen(now_ns)
         self._down.welcome = Welcome(self.state.applied, self.state.holds.epoch, self.environment)
 
@@ -471,8 +551,9 @@ class RiskGate:
         """Approvals of earlier sessions that the complete order log never mentions were never sent: execd sends only
         what its log has durably asked.
         """
-        if self.state.applied < self._log_head:
+        if self._earlier_settled or self.state.applied < self._log_head:
             return
+        self._earlier_settled = True
         for order in self.state.commitments.unseen(self.session.session_id):
             terms = order.state.terms
             self._ledger.commit(Release(terms.client_order_id, order.intent_id, "NOT_IN_ORDER_LOG", now_ns))
@@ -538,6 +619,11 @@ class RiskGate:
             self.keeper.raise_(
                 TradingLevel.HALTED, scope, "FLATTEN_INCOMPLETE", ReleaseRule.ONE_KEY, now_ns, "ladder exhausted"
             )
+
+    def _work_kills(self, now_ns: int) -> None:
+        if self.kills.idle:
+            return
+        self._down.mass_cancels.extend(self.kills.work(now_ns, session=bool(self.session.session_id)))
 
     def _compare_profile(self, now_ns: int) -> None:
         """An instrument that a strategy names but the profile cannot trade is a mistake: say so, with the numbers."""

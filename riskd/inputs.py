@@ -86,7 +86,12 @@ def notional_of(case: Case) -> int:
 
 def in_currency(case: Case, value: int) -> int:
     """Return a quote amount in account currency, rounded up."""
-    rate = case.books.board.rate(rule_of(case).quote, long=False)
+    return worth_of(case, rule_of(case).quote, value)
+
+
+def worth_of(case: Case, asset: str, value: int) -> int:
+    """Return an amount of an asset in account currency, rounded up."""
+    rate = case.books.board.rate(asset, long=False)
     if rate is None or rate <= 0:
         raise InputMissing
     return amount(rate, value)

@@ -16,7 +16,8 @@ MAX_KEPT_RECORDS: Final = 20_000
 class Ledger:
     """State and its journal."""
 
-    def __init__(self, state: RiskState, sink: JournalSink) -> None:
+    def __init__(self, state: RiskState, sink: JournalSink | None) -> None:
+        """Without a sink nothing is written: for a run that nobody will ever restore."""
         self.state = state
         self._sink = sink
         self._fresh: deque[Record] | None = None
@@ -34,7 +35,8 @@ class Ledger:
         """Append a record to the journal and fold it. Returns what an order event did."""
         if self._owed:
             self.settle()
-        self._sink.append(TYPE_OF[type(record)], encode_record(record))
+        if self._sink is not None:
+            self._sink.append(TYPE_OF[type(record)], encode_record(record))
         if self._fresh is not None:
             self._fresh.append(record)
         return self.state.apply(record)
@@ -44,17 +46,20 @@ class Ledger:
 
         For decisions: nobody waits for their bytes on disk, but execd waits for the answer.
         """
-        self._owed.append(record)
+        if self._sink is not None or self._fresh is not None:
+            self._owed.append(record)
         self.state.apply(record)
 
     def settle(self) -> None:
         """Append what is owed."""
         owed, self._owed = self._owed, []
         for record in owed:
-            payload = encode_record(record)
-            self._sink.append(TYPE_OF[type(record)], payload)
             if self._fresh is not None:
                 self._fresh.append(record)
+            if self._sink is None:
+                continue
+            payload = encode_record(record)
+            self._sink.append(TYPE_OF[type(record)], payload)
             if self.on_settled is not None:
                 self.on_settled(record, payload)
 

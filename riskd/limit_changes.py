@@ -29,13 +29,17 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "approval_valid_ms", "lease_valid_ms", "parent_ttl_s", "grace_s", "holding_grace_s", "max_orders", "valid_hours",
     "price_range_pct", "emergency_bound_bps", "target_pct", "sign_off_min", "join_at", "leave_below",
     "max_per_instrument", "max_per_venue", "max_spread_bps", "max_bound_bps", "max_distance_bps", "max_risk_pct",
-    "max_risk", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity",
+    "max_risk", "max_move_bps", "sigmas", "max_drift_bps", "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio",
+    "max_offset_ms", "max_age_s", "max_p99_ms", "fills", "floor_bps", "entry_pct", "reduce_pct",
+    "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct",
+    "max_times_equity",
+    "max_silence_s", "max_steps", "fill_grace_s", "max_drift_pct",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({
     "pause_at_pct", "halt_at_pct", "rearm_at_pct", "pause_min", "second_pause_min", "cautious_min", "cool_off_min",
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
-    "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
+    "min_samples", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})

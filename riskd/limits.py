@@ -33,6 +33,7 @@ from riskd.order_limits import (
     OrderValue,
     SizeOutlier,
 )
+from riskd.post_trade_limits import BalanceDrift, OrdersOut, PositionDrift
 from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
@@ -153,6 +154,9 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PNL-05": LossVelocity,
     "PNL-06": LossStreak,
     "PNL-07": StrategyDayLoss,
+    "PTR-01": OrdersOut,
+    "PTR-03": PositionDrift,
+    "PTR-04": BalanceDrift,
 }
 """Limits of the checks that have some; the other built checks take `status` alone."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from riskd.price_trail import PriceTrail
 from riskd.units import UNIT, to_units
 from riskd.valuation import Path
 from riskd.volatility import STEP_NS, Volatility
@@ -20,6 +21,8 @@ _BBO: Final = int(RowKind.BBO)
 _STATE: Final = int(RowKind.BOOK_STATE)
 _MARK: Final = int(RowKind.MARK_PRICE)
 _NOWHERE: Final[Path] = ()
+HALF_LIFE_MIN: Final = 60
+"""Of measured volatility where sizing asks for none."""
 
 
 class Columns(Protocol):
@@ -90,16 +93,18 @@ class MarketBoard:
         Args:
             currency: Account currency.
             mid_equity: Whether equity is counted at mid instead of at conservative marks.
-            half_life_min: Half-life of measured volatility; 0 = nobody asks for it.
+            half_life_min: Half-life of measured volatility; 0 = HALF_LIFE_MIN.
         """
         self.mid_equity = mid_equity
-        self._half_life_min = half_life_min
+        self._half_life_min = half_life_min or HALF_LIFE_MIN
         self.views: dict[str, MarketView] = {}
         self._by_index: dict[int, MarketView] = {}
         self._currency = currency
         self._paths: dict[str, Path] = {}
         """Asset -> markets that value it."""
         self._volatility: dict[str, Volatility] = {}
+        self.trails: dict[str, PriceTrail] = {}
+        """Where the mids of good books were lately."""
         self._sampled_ns = -STEP_NS
 
     def set_asset_paths(self, paths: dict[str, Path]) -> None:
@@ -190,14 +195,30 @@ class MarketBoard:
         return max(view.good_ask, view.mark_price)
 
     def sample(self, now_ns: int) -> None:
-        """Measure volatility if anybody asks for it: take the mids of good books, once a minute."""
-        if not self._half_life_min or now_ns - self._sampled_ns < STEP_NS:
-            return
-        self._sampled_ns = now_ns
+        """Take the mids of good books: into their trails once a second, for volatility once a minute."""
+        a_minute = now_ns - self._sampled_ns >= STEP_NS
+        if a_minute:
+            self._sampled_ns = now_ns
         for instrument_id, view in self.views.items():
-            if view.is_good:
-                measured = self._volatility.setdefault(instrument_id, Volatility())
-                measured.sample((view.bid + view.ask) // 2, now_ns, self._half_life_min)
+            if not view.is_good:
+                continue
+            mid = (view.bid + view.ask) // 2
+            trail = self.trails.get(instrument_id)
+            if trail is None:
+                trail = self.trails[instrument_id] = PriceTrail()
+            trail.add(mid, now_ns)
+            if a_minute:
+                self._volatility.setdefault(instrument_id, Volatility()).sample(mid, now_ns, self._half_life_min)
+
+    def watched(self, min_samples: int) -> int:
+        """Return how many markets have a good book and at least so many samples of its mid."""
+        seen = {instrument_id: trail.samples for instrument_id, trail in self.trails.items()}
+        return sum(view.is_good and seen.get(key, 0) >= min_samples for key, view in self.views.items())
+
+    def minute_ppm(self, instrument_id: str, min_samples: int) -> int:
+        """Return the volatility of a minute in ppm; 0 = not measured long enough."""
+        measured = self._volatility.get(instrument_id)
+        return 0 if measured is None or measured.samples < min_samples else measured.minute_ppm()
 
     def volatility_ppm(self, instrument_id: str, min_samples: int) -> int:
         """Return the daily volatility in ppm; 0 = not measured long enough."""

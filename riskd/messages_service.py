@@ -6,16 +6,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.controls import ControlLine
 from riskd.gate import RiskGate
 from riskd.limit_changes import Direction, LimitChange
-from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised
+from riskd.records import Command, DecisionRecord, DrillDone, HoldCleared, HoldRaised, KillSaga
 from riskd.reports import PnlReport, PositionReport
+from riskd.saga import DONE, RELEASED, Step
 from riskd.shell import RiskEventRecord
 from tradebot.core.amounts import format_decimal
 from tradebot.core.approvals import CheckOutcome, Verdict
+from tradebot.rpc.risk.v1 import kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.wire.fields import write_optional_decimal
-from tradebot.wire.levels import hold_to_wire
+from tradebot.wire.levels import hold_to_wire, scope_to_wire
 from tradebot.wire.risk import decision_to_wire
 
 PLACES: Final = Decimal("0.00000001")
@@ -110,6 +113,25 @@ LIMIT_DIRECTIONS: Final = {
 }
 
 
+def control_message(line: ControlLine) -> pb.Control:
+    """Return the message of one control."""
+    return pb.Control(
+        check_id=line.check_id,
+        name=line.name,
+        status=line.status,
+        reason=line.reason,
+        limit=line.limit,
+        rts6=line.rts6,
+        sec_15c3_5=line.sec,
+        last_test_time_ns=line.last_test_ns,
+        last_test=line.last_test,
+        last_test_passed=line.test_passed,
+        last_breach_time_ns=line.last_breach_ns,
+        last_breach=line.last_breach,
+        breaches=line.breaches,
+    )
+
+
 def limit_change_message(change: LimitChange) -> pb.LimitChange:
     """Return one value that changes."""
     return pb.LimitChange(
@@ -152,6 +174,14 @@ def risk_event_message(gate: RiskGate, sequence: int, record: RiskEventRecord) -
             )
         case DecisionRecord():
             return _decision_event(gate, sequence, record)
+        case KillSaga():
+            return pb.RiskEvent(
+                sequence=sequence,
+                kind=pb.RISK_EVENT_KIND_KILL_STEP,
+                time_ns=record.ended_ns or record.marks[-1].began_ns,
+                text=f"KILL {record.kill_id} {record.outcome or Step(record.step).name} {record.stuck}".rstrip(),
+                operator=record.operator,
+            )
 
 
 def _decision_event(gate: RiskGate, sequence: int, record: DecisionRecord) -> pb.RiskEvent:
@@ -167,6 +197,50 @@ def _decision_event(gate: RiskGate, sequence: int, record: DecisionRecord) -> pb
         time_ns=record.time_ns,
         decision=decision_to_wire(decision),
         text=f"{record.strategy_id} {record.instrument_id} {text}",
+    )
+
+
+KILL_STATES: Final = {DONE: kill_pb2.KILL_STATE_DONE, RELEASED: kill_pb2.KILL_STATE_RELEASED}
+
+
+def kill_message(saga: KillSaga) -> kill_pb2.KillReport:
+    """Return a kill with everything that is known of it."""
+    under_way = kill_pb2.KILL_STATE_STUCK if saga.stuck else kill_pb2.KILL_STATE_WORKING
+    return kill_pb2.KillReport(
+        kill_id=saga.kill_id,
+        scope=scope_to_wire(saga.scope),
+        state=KILL_STATES.get(saga.outcome, under_way),
+        step=saga.step,  # type: ignore[arg-type]  # steps have the values of the wire
+        flatten=saga.flatten,
+        drill=saga.drill,
+        operator=saga.operator,
+        reason=saga.reason,
+        began_time_ns=saga.began_ns,
+        ended_time_ns=saga.ended_ns,
+        attempts=saga.attempt,
+        stuck=saga.stuck,
+        marks=[
+            kill_pb2.KillMark(
+                step=mark.step,  # type: ignore[arg-type]
+                began_time_ns=mark.began_ns,
+                ended_time_ns=mark.ended_ns,
+                evidence=mark.evidence,
+            )
+            for mark in saga.marks
+        ],
+        left=saga.left,
+    )
+
+
+def drill_message(drill: DrillDone) -> kill_pb2.DrillRecord:
+    """Return the record of a drill."""
+    return kill_pb2.DrillRecord(
+        kill_id=drill.kill_id,
+        operator=drill.operator,
+        environment=drill.environment,
+        time_ns=drill.time_ns,
+        duration_ms=drill.duration_ns // 1_000_000,
+        evidence=drill.evidence,
     )
 
 

@@ -25,6 +25,7 @@ from riskd.inputs import (
     qty_of,
     rule_of,
     view_of,
+    worth_of,
 )
 from riskd.rates import NS_PER_S, amends_of
 from riskd.units import PPM, UNIT, amount, plus_ppm
@@ -132,17 +133,15 @@ def pos_06(case: Case) -> Row:
     return bounded(base_others(case) + exposure(case), cap, "CONCENTRATION_LIMIT")
 
 
+def unfilled_value(case: Case) -> int:
+    """Return the value of all entries that are not filled yet, account currency."""
+    return sum(worth_of(case, asset, value) for asset, value in case.books.commitments.entry_value.items() if value)
+
+
 def pos_11(case: Case) -> Row:
     """Entries that are not filled yet, this one with them."""
-    books = case.books
-    total = in_currency(case, notional_of(case))
-    for asset, value in books.commitments.entry_value.items():
-        if value:
-            rate = books.board.rate(asset, long=False)
-            if rate is None or rate <= 0:
-                raise InputMissing
-            total += amount(rate, value)
-    return bounded(total, cap_of(books.settings.orders.open_order_value, case), "OPEN_ORDER_VALUE_LIMIT")
+    total = in_currency(case, notional_of(case)) + unfilled_value(case)
+    return bounded(total, cap_of(case.books.settings.orders.open_order_value, case), "OPEN_ORDER_VALUE_LIMIT")
 
 
 def pos_13(case: Case) -> Row:
@@ -200,11 +199,7 @@ def rat_10(case: Case) -> Row:
     books = case.books
     limit = equity_of(case) * need(books.settings.orders.turnover_ppm) // PPM
     total = in_currency(case, notional_of(case))
-    for asset, value in books.portfolio.turned.items():
-        rate = books.board.rate(asset, long=False)
-        if rate is None or rate <= 0:
-            raise InputMissing
-        total += amount(rate, value)
+    total += sum(worth_of(case, asset, value) for asset, value in books.portfolio.turned.items())
     return bounded(total, limit, "TURNOVER_LIMIT")
 
 

@@ -195,14 +195,122 @@ class Turnover(Enforced):
     """Notional of the UTC day's fills with the new entry, as a multiple of equity."""
 
 
+class ClockSanity(Enforced):
+    """AUT-06."""
+
+    max_offset_ms: PositiveInt = 250
+    """Between our clock and the venue's, beyond what the measurement may be wrong."""
+    max_age_s: PositiveInt = 180
+    """Of the measurement; execd measures once a minute."""
+
+
+class WeightBudget(Enforced):
+    """RAT-03: shares of the venue's request weight; cancels may use all of it."""
+
+    entry_pct: Annotated[int, Field(gt=0, le=100)] = 70
+    reduce_pct: Annotated[int, Field(gt=0, le=100)] = 95
+
+
+class WarmUp(Enforced):
+    """STA-07."""
+
+    min_samples: Annotated[int, Field(ge=1, le=300)] = 60
+    """Seconds with a good book that riskd must have seen of an instrument, of the last five minutes."""
+
+
+class VolatilityBreaker(Enforced):
+    """MKT-07: the move of one minute, up or down."""
+
+    max_move_bps: PositiveInt = 300
+    sigmas: PositiveInt = 6
+    """The limit is the wider of `max_move_bps` and this multiple of the volatility of a minute, once that is known."""
+    hold_min: PositiveInt = 5
+
+
+class DriftCollar(Enforced):
+    """PRC-02: the mid against its mean of five minutes. (riskd's stream is conflated: it sees no full volume.)"""
+
+    max_drift_bps: PositiveInt = 250
+
+
+class StrategyAllocation(Enforced):
+    """POS-09: worst-case value of what a strategy holds and works."""
+
+    max_pct_of_equity: dict[str, PositiveDecimal]
+    """By strategy id, `manual:*` for each operator, or `*` for each of the others."""
+    max_notional: dict[str, PositiveDecimal]
+    """Absolute caps in account currency, by the same keys."""
+    soft_share_pct: Annotated[int, Field(gt=0, le=100)] = 90
+    """Of the allocation; beyond it the answer is SOFT_ALLOW."""
+
+
+class PortfolioHeat(Enforced):
+    """POS-12: what all positions and unfilled entries lose together at their stops."""
+
+    max_heat_pct: PositiveDecimal
+    """Percent of equity."""
+    max_heat: PositiveDecimal
+    """Absolute cap in account currency."""
+
+
+class OrderToTrade(Enforced):
+    """RAT-04: orders per trade of the last hour."""
+
+    max_ratio: PositiveInt = 100
+    min_orders: PositiveInt = 50
+    """Fewer orders than this prove nothing."""
+    cautious_min: PositiveInt = 30
+
+
+class RejectRate(Enforced):
+    """RAT-05: rejects of the venue in the last minute."""
+
+    strategy_per_minute: PositiveInt = 5
+    venue_per_minute: PositiveInt = 10
+    pause_min: PositiveInt = 10
+
+
+class RepeatedExecution(Enforced):
+    """RAT-06: entries of a strategy on one side of an instrument without a person in between."""
+
+    max_entries: PositiveInt = 20
+    window_min: Annotated[int, Field(gt=0, le=60)] = 10
+    max_per_day: PositiveInt = 100
+    """On one UTC day."""
+
+
+class ExecutionQuality(Enforced):
+    """PNL-08: what entries paid beyond the mid at their approval, against half the spread then."""
+
+    max_ratio: PositiveInt = 3
+    fills: Annotated[int, Field(ge=1, le=100)] = 20
+    """The latest of a strategy that are looked at; with fewer nothing is judged."""
+    floor_bps: PositiveInt = 5
+    """A spread of a tick expects nothing: at least this is expected of every fill."""
+    cautious_min: PositiveInt = 30
+
+
+class AckLatency(Enforced):
+    """PTR-09: from riskd's approval to the venue's acknowledgement, 99th percentile of a minute."""
+
+    max_p99_ms: PositiveInt = 2_000
+    min_orders: PositiveInt = 20
+    """Fewer than this within the minute prove nothing."""
+    cautious_min: PositiveInt = 5
+
+
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "AUT-03": IntentAge,
+    "AUT-06": ClockSanity,
     "STA-03": VenueReadiness,
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
+    "STA-07": WarmUp,
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
+    "MKT-07": VolatilityBreaker,
     "PRC-01": PriceCollar,
+    "PRC-02": DriftCollar,
     "PRC-04": MarketBound,
     "PRC-05": MandatoryStop,
     "SIZ-01": OrderQty,
@@ -214,12 +322,20 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-03": OpenPositions,
     "POS-04": Exposure,
     "POS-06": EquityShare,
+    "POS-09": StrategyAllocation,
     "POS-11": EquityShare,
+    "POS-12": PortfolioHeat,
     "POS-13": StressLoss,
     "RAT-01": OrderRate,
     "RAT-02": AmendRate,
+    "RAT-03": WeightBudget,
+    "RAT-04": OrderToTrade,
+    "RAT-05": RejectRate,
+    "RAT-06": RepeatedExecution,
     "RAT-07": DuplicateWindow,
     "RAT-08": WorkingOrders,
     "RAT-10": Turnover,
+    "PNL-08": ExecutionQuality,
+    "PTR-09": AckLatency,
 }
 """By check; the others that run before the wire take `status` alone."""

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from riskd.base_limits import Enforced
 from riskd.caps import Cap, make_cap
-from riskd.limits import Limits
+from riskd.limits import Limits, for_key
 from riskd.order_limits import (
+    AckLatency,
     AmendRate,
+    ClockSanity,
+    DriftCollar,
     DuplicateWindow,
     EquityShare,
+    ExecutionQuality,
     MandatoryStop,
     MarketBound,
+    OrderToTrade,
+    PortfolioHeat,
+    RejectRate,
+    RepeatedExecution,
     SizeOutlier,
+    StrategyAllocation,
     StressLoss,
     TradeRisk,
     Turnover,
     UnknownOrders,
+    VolatilityBreaker,
+    WarmUp,
+    WeightBudget,
     WorkingOrders,
 )
+from riskd.rates import NS_PER_MIN
 from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT
 
 _NS_PER_MS = 1_000_000
@@ -48,6 +63,43 @@ class OrderSettings:
     max_working_venue: int | None
     turnover_ppm: int | None
     """Of equity."""
+    clock: ClockSanity | None
+    weight: WeightBudget | None
+    warm_up_samples: int | None
+    breaker: BreakerRule | None
+    drift_ppm: int | None
+    allocations: Allocations | None
+    heat: Cap | None
+    order_to_trade: OrderToTrade | None
+    rejects: RejectRate | None
+    repeats: RepeatedExecution | None
+    quality: ExecutionQuality | None
+    latency: AckLatency | None
+    sane_fills: bool
+    """PTR-02: whether price, side and instrument of a fill are held against its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRule:
+    """MKT-07."""
+
+    move_ppm: int
+    sigmas: int
+    hold_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocations:
+    """POS-09."""
+
+    caps: Mapping[str, Cap]
+    """By strategy, `manual:*` or `*`; one that has only half of its cap has none."""
+    soft_ppm: int
+    """Of the cap."""
+
+    def cap_of(self, key: str) -> Cap | None:
+        """Return the cap of a permission key."""
+        return for_key(self.caps, key)
 
 
 def make_order_settings(limits: Limits) -> OrderSettings:
@@ -57,6 +109,9 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     outlier, stress = limits.enforced("SIZ-05", SizeOutlier), limits.enforced("POS-13", StressLoss)
     amends, twice = limits.enforced("RAT-02", AmendRate), limits.enforced("RAT-07", DuplicateWindow)
     working, turnover = limits.enforced("RAT-08", WorkingOrders), limits.enforced("RAT-10", Turnover)
+    warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
+    drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
+    allocation = limits.enforced("POS-09", StrategyAllocation)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
@@ -77,7 +132,34 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         max_working_instrument=None if working is None else working.max_per_instrument,
         max_working_venue=None if working is None else working.max_per_venue,
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
+        clock=limits.enforced("AUT-06", ClockSanity),
+        weight=limits.enforced("RAT-03", WeightBudget),
+        warm_up_samples=None if warm_up is None else warm_up.min_samples,
+        breaker=None if breaker is None else _breaker(breaker),
+        drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
+        allocations=None if allocation is None else _allocations(allocation),
+        heat=None if heat is None else make_cap(heat.max_heat_pct, heat.max_heat),
+        order_to_trade=limits.enforced("RAT-04", OrderToTrade),
+        rejects=limits.enforced("RAT-05", RejectRate),
+        repeats=limits.enforced("RAT-06", RepeatedExecution),
+        quality=limits.enforced("PNL-08", ExecutionQuality),
+        latency=limits.enforced("PTR-09", AckLatency),
+        sane_fills=limits.enforced("PTR-02", Enforced) is not None,
     )
+
+
+def _breaker(limit: VolatilityBreaker) -> BreakerRule:
+    return BreakerRule(limit.max_move_bps * PPM_PER_BPS, limit.sigmas, limit.hold_min * NS_PER_MIN)
+
+
+def _allocations(limit: StrategyAllocation) -> Allocations:
+    keys = sorted({*limit.max_pct_of_equity, *limit.max_notional})
+    caps = {}
+    for key in keys:
+        pct, absolute = for_key(limit.max_pct_of_equity, key), for_key(limit.max_notional, key)
+        if pct is not None and absolute is not None:
+            caps[key] = make_cap(pct, absolute)
+    return Allocations(caps, limit.soft_share_pct * PPM_PER_PCT)
 
 
 def _share(limits: Limits, check_id: str) -> Cap | None:

@@ -184,6 +184,7 @@ class Portfolio:
             sorted(self.turned.items()),
             sorted((key, repr(margin)) for key, margin in self.margins.items()),
             sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
+            sorted(self.wallets.explained.items()),
             sorted((owner, repr(log)) for owner, log in self.trips.items()),
             repr(self.all_trips),
         ]
@@ -210,6 +211,10 @@ class Portfolio:
     def turnover(self) -> Decimal:
         """Notional of today's fills, quote asset."""
         return from_units(sum(self.turned.values()))
+
+    def is_booked(self, instrument_id: str, exec_id: str) -> bool:
+        """Return whether an execution was booked, as far as we remember."""
+        return (instrument_id, exec_id) in self._executions
 
     def units_of(self, instrument_id: str, strategy_id: str) -> int:
         """Return the signed quantity that a strategy holds."""
@@ -389,11 +394,11 @@ class Portfolio:
         cost: int,
         sequence: int,
     ) -> None:
-        move = self.wallets.move
+        move, at_ns = self.wallets.move, execution.event_time_ns
         if rule.is_spot:
-            move(rule.venue, rule.base, signed, sequence)
-            move(rule.venue, rule.quote, flow, sequence)
+            move(rule.venue, rule.base, signed, sequence, at_ns)
+            move(rule.venue, rule.quote, flow, sequence, at_ns)
         elif realized:
-            move(rule.venue, rule.settle, realized, sequence)
+            move(rule.venue, rule.settle, realized, sequence, at_ns)
         if cost:
-            move(rule.venue, execution.fee_asset, -cost, sequence)
+            move(rule.venue, execution.fee_asset, -cost, sequence, at_ns)

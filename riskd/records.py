@@ -16,7 +16,7 @@ from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, Po
 from tradebot.core.approvals import GrantTerms, StopLatch
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.levels import Hold
+from tradebot.core.levels import Hold, Scope
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderTerms, Side
 
@@ -35,6 +35,8 @@ class RecordType(IntEnum):
     LEDGER = 40
     MARGINS = 41
     DAY_BASELINE = 42
+    EYES_STARTED = 43
+    EYES_BASELINE = 44
     RELEASE = 7
     HOLD_RAISED = 8
     HOLD_CLEARED = 9
@@ -52,6 +54,10 @@ class RecordType(IntEnum):
     SOFT_CAP = 22
     CLUSTERS = 23
     LIMITS_CHANGED = 24
+    CONTROL_TESTED = 50
+    CHECKPOINT = 51
+    KILL_SAGA = 45
+    DRILL_DONE = 46
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -336,11 +342,116 @@ class GrantRenewed(Record, frozen=True):
     terms: GrantTerms
 
 
+class EyesStarted(Record, frozen=True):
+    """A run of the eyes reports for the first time; reports of earlier runs are void from here on."""
+
+    epoch: int
+    """When that run began, nanoseconds."""
+    time_ns: int
+
+
+class EyesBaseline(Record, frozen=True):
+    """What a venue held, by the eyes, beyond everything that fills and ledgers explain: drift counts from here."""
+
+    venue: str
+    amounts: list[tuple[str, Decimal]]
+    """(asset, or derivative instrument), every other one is zero."""
+    time_ns: int
+
+
 class StopLatched(Record, frozen=True):
     """A stop through the StopService, written by its own thread; the hold that carries it follows."""
 
     latch: StopLatch
     role: str
+
+
+class JournalCheckpoint(Record, frozen=True):
+    """A signature over an earlier record's link; see tradebot.runtime.journal_checkpoints."""
+
+    owner: str
+    seq: int
+    link: bytes
+    time_ns: int
+    signature: bytes
+
+
+class ControlTested(Record, frozen=True):
+    """Controls were tried out: each was given what it must refuse. See riskd.self_test."""
+
+    kind: str
+    """E.g. `limits self-test`."""
+    limits_hash: str
+    passed: list[str]
+    """Check ids that refused what they must."""
+    failed: list[str]
+    detail: str
+    time_ns: int
+
+
+class KillMark(msgspec.Struct, array_like=True, frozen=True):
+    """One step of a kill with its times and what proved it."""
+
+    step: int
+    """See riskd.saga.Step."""
+    began_ns: int
+    ended_ns: int = 0
+    """0 = it is the present one."""
+    evidence: str = ""
+
+
+class KillSaga(Record, frozen=True):
+    """Where a kill stands: the whole of it, so that the last record of a kill says everything. See riskd.saga."""
+
+    kill_id: str
+    """Id of the hold that began it."""
+    scope: Scope
+    flatten: bool
+    """Close every position of the scope."""
+    drill: bool
+    operator: str
+    reason: str
+    epoch: int
+    """That execd has to obey."""
+    began_ns: int
+    step: int
+    attempt: int
+    """Commands sent."""
+    next_ns: int
+    """Earliest time of the next command."""
+    marks: list[KillMark]
+    """Steps in the order in which they were entered; the last one is the present one."""
+    to_cancel: int = 0
+    """Orders that had to go."""
+    confirm_after: int = 0
+    """Only reads of later attempts prove something."""
+    seen_attempt: int = 0
+    """Last attempt whose read was counted."""
+    clean_reads: int = 0
+    clean_read_ns: int = 0
+    """When the last clean read began, execd's clock."""
+    doubt: str = ""
+    """What the last read showed."""
+    stuck: str = ""
+    """Why the present step is over its time and what to do; empty = it is not."""
+    ended_ns: int = 0
+    outcome: str = ""
+    """DONE or RELEASED; empty = under way."""
+    left: list[str] = []
+    """What stays at the venue."""
+    flatten_ids: list[str] = []
+    """Closing jobs that it began."""
+
+
+class DrillDone(Record, frozen=True):
+    """A drill went through every step and the venue confirmed it: the last test of the kill switch."""
+
+    kill_id: str
+    operator: str
+    environment: str
+    time_ns: int
+    duration_ns: int
+    evidence: str
 
 
 RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
@@ -370,6 +481,12 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,
     RecordType.LIMITS_CHANGED: LimitsChanged,
+    RecordType.CONTROL_TESTED: ControlTested,
+    RecordType.CHECKPOINT: JournalCheckpoint,
+    RecordType.EYES_STARTED: EyesStarted,
+    RecordType.EYES_BASELINE: EyesBaseline,
+    RecordType.KILL_SAGA: KillSaga,
+    RecordType.DRILL_DONE: DrillDone,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

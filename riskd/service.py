@@ -16,8 +16,18 @@ import structlog
 
 from riskd import reports
 from riskd.audit_shell import AuditEntry, find_decision, read_audit
+from riskd.controls import control_lines
 from riskd.holds import Clearing
-from riskd.messages_service import limit_change_message, pnl_message, position_message, risk_event_message
+from riskd.messages_service import (
+    control_message,
+    drill_message,
+    kill_message,
+    limit_change_message,
+    pnl_message,
+    position_message,
+    risk_event_message,
+)
+from riskd.self_test_shell import test_limits
 from riskd.shell import LiveGate
 from tradebot._version import __version__
 from tradebot.core.approvals import SessionDown, SessionUp
@@ -25,6 +35,7 @@ from tradebot.core.errors import ConfigError, RejectedError, SequenceGapError
 from tradebot.core.levels import TradingLevel
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.rpc.common.v1 import status_pb2
+from tradebot.rpc.risk.v1 import kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
 from tradebot.runtime.feeding import feed
@@ -35,11 +46,14 @@ from tradebot.runtime.stream_hub import HEARTBEAT_S
 from tradebot.wire.fields import require
 from tradebot.wire.intents import intent_from_wire
 from tradebot.wire.levels import hold_to_wire, level_from_wire, level_table_to_wire, level_to_wire, scope_from_wire
+from tradebot.wire.looks import answer_to_wire, report_from_wire
 from tradebot.wire.risk import decision_to_wire, down_to_wire, reduce_to_wire, up_from_wire
 
 SERVICE_NAME: Final = "tradebot.rpc.risk.v1.RiskService"
 DEFAULT_AUDIT: Final = 100
 MAX_AUDIT: Final = 10_000
+MAX_STATUS_KILLS: Final = 20
+"""Kills that a heartbeat carries."""
 MAX_TEXT: Final = 500
 """Longest reason, operator name or id that is taken."""
 
@@ -103,6 +117,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             raise RejectedError("ORDER_LOG_GAP", f"{exc}; dial again, the log is resumed") from exc
         finally:
             outbox.close()
+
+    # ---- the eyes
+
+    async def SubmitLook(self, request: pb.SubmitLookRequest, context: Context) -> pb.SubmitLookResponse:
+        answer = self._gate.look(await self._read(report_from_wire, request, context), self._now())
+        self._live.push()  # a hold that it raised is execd's at once; the journal makes it durable behind that
+        return answer_to_wire(answer)
 
     # ---- operators
 
@@ -210,6 +231,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         except ConfigError as exc:
             await _invalid(context, RejectedError("LIMITS_INVALID", str(exc)))
         await self._done()
+        if answer.accepted:
+            await test_limits(self._live)
         return pb.SetLimitsResponse(
             accepted=answer.accepted,
             reason=answer.reason,
@@ -236,6 +259,28 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             reason=result.reason,
             detail=result.detail,
         )
+
+    async def ListKills(self, request: kill_pb2.ListKillsRequest, context: Context) -> kill_pb2.ListKillsResponse:
+        book = self._gate.state.kills
+        found = [kill for kill in reversed(book.kills.values()) if request.kill_id in ("", kill.kill_id)]
+        drill = book.last_drill
+        return kill_pb2.ListKillsResponse(
+            kills=[kill_message(kill) for kill in found[: request.limit or len(found)]],
+            last_drill=None if drill is None else drill_message(drill),
+        )
+
+    async def StartDrill(self, request: kill_pb2.StartDrillRequest, context: Context) -> kill_pb2.StartDrillResponse:
+        operator, command_id = await self._who(request, context)
+        answer = self._gate.start_drill(
+            operator,
+            caller_role(),
+            command_id,
+            request.typed_phrase,
+            check_only=request.check_only,
+            now_ns=self._now(),
+        )
+        await self._done()
+        return kill_pb2.StartDrillResponse(kill_id=answer.kill_id, reason=answer.reason, detail=answer.detail)
 
     # ---- watchers
 
@@ -334,6 +379,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         entries = await asyncio.to_thread(read_audit, self._journal_dir, limit)
         return pb.ListAuditResponse(records=[_audit_message(entry) for entry in entries])
 
+    async def ListControls(self, request: pb.ListControlsRequest, context: Context) -> pb.ListControlsResponse:
+        limits = self._gate.limits
+        lines = control_lines(limits, self._gate.state.controls)
+        return pb.ListControlsResponse(
+            profile=limits.file.profile, limits_hash=limits.hash, controls=[control_message(line) for line in lines]
+        )
+
     # ---- inside
 
     def _status(self, now_ns: int, seen_ns: int) -> pb.WatchStatusResponse:
@@ -343,18 +395,21 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         stale = [i for i in gate.state.rules if not ((view := gate.board.views.get(i)) and view.is_good)]
         if stale:
             problems.append(f"no live book: {' '.join(stale[:5])}")
+        problems += [f"the eyes are silent at {venue}" for venue in gate.eye_watch.silent_venues()]
         if level > TradingLevel.RUNNING:
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
+        watched = gate.board.watched(gate.settings.orders.warm_up_samples or 0)
         items = {
             "approvals": gate.state.approvals,
             "refusals": gate.state.refusals,
             "check_us_p50": live.decide_us_p50(),
-            "live_books": f"{len(gate.state.rules) - len(stale)}/{len(gate.state.rules)}",
+            "watched_markets": f"{watched}/{len(gate.state.rules)}",
             "holds": len(gate.state.holds.holds),
             "epoch": gate.state.holds.epoch,
             "working_orders": len(gate.state.commitments.orders),
             "order_log_applied": gate.state.applied,
+            "looks": gate.eye_memory.reports,
             "journal_pending_records": live.journal.pending_records,
         }
         return pb.WatchStatusResponse(
@@ -376,6 +431,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             ),
             system_level=level_to_wire(level),
             session_up=live.session_up,
+            kills=[kill_message(kill) for kill in gate.kills.in_force()][:MAX_STATUS_KILLS],
         )
 
     def _now(self) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from riskd.caps import Cap, make_cap
+from riskd.catalogue import CONFIGURABLE_IDS
 from riskd.cautious import CautiousRule
 from riskd.clusters import ClusterRule
+from riskd.eye_rule import EyeRule, make_eye_rule
 from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import ClusterExposure, DayLoss, HoldingTime, Limits
 from riskd.losses import LossRule, make_rule
@@ -45,6 +47,8 @@ class Settings:
     """One int or small object per limit."""
 
     currency: str
+    undefined_checks: int
+    """Checks that the limits file forgot."""
     max_intent_age_ns: int | None
     max_intent_future_ns: int | None
     max_reconcile_age_ns: int | None
@@ -81,6 +85,7 @@ class Settings:
     cool_off_ns: int
     solo: bool
     sign_off_ns: int
+    eyes: EyeRule
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -94,6 +99,7 @@ def make_settings(limits: Limits) -> Settings:
     loss, cluster = limits.enforced("PNL-01", DayLoss), limits.enforced("POS-07", ClusterExposure)
     return Settings(
         currency=file.currency,
+        undefined_checks=sum(check_id not in limits.checks for check_id in CONFIGURABLE_IDS),
         max_intent_age_ns=None if age is None else age.max_age_ms * NS_PER_MS,
         max_intent_future_ns=None if age is None else age.max_future_ms * NS_PER_MS,
         max_reconcile_age_ns=None if ready is None else ready.max_reconcile_age_s * NS_PER_S,
@@ -131,6 +137,7 @@ def make_settings(limits: Limits) -> Settings:
         cool_off_ns=file.cool_off_min * 60 * NS_PER_S,
         solo=file.operators == "solo",
         sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
+        eyes=make_eye_rule(limits),
     )
 
 

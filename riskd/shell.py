@@ -12,7 +12,17 @@ import structlog
 
 from riskd.gate import RiskGate
 from riskd.marks import Columns
-from riskd.records import Command, DecisionRecord, HoldCleared, HoldRaised, OrderEventSeen, Record, RecordType
+from riskd.records import (
+    Command,
+    DecisionRecord,
+    HoldCleared,
+    HoldRaised,
+    KillSaga,
+    OrderEventSeen,
+    Record,
+    RecordType,
+)
+from riskd.saga import Step
 from tradebot.core.approvals import SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
@@ -32,7 +42,7 @@ KEPT_TIMES: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
-RiskEventRecord = HoldRaised | HoldCleared | DecisionRecord | Command
+RiskEventRecord = HoldRaised | HoldCleared | DecisionRecord | Command | KillSaga
 
 
 LINGERING: Final = frozenset(
@@ -57,6 +67,8 @@ class LiveGate:
         self.warnings: deque[tuple[int, str, str]] = deque(maxlen=KEPT_WARNINGS)
         """Time, level and text of what an operator should read."""
         self._outbox: Outbox[SessionDown] | None = None
+        self._told_kills: dict[str, tuple[int, str, str]] = {}
+        """Step, reason and outcome of each kill as last published: repetitions are no news."""
         gate.watch()
 
     @property
@@ -164,8 +176,23 @@ class LiveGate:
                 self.events.publish(record)
             case HoldCleared() | Command():
                 self.events.publish(record)
+            case KillSaga():
+                self._tell_kill(record)
             case _:
                 pass
+
+    def _tell_kill(self, saga: KillSaga) -> None:
+        told = (saga.step, saga.stuck, saga.outcome)
+        if self._told_kills.get(saga.kill_id) == told:
+            return
+        self._told_kills[saga.kill_id] = told
+        if len(self._told_kills) > KEPT_WARNINGS:
+            del self._told_kills[next(iter(self._told_kills))]
+        self.events.publish(saga)
+        step, text = Step(saga.step).name, saga.stuck or saga.outcome
+        if saga.stuck:
+            self.warnings.append((self.clock.now_ns(), "error", f"KILL {saga.kill_id} stuck at {step}: {saga.stuck}"))
+        _log.warning("kill_step", kill_id=saga.kill_id, step=step, text=text)
 
     def _warn(self, hold: Hold) -> None:
         severity = "error" if hold.level >= TradingLevel.HALTED else "warning"
@@ -176,7 +203,15 @@ class LiveGate:
 
 def _only_acknowledges(down: SessionDown) -> bool:
     """True when execd waits for nothing in it: a count of order events taken."""
-    return not (down.answers or down.lease or down.welcome or down.levels or down.reduces or down.renewed_grants)
+    return not (
+        down.answers
+        or down.lease
+        or down.welcome
+        or down.levels
+        or down.reduces
+        or down.renewed_grants
+        or down.mass_cancels
+    )
 
 
 class LateSink:

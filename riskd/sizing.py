@@ -14,12 +14,10 @@ from typing import Final
 
 from riskd.caps import Cap
 from riskd.case import Case
-from riskd.checks import (
-    closable,
-    closing_elsewhere,
-    free_balance,
-)
-from riskd.inputs import InputMissing, LimitUndefined
+from riskd.checks import closable, closing_elsewhere, free_balance
+from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
+from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
+from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
     Offer,
     SizingRule,
@@ -31,7 +29,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import gross_others, value_price, worst_qty
+from riskd.worst_case import base_others, gross_others, value_price, worst_qty
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -208,18 +206,58 @@ def _balance(case: Case) -> int:
     return (free - 2) * PPM // (PPM + fee) * UNIT // case.price
 
 
+def _trade_risk(case: Case) -> int:
+    orders = case.books.settings.orders
+    costs = need(orders.trade_cost_ppm) * (UNIT // PPM)
+    return _at_risk(case, _quote_room(case, orders.trade_risk), stop_of(case) + costs)
+
+
+def _at_risk(case: Case, room: int, share: int) -> int:
+    """Return the quantity that loses a quote amount when this share (units) of its value is lost.
+
+    The checks round up twice, notional and risk: three units of slack keep the sized order inside.
+    """
+    if share <= 0:
+        raise InputMissing
+    return (room - 3) * UNIT // share * UNIT // case.price
+
+
 def _position(case: Case) -> int:
     room = _quote_room(case, case.books.settings.position_hard)
     return room * UNIT // value_price(case) - _worst_before(case)
 
 
 def _gross(case: Case) -> int:
-    settings = case.books.settings
-    others = gross_others(case)
-    if settings.gross_hard is None:
-        raise InputMissing
-    room = settings.gross_hard.of(_equity(case), case.factor_ppm) - others
-    return _in_quote(case, room) * UNIT // value_price(case) - _worst_before(case)
+    return _beside(case, case.books.settings.gross_hard, gross_others(case))
+
+
+def _concentration(case: Case) -> int:
+    return _beside(case, case.books.settings.orders.concentration, base_others(case))
+
+
+def _allocation(case: Case) -> int:
+    return _in_quote(case, allocation_of(case) - strategy_used(case) - 2) * UNIT // case.price
+
+
+def _open_orders(case: Case) -> int:
+    cap = cap_of(case.books.settings.orders.open_order_value, case)
+    return _in_quote(case, cap - unfilled_value(case) - 2) * UNIT // case.price
+
+
+def _heat(case: Case) -> int:
+    room = cap_of(case.books.settings.orders.heat, case) - heat_before(case)
+    return _at_risk(case, _in_quote(case, room), stop_of(case))
+
+
+def _stress(case: Case) -> int:
+    orders = case.books.settings.orders
+    room = cap_of(orders.stress_loss, case) * PPM // need(orders.stress_ppm)
+    return _in_quote(case, room - gross_others(case) - 2) * UNIT // value_price(case) - _worst_before(case)
+
+
+def _beside(case: Case, cap: Cap | None, others: int) -> int:
+    """Return what fits under a cap on the worst case of this instrument and others."""
+    return _in_quote(case, cap_of(cap, case) - others - 2) * UNIT // value_price(case) - _worst_before(case)
 
 
 def _worst_before(case: Case) -> int:
@@ -229,8 +267,14 @@ def _worst_before(case: Case) -> int:
 HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "SIZ-01": _order_qty,
     "SIZ-02": _order_value,
+    "SIZ-03": _trade_risk,
     "POS-01": _balance,
     "POS-02": _position,
     "POS-04": _gross,
+    "POS-06": _concentration,
+    "POS-09": _allocation,
+    "POS-11": _open_orders,
+    "POS-12": _heat,
+    "POS-13": _stress,
 }
 """Catalogue order."""

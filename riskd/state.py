@@ -10,21 +10,30 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from riskd.exposure import Commitments, Parent, TrackedOrder
+from riskd.control_book import ControlBook
+from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
+from riskd.eye_book import EyeBook
+from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
 from riskd.losses import fresh_state
+from riskd.open_risk import Holding, OpenRisk, stop_ppm
+from riskd.order_flow import OrderFlow
 from riskd.portfolio import UNATTRIBUTED, BookedFill, Portfolio
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM, RateBuckets, amends_of
 from riskd.records import (
     AccountSeen,
     ClustersSeen,
     Command,
+    ControlTested,
     DayBaseline,
     DecisionRecord,
+    DrillDone,
     EquityPeak,
     EquitySample,
+    EyesBaseline,
+    EyesStarted,
     FlattenState,
     GrantRenewed,
     GuardReset,
@@ -32,6 +41,8 @@ from riskd.records import (
     HoldRaised,
     HoldRetimed,
     InstrumentsSeen,
+    JournalCheckpoint,
+    KillSaga,
     LedgerSeen,
     LimitsChanged,
     LossGuardState,
@@ -47,13 +58,14 @@ from riskd.records import (
     StopLatched,
 )
 from riskd.repetition import Repetition
-from riskd.rules import MAX_RULES, InstrumentRule, make_rule
+from riskd.rules import MAX_RULES, InstrumentRule, is_operator, make_rule
+from riskd.saga_book import SagaBook
 from riskd.settings import Settings, make_settings
-from riskd.units import to_units_floor
-from tradebot.core.approvals import GrantTerms, VenueAction, Verdict
+from riskd.units import UNIT, to_units_floor
+from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.instruments import Instrument
-from tradebot.core.orders import OrderRole, OrderState, OrderTerms, Side
+from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderState, OrderTerms, Side
 
 MAX_SEEN_INTENTS: Final = 200_000
 """Intent ids remembered for AUT-04; older ones are refused by their sequence or their age."""
@@ -61,7 +73,9 @@ MAX_SENDERS: Final = 20_000
 """(strategy, incarnation) pairs whose last sequence is remembered."""
 MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
-MAX_GRANTS: Final = 100_000
+WANTED_ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
+"""Of orders that a strategy or an operator wanted; the others follow from them."""
+_BLOCKED: Final = CheckOutcome.BLOCK.value
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -96,18 +110,22 @@ class RiskState:
         self.sequences: dict[tuple[str, str], int] = {}
         self.rates = RateBuckets()
         self.repetition = Repetition()
+        self.flow = OrderFlow()
+        self.open_risk = OpenRisk()
+        self.controls = ControlBook()
         self.commitments = Commitments()
         self.commitments.fee_ppm = settings.fee_ppm or 0
         self.portfolio = Portfolio()
         self.holds = HoldBook()
         self.loss = fresh_state(settings.loss)
         self.guards = GuardBook()
+        self.eyes = EyeBook()
+        self.kills = SagaBook()
         self.soft_caps: dict[tuple[str, str], SoftCapState] = {}
         """Exceeded ones, by (cap, key)."""
         self.clusters: tuple[tuple[str, ...], ...] = ()
         """Instruments that move together."""
-        self.grants: dict[str, GrantTerms] = {}
-        """By entry's client order id, oldest first."""
+        self.grants = GrantBook()
         self.flattens: dict[str, FlattenState] = {}
         """Unfinished ones."""
         self.flatten_count = 0
@@ -141,14 +159,20 @@ class RiskState:
                 self.holds.apply_raise(hold, epoch)
                 self.pending_latches.pop(hold.latch_id, None)
                 self.guards.hold_raised(hold)
+                self.controls.held(hold)
                 if hold.cause == "PNL-06":
                     streak = self.portfolio.streak(hold.scope)
                     streak.acted = streak.losses_in_row
             case HoldCleared(hold_id=hold_id, epoch=epoch):
                 self.holds.apply_clear(hold_id, epoch)
+                self.kills.hold_cleared(hold_id, record.time_ns)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
-                if record.hold is not None and record.hold.cause == "PNL-06" and record.operator != "riskd":
-                    self.portfolio.streak(record.hold.scope).begin_streak()
+                self.eyes.hold_cleared(record.hold, record.operator)
+                if record.hold is not None and record.operator != "riskd":
+                    if record.hold.cause == "PNL-06":
+                        self.portfolio.streak(record.hold.scope).begin_streak()
+                    elif record.hold.cause == "RAT-06":
+                        self.flow.begin_again(record.hold.scope.name)
             case HoldRetimed(hold_id=hold_id):
                 self.holds.apply_retime(hold_id, record.until_ns, record.clear_after_ns)
             case Command():
@@ -173,6 +197,15 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case JournalCheckpoint():
+                pass  # proves the journal, changes nothing
+            case ControlTested():
+                self.controls.tested(record)
+            case KillSaga():
+                self.kills.apply(record)
+            case DrillDone():
+                self.kills.last_drill = record
+                self.controls.drilled(record.time_ns, record.evidence)
             case FlattenState():
                 self._flatten(record)
             case ReduceIssued():
@@ -180,7 +213,12 @@ class RiskState:
                 self.reduces[record.reduce_id] = record
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
-                self.grants[terms.entry_client_order_id] = terms
+                self._grant_ended(self.grants.put(terms))
+                self.eyes.granted(terms)
+            case EyesStarted(epoch=epoch):
+                self.eyes.epoch = epoch
+            case EyesBaseline():
+                self.eyes.take_baseline(record)
             case InstrumentsSeen(instruments=instruments):
                 self._set_instruments(instruments)
             case OrderLog(incarnation=incarnation, applied=applied):
@@ -192,6 +230,7 @@ class RiskState:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
                 self.prefix, self.decisions = prefix, 0
+                self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
@@ -210,12 +249,17 @@ class RiskState:
             sorted(self.sequences.items()),
             sorted(self.rates.full_at.items()),
             self.repetition.digest(),
+            self.flow.digest(),
+            self.open_risk.digest(),
+            self.controls.digest(),
             [_order_line(k, o) for k, o in sorted(commitments.orders.items())],
             [_order_line(k, o) for k, o in sorted(commitments.ended.items())],
             [(k, p.qty, p.closed, p.reserved, p.children) for k, p in sorted(commitments.parents.items())],
             sorted((k, c.buy, c.sell, c.entries) for k, c in commitments.by_instrument.items()),
             sorted(commitments.by_asset.items()),
             sorted(commitments.entry_value.items()),
+            sorted(commitments.entry_risk.items()),
+            sorted(commitments.strategy_entries.items()),
             commitments.working.digest(),
             sorted((i, s, side.value, v) for (i, s, side), v in commitments.closing.items()),
             sorted((k, repr(p)) for k, p in portfolio.positions.items()),
@@ -228,15 +272,17 @@ class RiskState:
             (holds.epoch, holds.raised_count, [(repr(s), e) for s, e in holds.fences.items()]),
             list(holds.cleared_latches),
             self.loss,
-            [_grant_line(grant) for grant in self.grants.values()],
+            [_grant_line(grant) for grant in self.grants],
             sorted(self.flattens.items()),
             sorted(self.reduces),
             (self.flatten_count, self.reduce_count),
             list(self.commands),
             sorted(self.pending_latches),
             self.guards.digest(),
+            self.eyes.digest(),
             sorted(self.soft_caps.items()),
             self.clusters,
+            self.kills.digest(),
             self.limits.hash,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -273,6 +319,7 @@ class RiskState:
             _bound(self.sequences, MAX_SENDERS)
         if record.verdict == Verdict.BLOCK.value:
             self.refusals += 1
+            self.controls.refused(record.decision_id, record.checks, _BLOCKED, record.time_ns)
             return
         self.approvals += 1
         role, side = OrderRole(record.role), Side(record.side)
@@ -280,6 +327,8 @@ class RiskState:
         if record.parent and role is OrderRole.ENTRY:
             self.guards.entered(record.instrument_id, record.time_ns)
             self.repetition.entered((record.strategy_id, record.instrument_id, side, qty, price), record.time_ns)
+            if not is_operator(record.strategy_id):
+                self.flow.entered((record.strategy_id, record.instrument_id, side.sign), record.time_ns)
         if record.parent:
             parent = Parent(
                 record.intent_id,
@@ -293,9 +342,11 @@ class RiskState:
                 record.time_ns,
                 record.stop_loss,
                 record.take_profit,
+                stop_ppm(record.stop_loss),
             )
             self.commitments.approve_parent(parent, self.rules, reserve=not record.message)
         if record.message and record.asked is not None:
+            mid, half_spread = _touch(record) if role is OrderRole.ENTRY else (0, 0)
             order = TrackedOrder(
                 state=OrderState(_with_qty(record.asked, record.approved_qty)),
                 instrument_id=record.instrument_id,
@@ -310,12 +361,30 @@ class RiskState:
                 decision_id=record.decision_id,
                 ask_id=record.ask_id,
                 reduce_id=record.reduce_id,
+                stop_ppm=self._stop_of(record),
+                approved_ns=record.time_ns,
+                mid=mid,
+                half_spread=half_spread,
             )
+            order.approved_terms = order.state.terms
             self.commitments.approve_order(order, self.rules)
             self._take_tokens(record)
-        if record.grant is not None:
-            self.grants[record.grant.entry_client_order_id] = record.grant
-            _bound(self.grants, MAX_GRANTS)
+            if role in WANTED_ROLES:
+                self.flow.ordered(record.strategy_id, record.time_ns)
+        grant = record.grant
+        if grant is not None:
+            self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
+            self.eyes.granted(grant)
+            self._grant_ended(self.grants.put(grant))
+
+    def _stop_of(self, record: DecisionRecord) -> int:
+        """Return the distance of an entry's stop; that of a child stands with its parent."""
+        parent = None if record.parent else self.commitments.parents.get(record.intent_id)
+        return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
+
+    def _grant_ended(self, grant: GrantTerms | None) -> None:
+        if grant is not None:
+            self.open_risk.unprotect(_holding(grant), grant.entry_client_order_id)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
         if record.role != OrderRole.ENTRY.value:
@@ -336,7 +405,11 @@ class RiskState:
         self.applied = event.sequence
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
+        if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
+            order.cover = self.eyes.cover(event.facts, event.receive_time_ns)
         execution = event.execution
+        if execution is not None and order is not None and self.settings.orders.sane_fills:
+            anomaly = anomaly or _fill_problem(order, execution)
         booked = None
         if execution is not None and execution.instrument_id in self.rules:
             booked = self.portfolio.book(
@@ -348,8 +421,27 @@ class RiskState:
                 record.fee_quote,
                 event.receive_time_ns,
             )
-        if booked is not None and booked.lost and execution is not None:
-            self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if booked is not None and execution is not None:
+            for strategy_id in booked.strategies:
+                self.open_risk.touch((execution.instrument_id, strategy_id))
+            if booked.lost:
+                self.guards.lost(execution.instrument_id, event.receive_time_ns)
+        if order is not None and order.role in WANTED_ROLES and booked is not None:
+            self.flow.traded(order.strategy_id, event.receive_time_ns)
+        if order is not None and event.kind is OrderEventKind.ACCEPTED and order.approved_ns:
+            self.flow.acknowledged(event.receive_time_ns - order.approved_ns, event.receive_time_ns)
+            order.approved_ns = 0
+        if booked is not None and execution is not None and order is not None and order.mid:
+            qty, price = to_units_floor(execution.qty), to_units_floor(execution.price)
+            paid = (price - order.mid) * order.side.sign * qty // UNIT
+            fill = (paid, order.half_spread * qty // UNIT, order.mid * qty // UNIT)
+            self.flow.filled(order.strategy_id, fill)
+        if event.kind is OrderEventKind.REFUSED and event.check_id:
+            self.controls.refused_by_execd(
+                event.check_id, event.client_order_id, event.reason, event.detail, event.receive_time_ns
+            )
+        if order is not None and event.kind is OrderEventKind.REJECTED:
+            self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
@@ -362,26 +454,20 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self.grants.pop(order.state.terms.client_order_id, None)
+            self._grant_ended(self.grants.drop(order.state.terms.client_order_id))
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
                 continue
-            over = [
-                key
-                for key, grant in self.grants.items()
-                if grant.strategy_id == strategy_id
-                and grant.instrument_id == order.instrument_id
-                and key not in self.commitments.orders
-            ]
-            for key in over:
-                del self.grants[key]
+            for key in self.grants.entries_of(order.instrument_id, strategy_id):
+                if key not in self.commitments.orders:
+                    self._grant_ended(self.grants.drop(key))
 
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self.grants.pop(record.client_order_id, None)
+                self._grant_ended(self.grants.drop(record.client_order_id))
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 
@@ -397,6 +483,26 @@ class RiskState:
             self.flattens[record.flatten_id] = record
         else:
             self.flattens.pop(record.flatten_id, None)
+
+
+def _touch(record: DecisionRecord) -> tuple[int, int]:
+    """Return (mid, half spread) that an entry was approved at, as MKT-03 saw them; zeros when it did not run."""
+    for check_id, _, _, bid, ask in record.checks:
+        if check_id == "MKT-03":
+            low, high = int(bid), int(ask)
+            return (low + high) // 2, (high - low) // 2
+    return 0, 0
+
+
+def _fill_problem(order: TrackedOrder, execution: Execution) -> str:
+    """Return what is wrong with a fill beside its quantity (PTR-02), empty when nothing is."""
+    terms = order.state.terms
+    if execution.side is not terms.side or execution.instrument_id != terms.instrument_id:
+        told = f"{execution.side.name} {execution.instrument_id}"
+        return f"order {terms.client_order_id}: {terms.side.name} {terms.instrument_id} was filled as {told}"
+    if terms.price is not None and (execution.price - terms.price) * terms.side.sign > 0:
+        return f"order {terms.client_order_id}: filled at {execution.price}, its limit is {terms.price}"
+    return ""
 
 
 def _bound(table: dict, most: int) -> None:  # type: ignore[type-arg]
@@ -422,9 +528,23 @@ def _with_qty(terms: OrderTerms, qty: Decimal) -> OrderTerms:
     )
 
 
+def _holding(grant: GrantTerms) -> Holding:
+    return grant.instrument_id, grant.strategy_id
+
+
 def _grant_line(grant: GrantTerms) -> tuple[object, ...]:
     return (repr(replace(grant, order_types=frozenset())), sorted(kind.name for kind in grant.order_types))
 
 
 def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:
-    return (key, order.state.status.name, order.qty, order.filled, order.leaves, order.counted, order.seen, order.role)
+    return (
+        key,
+        order.state.status.name,
+        order.qty,
+        order.filled,
+        order.leaves,
+        order.counted,
+        order.seen,
+        order.role,
+        order.cover.name,
+    )

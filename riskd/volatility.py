@@ -44,3 +44,7 @@ class Volatility:
     def daily_ppm(self) -> int:
         """Return the volatility of a day in ppm, rounded up."""
         return math.ceil(math.sqrt(self.variance * MIN_PER_DAY) * 1e6)
+
+    def minute_ppm(self) -> int:
+        """Return the volatility of a minute in ppm, rounded down: a limit is never overstated."""
+        return int(math.sqrt(self.variance) * 1e6)

@@ -6,7 +6,7 @@ A fill is in a snapshot when its place in the order log is not above what the sn
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Final
 
 from riskd.units import to_units_floor
@@ -24,6 +24,8 @@ class Wallets:
     def __init__(self) -> None:
         self.balances: dict[tuple[str, str], int] = {}
         """(venue, asset) -> total."""
+        self.changes = 0
+        """Snapshots that said something new; what is only locked or freed changes nothing here."""
         self.snapshot_venues: set[str] = set()
         """Venues that sent a complete snapshot."""
         self._contained: dict[str, int] = {}
@@ -31,11 +33,17 @@ class Wallets:
         self._told_ns: dict[tuple[str, str], int] = {}
         """(venue, asset) -> venue time of the balance; asset `` = everything at that venue."""
         self._fills: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        """In the order of the order log."""
         self._cash: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
         self._entries: dict[tuple[str, str], None] = {}
+        self.explained: dict[tuple[str, str], int] = defaultdict(int)
+        """(venue, asset) -> everything that fills, fees and the ledger moved since the journal began."""
+        self.moves: deque[tuple[int, str, str, int]] = deque(maxlen=MAX_DELTAS)
+        """The latest of it: (venue time, venue, asset, delta)."""
 
-    def move(self, venue: str, asset: str, delta: int, sequence: int) -> None:
+    def move(self, venue: str, asset: str, delta: int, sequence: int, at_ns: int = 0) -> None:
         """A fill at this place of the order log moved an asset."""
+        self._explain(at_ns, venue, asset, delta)
         self._fills.append((sequence, venue, asset, delta))
         if sequence > self._contained.get(venue, 0) and venue in self.snapshot_venues:
             self.balances[venue, asset] = self.balances.get((venue, asset), 0) + delta
@@ -52,6 +60,7 @@ class Wallets:
 
     def move_cash(self, entry: LedgerEntry, delta: int) -> None:
         """The venue's ledger moved an asset."""
+        self._explain(entry.event_time_ns, entry.venue, entry.asset, delta)
         self._cash.append((entry.event_time_ns, entry.venue, entry.asset, delta))
         told_ns = max(self._told_ns.get((entry.venue, key), 0) for key in (entry.asset, ""))
         if entry.event_time_ns > told_ns:
@@ -60,6 +69,10 @@ class Wallets:
     def take(self, snapshot: AccountSnapshot) -> None:
         """Take the venue's balances and add what they do not contain yet."""
         venue, balances = snapshot.venue, self.balances
+        before = {one.asset: balances.get((venue, one.asset)) for one in snapshot.balances}
+        if snapshot.transfer_asset:
+            delta = to_units_floor(snapshot.transfer_delta)
+            self._explain(snapshot.event_time_ns, venue, snapshot.transfer_asset, delta)
         if snapshot.complete:
             for key in [k for k in balances if k[0] == venue]:
                 del balances[key]
@@ -70,19 +83,26 @@ class Wallets:
             told.add(balance.asset)
             balances[venue, balance.asset] = to_units_floor(balance.total)
             self._told_ns[venue, balance.asset] = snapshot.event_time_ns
-        for deltas, contained in (
-            (self._fills, snapshot.after_order_sequence),
-            (self._cash, snapshot.event_time_ns),
-        ):
-            for at, where, asset, delta in deltas:
-                if where == venue and at > contained and (snapshot.complete or asset in told):
-                    self._add(venue, asset, delta)
+        for sequence, where, asset, delta in reversed(self._fills):
+            if sequence <= snapshot.after_order_sequence:
+                break
+            if where == venue and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
+        for at_ns, where, asset, delta in self._cash:
+            if where == venue and at_ns > snapshot.event_time_ns and (snapshot.complete or asset in told):
+                self._add(venue, asset, delta)
+        if snapshot.complete or any(balances[venue, asset] != total for asset, total in before.items()):
+            self.changes += 1
         self._contained[venue] = max(self._contained.get(venue, 0), snapshot.after_order_sequence)
 
     def restart_order_log(self) -> None:
         """A new order log numbers from 1: what balances contained of the old one says nothing about it."""
         self._contained.clear()
         self._fills.clear()
+
+    def _explain(self, at_ns: int, venue: str, asset: str, delta: int) -> None:
+        self.explained[venue, asset] += delta
+        self.moves.append((at_ns, venue, asset, delta))
 
     def _add(self, venue: str, asset: str, delta: int) -> None:
         if venue in self.snapshot_venues:

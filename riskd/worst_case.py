@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from riskd.case import Case
 from riskd.inputs import InputMissing, in_currency, qty_of, rule_of, view_of
-from riskd.units import amount
+from riskd.units import UNIT, amount
 from tradebot.core.orders import Side
 
 
@@ -38,15 +38,9 @@ def exposure(case: Case) -> int:
 
 def gross_others(case: Case) -> int:
     """Return the worst-case notional of all other instruments, account currency."""
+    _survey(case)
     if case.gross_others is None:
-        base, gross, same_base = rule_of(case).base, 0, 0
-        for instrument_id in exposed_instruments(case):
-            if instrument_id != case.instrument_id:
-                notional = worst_notional(case, instrument_id)
-                gross += notional
-                if case.books.rules[instrument_id].base == base:
-                    same_base += notional
-        case.gross_others, case.base_others = gross, same_base
+        raise InputMissing
     return case.gross_others
 
 
@@ -57,24 +51,51 @@ def base_others(case: Case) -> int:
     return case.base_others
 
 
-def exposed_instruments(case: Case) -> set[str]:
-    """Return instruments with a position or commitments."""
-    books = case.books
-    exposed = {i for i, units in books.portfolio.net.items() if units}
-    exposed.update(i for i, committed in books.commitments.by_instrument.items() if committed.buy or committed.sell)
-    return exposed
+def open_others(case: Case) -> int:
+    """Return how many other instruments are held, dust left out, or entered."""
+    _survey(case)
+    assert case.open_others is not None
+    return case.open_others
 
 
-def worst_notional(case: Case, instrument_id: str) -> int:
-    """Return one other instrument's worst-case notional at its last good ask."""
-    books = case.books
-    rule, view = books.rules[instrument_id], books.board.views.get(instrument_id)
-    held, committed = books.portfolio.net.get(instrument_id, 0), books.commitments.by_instrument.get(instrument_id)
-    buy, sell = (committed.buy, committed.sell) if committed is not None else (0, 0)
-    worst = max(held + buy, 0 if rule.is_spot else sell - held, 0)
-    if not worst:
-        return 0
-    rate = books.board.rate(rule.quote, long=False)
-    if view is None or not view.good_ns or rate is None:
-        raise InputMissing
-    return amount(rate, amount(view.good_ask, worst))
+def _survey(case: Case) -> None:
+    """Look at all other instruments, once per ask: five checks need what comes of it. One loop without calls, because
+    it is the only part of a decision that grows with the number of instruments. An exposed instrument without a good
+    price, or whose quote asset has no rate, leaves the notionals unknown.
+    """
+    if case.open_others is not None:
+        return
+    books, own, base = case.books, case.instrument_id, rule_of(case).base
+    rules, views, net, committed = books.rules, books.board.views, books.portfolio.net, books.commitments.by_instrument
+    rates: dict[str, int | None] = {}
+    gross = same_base = count = 0
+    known = True
+    for instrument_id in net.keys() | committed.keys():
+        if instrument_id == own:
+            continue
+        rule, held, orders = rules[instrument_id], net.get(instrument_id, 0), committed.get(instrument_id)
+        worst = held
+        if orders is not None:
+            worst += orders.buy
+        if not rule.is_spot:
+            worst = max(worst, (0 if orders is None else orders.sell) - held)
+        if held > rule.dust_qty or held < -rule.dust_qty or (orders is not None and orders.entries > 0):
+            count += 1
+        if worst <= 0:
+            continue
+        quote = rule.quote
+        if quote not in rates:
+            rates[quote] = books.board.rate(quote, long=False)
+        rate, view = rates[quote], views.get(instrument_id)
+        if view is None or not view.good_ns or rate is None:
+            known = False
+            continue
+        notional = -(-view.good_ask * worst // UNIT)
+        if rate != UNIT:
+            notional = amount(rate, notional)
+        gross += notional
+        if rule.base == base:
+            same_base += notional
+    case.open_others = count
+    if known:
+        case.gross_others, case.base_others = gross, same_base

@@ -41,6 +41,10 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
     for key in ("api_key_name", "api_secret_name"):
         if not getattr(venue, key):
             raise ConfigError(f"venues.{name}.{key}: required, simexchange knows its account by it")
+    read_keys = {}
+    if venue.read_key_name:
+        read_key, read_secret = shell.secrets.get(venue.read_key_name), shell.secrets.get(venue.read_secret_name)
+        read_keys[read_key.get_secret_value()] = read_secret.get_secret_value()
     stop_at_end = section.when_finished == "stop"
     follow = section.follow or (FollowConfig() if shell.args.follow else None)
     channel = open_channel(common, Role.MARKETDATA, shell.role) if follow else None
@@ -54,6 +58,7 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
         api_key=shell.secrets.get(venue.api_key_name).get_secret_value(),
         api_secret=shell.secrets.get(venue.api_secret_name).get_secret_value(),
         account=venue.account,
+        read_keys=read_keys,
         followed=followed,
         clock=shell.clock,
         on_finished=(lambda: shell.request_stop("the recording has ended")) if stop_at_end else None,

@@ -7,7 +7,7 @@
 | POST /sim/faults | one switch or a list of them; see `simexchange.faults` |
 | DELETE /sim/faults | all off |
 | POST /sim/price_shock | {"symbol", "bps"}: moves the synthetic market's fair price at once |
-| POST /sim/transfer | {"asset", "amount"}: deposit, or withdrawal when negative |
+| POST /sim/transfer | {"asset", "amount", "silent"}: deposit, or withdrawal when negative; silent: nobody is told |
 """
 
 from __future__ import annotations
@@ -184,7 +184,8 @@ class HttpServer:
         body = await self._body(request)
         try:
             asset, amount = str(body["asset"]), Decimal(str(body["amount"]))
-            self._venue.transfer(self._account, asset, to_money(amount), self._clock.now_ns())
+            silent = body.get("silent") is True
+            self._venue.transfer(self._account, asset, to_money(amount), self._clock.now_ns(), silent=silent)
         except (KeyError, TypeError, InvalidOperation, InvariantError) as exc:
             raise web.HTTPBadRequest(text=f"transfer: {exc!r}\n") from exc
         self._run()

@@ -192,9 +192,7 @@ class LiveBook:
         return Depth(self.update_id, self._top(Side.BUY, limit), self._top(Side.SELL, limit))
 
     def _top(self, side: Side, limit: int) -> list[tuple[int, int]]:
-        market = self._market
-        prices = sorted({*market.levels(side), *market.own_orders(side)}, reverse=side is Side.BUY)[:limit]
-        return [(price, market.displayed_at(side, price)) for price in prices]
+        return self._market.offers(side, limit)
 
 
 def _same(one: Touch, other: Touch) -> bool:

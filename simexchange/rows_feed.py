@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Final
 
 from simexchange.venue import SimVenue
-from tradebot.core.books import Book
-from tradebot.core.ladder import LadderBook
 from tradebot.core.market import BookState, RowColumns, RowKind
 from tradebot.core.orders import Side
 from tradebot.sim.orders import EndReason
@@ -45,18 +43,15 @@ class RowsFeed:
         """Our orders are not shown."""
 
     def depth(self, instrument: int, limit: int) -> Depth:
-        book = self._book(instrument)
-        return Depth(0, book.top(Side.BUY, limit), book.top(Side.SELL, limit))
+        market = self._venue.engine.markets[instrument]
+        return Depth(0, list(market.levels(Side.BUY, limit).items()), list(market.levels(Side.SELL, limit).items()))
 
     def touch(self, instrument: int) -> Touch:
-        bid, bid_lots, ask, ask_lots = self._book(instrument).touch
+        bid, bid_lots, ask, ask_lots = self._venue.engine.markets[instrument].touch
         return Touch(0, bid, bid_lots, ask, ask_lots)
 
     def shock(self, instrument: int, change_bps: float) -> bool:
         return False
-
-    def _book(self, instrument: int) -> Book | LadderBook:
-        return self._venue.engine.markets[instrument].book
 
 
 class FollowFeed(RowsFeed):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from tradebot.core.errors import ConfigError
 from tradebot.runtime.clock import Clock, SystemClock
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.rng import SplitMix64
+from tradebot.sim.warm_up import warm_up
 from tradebot.venues import load_venue_part
 
 TICK_S: Final = 0.010
@@ -47,6 +48,7 @@ class Exchange:
         api_key: str,
         api_secret: str,
         account: str = ACCOUNT,
+        read_keys: Mapping[str, str] | None = None,
         followed: Sequence[SymbolSetup] | None = None,
         clock: Clock | None = None,
         on_finished: Callable[[], None] | None = None,
@@ -60,6 +62,7 @@ class Exchange:
             api_key: The account's one key.
             api_secret: Its secret.
             account: Name of the account.
+            read_keys: API key -> secret of those that may only read it.
             followed: Markets of a feed that is followed; None = the configured ones, with a market of our own.
             clock: Process clock.
             on_finished: Called once when a recording has ended.
@@ -71,14 +74,15 @@ class Exchange:
         self._on_finished = on_finished
         self._on_crash = on_crash
         self._rng = SplitMix64(config.seed)
+        self._is_recorded = bool(config.replay) or followed is not None
         self.venue = SimVenue(
             [one.setup(venue_name, symbol) for symbol, one in config.symbols.items()] if followed is None else followed,
-            [AccountSetup(account, api_key, api_secret, config.money_balances())],
+            [AccountSetup(account, api_key, api_secret, config.money_balances(), read_keys or {})],
             FeeRates(config.maker_bps, config.taker_bps),
             config.limits.limits(),
             load_venue_part(venue_name, "server_protocol", "SERVER"),
             self._rng,
-            is_recorded=bool(config.replay) or followed is not None,
+            is_recorded=self._is_recorded,
         )
         self._follows = followed is not None
         self._ws: WsServer | None = None
@@ -106,6 +110,7 @@ class Exchange:
     async def start(self) -> None:
         """Open the market and listen."""
         config = self._config
+        warm_up(is_recorded=self._is_recorded)
         self.venue.start(self._make_feed, self._clock.now_ns())
         self._ws = WsServer(
             self.venue,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from simexchange.faults import FaultBox
@@ -16,7 +16,8 @@ from simexchange.publisher import NS_PER_MS, Frame, LiveBook, SymbolPublisher
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.orders import Side
 from tradebot.sim.candles import Candle
-from tradebot.sim.engine import MAX_CLOSED_ORDERS, FeeRates, MatchingEngine
+from tradebot.sim.engine import FeeRates, MatchingEngine
+from tradebot.sim.order_records import MAX_CLOSED_ORDERS
 from tradebot.sim.orders import (
     AssetBalance,
     BalanceReport,
@@ -69,6 +70,8 @@ class AccountSetup:
     api_secret: str
     balances: Mapping[str, int]
     """Asset -> free Money."""
+    read_keys: Mapping[str, str] = field(default_factory=dict)
+    """API key -> secret of those that may look and do nothing else."""
 
 
 FeedFactory = Callable[["SimVenue", int], Feed]
@@ -102,9 +105,9 @@ class SimVenue:
         self.frames: list[Frame] = []
         self.account_events: list[tuple[str, bytes]] = []
         """(account, event) in order, until the shell takes them."""
-        self.server: VenueServer = make_server(
-            self, {one.api_key: (one.account, one.api_secret) for one in accounts}, limits
-        )
+        keys = {one.api_key: (one.account, one.api_secret) for one in accounts}
+        readers = {key: (one.account, secret) for one in accounts for key, secret in one.read_keys.items()}
+        self.server: VenueServer = make_server(self, keys | readers, limits, frozenset(readers))
         self.publishers = [
             SymbolPublisher(i, self.server.streams, self.wanted, self.frames) for i in range(len(symbols))
         ]
@@ -258,9 +261,11 @@ class SimVenue:
     def balances(self, account: str) -> list[AssetBalance]:
         return self.engine.accounts[account].balances()
 
-    def transfer(self, account: str, asset: str, money: int, now_ns: int) -> None:
-        """Deposit (or withdraw, negative) and tell the account."""
+    def transfer(self, account: str, asset: str, money: int, now_ns: int, *, silent: bool = False) -> None:
+        """Deposit (or withdraw, negative) and tell the account, unless silent."""
         self.engine.accounts[account].credit(asset, money)
+        if silent:
+            return
         self._send(account, self.server.transfer_event(asset, money, now_ns))
 
     # --- market data (VenueBackend) --------------------------------------------------------------------------------

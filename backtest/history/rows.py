@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tradebot.core.columns import CLEAR, KIND_MASK, LEVEL, SNAPSHOT, TRADE, Flags, Int64s, MarketColumns
+from tradebot.core.columns import CLEAR, KIND_MASK, LEVEL, ORDER_ADD, SNAPSHOT, TRADE, Flags, Int64s, MarketColumns
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
 
@@ -152,10 +152,11 @@ def make_rows(length: int, **columns: Any) -> Rows:
 
 
 def market_columns(rows: Rows, instrument: int) -> MarketColumns:
-    """Return the book and trade rows of one instrument as the simulator reads them."""
+    """Return the book and trade rows of one instrument as the simulator reads them; ids only of single orders."""
     picked = rows.take((rows.instrument == instrument) & (rows.flags & OTHER == 0))
+    order_id = picked.id if (picked.kinds >= ORDER_ADD).any() else None
     return MarketColumns(
-        picked.exchange_time_ns, picked.local_time_ns, picked.flags, picked.price_ticks, picked.qty_lots
+        picked.exchange_time_ns, picked.local_time_ns, picked.flags, picked.price_ticks, picked.qty_lots, order_id
     )
 
 

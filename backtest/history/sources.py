@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest.history import parquet, recorder_db
 from backtest.history.binance_csv import FILE_NAME, read_binance
-from backtest.history.csv_table import first_line, open_bytes
+from backtest.history.csv_table import first_line, open_bytes, text_batches
 from backtest.history.hftbacktest import read_npz
 from backtest.history.native_csv import CSV_COLUMNS, read_csv
 from backtest.history.rows import DataError, Market, Notes, Rows
@@ -94,6 +94,28 @@ def markets_of(path: Path) -> tuple[Market, ...]:
             return ()
 
 
+def symbols_of(path: Path) -> tuple[str, ...]:
+    """Return what a file calls its instruments, in order of appearance; empty when it names none.
+
+    Text files are looked through up to the end of their first piece; an instrument that only comes later is refused
+    when it comes, so it is not overlooked.
+    """
+    match detect(path):
+        case Format.RECORDER | Format.PARQUET:
+            return tuple(market.venue_symbol for market in markets_of(path))
+        case Format.BINANCE:
+            named = FILE_NAME.match(path.name)
+            return (named["symbol"],) if named is not None else ()
+        case Format.FRAMES:
+            return (_first_symbol(path),)
+        case Format.HFTBACKTEST:
+            return ()
+        case kind:
+            column = "symbol" if kind is Format.TARDIS else "instrument"
+            batch = next(text_batches(path, first_line(path), has_header=True))
+            return tuple(dict.fromkeys(batch.columns[column].to_pylist()))
+
+
 def open_sources(
     paths: Sequence[Path], markets: Sequence[Market], notes: Notes, options: ReadOptions
 ) -> list[Iterator[Rows]]:
@@ -138,7 +160,10 @@ def _read(path: Path, kind: Format, markets: Sequence[Market], notes: Notes, opt
 
 def _mapped(path: Path, read: Reader, own: tuple[Market, ...], markets: Sequence[Market]) -> Iterator[Rows]:
     """Read a file that describes its instruments, and number them as asked for."""
-    by_id = {market.instrument_id: i for i, market in enumerate(markets)}
+    by_id = {
+        market.venue_symbol: i for i, market in enumerate(markets)
+    }  # a file without ids has symbols in their place
+    by_id |= {market.instrument_id: i for i, market in enumerate(markets)}
     for market in own:
         asked = markets[by_id[market.instrument_id]] if market.instrument_id in by_id else None
         if asked is None:

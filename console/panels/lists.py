@@ -8,6 +8,7 @@ from console import text as t
 from console.model import LogEntry
 from console.panels.words import count_text, filtered, matches, nothing, symbol
 from console.staleness import mark
+from console.stop_state import kill_sentence
 from console.table import Column, Panel, choose, heading, row_line
 from console.text import Line, Span, Tone, line
 from console.view import View
@@ -75,9 +76,11 @@ def holds_panel(view: View, width: int) -> Panel:
     """Return the holds, the highest first."""
     holds, freshness = view.level.holds, view.level.holds_freshness
     columns = choose(HOLD_COLUMNS, width)
+    kills = {kill.kill_id: kill_sentence(kill, view.now_ns) for kill in view.kills}
 
     def content(index: int) -> Line:
         hold = holds[index]
+        evidence = ", ".join(words for words in (kills.get(hold.hold_id, ""), hold.evidence) if words)
         left_ns = max(0, hold.until_ns - view.now_ns) if hold.until_ns else None
         return row_line(
             columns,
@@ -89,7 +92,7 @@ def holds_panel(view: View, width: int) -> Panel:
                 "AGE": Span(t.age(view.now_ns - hold.raised_ns)),
                 "LEFT": Span("--" if left_ns is None else t.age(left_ns)),
                 "BY": Span(hold.raised_by),
-                "EVIDENCE": Span(t.printable(hold.evidence)),
+                "EVIDENCE": Span(t.printable(evidence)),
             },
             width,
         )

@@ -7,6 +7,8 @@ from typing import Final
 from console import text as t
 from console.panels.words import BAR_WIDTH, gain
 from console.staleness import Freshness, mark
+from console.stop_keys import StopLevel
+from console.stop_state import kill_sentence
 from console.text import EMPTY, Line, Span, Tone, line
 from console.view import View
 
@@ -148,7 +150,13 @@ def alarm_line(view: View, width: int, *, kill_window_left_ns: int, frozen_s: in
     if command is not None and command.is_news(view.now_ns, view.level.level):
         count = view.orders.working if view.orders.freshness <= Freshness.LATE else None
         words = command.sentence(view.now_ns, kill_window_left_ns, count)
+        if command.level is StopLevel.KILL and view.kills:
+            words = f"{words}. {kill_sentence(view.kills[0], view.now_ns)}"
         return t.fit_line((Span(t.clip(f" {words} ", width), Tone.REVERSE),), width)
+    under_way = next((kill for kill in view.kills if not kill.is_done and not kill.stuck), None)
+    if under_way is not None:
+        words = t.clip(f" {kill_sentence(under_way, view.now_ns)} ", width)
+        return t.fit_line((Span(words, Tone.REVERSE),), width)
     if frozen_s is not None:
         return t.fit_line((Span(f" FROZEN {frozen_s}s  what you see is old; space = continue ", Tone.REVERSE),), width)
     if not view.alarms:

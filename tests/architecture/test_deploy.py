@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from tests.architecture.source_tree import DAEMONS, ROOT
+from tradebot.runtime.identity import module_of
 
 UNITS = ROOT / "deploy" / "systemd"
 # simexchange is a tool of demo and paper, the console is started by hand.
-PRODUCTION = ("marketdata", "engine", "riskd", "execd", "recorder")
+PRODUCTION = ("marketdata", "engine", "riskd", "execd", "recorder", "eyes")
+SERVICES = (*DAEMONS, "eyes")
+"""The eyes run from riskd's package."""
 JIT = {"marketdata", "engine"}
 OFFLINE = {"engine", "riskd", "recorder"}
 
@@ -36,16 +39,16 @@ def unit_settings(daemon: str) -> dict[str, str]:
 
 
 def test_compose_has_one_service_per_daemon() -> None:
-    assert set(compose()["services"]) == set(DAEMONS)
+    assert set(compose()["services"]) == set(SERVICES)
 
 
-@pytest.mark.parametrize("daemon", DAEMONS)
+@pytest.mark.parametrize("daemon", SERVICES)
 def test_a_compose_service_runs_its_daemon_and_uses_what_the_file_declares(daemon: str) -> None:
     file = compose()
     service = file["services"][daemon]
     named_volumes = {volume.split(":")[0] for volume in service["volumes"]}
 
-    assert service["command"][0] == daemon
+    assert service["command"][0] == module_of(daemon)
     assert (ROOT / service["build"]["dockerfile"]).is_file()
     assert named_volumes <= set(file["volumes"])
     assert set(service.get("depends_on", [])) <= set(file["services"])
@@ -74,6 +77,21 @@ def test_only_venue_daemons_have_a_network(daemon: str) -> None:
 
     assert (settings.get("PrivateNetwork") == "yes") == (daemon in OFFLINE)
     assert ("AF_INET" in settings["RestrictAddressFamilies"]) == (daemon not in OFFLINE)
+
+
+def test_a_unit_runs_the_module_of_its_daemon() -> None:
+    for daemon in PRODUCTION:
+        command = unit_settings(daemon)["ExecStart"].replace("%i", daemon)
+
+        assert f" -m {module_of(daemon)} " in command
+
+
+def test_reading_keys_reach_the_eyes_only_and_riskd_gets_none() -> None:
+    holders = {
+        path.parent.name for path in UNITS.rglob("*.conf") if "venue_read_key" in path.read_text(encoding="utf-8")
+    }
+
+    assert holders == {"tradebot@eyes.service.d"}
 
 
 def test_trading_keys_reach_execd_only() -> None:

@@ -118,3 +118,25 @@ def test_the_rebuilt_book_equals_the_recorded_best_prices_at_every_equal_update_
     assert rows == 191_893
     assert (book.state, book.gaps) == (BookState.LIVE, 0)
     assert book.bbo_checks == 564
+
+
+def test_files_of_different_symbols_are_merged_by_receive_time(tmp_path: Path) -> None:
+    both = list(synthetic(VENUE, ["BTCUSDT", "ETHUSDT"], seed=1, seconds=4).lines())
+    symbol, files = b"", {b"btcusdt": tmp_path / "btc.log", b"ethusdt": tmp_path / "eth.log"}
+    parts: dict[bytes, list[bytes]] = {name: [] for name in files}
+    for stamp, raw in both:
+        match = module._STREAM.search(raw, 0, 80)
+        symbol = match[1] if match is not None else symbol
+        parts[symbol].append(b"%d %b\n" % (stamp, raw))
+    for name, path in files.items():
+        path.write_bytes(b"".join(parts[name]))
+    source = recorded(*files.values())
+    merged = make_recording(source)
+    rows = joined(list(merged.batches()))
+    whole = joined(list(make_recording(synthetic(VENUE, ["BTCUSDT", "ETHUSDT"], 1, 4)).batches()))
+
+    assert source.symbols == ("BTCUSDT", "ETHUSDT")
+    assert merged.never_live == set()
+    assert sorted(rows) == sorted(whole)
+    times = [row[7] for row in rows]
+    assert times == sorted(times)

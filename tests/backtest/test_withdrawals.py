@@ -61,7 +61,7 @@ def strategies(tmp_path: Path) -> str:
 
 
 def play(strategies: str, kind: str, log: Path, *, in_process: bool) -> bytes:
-    options = BacktestOptions(kind, seed=4, seconds=40, strategy_path=(strategies,), events=log, in_process=in_process)
+    options = BacktestOptions(kind, seed=5, seconds=40, strategy_path=(strategies,), events=log, in_process=in_process)
     run_backtest(options)
     return log.read_bytes()
 

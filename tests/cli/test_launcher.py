@@ -160,7 +160,9 @@ def test_keys_are_private_made_once_and_bound_to_their_environment(short_tmp_pat
     before = {path.name: path.read_bytes() for path in files}
     prepare_keys(plan)
 
-    assert {path.name for path in files} == {"approval.json", "demo_api_key", "demo_api_secret"}
+    assert {path.name for path in files} == {
+        "approval.json", "demo_api_key", "demo_api_secret", "demo_read_key", "demo_read_secret",
+    }  # fmt: skip
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert {path.name: path.read_bytes() for path in files} == before
 

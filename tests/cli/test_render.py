@@ -43,6 +43,7 @@ def make_status(**changes: object) -> views.StatusView:
         holds=[],
         books=[views.BookView("binance:BTC-USDT", "LIVE", "61837.63", "1", "61837.64", "1", "61837.63", 120, 0)],
         strategies=[],
+        kills=[],
     )
     return replace(view, **changes)  # type: ignore[arg-type]
 

@@ -100,11 +100,11 @@ def test_daemons_stop_in_order_those_who_want_orders_first(tmp_path: Path) -> No
         f"open({str(tmp_path)!r} + '/NAME.up', 'w').close()\n"
         "while True: time.sleep(0.05)"
     )
-    names = ("simexchange", "marketdata", "riskd", "execd", "engine", "recorder")
+    names = ("simexchange", "marketdata", "riskd", "execd", "engine", "recorder", "eyes")
     with Family(tmp_path, **{name: code.replace("NAME", name) for name in names}) as family:
         family.until(lambda: all((tmp_path / f"{name}.up").exists() for name in names))
 
-    assert log.read_text().split() == ["engine", "execd", "riskd", "recorder", "marketdata", "simexchange"]
+    assert log.read_text().split() == ["engine", "execd", "eyes", "riskd", "recorder", "marketdata", "simexchange"]
     assert family.status.phase == "stopped"
 
 

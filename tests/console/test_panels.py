@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from console import text as t
 from console.layout import Kind, plan_layout
-from console.model import Source
+from console.model import STOP_DAEMONS, Kill, Source, StopPing
 from console.panels.daemons import daemon_strip, daemons_panel
 from console.panels.depth import depth_panel
 from console.panels.lists import alarms_panel, holds_panel, last_action_line, log_panel
@@ -24,10 +26,13 @@ from console.panels.strategies import strategies_panel, strategies_strip
 from console.panels.system import system_panel
 from console.panels.tiny import tiny_lines
 from console.screenshot.seed import NOW_NS, seeded_store
+from console.stop_keys import StopLevel
+from console.stop_state import kill_sentence
 from console.table import Panel
 from console.text import Line, Tone, plain
 from console.view import View
 from tests.console.kit import S, make_hold, make_pnl, make_position, make_store
+from tradebot.core.levels import TradingLevel
 
 CUT_NUMBER = re.compile(r"\d…")
 WIDTHS = (80, 84, 92, 99, 100, 108, 119, 120, 133, 140, 160, 200)
@@ -302,3 +307,51 @@ def test_small_terminals_keep_the_essentials_within_forty_cells() -> None:
     assert "F9 HALT" in lines[2]
     assert "P1 0 P2 0 P3 0" in lines[3]
     assert not any(CUT_NUMBER.search(row) for row in lines)
+
+
+def make_kill(state: str = "WORKING", step: str = "CONFIRM", stuck: str = "", **more: Any) -> Kill:
+    how = {"drill": False, "flatten": False, "entered_ns": NOW_NS - 2 * S, "left": 0} | more
+    return Kill("H9", state, step, stuck=stuck, **how)
+
+
+def test_a_kill_under_way_is_told_under_the_latch_and_beside_its_hold() -> None:
+    store = seeded_store()
+    store.all_holds([replace(make_hold(), hold_id="H9", level=TradingLevel.KILLED)])
+    store.kills([make_kill()])
+    view = store.view(NOW_NS)
+    second = plain(alarm_line(view, 120, kill_window_left_ns=0, frozen_s=None))
+
+    assert "kill H9 confirming at the venue 2 s" in second
+    assert "kill H9 confirming at the venue 2 s" in text_of(holds_panel(view, 160))
+
+
+def test_a_stuck_kill_is_the_first_alarm_with_its_reason() -> None:
+    store = seeded_store()
+    store.kills([make_kill("STUCK", "CANCEL", "still working: c1: cancel these at the venue's own site")])
+    view = store.view(NOW_NS)
+    second = plain(alarm_line(view, 160, kill_window_left_ns=0, frozen_s=None))
+
+    assert view.alarms[0].priority == 1
+    assert "KILL INCOMPLETE: kill H9 STUCK canceling orders 2 s: still working: c1" in second
+
+
+def test_a_confirmed_kill_says_what_is_left_and_frees_the_line() -> None:
+    done = make_kill("DONE", "REPORT", left=2)
+    store = seeded_store()
+    store.kills([done])
+    second = plain(alarm_line(store.view(NOW_NS), 120, kill_window_left_ns=0, frozen_s=None))
+
+    assert kill_sentence(done, NOW_NS) == "kill H9 confirmed by the venue, 2 left (tradebot kill-report)"
+    assert "H9" not in second
+
+
+def test_the_banner_of_a_kill_goes_on_to_the_venues_confirmation() -> None:
+    store = seeded_store()
+    store.stop_given("c1", StopLevel.KILL, NOW_NS)
+    for daemon in STOP_DAEMONS:
+        store.stop_answered("c1", daemon, StopPing(True, 3.0, TradingLevel.KILLED), NOW_NS)
+    store.kills([make_kill("DONE", "REPORT")])
+    second = plain(alarm_line(store.view(NOW_NS), 160, kill_window_left_ns=0, frozen_s=None))
+
+    assert "KILLED 2/2 3 ms" in second
+    assert "kill H9 confirmed by the venue, nothing left" in second

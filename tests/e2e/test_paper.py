@@ -7,7 +7,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,46 +22,59 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PARAMS = ["bar_ms=1000", "ema_length=4", "atr_length=5", "multiple=0.2", "cool_down_bars=1", "stop_loss_fraction=0.004"]
 
 
-@pytest.fixture
-def recording() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="tb-rec-", dir="/tmp"))
-    path = folder / "market.log.gz"
-    done = run_command("sample-data", str(path), "--seconds", "400")
+@dataclass(frozen=True)
+class PaperRun:
+    """One paper session, after its end."""
+
+    summary: dict[str, Any]
+    state: Path
+    orders_at_the_real_venue: list[Any]
+
+
+async def trade_on_paper(recording: Path, state: Path) -> PaperRun:
+    """Run `paper-run` for a minute on a feed whose venue knows no account of ours."""
+    config = SimexchangeConfig(rest_port=0, ws_port=0, replay=(recording,), balances={})
+    flags = [flag for name in PARAMS for flag in ("--param", name)]
+    async with Exchange(config, venue_name="binance", api_key="nobody", api_secret="nobody") as real:
+        urls = (f"rest_url={real.rest_url}", f"market_ws_url={real.market_ws_url}")
+        settings = ["engine.record=true", *(f"venues.binance.{url}" for url in urls)]
+        done = await asyncio.to_thread(
+            run_command,
+            *("paper-run", "--strategy", "breakout_atr", "--symbols", "BTC-USDT", "--minutes", "1.2", "--headless"),
+            *("--state", str(state), *flags, *(flag for one in settings for flag in ("--set", one))),
+            timeout_s=200,
+        )
+        orders = list(real.venue.engine.all_orders("main", 0))
     assert done.code == 0, done.err
-    yield path
+    return PaperRun(json.loads(done.out.strip().splitlines()[-1]), state, orders)
+
+
+@pytest.fixture(scope="module")
+def paper() -> Iterator[PaperRun]:
+    folder = Path(tempfile.mkdtemp(prefix="tb-pap-", dir="/tmp"))
+    recording = folder / "market.log.gz"
+    made = run_command("sample-data", str(recording), "--seconds", "400")
+    assert made.code == 0, made.err
+    yield asyncio.run(trade_on_paper(recording, folder / "state"))
     shutil.rmtree(folder)
 
 
-async def test_a_strategy_trades_on_paper_against_a_feed_that_takes_no_orders(recording: Path) -> None:
+def test_a_strategy_trades_on_paper_against_a_feed_that_takes_no_orders(paper: PaperRun) -> None:
     """The venue of the feed knows no account of ours: whatever was filled was filled by the paper venue."""
-    config = SimexchangeConfig(rest_port=0, ws_port=0, replay=(recording,), balances={})
-    async with Exchange(config, venue_name="binance", api_key="nobody", api_secret="nobody") as real:
-        flags = [flag for name in PARAMS for flag in ("--param", name)]
-        done = await asyncio.to_thread(
-            run_command,
-            "paper-run",
-            "--strategy",
-            "breakout_atr",
-            "--symbols",
-            "BTC-USDT",
-            "--minutes",
-            "1.2",
-            "--headless",
-            *flags,
-            "--set",
-            f"venues.binance.rest_url={real.rest_url}",
-            "--set",
-            f"venues.binance.market_ws_url={real.market_ws_url}",
-            timeout_s=200,
-        )
-        orders_at_the_real_venue = real.venue.engine.all_orders("main", 0)
-    assert done.code == 0, done.err
-
-    summary = json.loads(done.out.strip().splitlines()[-1])
+    summary = paper.summary
 
     assert summary["mode"] == "paper"
     assert summary["messages"] > 500
     assert summary["orders"] > 0
     assert summary["fills"] > 0
     assert summary["unapproved_orders"] == summary["unknown_orders"] == summary["position_mismatches"] == 0
-    assert orders_at_the_real_venue == []
+    assert paper.orders_at_the_real_venue == []
+
+
+def test_a_recorded_paper_session_replays_to_the_same_decisions(paper: PaperRun) -> None:
+    done = run_command("replay", str(paper.state), "--json")
+    report = json.loads(done.out)
+
+    assert (done.code, report["ok"], report["differences"], report["fault"]) == (0, True, 0, "")
+    assert report["inputs"] > 500
+    assert report["decisions"] >= paper.summary["intents"] > 0

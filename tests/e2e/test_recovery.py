@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 def test_every_daemon_survives_kill_9_in_turn_and_the_books_agree_with_the_venue() -> None:
     with RunningSystem() as system:
         system.wait_fills()
-        for daemon in ("marketdata", "engine", "recorder", "riskd", "execd"):
+        for daemon in ("marketdata", "engine", "recorder", "eyes", "riskd", "execd"):
             system.kill_and_wait(daemon)
             system.wait_fills()
 

@@ -19,6 +19,7 @@ SERVICES = {
     "engine": "tradebot.rpc.engine.v1.EngineService",
     "riskd": "tradebot.rpc.risk.v1.RiskService",
     "execd": "tradebot.rpc.execution.v1.ExecutionService",
+    "eyes": "tradebot.rpc.eyes.v1.EyesService",
     "recorder": "tradebot.rpc.recorder.v1.RecorderService",
     "riskd.stop": "tradebot.rpc.stop.v1.StopService",
     "execd.stop": "tradebot.rpc.stop.v1.StopService",

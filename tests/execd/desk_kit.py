@@ -16,7 +16,6 @@ from typing import Any
 from execd.desk import Desk
 from execd.latch import LatchBoard
 from execd.orders import Order
-from execd.reconcile import VenueSnapshot
 from execd.records import ReadJob, ReadKind, VenueSend
 from execd.restore import Restorer
 from execd.settings import NS_PER_MS, NS_PER_S, DeskSettings
@@ -38,9 +37,10 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.levels import TradingLevel
+from tradebot.core.mass_cancel import MassCancelReport
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderTerms, OrderType
-from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials
+from tradebot.venues.api_orders import AccountRows, RequestKind, VenueCredentials, VenueSnapshot
 from tradebot.venues.binance.execution import EXECUTION
 from tradebot.wire.approvals import sign_approval, sign_grant
 
@@ -174,6 +174,7 @@ class DeskKit:
         self.alarms: list[tuple[str, bool]] = []
         self.notices: list[tuple[str, str, str]] = []
         self.renewals: list[str] = []
+        self.mass_cancels: list[MassCancelReport] = []
         self.session_id = ""
         self.restarts = 0
         self.desk = self._new_desk()
@@ -246,6 +247,7 @@ class DeskKit:
                 self.never_used.extend(up.never_used)
                 self.abandons.extend(up.abandons)
                 self.renewals.extend(up.renew_grant_ids)
+                self.mass_cancels.extend(up.mass_cancels)
                 self.alarms.extend((a.cause, a.cleared) for v in up.venues for a in v.alarms)
                 if up.ping is not None and self.answer_pings:
                     lease = LeaseAnswer(up.ping.sequence, 1_000, 1)

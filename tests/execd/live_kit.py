@@ -20,12 +20,10 @@ import grpc
 
 from execd.desk import Desk
 from execd.latch import LatchBoard
-from execd.reconcile import VenueSnapshot
 from execd.restore import Restorer
 from execd.risk_client import RiskClient
 from execd.settings import DeskSettings, ProtectionSettings, UnknownSettings
 from execd.shell import LiveDesk
-from execd.venue_rest import VenueRest
 from execd.venue_session import VenueSession
 from simexchange.config import LimitsConfig, SimexchangeConfig
 from simexchange.service import Exchange
@@ -38,7 +36,8 @@ from tradebot.runtime.clock import SystemClock
 from tradebot.runtime.config import VenueConfig
 from tradebot.runtime.grpc_client import redial
 from tradebot.runtime.journal import Journal
-from tradebot.venues.api_orders import VenueCredentials
+from tradebot.runtime.venue_reader import VenueReader
+from tradebot.venues.api_orders import VenueCredentials, VenueSnapshot
 from tradebot.venues.binance.execution import EXECUTION
 
 CREDENTIALS = VenueCredentials("test-key", "test-secret")
@@ -84,7 +83,7 @@ class LiveKit:
             trade_ws_url=self.exchange.trade_ws_url,
             symbols=("BTCUSDT",),
         )
-        self.rest = VenueRest(EXECUTION, config, CREDENTIALS, clock)
+        self.rest = VenueReader(EXECUTION, config, CREDENTIALS, clock)
         instruments = {i.instrument_id: i for i in await self.rest.instruments()}
         codec = EXECUTION.codec(CREDENTIALS, list(instruments.values()), self._settings.recv_window_ms)
         self.desk = Desk(self._settings, instruments, {"binance": codec}, KEYS, ID_KEY, LatchBoard())

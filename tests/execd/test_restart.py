@@ -24,7 +24,7 @@ def picture(kit: DeskKit) -> dict[str, Any]:
         "orders": {o.id: (o.snapshot(), sorted(o.state.exec_ids)) for o in desk.state.orders.all_orders()},
         "positions": {key: (p.qty, p.avg_price) for key, p in desk.state.orders.positions.items()},
         "head": desk.state.orders.log.head,
-        "open": {g.entry.id: g.open_qty for g in desk.protection._guarded.values() if g.open_qty},
+        "open": {g.entry.id: g.open_qty for g in desk.protection.book.entries.values() if g.open_qty},
         "uses": {k: (u.orders, u.stop_price) for k, u in desk.state.gateway.uses.items()},
         "sent": sorted(desk.state.gateway._sent_ids),
         "baselines": desk.reconciler.baselines,
@@ -107,7 +107,7 @@ def test_killed_at_any_step_it_recovers_to_the_venues_truth(steps: int, lost: in
     assert kit.desk.state.orders.unknown_count == 0
     assert ("UNAPPROVED_ORDER", False) not in kit.alarms
     locked = sum((o.state.leaves_qty for o in kit.working_stops()), Decimal(0))
-    guarded = [g for g in kit.desk.protection._guarded.values() if g.grant is not None]
+    guarded = [g for g in kit.desk.protection.book.entries.values() if g.grant is not None]
     assert not guarded or locked == sum((protectable(kit, g.open_qty) for g in guarded), Decimal(0))
 
 

@@ -15,19 +15,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
+from riskd.units import from_units
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
 from tradebot.core.approvals import (
     ApprovalAnswer,
     ApprovalAsk,
     ApproveOrder,
+    LeasePing,
     SessionDown,
     SessionHello,
     SessionUp,
     VenueAction,
 )
+from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, ProtectionPlan
+from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 from tradebot.core.order_events import OrderEvent, OrderFacts
@@ -50,12 +54,16 @@ BTC = "binance:BTC-USDT"
 ETH = "binance:ETH-USDT"
 KEY = Signer("0a0b0c0d", b"k" * 32)
 START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes before midnight
+EYES_NS = START_NS - 60_000_000_000
+"""When the run of the eyes began that speaks here."""
 SECOND = 1_000_000_000
 MS = 1_000_000
 GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 """Off unless a test sets them: a loss that one rule is about would trip the others too."""
 
 
+EYES = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
+"""Off unless a test sets them: most tests let hours pass and nobody looks at a venue meanwhile."""
 HUGE = 10**9
 WIDE: dict[str, dict[str, Any]] = {
     "RAT-01": {"strategy_per_second": 1000, "strategy_per_minute": 60000, "system_per_second": 1000},
@@ -67,18 +75,39 @@ WIDE: dict[str, dict[str, Any]] = {
     "POS-06": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-11": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-13": {"max_loss_pct": HUGE, "max_loss": HUGE},
+    "POS-09": {"max_pct_of_equity": {"*": HUGE}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
+    "POS-12": {"max_heat_pct": HUGE, "max_heat": HUGE},
     "RAT-02": {"strategy_per_second": 1000},
+    "RAT-04": {"max_ratio": HUGE, "min_orders": HUGE},
+    "RAT-05": {"strategy_per_minute": HUGE, "venue_per_minute": HUGE},
+    "RAT-06": {"max_entries": HUGE, "max_per_day": HUGE},
     "RAT-08": {"max_per_instrument": HUGE, "max_per_venue": HUGE},
     "RAT-10": {"max_times_equity": HUGE},
 }
 """Limits that bind only when a test sets them: most tests repeat themselves within one instant."""
+MARKET: dict[str, dict[str, Any]] = {
+    "STA-07": {"status": "enforced", "min_samples": 1},
+    "MKT-07": {"status": "enforced", "max_move_bps": 300, "sigmas": 6, "hold_min": 5},
+    "PRC-02": {"status": "enforced", "max_drift_bps": 250},
+}
+"""What needs a second of the market: `Desk.wait(1)`. Off unless a test asks for it: tests move prices as they like."""
 STRICT: dict[str, dict[str, Any]] = {
+    **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},
 }
 """Checks that are off unless a test asks for them."""
+FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
+"""Off unless a test names its orders as execd does (`execd_id`)."""
+
+
+FILLS: dict[str, dict[str, Any]] = {
+    "PTR-02": {"status": "enforced"},
+    "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
+}
+"""Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
 
 
 @cache
@@ -87,8 +116,11 @@ def _profile(name: str) -> dict[str, Any]:
 
 
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
-    """Return a profile as a tree that a test may change."""
-    return copy.deepcopy(_profile(profile))
+    """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
+    tree = copy.deepcopy(_profile(profile))
+    for check_id in (*MARKET, *FORM, *FILLS):
+        tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
+    return tree
 
 
 def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None, **top: Any) -> Limits:
@@ -101,7 +133,7 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
     }
     for check_id, wide in WIDE.items():
         tree["checks"][check_id] |= wide
-    for check_id in (*GUARDS, *STRICT):
+    for check_id in (*GUARDS, *STRICT, *EYES):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     for check_id, change in (changes or {}).items():
         if change is None:
@@ -157,6 +189,7 @@ class Desk:
     statuses: dict[str, OrderStatus] = field(default_factory=dict)
     executions: int = 0
     session: int = 0
+    looks: int = 0
 
     def __post_init__(self) -> None:
         self.sink = MemorySink()
@@ -170,7 +203,9 @@ class Desk:
             self.venue()
 
     def new_gate(self, sink: MemorySink) -> RiskGate:
-        return RiskGate(self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,))
+        return RiskGate(
+            self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,), build="build"
+        )
 
     # ---- execd speaks
 
@@ -206,7 +241,9 @@ class Desk:
         return self.say(venues=[replace(self.make_venue(), alarms=alarms, **changes)])
 
     def make_venue(self) -> VenueStatus:
-        return VenueStatus(self.venue_name, "main", True, self.now_ns, False)
+        return VenueStatus(
+            self.venue_name, "main", True, self.now_ns, False, clock_error_ns=MS, clock_time_ns=self.now_ns
+        )
 
     # ---- the market speaks
 
@@ -223,7 +260,14 @@ class Desk:
         self.gate.handle_market(rows.columns, self.now_ns)
 
     def wait(self, seconds: float) -> SessionDown:
-        """Let time pass with a timer call at the end; books and the venue's state stay fresh."""
+        """Let time pass with a timer call at the end; books, the venue's state and the eyes stay fresh."""
+        return self._wait(seconds, looks=self.gate.settings.eyes.orders)
+
+    def wait_without_looks(self, seconds: float) -> SessionDown:
+        """The same while the eyes are silent."""
+        return self._wait(seconds, looks=False)
+
+    def _wait(self, seconds: float, *, looks: bool) -> SessionDown:
         self.now_ns += int(seconds * SECOND)
         for index, instrument in enumerate(self.instruments):
             view = self.gate.board.views.get(instrument.instrument_id)
@@ -232,8 +276,45 @@ class Desk:
             del index
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
-                self.gate.session.statuses[name] = replace(status, reconciled_time_ns=self.now_ns)
+                self.gate.session.statuses[name] = replace(
+                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns
+                )
+        if looks:
+            self.look()
         return self.gate.handle_timer(self.now_ns)
+
+    # ---- the eyes speak
+
+    def look(self, *orders: SeenOrder, fills: tuple[SeenFill, ...] = (), error: str = "", **report: Any) -> LookAnswer:
+        """Report what the venue holds: the balances that riskd expects, and these orders and fills."""
+        return self.look_at(self.now_ns, *orders, fills=fills, error=error, **report)
+
+    def look_at(
+        self,
+        at_ns: int,
+        *orders: SeenOrder,
+        fills: tuple[SeenFill, ...] = (),
+        balances: Mapping[str, str] | None = None,
+        positions: Mapping[str, str] | None = None,
+        error: str = "",
+        **report: Any,
+    ) -> LookAnswer:
+        """Report a look of that moment; `balances` replaces those that riskd expects, asset by asset."""
+        self.looks += 1
+        expected = self.gate.state.portfolio.balances.items()
+        told = {asset: from_units(units) for (venue, asset), units in expected if venue == self.venue_name}
+        told |= {asset: Decimal(amount) for asset, amount in (balances or {}).items()}
+        rows = tuple(Balance(asset, amount, Decimal(0)) for asset, amount in told.items() if amount)
+        held = tuple(SeenPosition(name, Decimal(qty)) for name, qty in (positions or {}).items())
+        look = VenueLook(self.venue_name, "main", at_ns, at_ns, orders, fills, () if error else rows, held, error)
+        base = LookReport(EYES_NS, self.looks, (look,))
+        return self.gate.look(replace(base, **report), self.now_ns)
+
+    def ping(self, times: int = 1) -> None:
+        """execd pings, a quarter of a second apart."""
+        for _ in range(times):
+            self.now_ns += 250 * MS
+            self.say(ping=LeasePing(1, self.now_ns))
 
     # ---- asks
 
@@ -374,6 +455,11 @@ class Desk:
 
     def levels(self) -> str:
         return self.gate.state.holds.system_level().name
+
+
+def execd_id(strategy_id: str = "s1", sequence: int = 1) -> str:
+    """Return a client order id as execd makes it."""
+    return make_client_order_id(ClientOrderIdParts(strategy_code(strategy_id), 1, sequence), b"i" * 32)
 
 
 def violations(answer: ApprovalAnswer) -> dict[str, str]:

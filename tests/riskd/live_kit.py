@@ -97,7 +97,13 @@ async def running(state: Path, clock: ManualClock, limits: Limits | None = None)
     common = CommonConfig(mode=Mode.DEMO, state_dir=state)
     flag, sink = StopFlag(), LateSink()
     gate = RiskGate(
-        limits or make_test_limits(), environment="demo", signer=KEY, sink=sink, venues=("binance",), stop_flag=flag
+        limits or make_test_limits(),
+        environment="demo",
+        signer=KEY,
+        sink=sink,
+        venues=("binance",),
+        stop_flag=flag,
+        build="build",
     )
     directory = common.journal_dir("riskd")
     loop = asyncio.get_running_loop()

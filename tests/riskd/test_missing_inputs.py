@@ -11,7 +11,7 @@ from riskd import checks
 from riskd.catalogue import CATALOGUE
 from riskd.inputs import Row
 from riskd.plans import Stage
-from tests.riskd.kit import BTC, ETH, STRICT, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, FORM, STRICT, Desk, execd_id, make_test_limits, violations
 from tradebot.core.approvals import Verdict
 from tradebot.core.orders import OrderType, TimeInForce
 
@@ -64,9 +64,13 @@ def no_price_of_what_is_held(desk: Desk) -> None:
     desk.gate.board.views[ETH].good_ns = 0
 
 
+def no_trail(desk: Desk) -> None:
+    desk.gate.board.trails.clear()
+
+
 INPUTS: list[Callable[[Desk], None]] = [
     no_quote, no_book_state, no_time, zero_prices, negative_price, no_status, no_balances, zero_equity, no_day_start,
-    no_rule, no_price_of_what_is_held,
+    no_rule, no_price_of_what_is_held, no_trail,
 ]  # fmt: skip
 
 
@@ -105,6 +109,9 @@ def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Calla
         ("POS-11", zero_equity), ("POS-11", no_rule),
         ("POS-13", no_quote), ("POS-13", zero_equity), ("POS-13", no_price_of_what_is_held),
         ("RAT-10", zero_equity), ("RAT-10", no_rule),
+        ("STA-07", no_trail), ("MKT-07", no_trail), ("MKT-07", no_quote), ("MKT-07", zero_prices),
+        ("PRC-02", no_trail), ("PRC-02", no_quote), ("PRC-02", no_book_state), ("PRC-02", negative_price),
+        ("POS-09", zero_equity), ("POS-09", no_rule), ("POS-12", zero_equity), ("POS-12", no_rule),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )  # fmt: skip
@@ -118,7 +125,8 @@ def test_a_check_says_by_itself_that_its_input_is_missing(check_id: str, take_aw
 
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
 def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
-    desk = Desk(limits=make_test_limits(STRICT))
+    desk = Desk(limits=make_test_limits(STRICT | FORM))
+    desk.wait(1)
     plan = desk.gate.decider._plans[Stage.PLAIN, False]
 
     def broken(case: object) -> Row:
@@ -126,7 +134,7 @@ def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
 
     steps = tuple((c, broken if c == check_id else check) for c, check in plan.steps)
     object.__setattr__(plan, "steps", steps)
-    answer = desk.plain()
+    answer = desk.plain(terms_client_order_id=execd_id())
 
     assert answer.verdict is Verdict.BLOCK
     assert (answer.check_id, answer.reason) == (check_id, "CHECK_ERROR")

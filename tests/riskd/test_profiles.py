@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from riskd.limits import Limits, load_limits, make_limits, profile_numbers
+from riskd.limits import Limits, make_limits, profile_numbers
 from riskd.profiles import below_venue_rules
 from tests.riskd.kit import BTC, ETH, ROOT, START_NS, Desk, limits_tree, violations
 from tests.support.builders import make_instrument
@@ -24,7 +24,7 @@ ADA = "bitvavo:ADA-EUR"
 
 
 def shipped(name: str) -> Limits:
-    return load_limits(ROOT / "config" / "limits" / f"{name}.yaml")
+    return make_limits(limits_tree(name), ROOT / "config" / "limits" / f"{name}.yaml", name)
 
 
 def bitvavo_desk(eur: str = "100", now_ns: int = START_NS) -> Desk:

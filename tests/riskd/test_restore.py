@@ -268,6 +268,7 @@ def test_time_does_not_pass_in_a_replay() -> None:
 
 def test_what_repeats_or_works_is_counted_the_same_after_a_restart() -> None:
     desk = Desk(limits=make_test_limits(STRICT))
+    desk.wait(1)
     desk.plain(qty="0.001")
     desk.buy("0.002")
     before, after = desk.gate.state, desk.replayed().state

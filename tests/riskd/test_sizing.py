@@ -47,6 +47,14 @@ def test_cautious_halves_it() -> None:
         ("POS-01", {"taker_fee_bps": 10}, "300.2", "0.00499"),
         ("POS-02", {"max_notional": 500, "soft_pct": 1}, "10000", "0.00833"),
         ("POS-04", {"max_notional": 500, "soft_pct": 1}, "10000", "0.00833"),
+        # the plan's stop is 0.5 % away: 300 x 0.5 % + 300 x 20 bps = 2.1
+        ("SIZ-03", {"status": "enforced", "max_risk_pct": 1, "max_risk": "2.1", "cost_bps": 20}, "10000", "0.00499"),
+        ("SIZ-03", {"status": "enforced", "max_risk_pct": 1, "max_risk": "2.11", "cost_bps": 20}, "10000", "0.00502"),
+        ("POS-06", {"max_notional": "300.00006"}, "10000", "0.005"),
+        ("POS-09", {"max_notional": {"*": "300.00006"}}, "10000", "0.005"),
+        ("POS-11", {"max_notional": "300.00006"}, "10000", "0.005"),
+        ("POS-12", {"max_heat": "1.50001"}, "10000", "0.005"),
+        ("POS-13", {"shock_pct": 20, "max_loss": "60.0001"}, "10000", "0.005"),
     ],
 )
 def test_the_strictest_headroom_binds_and_says_so(

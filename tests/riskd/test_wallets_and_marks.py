@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from riskd.marks import MarketBoard
 from riskd.rules import make_rule
@@ -211,3 +213,37 @@ def test_the_same_market_on_two_venues_values_once() -> None:
     rules = [make_rule(make_instrument(name), LIMITS) for name in (BTC, "aaa:BTC-USDT")]
 
     assert asset_paths(rules, "USDT") == {"BTC": (Leg("aaa:BTC-USDT", False),)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("fill"), st.sampled_from(("BTC", "USDT")), st.integers(-5, 5)),
+            st.tuples(st.just("told"), st.sampled_from(("BTC", "USDT", "all")), st.integers(0, 6)),
+        ),
+        max_size=40,
+    )
+)
+def test_a_snapshot_gets_exactly_the_fills_after_it_however_many_came_before(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    wallets = Wallets()
+    fills: list[tuple[int, str, int]] = []
+    told: dict[str, tuple[int, int]] = {}
+    for number, (what, asset, amount) in enumerate(steps):
+        if what == "fill":
+            fills.append((len(fills) + 1, asset, amount))
+            wallets.move("okx", asset, amount * UNIT, len(fills))
+            continue
+        after = max(max((at for _, at in told.values()), default=0), len(fills) - amount)
+        names = ("BTC", "USDT") if asset == "all" or not told else (asset,)
+        before, changes = dict(wallets.balances), wallets.changes
+        wallets.take(snapshot(*((name, str(number)) for name in names), complete=len(names) == 2, after=after))
+        told |= dict.fromkeys(names, (number, after))
+
+        for name, (total, at) in told.items():
+            later = sum(delta for sequence, moved, delta in fills if moved == name and sequence > at)
+            assert wallets.balances["okx", name] == (total + later) * UNIT
+        if before != wallets.balances:
+            assert wallets.changes > changes

@@ -134,8 +134,7 @@ def test_engine_and_reference_agree(script: list[Step]) -> None:
 
     market = engine.markets[0]
     for side in Side:
-        prices_shown = {*market.levels(side), *market.own_orders(side)}
-        assert {p: market.displayed_at(side, p) for p in prices_shown} == reference.levels(side)
+        assert dict(market.offers(side)) == reference.levels(side)
     for new in placed:
         order = next((o for o in engine.all_orders(new.account, 0) if o.terms is new), None)
         status = order.status.name if order and order.status.is_terminal else None

@@ -143,6 +143,26 @@ def test_a_snapshot_forgets_the_book_before_it() -> None:
     assert (engine.markets[0].best(BUY), engine.markets[0].best(SELL)) == (90, None)
 
 
+def test_two_accounts_that_meet_after_a_crossing_trade_the_same_lots() -> None:
+    funds = {"USDT": 10**6, "COIN": 10**4}
+    engine = make_engine(balances={"me": funds, "you": funds}, is_recorded=True)
+    mine, yours = make_order(BUY, 5, 100), make_order(SELL, 4, 100, account="you")
+    engine.place(mine, NOW_NS)
+    play(engine, level(SELL, 100, 3))
+    events = engine.place(yours, NOW_NS).events
+
+    assert fills(events) == [(mine.client_order_id, 100, 2), (yours.client_order_id, 100, 2)]
+
+
+def test_what_we_took_from_a_level_is_not_ahead_of_us_there() -> None:
+    engine = recorded_engine()
+    engine.place(make_order(SELL, 6, 99, time_in_force=TimeInForce.IOC), NOW_NS)
+    mine = make_order(BUY, 2, 99)
+    engine.place(mine, NOW_NS)
+
+    assert fills(play(engine, trade(SELL, 99, 5))) == [(mine.client_order_id, 99, 1)]
+
+
 row_sides = st.sampled_from(Side)
 row_prices = st.integers(97, 103)
 row_lots = st.integers(0, 6)
@@ -168,7 +188,7 @@ def test_nothing_displayed_is_used_twice_and_no_order_of_ours_stays_crossed(
     used: dict[tuple[Side, int], int] = {}
     for name, side, price, lots in script:
         if name == "level":
-            best = market.book.best_ask if side is BUY else market.book.best_bid
+            best = market.best_background(side.opposite)
             if lots and best is not None and (price >= best if side is BUY else price <= best):
                 continue  # a recorded book is not crossed
             shown[side, price], used[side, price] = lots, 0
@@ -184,7 +204,7 @@ def test_nothing_displayed_is_used_twice_and_no_order_of_ours_stays_crossed(
 
         assert all(lots_used <= shown.get(key, 0) for key, lots_used in used.items())
         for own_side in Side:
-            for own_price in market.own_orders(own_side):
+            for own_price in {order.terms.price for order in engine.open_orders("me") if order.terms.side is own_side}:
                 against = market.best(own_side.opposite)
                 assert against is None or (own_price - against) * own_side.sign < 0
         engine.assert_consistent()

@@ -14,7 +14,6 @@ from tradebot.core.orders import OrderType, Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import MatchingEngine
 from tradebot.sim.orders import SimEvent
-from tradebot.sim.recorded import MAX_WATCHED
 
 KINDS = [
     RowKind.TRADE,
@@ -79,19 +78,30 @@ def play(
         new = make_order(side, lots, order_type=order_type, client_order_id=str(number), **given_prices)
         said.append(engine.place(new, NOW_NS + number).events)
     run_to(len(rows))
+    said.append(probe_touch(engine, now_ns))
     return [events for events in said if events], snapshot(engine)
+
+
+def probe_touch(engine: MatchingEngine, now_ns: int) -> list[SimEvent]:
+    """Find out from which update id on a book event at the touch is believed."""
+    columns = RowColumns()
+    for row_id in range(6):
+        columns.append(MarketRow(RowKind.BOOK_LEVEL, 0, BUY_FLAG, 100, 10 + row_id, row_id, now_ns, now_ns))
+    return engine.on_rows(columns, 0, len(columns), now_ns)
 
 
 def snapshot(engine: MatchingEngine) -> Any:
     market = engine.markets[0]
     engine.assert_consistent()
     return (
-        dict(market.book.bids),
-        dict(market.book.asks),
-        market.book.touch,
+        market.levels(Side.BUY),
+        market.levels(Side.SELL),
+        market.touch,
         market.last_price,
-        market.bbo_id,
-        [(order.order_id, order.status, order.filled_lots, order.queue_ahead) for order in engine.open_orders("me")],
+        [
+            (order.order_id, order.status, order.filled_lots, market.queue_ahead(order.slot))
+            for order in engine.open_orders("me")
+        ],
     )
 
 
@@ -103,9 +113,9 @@ def test_many_rows_at_once_and_one_by_one_are_the_same(
     assert play(rows, orders, many=True) == play(rows, orders, many=False)
 
 
-def test_more_resting_prices_than_can_be_watched_are_looked_at_row_by_row() -> None:
-    rows = [(int(RowKind.BOOK_LEVEL), BUY_FLAG, 5 + i, 3, 0, 1) for i in range(80)]
-    orders = [(0, Side.BUY, OrderType.LIMIT, 5 + i, 1) for i in range(MAX_WATCHED + 2)]
+def test_many_resting_prices_move_up_in_their_queues_either_way() -> None:
+    rows = [(int(RowKind.BOOK_LEVEL), BUY_FLAG, 21 + i, 3, 0, 1) for i in range(78)]
+    orders = [(at, Side.BUY, OrderType.LIMIT, 21 + i, 1) for i in range(66) for at in (0, 78)]
 
     assert play(rows, orders, many=True) == play(rows, orders, many=False)
 

@@ -17,20 +17,21 @@ from tradebot.venues.server_api import HttpAnswer, HttpRequest
 
 VENUE = "binance"
 KEY, SECRET = "test-key", "test-secret"
+READ_KEY, READ_SECRET = "look-key", "look-secret"
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
 
 
-def signature(text: str) -> str:
+def signature(text: str, secret: str = SECRET) -> str:
     """Return the hex HMAC of the test account."""
-    return hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def ws_params(now_ms: int, **params: Any) -> dict[str, Any]:
+def ws_params(now_ms: int, api: tuple[str, str] = (KEY, SECRET), **params: Any) -> dict[str, Any]:
     """Return signed WebSocket API parameters."""
-    signed = {**params, "apiKey": KEY, "timestamp": now_ms}
+    signed = {**params, "apiKey": api[0], "timestamp": now_ms}
     text = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
-    return {**signed, "signature": signature(text)}
+    return {**signed, "signature": signature(text, api[1])}
 
 
 class PureExchange:
@@ -40,7 +41,7 @@ class PureExchange:
         self.config = SimexchangeConfig(**({"seed": 11, "history_s": 60} | config))
         self.venue = SimVenue(
             [one.setup(VENUE, name) for name, one in self.config.symbols.items()],
-            [AccountSetup("main", KEY, SECRET, self.config.money_balances())],
+            [AccountSetup("main", KEY, SECRET, self.config.money_balances(), {READ_KEY: READ_SECRET})],
             FeeRates(self.config.maker_bps, self.config.taker_bps),
             self.config.limits.limits(),
             load_venue_part(VENUE, "server_protocol", "SERVER"),
@@ -48,6 +49,8 @@ class PureExchange:
             is_recorded=False,
         )
         self.now_ns = START_NS
+        self.api = (KEY, SECRET)
+        """Who signs."""
         self.venue.start(lambda venue, at_ns: synthetic_feed(venue, at_ns, self.config.history_s), self.now_ns)
         self.session = self.venue.server.session("127.0.0.1", self.now_ns)
 
@@ -70,7 +73,7 @@ class PureExchange:
 
     def ws(self, method: str, *, signed: bool = True, **params: Any) -> Any:
         """Ask over the request API; returns the decoded answer."""
-        sent = ws_params(self.now_ms, **params) if signed else params
+        sent = ws_params(self.now_ms, self.api, **params) if signed else params
         raw = json.dumps({"id": "r1", "method": method, "params": sent})
         server = self.venue.server
         return json.loads(server.perform(self.session, server.prepare(raw), self.now_ns))
@@ -88,10 +91,10 @@ class PureExchange:
         headers: dict[str, str] = {}
         if signed:
             params = {**params, "timestamp": self.now_ms}
-            headers["x-mbx-apikey"] = KEY
+            headers["x-mbx-apikey"] = self.api[0]
         text = urlencode(params)
         if signed:
-            text += f"&signature={signature(text)}"
+            text += f"&signature={signature(text, self.api[1])}"
         query, body = ("", text) if method == "POST" else (text, "")
         request = HttpRequest(method, path, query, body, headers, "127.0.0.1")
         return self.venue.server.rest(request, self.now_ns)

@@ -24,7 +24,7 @@ def state(tmp_path: Path) -> Path:
     """A state folder with the account's secrets."""
     folder = tmp_path / "credentials"
     folder.mkdir(mode=0o700)
-    for name in ("demo_api_key", "demo_api_secret"):
+    for name in ("demo_api_key", "demo_api_secret", "demo_read_key", "demo_read_secret"):
         path = folder / name
         path.write_text(f"{name}-value", encoding="utf-8")
         path.chmod(0o600)

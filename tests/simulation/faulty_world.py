@@ -16,6 +16,7 @@ from typing import Final
 from backtest.config import BacktestConfig
 from backtest.instruments import find_rules
 from backtest.recording import Recording, synthetic
+from backtest.shortcut import Frame
 from backtest.venue import ACCOUNT, CREDENTIALS, PEER
 from backtest.world import ENVIRONMENT, ID_KEY, KEY, KEY_ID, World
 from execd.desk import Desk
@@ -24,6 +25,7 @@ from execd.restore import Restorer
 from execd.settings import DeskSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits, load_limits
+from riskd.records import MemorySink
 from tests.support.builders import make_intent
 from tradebot.core.intents import OrderIntent
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
@@ -34,6 +36,9 @@ from tradebot.venues.api_orders import RequestKind
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000 * NS_PER_MS
 RECONNECT_NS: Final = 300 * NS_PER_MS
+FIRST_INTENT_NS: Final = 4 * NS_PER_S
+"""Market data begins after two seconds; a second later riskd has its first sample of the mid, without which it refuses
+(STA-07)."""
 STRATEGIES: Final = ("breakout_atr", "manual:op")
 
 
@@ -85,7 +90,8 @@ class FaultyWorld(World):
         self.execd_journal: list[tuple[int, bytes]] = []
         self.kills = 0
         self._connection = 0
-        config = BacktestConfig()
+        self._intents = 0
+        config = BacktestConfig(venue_bytes=True)
         self._limits: Limits = load_limits(config.limits)
         market = load_market_data(config.venue)
         source = synthetic(config.venue, ("BTCUSDT",), seed, seconds)
@@ -93,7 +99,8 @@ class FaultyWorld(World):
         self._recording = Recording(source, market, [one.instrument for one in rules])
         first_ns = next(source.lines())[0]
         self.start_ns = first_ns - 2 * NS_PER_S
-        super().__init__(config, self._limits, rules, self.start_ns)
+        self.journal = MemorySink()
+        super().__init__(config, self._limits, rules, self.start_ns, journal=self.journal)
 
     # ---- two daemons that can die
 
@@ -189,11 +196,12 @@ class FaultyWorld(World):
         if lossy and self._draw(self.faults.cut):
             self._later(arrival_ns + NS_PER_MS, lambda at_ns: self._cut(connection, at_ns))
 
-    def _send_back(self, frames: list[bytes], now_ns: int) -> None:
+    def _send_back(self, frames: list[Frame], now_ns: int) -> None:
         self._deliver(frames, now_ns, self._connection)
 
-    def _deliver(self, frames: list[bytes], now_ns: int, connection: int) -> None:
+    def _deliver(self, frames: list[Frame], now_ns: int, connection: int) -> None:
         for frame in frames:
+            assert isinstance(frame, bytes)
             if b'"event"' in frame and self._draw(self.faults.lose_event):
                 continue
             copies = 2 if self._draw(self.faults.double_event) else 1
@@ -246,7 +254,7 @@ class FaultyWorld(World):
         self.calm = True
 
     def _intent_times(self, to_ns: int) -> Iterator[int]:
-        at_ns = self.start_ns + 3 * NS_PER_S
+        at_ns = self.start_ns + FIRST_INTENT_NS
         while at_ns < to_ns:
             yield at_ns
             at_ns += self.chance.randint(200, 1_500) * NS_PER_MS
@@ -254,6 +262,7 @@ class FaultyWorld(World):
     def _want_something(self, now_ns: int) -> None:
         self.outcomes.clear()
         self._open_intents += 1
+        self._intents += 1
         self.desk.on_intent(self._random_intent(now_ns), now_ns)
 
     def _random_intent(self, now_ns: int) -> OrderIntent:
@@ -267,9 +276,9 @@ class FaultyWorld(World):
         ticks = quote.bid_ticks if side is Side.SELL else quote.ask_ticks
         offset = self.chance.choice((-300, 0, 0, 200)) * (-side.sign)
         intent = make_intent(
-            f"i{self._sent}",
+            f"i{self._intents}",
             strategy_id=strategy_id,
-            intent_sequence=self._sent,
+            intent_sequence=self._intents,
             instrument_id=instrument.instrument_id,
             side=side,
             role=OrderRole.EXIT if closing else OrderRole.ENTRY,

@@ -476,3 +476,19 @@ def test_the_folder_is_found_by_its_name() -> None:
 
 def test_a_secret_does_not_show_in_its_repr() -> None:
     assert "secret" not in repr(VenueCredentials("key", "hidden-secret-value")).replace("api_secret", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "rights"),
+    [
+        ({"enableReading": True, "enableSpotAndMarginTrading": False, "enableWithdrawals": False,
+          "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableVanillaOptions": False,
+          "enableMargin": False, "enableFutures": False}, (True, False, False)),
+        ({"enableReading": True, "enableSpotAndMarginTrading": False, "enableWithdrawals": False,
+          "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableVanillaOptions": False,
+          "enableMargin": False}, (True, True, False)),
+        ({}, (False, True, True)),
+    ],
+)  # fmt: skip
+def test_a_right_that_the_venue_does_not_mention_counts_as_given(body: object, rights: tuple[bool, ...]) -> None:
+    assert tuple(EXECUTION.decode_rights(body)) == rights

@@ -34,12 +34,16 @@ from tradebot.core.approvals import (
 )
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import SignalContext
-from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
+from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
+from tradebot.core.mass_cancel import MassCancel, MassCancelReport, OpenOrder, VenueHolding, VenueRead
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
-from tradebot.wire import approvals, instruments, intents, orders, risk
+from tradebot.wire import approvals, instruments, intents, looks, orders, risk
 
 KEYS = {"k1": b"1" * 32, "k2": b"2" * 32}
+
+ALARM = VenueAlarm("FILL_ANOMALY", BTC, "x")
 
 
 def make_facts() -> OrderFacts:
@@ -88,7 +92,7 @@ def test_session_messages_round_trip() -> None:
         hello=SessionHello("sess", "log", 7, "hash", (make_instrument(),), (latch,)),
         order_events=[OrderEvent(1, "c1", OrderEventKind.ASKED, OrderStatus.PENDING_NEW, 1, make_facts())],
         accounts=[AccountSnapshot("binance", "main", (Balance("USDT", Decimal(1), Decimal("0.5")),), True, 1, 2)],
-        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (VenueAlarm("FILL_ANOMALY", BTC, "x"),), 1.5)],
+        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10)],
         abandons=[4],
         never_used=[NeverUsed("n", "c", "EXPIRED")],
         latches=[latch],
@@ -114,6 +118,20 @@ def test_session_messages_round_trip() -> None:
     expected = replace(up, asks=[replace(up.asks[0], parent=told), up.asks[1]])
     assert risk.up_from_wire(risk.up_to_wire(up)) == (expected, [])
     assert risk.down_from_wire(risk.down_to_wire(down)) == down
+
+
+def test_looks_and_their_answers_round_trip() -> None:
+    order = SeenOrder("7", "c1", BTC, "BTCUSDT", Side.SELL, Decimal(2), Decimal(60000), None, Decimal(1), True, 5)
+    fill = SeenFill("7", "t1", BTC, Side.SELL, Decimal(1), Decimal(60000), Decimal("-0.1"), "USDT", 4)
+    look = VenueLook(
+        "binance", "main", 1, 2, (order,), (fill,), (Balance("USDT", Decimal(1), Decimal(0)),),
+        (SeenPosition(BTC, Decimal(-3)),),
+    )  # fmt: skip
+    report = LookReport(11, 3, (look, VenueLook("okx", "", 1, 2, error="does not answer")))
+    answer = LookAnswer(True, "", (("binance", 9),), 2_000)
+
+    assert looks.report_from_wire(looks.report_to_wire(report)) == report
+    assert looks.answer_from_wire(looks.answer_to_wire(answer)) == answer
 
 
 def test_a_malformed_ask_is_named_and_does_not_break_its_neighbours() -> None:
@@ -169,3 +187,26 @@ def test_a_grant_is_no_approval_even_with_the_same_bytes() -> None:
     assert approvals.open_grant(grant, KEYS) == make_grant_terms()
     with pytest.raises(RejectedError, match="BAD_SIGNATURE"):
         approvals.open_approval(Approval(grant.terms, grant.mac, grant.key_id), KEYS)
+
+
+@pytest.mark.parametrize("scope", [SYSTEM_SCOPE, Scope(ScopeKind.INSTRUMENT, BTC)])
+def test_mass_cancels_and_their_reports_come_back_equal(scope: Scope) -> None:
+    command = MassCancel("H7", 3, scope, True)
+    read = VenueRead(
+        "binance", 5, "", 2,
+        (OpenOrder("9", "c1", BTC, "s1", OrderRole.PROTECTION), OpenOrder("7", "web", BTC)),
+        (VenueHolding(BTC, Decimal("0.5"), Decimal("-0.1"), Decimal("0.00001")),),
+    )  # fmt: skip
+    report = MassCancelReport("H7", 3, 12, 99, 2, (read, VenueRead("okx", 6, "no answer")))
+    down = risk.down_from_wire(risk.down_to_wire(SessionDown(mass_cancels=[command])))
+    up, malformed = risk.up_from_wire(risk.up_to_wire(SessionUp(mass_cancels=[report])))
+
+    assert (down.mass_cancels, up.mass_cancels, malformed) == ([command], [report], [])
+
+
+def test_a_mass_cancel_without_a_scope_is_refused() -> None:
+    message = risk.down_to_wire(SessionDown(mass_cancels=[MassCancel("H7", 3, SYSTEM_SCOPE, True)]))
+    message.mass_cancels[0].ClearField("scope")
+
+    with pytest.raises(RejectedError, match=r"mass_cancel\.scope"):
+        risk.down_from_wire(message)

@@ -125,7 +125,7 @@ class VenueAlarm:
 
 @value(frozen=True, slots=True)
 class VenueStatus:
-    """State of one venue's private side (STA-03)."""
+    """State of one venue's private side (STA-03, RAT-03, AUT-06)."""
 
     venue: str
     account: str
@@ -136,3 +136,12 @@ class VenueStatus:
     unknown_client_order_ids: tuple[str, ...] = ()
     alarms: tuple[VenueAlarm, ...] = ()
     rate_used_pct: float = 0.0
+    """Weight used in the venue's rate limit window."""
+    clock_offset_ns: int = 0
+    """The venue's clock minus ours."""
+    clock_error_ns: int = 0
+    """How far that may be wrong; 0 = never measured."""
+    clock_time_ns: int = 0
+    """When it was measured."""
+    quiet_until_ns: int = 0
+    """The venue asked for silence until then; 0 = it did not."""

@@ -13,6 +13,7 @@ from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, Po
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, TradingLevel
+from tradebot.core.mass_cancel import MassCancel, MassCancelReport
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 from tradebot.core.values import value
@@ -248,6 +249,7 @@ class SessionUp:
     asks: list[ApprovalAsk] = field(default_factory=list)
     ping: LeasePing | None = None
     renew_grant_ids: list[str] = field(default_factory=list)
+    mass_cancels: list[MassCancelReport] = field(default_factory=list)
 
     def has_more_than_events(self) -> bool:
         """True when there is anything besides order events."""
@@ -264,6 +266,7 @@ class SessionUp:
             or self.never_used
             or self.latches
             or self.renew_grant_ids
+            or self.mass_cancels
         )
 
 
@@ -340,6 +343,7 @@ class SessionDown:
     reduces: list[ReduceCommand] = field(default_factory=list)
     order_log_applied: int = 0
     renewed_grants: list[ProtectionGrant] = field(default_factory=list)
+    mass_cancels: list[MassCancel] = field(default_factory=list)
 
     def is_empty(self) -> bool:
         """True when there is nothing to send."""
@@ -351,4 +355,5 @@ class SessionDown:
             or self.reduces
             or self.order_log_applied
             or self.renewed_grants
+            or self.mass_cancels
         )

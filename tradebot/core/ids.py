@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from tradebot.core.mac import hmac_sha256
@@ -17,6 +19,9 @@ from tradebot.core.mac import hmac_sha256
 CLIENT_ORDER_ID_VERSION: Final = 1
 CLIENT_ORDER_ID_DIGITS: Final = 32
 _CHECK_DIGITS: Final = 8
+MAX_CODES: Final = 4_096
+"""Strategies whose code is remembered."""
+_FORM: Final = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,25 @@ def parse_client_order_id(text: str, key: bytes) -> ClientOrderIdParts | None:
     if int(body[0], 16) != CLIENT_ORDER_ID_VERSION:
         return None
     return ClientOrderIdParts(int(body[1:4], 16), int(body[4:8], 16), int(body[8:24], 16))
+
+
+@lru_cache(maxsize=MAX_CODES)
+def _code_text(strategy_id: str) -> str:
+    return f"{CLIENT_ORDER_ID_VERSION:01x}{strategy_code(strategy_id):03x}"
+
+
+def client_order_id_fits(text: str, strategy_id: str) -> bool:
+    """Return whether an id has our form and names this strategy. Its keyed check is execd's business: only execd and
+    the venue's answers can tell whose it is.
+    """
+    return _FORM.fullmatch(text) is not None and text.startswith(_code_text(strategy_id))
+
+
+def has_our_shape(text: str) -> bool:
+    """Return whether a text looks like one of our ids, without the key: enough to be suspected, not to be believed."""
+    plain = text.replace("-", "")
+    digits = len(plain) == CLIENT_ORDER_ID_DIGITS and all(digit in "0123456789abcdef" for digit in plain)
+    return digits and plain[0] == f"{CLIENT_ORDER_ID_VERSION:x}"
 
 
 def _check(body: str, key: bytes) -> str:

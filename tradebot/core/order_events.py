@@ -58,6 +58,23 @@ class OrderEvent:
     check_id: str = ""
     event_time_ns: int = 0
 
+    def heard_at(self, time_ns: int) -> OrderEvent:
+        """Return the event as somebody hears it who is further away."""
+        return OrderEvent(
+            self.sequence,
+            self.client_order_id,
+            self.kind,
+            self.status,
+            time_ns,
+            self.facts,
+            self.execution,
+            self.venue_order_id,
+            self.reason,
+            self.detail,
+            self.check_id,
+            self.event_time_ns,
+        )
+
 
 @value(frozen=True, slots=True)
 class OrderSnapshot:

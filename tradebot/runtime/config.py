@@ -22,7 +22,7 @@ from tradebot.runtime.reload import Reloadable
 
 MAX_CONFIG_BYTES = 1 << 20
 SECTION_NAMES = frozenset(
-    {"marketdata", "engine", "riskd", "execd", "recorder", "simexchange", "console", "backtest", "cli"}
+    {"marketdata", "engine", "riskd", "execd", "recorder", "eyes", "simexchange", "console", "backtest", "cli"}
 )
 """Top-level sections that belong to one program each."""
 
@@ -112,8 +112,17 @@ class VenueConfig(ConfigModel):
     api_key_name: str = ""
     """Name of the secret, not its value. Empty: public data only."""
     api_secret_name: str = ""
+    read_key_name: str = ""
+    """Name of the secret of a second key that may only read: the eyes' own. Empty: nobody but execd reads here."""
+    read_secret_name: str = ""
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]
     """Venue symbols, e.g. BTCUSDT."""
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Names of all its secrets."""
+        names = (self.api_key_name, self.api_secret_name, self.read_key_name, self.read_secret_name)
+        return tuple(name for name in names if name)
 
 
 class CommonConfig(ConfigModel):

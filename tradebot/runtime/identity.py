@@ -25,6 +25,8 @@ class Role(StrEnum):
     RISKD = "riskd"
     EXECD = "execd"
     RECORDER = "recorder"
+    EYES = "eyes"
+    """Looks at the venues with keys that may only read, and tells riskd."""
     SIMEXCHANGE = "simexchange"
     BACKTEST = "backtest"
     VIEWER = "viewer"
@@ -84,6 +86,11 @@ def role_of_certificate(alternative_names: Iterable[bytes]) -> Role | None:
         return None
     (name,) = names
     return Role(name) if name in Role.__members__.values() else None
+
+
+def module_of(daemon: str) -> str:
+    """Return what `python -m` runs: the package of the daemon's name, but for the eyes, who belong to riskd."""
+    return "riskd.eyes" if daemon == Role.EYES else daemon
 
 
 def server_name(daemon: str) -> str:

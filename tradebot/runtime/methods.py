@@ -27,6 +27,7 @@ _ENGINE_SERVICE = "/tradebot.rpc.engine.v1.EngineService/"
 _RISK = "/tradebot.rpc.risk.v1.RiskService/"
 _EXECUTION = "/tradebot.rpc.execution.v1.ExecutionService/"
 _RECORDER_SERVICE = "/tradebot.rpc.recorder.v1.RecorderService/"
+_EYES_SERVICE = "/tradebot.rpc.eyes.v1.EyesService/"
 _STOP = "/tradebot.rpc.stop.v1.StopService/"
 
 RULES: dict[str, frozenset[Role]] = {
@@ -42,6 +43,8 @@ RULES: dict[str, frozenset[Role]] = {
     _ENGINE_SERVICE + "Drive": frozenset({Role.BACKTEST}),
     # Nobody but execd holds the session: it is the only way to an approval.
     _RISK + "Session": _EXECD,
+    # What the venues hold, as somebody else than execd sees it; the eyes may do nothing besides.
+    _RISK + "SubmitLook": frozenset({Role.EYES}),
     _RISK + "CheckIntent": _HANDS,
     _RISK + "ListHolds": OPERATORS,
     _RISK + "RaiseHold": _HANDS,
@@ -49,6 +52,8 @@ RULES: dict[str, frozenset[Role]] = {
     _RISK + "Resume": _HANDS,
     _RISK + "ExtendHold": _HANDS,
     _RISK + "Flatten": _HANDS,
+    _RISK + "ListKills": OPERATORS,
+    _RISK + "StartDrill": _HANDS,
     _RISK + "WatchPositions": OPERATORS | _RECORDER,
     _RISK + "WatchPnl": OPERATORS | _RECORDER,
     _RISK + "WatchRiskEvents": OPERATORS | _RECORDER,
@@ -57,6 +62,7 @@ RULES: dict[str, frozenset[Role]] = {
     # A trader may show what a change would do, and gives the first of a team's two signatures.
     _RISK + "SetLimits": _HANDS,
     _RISK + "ListAudit": OPERATORS,
+    _RISK + "ListControls": OPERATORS,
     _RISK + "WatchStatus": OPERATORS | _RECORDER,
     _EXECUTION + "SubmitIntents": _ENGINE,
     _EXECUTION + "SubmitIntent": _HANDS,
@@ -68,6 +74,7 @@ RULES: dict[str, frozenset[Role]] = {
     _EXECUTION + "WatchStatus": OPERATORS | _RECORDER,
     _RECORDER_SERVICE + "GetStatistics": OPERATORS,
     _RECORDER_SERVICE + "WatchStatus": OPERATORS,
+    _EYES_SERVICE + "WatchStatus": OPERATORS | _RECORDER,
     # A viewer may not stop: a look-only login must not halt trading. Traders and risk may, at once.
     _STOP + "Stop": _HANDS,
     _STOP + "Ping": OPERATORS,

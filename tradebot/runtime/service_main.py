@@ -25,10 +25,10 @@ import uvloop
 
 from tradebot.core.errors import ConfigError, TradebotError, TransientError
 from tradebot.runtime.clock import SystemClock
-from tradebot.runtime.collector import collect_when_quiet, settle_collector
+from tradebot.runtime.collector import collect_when_quiet, hold_collector, settle_collector
 from tradebot.runtime.config import CommonConfig, LoadedConfig, SectionT, load_config
 from tradebot.runtime.credentials import SecretStore
-from tradebot.runtime.identity import Role
+from tradebot.runtime.identity import Role, module_of
 from tradebot.runtime.logs import configure_logs
 from tradebot.runtime.metrics import Metrics
 from tradebot.runtime.reload import config_changes
@@ -221,6 +221,7 @@ async def _run(
 ) -> None:
     shell = ServiceShell(role, config, args)
     shell.configure_logs()
+    hold_collector()
     _log.info("starting", pid=os.getpid(), config=config.redacted())
     await shell.run(serve)
     _log.info("stopped", reason=shell.stop_reason)
@@ -241,7 +242,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _parse_args(
     role: Role, argv: Sequence[str] | None, add_arguments: Callable[[argparse.ArgumentParser], None] | None
 ) -> argparse.Namespace:
-    parser = _OneLineParser(prog=f"python -m {role}", allow_abbrev=False)
+    parser = _OneLineParser(prog=f"python -m {module_of(role)}", allow_abbrev=False)
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="environment file, e.g. config/demo.yaml"
     )

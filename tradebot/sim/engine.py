@@ -1,7 +1,9 @@
-"""The matching engine: order life cycles, funds, triggers, order lists and matching over all markets of one venue.
+"""All markets, accounts and orders of one simulated venue: order life cycles, funds, order lists, rules, events.
 
-Everything happens inside one call at one `now_ns`, in a fixed order; the answer is a list of typed events. After any
-trade the triggers of that market are checked again until nothing more fires (each stop fires once, so it ends).
+What matches what, queues, triggers and self-trade prevention are the kernels' (`market`); here their reports become
+order events and move money. Everything happens inside one call at one `now_ns`, in a fixed order; the answer is a list
+of typed events. After any trade the triggers of that market are looked at until nothing more fires (each stop fires
+once, so it ends).
 """
 
 from __future__ import annotations
@@ -11,13 +13,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import numpy as np
+
 from tradebot.core.errors import InvariantError
-from tradebot.core.ladder import LadderBook, Ladders
-from tradebot.core.market import BUY_FLAG, SIDE_MASK, BookState, RowColumns, RowKind
-from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.market import MarketRow, RowColumns, RowKind
+from tradebot.core.orders import Liquidity, OrderStatus, Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
-from tradebot.sim.market import Market, Piece
+from tradebot.sim.checks import OrderChecks
+from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.venue import Bools, take_rows
+from tradebot.sim.market import PRICED, Market
+from tradebot.sim.order_records import OrderRecords
 from tradebot.sim.orders import (
     NO_LIST,
     BalanceReport,
@@ -32,20 +40,20 @@ from tradebot.sim.orders import (
     Rejection,
     RejectReason,
     ReportKind,
-    SelfTradePrevention,
     SimEvent,
     SimOrder,
     SimOrderList,
     TapeTrade,
 )
-from tradebot.sim.recorded import Bools, RecordedRows
 from tradebot.sim.rules import MarketRules
 
-MAX_CLOSED_ORDERS: Final = 200_000
-"""Finished orders kept for queries; the oldest are forgotten first."""
 _FEE_GRAIN: Final = 10_000
 """Fees are cut to 8 decimals of the asset, as venues do."""
-_RATE_ONE: Final = 10**8
+_END_REASONS: Final = {
+    at.BY_ITSELF: EndReason.TIME_IN_FORCE,
+    at.SELF_TRADE_MET: EndReason.SELF_TRADE,
+    at.BUDGET_SPENT: EndReason.FUNDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +62,16 @@ class FeeRates:
 
     maker_bps: Decimal = Decimal(10)
     taker_bps: Decimal = Decimal(10)
+    tiers: FeeSchedule | None = None
+    """Rates by the volume of 30 days, instead of the two above."""
 
-    def scaled(self, liquidity: Liquidity) -> int:
-        """Return the rate times 10^8, exact to a ten-thousandth of a basis point."""
-        rate = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
-        return int(rate * (_RATE_ONE // 10_000))
+    @property
+    def schedule(self) -> FeeSchedule:
+        """The fee table."""
+        return self.tiers or FeeSchedule.flat(self.maker_bps / BPS, self.taker_bps / BPS)
 
 
-class MatchingEngine:
+class MatchingEngine(OrderRecords):
     """All markets, accounts and orders of one simulated venue."""
 
     def __init__(
@@ -80,83 +90,38 @@ class MatchingEngine:
             fees: Rates of every account.
             is_recorded: The background is a recording (True) or ours to change (False); see `market`.
         """
-        ladders = Ladders(len(markets) if is_recorded else 0)
-        books = [LadderBook(ladders, index) if is_recorded else None for index in range(len(markets))]
-        self.markets = [Market(index, rules, recorded=books[index]) for index, rules in enumerate(markets)]
+        super().__init__()
+        capacity = len(accounts) * max((rules.max_num_orders for rules in markets), default=1)
+        self.markets = [
+            Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity))
+            for index, rules in enumerate(markets)
+        ]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
-        self._fee_rates = {liquidity: fees.scaled(liquidity) for liquidity in Liquidity}
+        self._fees = {name: FeeAccount(fees.schedule) for name in accounts}
         self._events: list[SimEvent] = []
         self._next_order_id = 1
         self._next_exec_id = 1
         self._next_list_id = 0
-        self._open: dict[int, SimOrder] = {}
-        self._open_ids: dict[tuple[str, str], SimOrder] = {}
-        self._closed: dict[int, SimOrder] = {}
-        self._lists: dict[int, SimOrderList] = {}
-        self._waiting: list[dict[int, SimOrder]] = [{} for _ in markets]
-        self._rows = RecordedRows(self.markets, ladders, self._waiting)
-
-    # --- questions -------------------------------------------------------------------------------------------------
-
-    def order(self, order_id: int) -> SimOrder | None:
-        """Return an order by the venue's id, open or finished."""
-        return self._open.get(order_id) or self._closed.get(order_id)
-
-    def open_order(self, account: str, client_order_id: str) -> SimOrder | None:
-        """Return an open order by client id."""
-        return self._open_ids.get((account, client_order_id))
-
-    def open_orders(self, account: str, instrument: int | None = None) -> list[SimOrder]:
-        """Return an account's open orders, oldest first."""
-        return [
-            order
-            for order in self._open.values()
-            if order.terms.account == account and instrument in (None, order.terms.instrument)
-        ]
-
-    def all_orders(self, account: str, instrument: int) -> list[SimOrder]:
-        """Return an account's open and remembered finished orders of one market, by order id."""
-        found = [
-            order
-            for orders in (self._closed, self._open)
-            for order in orders.values()
-            if order.terms.account == account and order.terms.instrument == instrument
-        ]
-        return sorted(found, key=lambda order: order.order_id)
-
-    def order_list(self, list_id: int) -> SimOrderList | None:
-        """Return an order list."""
-        return self._lists.get(list_id)
-
-    def order_lists(self, account: str) -> list[SimOrderList]:
-        """Return an account's order lists, oldest first."""
-        return [one for one in self._lists.values() if one.account == account]
+        self._checks = OrderChecks(self.markets, self.accounts, self)
+        self._account_numbers = {name: number for number, name in enumerate(accounts)}
+        self._addresses = np.array([market.address for market in self.markets], np.int64)
+        self._no_bbo = np.zeros(len(markets), np.bool_)
 
     # --- requests --------------------------------------------------------------------------------------------------
 
     def check(self, new: NewOrder) -> Rejection | None:
         """Return why an order would be refused right now, None when it would be taken. Changes nothing."""
-        market = self.markets[new.instrument]
-        if (new.account, new.client_order_id) in self._open_ids:
-            return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-        broken = market.rules.broken_by(new, market.reference_price(new.side))
-        if broken is None:
-            broken = self._broken_counts(new) or self._broken_prices(new, market) or self._broken_funds(new, market)
-        return None if broken is None else Rejection(broken)
+        return self._checks.check(new)
 
     def place(self, new: NewOrder, now_ns: int) -> Outcome:
         """Take one order, or refuse it."""
         rejection = self.check(new)
         if rejection is not None:
             return Outcome(rejection=rejection)
-        order = self._create(new, NO_LIST, FundsLock(self._paid_asset(new)), now_ns)
+        order = self._create(new, NO_LIST, FundsLock(self._checks.paid_asset(new)), now_ns)
         self._lock(order.lock, self._required(order), new.account)
-        if new.has_trigger:
-            self._waiting[new.instrument][order.order_id] = order
-            self._report(order, ReportKind.ACCEPTED, now_ns)
-        else:
-            self._start_working(order, ReportKind.ACCEPTED, now_ns)
-            self._fire_triggers(self.markets[new.instrument], now_ns)
+        self._arrive(order, now_ns)
+        self._fire_triggers(self.markets[new.instrument], now_ns)
         return Outcome(order=order, events=self._finish(now_ns))
 
     def place_oco(self, limit_leg: NewOrder, stop_leg: NewOrder, client_list_id: str, now_ns: int) -> Outcome:
@@ -168,11 +133,11 @@ class MatchingEngine:
             client_list_id: The client's id of the list.
             now_ns: Time of arrival.
         """
-        rejection = self._check_oco(limit_leg, stop_leg)
+        rejection = self._checks.check_oco(limit_leg, stop_leg)
         if rejection is not None:
             return Outcome(rejection=rejection)
         list_id, self._next_list_id = self._next_list_id, self._next_list_id + 1
-        lock = FundsLock(self._paid_asset(limit_leg))
+        lock = FundsLock(self._checks.paid_asset(limit_leg))
         # The venue numbers and reports the stop leg first.
         legs = [self._create(new, list_id, lock, now_ns) for new in (stop_leg, limit_leg)]
         order_list = SimOrderList(
@@ -182,11 +147,7 @@ class MatchingEngine:
         self._lock(lock, max(self._required_alone(leg) for leg in legs), limit_leg.account)
         self._report_list(order_list, now_ns)
         for leg in legs:
-            if leg.terms.has_trigger:
-                self._waiting[leg.terms.instrument][leg.order_id] = leg
-                self._report(leg, ReportKind.ACCEPTED, now_ns)
-            else:
-                self._start_working(leg, ReportKind.ACCEPTED, now_ns)
+            self._arrive(leg, now_ns)
         return Outcome(order_list=order_list, events=self._finish(now_ns))
 
     def cancel(
@@ -215,23 +176,25 @@ class MatchingEngine:
     def background_take(self, instrument: int, taker: Side, lots: int, now_ns: int, limit: int = 0) -> list[SimEvent]:
         """Let the rest of the world take up to `lots` within `limit` ticks (0 = any price); live markets only."""
         market = self.markets[instrument]
-        self._background_sweep(market, taker, lots, limit, now_ns)
+        market.take_from_book(taker, lots, limit, now_ns)
+        self._book_messages(market, now_ns)
         self._fire_triggers(market, now_ns)
         return self._finish(now_ns)
 
     def background_limit(self, instrument: int, side: Side, price: int, lots: int, now_ns: int) -> list[SimEvent]:
         """Let the rest of the world place a limit order: it takes what crosses and adds the remainder to the book."""
         market = self.markets[instrument]
-        lots = self._background_sweep(market, side, lots, price, now_ns)
+        lots = market.take_from_book(side, lots, price, now_ns)
+        self._book_messages(market, now_ns)
         if lots:
-            market.set_background(side, price, market.levels(side).get(price, 0) + lots)
+            market.set_background(side, price, market.background_at(side, price) + lots)
         self._fire_triggers(market, now_ns)
         return self._finish(now_ns)
 
     def background_cancel(self, instrument: int, side: Side, price: int, lots: int) -> None:
         """Let the rest of the world cancel up to `lots` at a level."""
         market = self.markets[instrument]
-        here = market.levels(side).get(price, 0)
+        here = market.background_at(side, price)
         if here:
             market.set_background(side, price, max(0, here - lots))
 
@@ -243,170 +206,28 @@ class MatchingEngine:
         Returns:
             The first row not applied: it is beyond `to_ns`, or has to go through `on_rows`.
         """
-        return self._rows.take(block, start, to_ns, with_bbo)
+        with_bbo = self._no_bbo if with_bbo is None else with_bbo
+        while True:
+            start = take_rows(block.data, start, to_ns, with_bbo, self._addresses)
+            if start == len(block) or not self._cover(block.row(start), to_ns):
+                return start
+
+    def _cover(self, row: MarketRow, to_ns: int) -> bool:
+        """Make room for a row's price; False when that was not what the row waited for."""
+        if row.receive_time_ns > to_ns or row.kind not in PRICED:
+            return False
+        return self.markets[row.instrument].cover(row.price)
 
     def on_rows(self, columns: RowColumns, start: int, end: int, now_ns: int) -> list[SimEvent]:
         """Apply rows [start, end) of a recording. Instrument columns are market indexes; `now_ns` stamps our fills."""
-        self._rows.stale = True
         for i in range(start, end):
-            self._apply_row(
-                columns.kind[i],
-                self.markets[columns.instrument[i]],
-                columns.side_flags[i],
-                columns.price[i],
-                columns.qty[i],
-                columns.id[i],
-                now_ns,
-            )
+            market = self.markets[columns.instrument[i]]
+            kind = columns.kind[i]
+            market.apply_row(kind, columns.side_flags[i], columns.price[i], columns.qty[i], columns.id[i], now_ns)
+            self._book_messages(market, now_ns)
+            if kind == RowKind.TRADE:
+                self._fire_triggers(market, now_ns)
         return self._finish(now_ns) if self._events else []
-
-    def _apply_row(
-        self, kind: int, market: Market, side_flags: int, price: int, qty: int, row_id: int, now_ns: int
-    ) -> None:
-        side = Side.BUY if side_flags & SIDE_MASK == BUY_FLAG else Side.SELL
-        match kind:
-            case RowKind.TRADE:
-                self._recorded_trade(market, side, price, qty, now_ns)
-            case RowKind.BOOK_LEVEL:
-                market.set_recorded_level(side, price, qty, row_id)
-                self._match_crossed(market, side, now_ns)
-            case RowKind.SNAPSHOT_LEVEL:
-                market.set_background(side, price, qty)
-            case RowKind.BOOK_CLEAR:
-                market.clear_background()
-            case RowKind.BBO:
-                market.set_touch(side, price, qty, row_id)
-                self._match_crossed(market, side, now_ns)
-            case RowKind.BOOK_STATE if price != BookState.LIVE:
-                market.clear_background()
-            case _:
-                pass
-
-    def _recorded_trade(self, market: Market, aggressor: Side, price: int, lots: int, now_ns: int) -> None:
-        """A trade of the recording: it would have met our better-priced orders first, then the queue at its price."""
-        maker_side = aggressor.opposite
-        own = market.own_orders(maker_side)
-        if own:
-            better = [p for p in own if (p > price if maker_side is Side.BUY else p < price)]
-            for through in sorted(better, reverse=maker_side is Side.BUY):
-                for order in list(own[through]):
-                    part = min(lots, order.leaves_lots)
-                    if not part:
-                        break
-                    self._fill(order, part, through, Liquidity.MAKER, market.next_trade_id, now_ns)
-                    market.next_trade_id += 1
-                    lots -= part
-            self._eat_queue(market, maker_side, price, lots, now_ns)
-        market.last_price = price
-        self._fire_triggers(market, now_ns)
-
-    def _eat_queue(self, market: Market, maker_side: Side, price: int, lots: int, now_ns: int) -> None:
-        """Spend traded lots on the queue at one price: background ahead of us, us, background behind, and so on."""
-        passed = 0  # background lots already traded by this print
-        for order in list(market.own_orders(maker_side).get(price, ())):
-            step = min(lots, order.queue_ahead - passed)
-            passed += step
-            lots -= step
-            part = min(lots, order.leaves_lots)
-            if not part:
-                break
-            self._fill(order, part, price, Liquidity.MAKER, market.next_trade_id, now_ns)
-            market.next_trade_id += 1
-            lots -= part
-        market.advance_queue(maker_side, price, passed)
-
-    def _match_crossed(self, market: Market, changed: Side, now_ns: int) -> None:
-        """The recording moved through our resting orders: they trade, as makers, with what is displayed there."""
-        own_side = changed.opposite
-        own = market.own_orders(own_side)
-        while own:
-            best = max(own) if own_side is Side.BUY else min(own)
-            piece = self._background_piece(market, own_side, best)
-            if piece is None:
-                return
-            order = own[best][0]
-            part = min(piece.lots, order.leaves_lots)
-            market.take_background(changed, piece.price, part)
-            self._fill(order, part, best, Liquidity.MAKER, market.next_trade_id, now_ns)
-            market.next_trade_id += 1
-
-    @staticmethod
-    def _background_piece(market: Market, taker: Side, limit: int) -> Piece | None:
-        piece = market.next_piece(taker, limit)
-        return piece if piece is not None and piece.maker is None and piece.lots else None
-
-    def _background_sweep(self, market: Market, taker: Side, lots: int, limit: int, now_ns: int) -> int:
-        """Return what is left of a background taker's quantity."""
-        while lots and (piece := market.next_piece(taker, limit)) is not None:
-            part = min(lots, piece.lots)
-            trade_id = self._print(market, taker, piece.price, part, now_ns)
-            if piece.maker is None:
-                market.take_background(taker.opposite, piece.price, part)
-            else:
-                self._fill(piece.maker, part, piece.price, Liquidity.MAKER, trade_id, now_ns)
-            lots -= part
-        return lots
-
-    # --- checks ----------------------------------------------------------------------------------------------------
-
-    def _broken_counts(self, new: NewOrder, adding: int = 1) -> RejectReason | None:
-        rules = self.markets[new.instrument].rules
-        if len(self._open) + adding <= rules.max_num_orders and not new.has_trigger:
-            return None
-        mine = self.open_orders(new.account, new.instrument)
-        if len(mine) + adding > rules.max_num_orders:
-            return RejectReason.MAX_NUM_ORDERS
-        triggers = sum(order.order_id in self._waiting[new.instrument] for order in mine)
-        if new.has_trigger and triggers >= rules.max_num_algo_orders:
-            return RejectReason.MAX_NUM_ALGO_ORDERS
-        return None
-
-    def _broken_prices(self, new: NewOrder, market: Market) -> RejectReason | None:
-        if new.has_trigger:
-            if not market.last_price:
-                return RejectReason.NO_REFERENCE_PRICE
-            return RejectReason.STOP_WOULD_TRIGGER if _is_triggered(new, market.last_price) else None
-        if new.post_only:
-            best = market.best(new.side.opposite)
-            if best is not None and (new.price >= best if new.side is Side.BUY else new.price <= best):
-                return RejectReason.WOULD_MATCH
-        return None
-
-    def _broken_funds(self, new: NewOrder, market: Market) -> RejectReason | None:
-        free = self.accounts[new.account].free(self._paid_asset(new))
-        if new.order_type is not OrderType.MARKET:
-            needed = self._required_for(new, new.lots)
-        elif new.side is Side.BUY:
-            needed = new.quote_money or market.cost_of(Side.BUY, new.lots)
-        else:
-            lots = new.lots or market.lots_for_quote(Side.SELL, new.quote_money)
-            needed = lots * market.rules.money_per_lot
-        return RejectReason.INSUFFICIENT_BALANCE if needed > free else None
-
-    def _check_oco(self, limit_leg: NewOrder, stop_leg: NewOrder) -> Rejection | None:
-        market = self.markets[limit_leg.instrument]
-        for leg in (limit_leg, stop_leg):
-            if (
-                leg.account,
-                leg.client_order_id,
-            ) in self._open_ids or limit_leg.client_order_id == stop_leg.client_order_id:
-                return Rejection(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-            broken = market.rules.broken_by(leg, market.reference_price(leg.side)) or self._broken_counts(leg, adding=2)
-            if broken is not None:
-                return Rejection(broken)
-        last = market.last_price
-        profit = limit_leg.stop_price or limit_leg.price
-        low, high = sorted((profit, stop_leg.stop_price))
-        profit_is_high = limit_leg.side is Side.SELL
-        if not last or not low < last < high or (profit == high) is not profit_is_high:
-            return Rejection(RejectReason.LIST_PRICES)
-        broken = self._broken_prices(limit_leg, market)
-        if broken is not None:
-            return Rejection(broken)
-        needed = max(self._required_for(leg, leg.lots) for leg in (limit_leg, stop_leg))
-        if needed > self.accounts[limit_leg.account].free(self._paid_asset(limit_leg)):
-            return Rejection(RejectReason.INSUFFICIENT_BALANCE)
-        return None
 
     # --- life cycle ------------------------------------------------------------------------------------------------
 
@@ -416,77 +237,66 @@ class MatchingEngine:
             lots = self.markets[new.instrument].lots_for_quote(new.side, new.quote_money)
         order = SimOrder(new, self._next_order_id, list_id, now_ns, lots, lock, updated_ns=now_ns)
         self._next_order_id += 1
-        self._open[order.order_id] = order
-        self._open_ids[new.account, new.client_order_id] = order
+        self.open_an_order(order)
         return order
 
-    def _start_working(self, order: SimOrder, kind: ReportKind, now_ns: int) -> None:
-        """Send an order to the book: report it, match it, rest or expire the remainder."""
+    def _arrive(self, order: SimOrder, now_ns: int) -> None:
+        """Report an order and let it meet the book, or wait for its trigger."""
         terms = order.terms
+        if not terms.has_trigger:
+            order.working, order.working_ns = True, now_ns
+        self._report(order, ReportKind.ACCEPTED, now_ns)
         market = self.markets[terms.instrument]
-        order.working = True
-        order.working_ns = now_ns
-        self._report(order, kind, now_ns)
-        limit = terms.price if terms.has_limit else 0
-        if terms.time_in_force is TimeInForce.FOK:
-            wanted = order.leaves_lots
-            if market.available_lots(terms.side, limit, wanted) < wanted:
-                self._end(order, ReportKind.EXPIRED, EndReason.TIME_IN_FORCE, now_ns)
-                return
-        self._match(order, market, limit, now_ns)
-        if order.status.is_terminal:
-            return
-        if terms.has_limit and terms.time_in_force is TimeInForce.GTC:
-            market.rest(order)
-        else:
-            self._end(order, ReportKind.EXPIRED, EndReason.TIME_IN_FORCE, now_ns)
+        account = self._account_numbers[terms.account]
+        order.slot = market.place(order.order_id, terms, order.lots, account, self._budget(order), now_ns)
+        self._book_messages(market, now_ns)
 
-    def _match(self, order: SimOrder, market: Market, limit: int, now_ns: int) -> None:
-        terms = order.terms
-        while not order.status.is_terminal and order.leaves_lots:
-            piece = market.next_piece(terms.side, limit)
-            if piece is None:
-                return
-            maker = piece.maker
-            if maker is not None and maker.terms.account == terms.account:
-                mode = terms.self_trade_prevention
-                if mode is not SelfTradePrevention.NONE:
-                    if mode is not SelfTradePrevention.EXPIRE_TAKER:
-                        self._end(maker, ReportKind.EXPIRED, EndReason.SELF_TRADE, now_ns)
-                    if mode is not SelfTradePrevention.EXPIRE_MAKER:
-                        self._end(order, ReportKind.EXPIRED, EndReason.SELF_TRADE, now_ns)
-                    continue
-            part = self._affordable(order, min(order.leaves_lots, piece.lots), piece.price)
-            if not part:
-                self._end(order, ReportKind.EXPIRED, EndReason.FUNDS, now_ns)
-                return
-            trade_id = self._print(market, terms.side, piece.price, part, now_ns)
-            if maker is None:
-                market.take_background(terms.side.opposite, piece.price, part)
-            else:
-                self._fill(maker, part, piece.price, Liquidity.MAKER, trade_id, now_ns)
-            self._fill(order, part, piece.price, Liquidity.TAKER, trade_id, now_ns)
-
-    def _affordable(self, order: SimOrder, lots: int, price: int) -> int:
-        """Cut a fill to the funds. Only a triggered market buy can run short: its lock is an estimate."""
+    def _budget(self, order: SimOrder) -> int:
+        """Return what a taker may spend, tick-lots. Only a market buy can run short: its lock is an estimate."""
         terms = order.terms
         if terms.side is Side.SELL or terms.has_limit:
-            return lots
-        unit = price * self.markets[terms.instrument].rules.money_per_tick_lot
-        return min(lots, (order.lock.amount + self.accounts[terms.account].free(order.lock.asset)) // unit)
+            return at.NO_BUDGET
+        money = order.lock.amount + self.accounts[terms.account].free(order.lock.asset)
+        return min(money // self.markets[terms.instrument].rules.money_per_tick_lot, at.VALUE_BOUND)
+
+    def _book_messages(self, market: Market, now_ns: int) -> None:
+        """Turn what the kernels report into events and money."""
+        trade_id, printed = 0, False
+        for message in market.take_messages():
+            if message.kind == at.PRINTED:
+                taker = Side.BUY if message.maker > 0 else Side.SELL
+                trade_id = self._print(market, taker, message.price, message.lots, now_ns)
+                market.show(taker.opposite, message.price)
+                printed = True
+                continue
+            order = self._open[message.order_id]
+            if message.lots:
+                is_maker = message.maker & 1 == 1
+                if is_maker and not printed:  # a row of the recording met it
+                    trade_id = market.next_trade_id
+                    market.next_trade_id += 1
+                printed = False
+                liquidity = Liquidity.MAKER if is_maker else Liquidity.TAKER
+                order.queue_ahead = market.queue_ahead(order.slot)
+                self._fill(order, message.lots, message.price, liquidity, trade_id, now_ns)
+            elif message.kind == at.NEW:
+                order.resting = order.working
+                if order.resting:
+                    order.queue_ahead = market.queue_ahead(order.slot)
+                    market.show(order.terms.side, order.terms.price)
+            else:
+                self._ended(order, ReportKind.EXPIRED, _END_REASONS[message.maker], now_ns)
 
     def _print(self, market: Market, taker: Side, price: int, lots: int, now_ns: int) -> int:
         trade_id = market.next_trade_id
         market.next_trade_id += 1
         if not market.is_recorded:
-            market.last_price = price
             self._events.append(TapeTrade(market.index, trade_id, price, lots, taker, now_ns))
         return trade_id
 
     def _fill(self, order: SimOrder, lots: int, price: int, liquidity: Liquidity, trade_id: int, now_ns: int) -> None:
         terms = order.terms
-        market = self.markets[terms.instrument]
-        rules = market.rules
+        rules = self.markets[terms.instrument].rules
         account = self.accounts[terms.account]
         base, quote = lots * rules.money_per_lot, lots * price * rules.money_per_tick_lot
         cost, gain = (quote, base) if terms.side is Side.BUY else (base, quote)
@@ -495,7 +305,9 @@ class MatchingEngine:
         account.pay_locked(order.lock.asset, from_lock)
         if cost > from_lock:
             account.credit(order.lock.asset, from_lock - cost)
-        fee = gain * self._fee_rates[liquidity] // (_RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees = self._fees[terms.account]
+        fee = gain * fees.scaled(liquidity is Liquidity.MAKER, now_ns) // (RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
+        fees.traded_money(quote, now_ns)
         fee_asset = rules.received_asset(terms.side)
         account.credit(fee_asset, gain - fee)
         order.filled_lots += lots
@@ -503,11 +315,6 @@ class MatchingEngine:
         order.updated_ns = now_ns
         done = order.filled_lots == order.lots
         order.status = OrderStatus.FILLED if done else OrderStatus.PARTIALLY_FILLED
-        if liquidity is Liquidity.MAKER:
-            if done:
-                market.remove(order)
-            else:
-                market.shown_changed(order)
         self._lock(order.lock, self._required(order), terms.account)
         fill = Fill(trade_id, price, lots, fee_asset, fee, liquidity)
         self._report(order, ReportKind.TRADE, now_ns, fill=fill)
@@ -527,16 +334,20 @@ class MatchingEngine:
     def _end(
         self, order: SimOrder, kind: ReportKind, why: EndReason, now_ns: int, cancel_client_order_id: str = ""
     ) -> None:
-        """End an order that is not completely filled."""
-        market = self.markets[order.terms.instrument]
-        on_book = order in market.own_orders(order.terms.side).get(order.terms.price, ())
+        """Take an order that is not completely filled out of the market."""
+        self.markets[order.terms.instrument].withdraw(order.slot)
+        self._ended(order, kind, why, now_ns, cancel_client_order_id)
+
+    def _ended(
+        self, order: SimOrder, kind: ReportKind, why: EndReason, now_ns: int, cancel_client_order_id: str = ""
+    ) -> None:
+        """Book the end of an order that has left the market."""
         order.status = OrderStatus.CANCELED if kind is ReportKind.CANCELED else OrderStatus.EXPIRED
         order.end_reason = why
         order.working = False
         order.updated_ns = now_ns
-        if on_book:
-            market.remove(order)
-        self._waiting[order.terms.instrument].pop(order.order_id, None)
+        if order.resting:
+            self.markets[order.terms.instrument].show(order.terms.side, order.terms.price)
         self._lock(order.lock, self._required(order), order.terms.account)
         self._report(order, kind, now_ns, cancel_client_order_id=cancel_client_order_id)
         self._close(order)
@@ -544,54 +355,31 @@ class MatchingEngine:
             self._end_other_legs(order, now_ns)
 
     def _close(self, order: SimOrder) -> None:
-        self._open.pop(order.order_id, None)
-        self._open_ids.pop((order.terms.account, order.terms.client_order_id), None)
-        self._closed[order.order_id] = order
-        if len(self._closed) > MAX_CLOSED_ORDERS:
-            del self._closed[next(iter(self._closed))]
+        order.resting = False
+        self.markets[order.terms.instrument].free(order.slot)
+        self.close_order(order)
 
     def _close_list(self, order_list: SimOrderList, now_ns: int) -> None:
         if order_list.status is ListStatus.EXECUTING and all(leg.status.is_terminal for leg in order_list.legs):
             order_list.status = ListStatus.ALL_DONE
             order_list.updated_ns = now_ns
             self._report_list(order_list, now_ns)
-            if len(self._lists) > MAX_CLOSED_ORDERS:
-                self._forget_oldest_list()
-
-    def _forget_oldest_list(self) -> None:
-        done = next((i for i, one in self._lists.items() if one.status is ListStatus.ALL_DONE), None)
-        if done is not None:
-            del self._lists[done]
+            self.forget_old_lists()
 
     def _fire_triggers(self, market: Market, now_ns: int) -> None:
-        waiting = self._waiting[market.index]
-        while waiting:
-            fired = next((one for one in waiting.values() if _is_triggered(one.terms, market.last_price)), None)
-            if fired is None:
-                return
-            del waiting[fired.order_id]
-            if fired.list_id != NO_LIST:
-                for leg in self._lists[fired.list_id].legs:
-                    if leg is not fired and not leg.status.is_terminal:
-                        self._end(leg, ReportKind.EXPIRED, EndReason.LIST, now_ns)
-            self._start_working(fired, ReportKind.TRIGGERED, now_ns)
+        while market.waiting_count and (order_id := market.first_triggered()) is not None:
+            order = self._open[order_id]
+            if order.list_id != NO_LIST:
+                self._end_other_legs(order, now_ns)
+            order.working, order.working_ns = True, now_ns
+            self._report(order, ReportKind.TRIGGERED, now_ns)
+            market.fire(order.slot, self._budget(order), now_ns)
+            self._book_messages(market, now_ns)
 
     # --- funds -----------------------------------------------------------------------------------------------------
 
-    def _paid_asset(self, new: NewOrder) -> str:
-        return self.markets[new.instrument].rules.paid_asset(new.side)
-
-    def _required_for(self, new: NewOrder, lots: int) -> int:
-        """Return the Money to set aside for `lots` of an order."""
-        rules = self.markets[new.instrument].rules
-        if new.side is Side.SELL:
-            return lots * rules.money_per_lot
-        if new.order_type is OrderType.MARKET:
-            return 0  # paid from free as it matches; checked against the book before
-        return lots * (new.price or new.stop_price) * rules.money_per_tick_lot
-
     def _required_alone(self, order: SimOrder) -> int:
-        return 0 if order.status.is_terminal else self._required_for(order.terms, order.leaves_lots)
+        return 0 if order.status.is_terminal else self._checks.required_for(order.terms, order.leaves_lots)
 
     def _required(self, order: SimOrder) -> int:
         order_list = self._lists.get(order.list_id)
@@ -648,7 +436,6 @@ class MatchingEngine:
         )
 
     def _finish(self, now_ns: int) -> list[SimEvent]:
-        self._rows.stale = True
         for account in self.accounts.values():
             touched = account.take_touched()
             if touched:
@@ -667,11 +454,3 @@ class MatchingEngine:
                 expected = held.get((name, balance.asset), 0)
                 if balance.locked != expected:
                     raise InvariantError(f"{name}: {balance.asset} locked {balance.locked}, orders hold {expected}")
-
-
-def _is_triggered(new: NewOrder, last_price: int) -> bool:
-    """True when the last price has reached the trigger: stops against us, take-profits in our favour."""
-    if not last_price:
-        return False
-    rising = (new.side is Side.BUY) is (new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT))
-    return last_price >= new.stop_price if rising else last_price <= new.stop_price

@@ -1,34 +1,51 @@
-"""One market: the background book, our resting orders among it, and who is next to trade.
+"""One market of a simulated venue: the kernels' state, driven call by call. Nothing is decided here.
 
 Two kinds of background:
-* live: the book is ours to change. What a taker eats is gone, and our orders are shown in the book.
+* live: the book is ours to change. What a taker eats is gone, our orders are shown, our fills print.
 * recorded: the book is history. What our takers ate is remembered per level until the recording touches that level
   again, so the same displayed quantity is never used twice; our orders are not shown.
-
-Queue position is risk-averse: everything displayed at arrival is ahead of us, trades at our price eat it from the
-front, cancels are assumed to happen behind us until the level is smaller than what was ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Final, NamedTuple
 
-from tradebot.core.books import Book
-from tradebot.core.ladder import LadderBook
-from tradebot.core.market import BUY_FLAG, SELL_FLAG
-from tradebot.core.orders import Side
-from tradebot.sim.orders import SimOrder
+import numpy as np
+from numpy.typing import NDArray
+
+from tradebot.core.columns import MarketColumns
+from tradebot.core.errors import InvariantError
+from tradebot.core.market import BUY_FLAG, SELL_FLAG, RowKind
+from tradebot.core.orders import OrderType, Side, TimeInForce
+from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels import meeting, venue
+from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.memory import Handle
+from tradebot.sim.kernels.requests import withdraw, would_take
+from tradebot.sim.kernels.simulator import ERRORS, Simulator
+from tradebot.sim.kernels.stops import first_triggered, reaches
+from tradebot.sim.kernels.terms import Market as Terms
+from tradebot.sim.ladder_room import LadderRoom
+from tradebot.sim.orders import NewOrder, SelfTradePrevention
 from tradebot.sim.rules import MarketRules
 
+Int64s = NDArray[np.int64]
 
-class Piece(NamedTuple):
-    """The next thing a taker would trade with."""
-
-    price: int
-    lots: int
-    maker: SimOrder | None
-    """None: background quantity."""
+MAX_MESSAGES: Final = 1 << 16
+"""Reports of one call: a sweep through more prices than this is no book we know."""
+FIRST_LISTED: Final = 4_096
+"""Levels for which there is room at first when a side is listed."""
+_NOTHING: Final = np.zeros(0, np.int64)
+PRICED: Final = frozenset({RowKind.TRADE, RowKind.BBO, RowKind.BOOK_LEVEL, RowKind.SNAPSHOT_LEVEL})
+"""Rows whose price needs a place in the ladder."""
+_PREVENTION: Final = {
+    SelfTradePrevention.NONE: 0,
+    SelfTradePrevention.EXPIRE_TAKER: at.EXPIRE_TAKER,
+    SelfTradePrevention.EXPIRE_MAKER: at.EXPIRE_MAKER,
+    SelfTradePrevention.EXPIRE_BOTH: at.EXPIRE_BOTH,
+}
+_TIME_IN_FORCE: Final = {TimeInForce.GTC: at.GTC, TimeInForce.IOC: at.IOC, TimeInForce.FOK: at.FOK}
 
 
 class LevelChange(NamedTuple):
@@ -39,222 +56,281 @@ class LevelChange(NamedTuple):
     lots: int
 
 
+class Message(NamedTuple):
+    """What the kernels report, in the order of their response ring (`kernels.layout`)."""
+
+    time_ns: int
+    slot: int
+    kind: int
+    order_id: int
+    price: int
+    lots: int
+    leaves_lots: int
+    maker: int
+
+
 class Market:
     """Book and resting orders of one instrument. Knows nothing of accounts, fees or order life cycles."""
 
     __slots__ = (
-        "_own",
-        "_taken",
-        "bbo_id",
-        "book",
+        "_block",
+        "_free",
+        "_handle",
+        "_listed",
+        "_ring",
+        "_simulator",
+        "_words",
         "changes",
+        "cover",
         "index",
         "is_recorded",
-        "last_price",
         "next_trade_id",
         "rules",
     )
 
-    def __init__(
-        self, index: int, rules: MarketRules, *, recorded: LadderBook | None = None, first_trade_id: int = 1
-    ) -> None:
-        """`recorded` is the book of a recorded background; None = a live one, in a book of its own."""
+    def __init__(self, index: int, rules: MarketRules, *, is_recorded: bool, max_orders: int) -> None:
+        """`max_orders` open orders, all accounts together, fit at most."""
         self.index = index
         self.rules = rules
-        self.is_recorded = recorded is not None
-        self.book = Book() if recorded is None else recorded
-        self.last_price = 0
-        """Ticks of the last trade; 0 before the first."""
-        self.next_trade_id = first_trade_id
+        self.is_recorded = is_recorded
+        self.next_trade_id = 1
         self.changes: list[LevelChange] = []
         """Displayed changes of a live market since somebody drained them."""
-        self.bbo_id = 0
-        """Update id of the newest BBO row of a recording; book rows older than it are not believed at the touch."""
-        self._own: dict[Side, dict[int, list[SimOrder]]] = {Side.BUY: {}, Side.SELL: {}}
-        self._taken: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        slots = 1 << (max_orders - 1).bit_length()
+        no_rows = MarketColumns(_NOTHING, _NOTHING, np.zeros(0, np.uint8), _NOTHING, _NOTHING)
+        terms = Terms(
+            Feed(no_rows, 0, 0, 0, one_order=True),
+            Decimal(1),
+            Decimal(1),
+            partial_fills=True,
+            impact=True,
+            max_orders=slots,
+        )
+        self._simulator = Simulator([terms])  # keeps the memory alive
+        self._block = self._simulator.block()
+        self._words = w = self._block.words
+        self._handle = Handle(int(w.ctypes.data))
+        self._free = list(range(slots - 1, -1, -1))
+        w[at.MEETING] = 1
+        w[at.IMPACT] = 1 if is_recorded else at.BOOK_IS_OURS
+        self._ring = np.zeros((MAX_MESSAGES, at.MESSAGE_WORDS), np.int64)
+        w[at.RESPONSES], w[at.RESPONSE_MASK] = self._ring.ctypes.data, MAX_MESSAGES - 1
+        self.cover: Final = LadderRoom(self._block, rules.instrument.instrument_id).cover
+        """Makes room for a price; False when there was."""
+        self._listed = np.zeros((2, FIRST_LISTED), np.int64)
 
     # --- what is there ---------------------------------------------------------------------------------------------
 
-    def levels(self, side: Side) -> Mapping[int, int]:
-        """Return the background levels of one side: ticks -> lots."""
-        return self.book.bids if side is Side.BUY else self.book.asks
+    @property
+    def address(self) -> int:
+        """Where the kernels find this market."""
+        return self._handle.address
 
-    def own_orders(self, side: Side) -> dict[int, list[SimOrder]]:
-        """Return our resting orders of one side: ticks -> orders in time priority."""
-        return self._own[side]
+    @property
+    def last_price(self) -> int:
+        """Ticks of the last trade; 0 before the first."""
+        index = int(self._words[at.LAST_TRADE])
+        return index + int(self._words[at.BASE]) if index >= 0 else 0
 
-    def watched(self, side: Side) -> set[int]:
-        """Return the prices at which a recorded level means something to us: we rest there, or took from it."""
-        return {*self._own[side], *self._taken[side]}
+    @last_price.setter
+    def last_price(self, price: int) -> None:
+        self.cover(price)
+        self._words[at.LAST_TRADE] = price - int(self._words[at.BASE]) if price else -1
 
-    def background_at(self, side: Side, price: int) -> int:
-        """Return the background lots at a price that are still to be had."""
-        lots = self.levels(side).get(price, 0)
-        if self.is_recorded and lots:
-            lots = max(0, lots - self._taken[side].get(price, 0))
-        return lots
-
-    def displayed_at(self, side: Side, price: int) -> int:
-        """Return what the venue shows at a price: background plus ours."""
-        return self.levels(side).get(price, 0) + sum(order.leaves_lots for order in self._own[side].get(price, ()))
+    @property
+    def waiting_count(self) -> int:
+        """Orders that wait for a trigger."""
+        return int(self._words[at.WAITING_COUNT])
 
     def best(self, side: Side) -> int | None:
         """Return the best price of a side with anything to trade, ours included."""
-        background = self._best_background(side)
-        own = self._own[side]
-        if not own:
-            return background
-        best_own = max(own) if side is Side.BUY else min(own)
-        if background is None:
-            return best_own
-        return max(background, best_own) if side is Side.BUY else min(background, best_own)
+        return self._price(meeting.best_offer(self._words, side.sign))  # type: ignore[arg-type]
 
-    def _best_background(self, side: Side) -> int | None:
-        price = self.book.best_bid if side is Side.BUY else self.book.best_ask
-        if price is None or not self._taken[side] or self.background_at(side, price):
-            return price
-        available = [p for p in self.levels(side) if self.background_at(side, p)]
-        if not available:
-            return None
-        return max(available) if side is Side.BUY else min(available)
+    def best_background(self, side: Side) -> int | None:
+        """Return the best displayed price of the background."""
+        return self._price(int(self._words[at.BEST_BID if side is Side.BUY else at.BEST_ASK]))
+
+    @property
+    def touch(self) -> tuple[int, int, int, int]:
+        """Background's best bid ticks and lots, best ask ticks and lots; 0, 0 for an empty side."""
+        bid, ask = self.best_background(Side.BUY) or 0, self.best_background(Side.SELL) or 0
+        return bid, self.background_at(Side.BUY, bid), ask, self.background_at(Side.SELL, ask)
+
+    def background_at(self, side: Side, price: int) -> int:
+        """Return the background lots displayed at a price."""
+        listed = self._words[at.BASE]
+        if not price or not listed < price < listed + self._words[at.TOP]:
+            return 0
+        return venue.displayed(self._words, side.sign, price)  # type: ignore[arg-type]
+
+    def displayed_at(self, side: Side, price: int) -> int:
+        """Return what a live venue shows at a price: background plus ours."""
+        base = int(self._words[at.BASE])
+        if not base < price < base + int(self._words[at.TOP]):
+            return 0
+        return meeting.offered_at(self._words, side.sign, price - base)  # type: ignore[arg-type]
+
+    def levels(self, side: Side, limit: int | None = None) -> dict[int, int]:
+        """Return the background levels of one side as displayed: ticks -> lots, best first."""
+        return dict(self._list(venue.list_levels, side, limit))
+
+    def offers(self, side: Side, limit: int | None = None) -> list[tuple[int, int]]:
+        """Return what can be taken, ours included: (ticks, lots), best first."""
+        return self._list(venue.list_offers, side, limit)
+
+    def has_orders(self, side: Side) -> bool:
+        """True when an order of ours rests on a side."""
+        w = self._words
+        return bool(w[at.MY_BID] >= 0 if side is Side.BUY else w[at.MY_ASK] <= w[at.TOP])
 
     def reference_price(self, taker: Side) -> int:
         """Return the last price, or what a taker would meet while nothing has traded yet, or 0."""
         return self.last_price or self.best(taker.opposite) or 0
 
-    def next_piece(self, taker: Side, limit: int) -> Piece | None:
-        """Return what a taker meets first at or within `limit` ticks (0 = any price), None when there is nothing."""
-        maker_side = taker.opposite
-        price = self.best(maker_side)
-        if price is None or (limit and (price > limit if taker is Side.BUY else price < limit)):
-            return None
-        resting = self._own[maker_side].get(price)
-        background = self.background_at(maker_side, price)
-        if resting:
-            first = resting[0]
-            ahead = min(first.queue_ahead, background)
-            return Piece(price, ahead, None) if ahead else Piece(price, first.leaves_lots, first)
-        return Piece(price, background, None)
-
-    def available_lots(self, taker: Side, limit: int, wanted: int) -> int:
-        """Return how much of `wanted` could trade at once within `limit`; for fill-or-kill."""
-        found = 0
-        for _, lots in self._levels_within(taker, limit):
-            found += lots
-            if found >= wanted:
-                return wanted
-        return found
+    def would_take(self, side: Side, price: int) -> bool:
+        """True when a limit order would trade at once."""
+        self.cover(price)
+        return would_take(self._words, side.sign, price - int(self._words[at.BASE]))  # type: ignore[arg-type]
 
     def cost_of(self, taker: Side, lots: int) -> int:
         """Return the quote Money of taking up to `lots` from the book as it is."""
-        money = 0
-        for price, available in self._levels_within(taker, 0):
-            part = min(lots, available)
-            money += part * price
-            lots -= part
-            if not lots:
-                break
-        return money * self.rules.money_per_tick_lot
+        found: int = meeting.cost_of(self._words, taker.sign, lots)  # type: ignore[arg-type]
+        return found * self.rules.money_per_tick_lot
 
     def lots_for_quote(self, taker: Side, quote_money: int) -> int:
         """Return how many lots `quote_money` buys or brings on the book as it is, rounded down."""
-        lots = 0
-        unit = self.rules.money_per_tick_lot
-        for price, available in self._levels_within(taker, 0):
-            part = min(available, quote_money // (price * unit))
-            lots += part
-            quote_money -= part * price * unit
-            if part < available:
-                break
-        return lots
+        value = min(quote_money // self.rules.money_per_tick_lot, at.VALUE_BOUND)
+        return meeting.lots_for(self._words, taker.sign, value)  # type: ignore[arg-type]
 
-    def _levels_within(self, taker: Side, limit: int) -> list[tuple[int, int]]:
-        side = taker.opposite
-        prices = set(self.levels(side)) | set(self._own[side])
-        if limit:
-            prices = {p for p in prices if (p <= limit if taker is Side.BUY else p >= limit)}
-        return [
-            (p, self.background_at(side, p) + sum(order.leaves_lots for order in self._own[side].get(p, ())))
-            for p in sorted(prices, reverse=side is Side.BUY)
-        ]
+    def queue_ahead(self, slot: int) -> int:
+        """Return the background lots that must trade at an order's price before it."""
+        return round(float(self._orders(slot).view(np.float64)[at.F_AHEAD]))
 
     # --- our orders ------------------------------------------------------------------------------------------------
 
-    def rest(self, order: SimOrder) -> None:
-        """Put an order at the end of the queue at its price."""
-        side, price = order.terms.side, order.terms.price
-        order.queue_ahead = self.background_at(side, price)
-        self._own[side].setdefault(price, []).append(order)
-        self._show(side, price)
+    def place(self, order_id: int, new: NewOrder, lots: int, account: int, budget: int, now_ns: int) -> int:
+        """Let an order arrive.
 
-    def remove(self, order: SimOrder) -> None:
-        """Take an order off the book (filled, canceled or expired)."""
-        side, price = order.terms.side, order.terms.price
-        resting = self._own[side][price]
-        resting.remove(order)
-        if not resting:
-            del self._own[side][price]
-        self._show(side, price)
+        Args:
+            order_id: The venue's.
+            new: What was asked for.
+            lots: Quantity, also of an order by quote amount.
+            account: Number of the account; its orders do not trade with each other unless they say so.
+            budget: Tick-lots that it may spend as a taker, or NO_BUDGET.
+            now_ns: Time of arrival.
 
-    def shown_changed(self, order: SimOrder) -> None:
-        """Note that an order on the book has a new remaining quantity."""
-        self._show(order.terms.side, order.terms.price)
+        Returns:
+            Its slot, which is its own until `free`.
+        """
+        if new.price:
+            self.cover(new.price)
+        slot = self._free.pop()
+        venue.place(
+            self._handle,
+            slot,
+            order_id,
+            new.side.sign,
+            new.price,
+            lots,
+            _kind(new),
+            new.stop_price,
+            account,
+            _PREVENTION[new.self_trade_prevention],
+            budget,
+            now_ns,
+        )
+        return slot
+
+    def withdraw(self, slot: int) -> None:
+        """Take an order out of the book or off the list of those that wait."""
+        withdraw(self._handle, slot)
+
+    def free(self, slot: int) -> None:
+        """Say that a slot's order is no more."""
+        self._free.append(slot)
+
+    def is_triggered(self, new: NewOrder) -> bool:
+        """True when the last price has reached an order's trigger: stops against us, take-profits in our favour."""
+        last = self.last_price
+        return last > 0 and reaches(new.side.sign, _kind(new), new.stop_price, last)
+
+    def first_triggered(self) -> int | None:
+        """Return the order id of the oldest order whose trigger the last price has reached."""
+        last = int(self._words[at.LAST_TRADE])
+        slot = first_triggered(self._words, last) if last >= 0 else -1  # type: ignore[arg-type]
+        return int(self._orders(slot)[at.ID]) if slot >= 0 else None
+
+    def fire(self, slot: int, budget: int, now_ns: int) -> None:
+        """Send an order whose trigger was reached on to the book."""
+        venue.fire(self._handle, slot, budget, now_ns)
+
+    def take_messages(self) -> list[Message]:
+        """Return what the kernels reported since the last call."""
+        w = self._words
+        if error := int(w[at.ERROR]):
+            raise InvariantError(f"{self.rules.instrument.instrument_id}: {ERRORS[error]}")
+        count = int(w[at.RESPONSE_TAIL])
+        if not count:
+            return []
+        w[at.RESPONSE_HEAD] = w[at.RESPONSE_TAIL] = 0
+        return [Message(*line) for line in self._ring[:count].tolist()]
 
     # --- the background --------------------------------------------------------------------------------------------
 
-    def take_background(self, side: Side, price: int, lots: int) -> None:
-        """Eat background quantity at a level of `side`: gone from a live book, remembered against a recorded one."""
-        if self.is_recorded:
-            taken = self._taken[side]
-            taken[price] = taken.get(price, 0) + lots
-        else:
-            self._put(side, price, self.levels(side)[price] - lots)
-        self.advance_queue(side, price, lots)
-
-    def advance_queue(self, side: Side, price: int, lots: int) -> None:
-        """Background lots ahead of us at this price traded."""
-        for order in self._own[side].get(price, ()):
-            order.queue_ahead = max(0, order.queue_ahead - lots)
+    def take_from_book(self, taker: Side, lots: int, limit: int, now_ns: int) -> int:
+        """Let the rest of the world take up to `lots` within `limit` ticks (0 = any price); return what is left."""
+        if limit:
+            self.cover(limit)
+        return venue.take_from_book(self._handle, taker.sign, lots, limit, now_ns)
 
     def set_background(self, side: Side, price: int, lots: int) -> None:
         """Set the absolute background quantity of a level (0 deletes it)."""
-        if self.is_recorded:
-            self._taken[side].pop(price, None)
-        self._put(side, price, lots)
-        for order in self._own[side].get(price, ()):
-            order.queue_ahead = min(order.queue_ahead, lots)
+        self.cover(price)
+        venue.change_level(self._handle, side.sign, price - int(self._words[at.BASE]), lots)
+        self.show(side, price)
 
-    def set_touch(self, side: Side, price: int, lots: int, update_id: int) -> None:
-        """Apply one side of a recorded best bid or offer: better levels are gone, this one has `lots`."""
-        self.bbo_id = update_id
-        levels = self.levels(side)
-        while (best := self.book.best_bid if side is Side.BUY else self.book.best_ask) is not None and (
-            best > price if side is Side.BUY else best < price
-        ):
-            self.set_background(side, best, 0)
-        if levels.get(price, 0) != lots:
-            self.set_background(side, price, lots)
-
-    def set_recorded_level(self, side: Side, price: int, lots: int, update_id: int) -> None:
-        """Apply one level of a recorded book event, unless a newer BBO already says more about this price."""
-        if update_id < self.bbo_id:
-            best = self.book.best_bid if side is Side.BUY else self.book.best_ask
-            if best is not None and (price >= best if side is Side.BUY else price <= best):
-                return
-        self.set_background(side, price, lots)
+    def apply_row(self, kind: int, side_flags: int, price: int, qty: int, row_id: int, now_ns: int) -> None:
+        """Let one row of a recording happen."""
+        if kind in PRICED:
+            self.cover(price)
+        venue.apply_row(self._handle, int(kind), side_flags, price, qty, row_id, now_ns)
 
     def clear_background(self) -> None:
         """Forget the background (a snapshot follows); our orders keep their queue position until it is known."""
-        self.book.clear()
-        self._taken[Side.BUY].clear()
-        self._taken[Side.SELL].clear()
-        self.bbo_id = 0
+        venue.clear(self._handle)
 
-    def _put(self, side: Side, price: int, lots: int) -> None:
-        self.book.set_level(BUY_FLAG if side is Side.BUY else SELL_FLAG, price, lots)
-        self._show(side, price)
-
-    def _show(self, side: Side, price: int) -> None:
+    def show(self, side: Side, price: int) -> None:
+        """Note that what a live market displays at a price has changed."""
         if not self.is_recorded:
             flag = BUY_FLAG if side is Side.BUY else SELL_FLAG
             self.changes.append(LevelChange(flag, price, self.displayed_at(side, price)))
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _orders(self, slot: int) -> Int64s:
+        found: Int64s = self._block.orders[slot]
+        return found
+
+    def _price(self, index: int) -> int | None:
+        w = self._words
+        return index + int(w[at.BASE]) if 0 < index < w[at.TOP] else None
+
+    def _list(self, lister: object, side: Side, limit: int | None) -> list[tuple[int, int]]:
+        while True:
+            prices, lots = self._listed[:, :limit]
+            count = lister(self._words, side.sign, prices, lots)  # type: ignore[operator]
+            if count < len(prices) or count == limit:
+                return list(zip(prices[:count].tolist(), lots[:count].tolist(), strict=True))
+            self._listed = np.zeros((2, 2 * self._listed.shape[1]), np.int64)
+
+
+def _kind(new: NewOrder) -> int:
+    """Return the kernels' code of an order's type and time in force."""
+    kind = _TIME_IN_FORCE[new.time_in_force] if new.has_limit else at.MARKET
+    if new.post_only:
+        kind = at.POST_ONLY
+    if new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
+        kind |= at.STOP
+    elif new.has_trigger:
+        kind |= at.TAKE_PROFIT
+    return kind

@@ -137,8 +137,12 @@ class SimOrder:
     """On the book (or matched); False while a trigger waits."""
     working_ns: int = 0
     updated_ns: int = 0
+    resting: bool = False
+    """In the book's queue."""
     queue_ahead: int = 0
-    """Background lots that must trade at this price before us; only falls."""
+    """Background lots that had to trade at this price before us when the order was last reported on."""
+    slot: int = -1
+    """Its place in the kernels' table of orders while it is open."""
     end_reason: EndReason = EndReason.NONE
 
     @property

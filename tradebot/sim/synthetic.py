@@ -240,7 +240,7 @@ class SyntheticMarket:
         ask = bid + spread
         events = self._cross(Side.SELL, bid, now_ns) + self._cross(Side.BUY, ask, now_ns)
         for side, touch in ((Side.BUY, bid), (Side.SELL, ask)):
-            here = self._market.levels(side).get(touch, 0)
+            here = self._market.background_at(side, touch)
             if here < self._p.touch_lots * 0.3:
                 events += self._engine.background_limit(self._instrument, side, touch, self._level_lots(), now_ns)
             elif rng.uniform() < 0.15:
@@ -253,7 +253,7 @@ class SyntheticMarket:
         """Clear quotes of `side` that the fair price has passed: most are pulled, what is left is traded through."""
         levels = self._market.levels(side)
         passed = [p for p in levels if (p <= price if side is Side.SELL else p >= price)]
-        if not passed and not self._market.own_orders(side):
+        if not passed and not self._market.has_orders(side):
             return []
         left = 0
         for level in sorted(passed):
@@ -270,21 +270,21 @@ class SyntheticMarket:
 
     def _fill_depth(self, side: Side) -> None:
         """Add levels behind the touch until the book is deep enough."""
-        levels = self._market.levels(side)
-        best = self._market.book.best_bid if side is Side.BUY else self._market.book.best_ask
+        prices = set(self._market.levels(side))
+        best = self._market.best_background(side)
         if best is None:
             return
         away = -1 if side is Side.BUY else 1
         unit = best * self._p.depth_bps / 10_000.0
-        while len(levels) < MIN_LEVELS:
+        while len(prices) < MIN_LEVELS:
             price = best + away * max(1, round(self._rng.exponential(unit)))
-            if price > 0 and price not in levels:
+            if price > 0 and price not in prices:
                 self._market.set_background(side, price, self._level_lots())
+                prices.add(price)
 
     def _trim(self, side: Side) -> None:
-        levels = self._market.levels(side)
-        while len(levels) > MAX_LEVELS:
-            self._market.set_background(side, min(levels) if side is Side.BUY else max(levels), 0)
+        for price in list(self._market.levels(side))[: MAX_LEVELS - 1 : -1]:
+            self._market.set_background(side, price, 0)
 
     def _level_lots(self) -> int:
         return max(1, round(self._p.touch_lots * math.exp(0.7 * self._rng.normal())))

@@ -85,6 +85,8 @@ class VenueOrder:
     reason: str = ""
     list_id: str = ""
     """The venue's id of the order list (OCO) it belongs to; empty when none."""
+    created_time_ns: int = 0
+    """When the venue took it; 0 where the row does not tell."""
 
 
 class VenueReply(NamedTuple):
@@ -162,6 +164,21 @@ class AccountRows(NamedTuple):
     event_time_ns: int
 
 
+@value(frozen=True, slots=True)
+class VenueSnapshot:
+    """One complete read of a venue's private side."""
+
+    started_ns: int
+    """Before the first request."""
+    account: AccountRows
+    orders: Sequence[VenueOrder]
+    """Working orders and history rows, any order."""
+    open_keys: frozenset[tuple[str, str]]
+    """(venue symbol, venue order id) of the working ones."""
+    trades: Sequence[tuple[str, VenueTrade]]
+    """(instrument_id, trade), in venue order per instrument."""
+
+
 class RestRead(NamedTuple):
     """One private read: method name of the REST library's raw interface and its parameters."""
 
@@ -170,12 +187,23 @@ class RestRead(NamedTuple):
     weight: int
 
 
+class KeyRights(NamedTuple):
+    """What an API key may do."""
+
+    may_read: bool
+    may_trade: bool
+    may_move_money: bool
+    """Withdraw or transfer."""
+
+
 class OrderCodec(Protocol):
     """Private frames of one account."""
 
     venue: str
     carries_reduce_only: bool
     """False: the venue has no such flag, so it is not in the bytes."""
+    page_rows: int
+    """Rows of a history read at most, oldest first: so many mean that there may be more."""
 
     def place(self, request_id: str, terms: OrderTerms, timestamp_ms: int) -> bytes:
         """Return the signed request that places one order."""
@@ -269,6 +297,14 @@ class OrderVenue(Protocol):
 
     def instruments_read(self, symbols: Sequence[str]) -> RestRead:
         """Ask for the trading rules of these venue symbols; the market data half decodes the answer."""
+        ...
+
+    def rights_read(self) -> RestRead:
+        """Ask what the key may do."""
+        ...
+
+    def decode_rights(self, body: object) -> KeyRights:
+        """Read the answer to `rights_read`; a right that it does not mention counts as given."""
         ...
 
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:

@@ -552,6 +552,12 @@ class VenueServer(Protocol):
 class VenueServerFactory(Protocol):
     """`SERVER` of a venue's `server_protocol` module."""
 
-    def __call__(self, backend: VenueBackend, keys: Mapping[str, tuple[str, str]], limits: ServerLimits) -> VenueServer:
-        """Build the server half. `keys`: API key -> (account, secret)."""
+    def __call__(
+        self,
+        backend: VenueBackend,
+        keys: Mapping[str, tuple[str, str]],
+        limits: ServerLimits,
+        read_only: frozenset[str] = frozenset(),
+    ) -> VenueServer:
+        """Build the server half. `keys`: API key -> (account, secret); those in `read_only` may change nothing."""
         ...

@@ -39,6 +39,7 @@ from tradebot.wire.fields import read_enum, read_optional_decimal, require, wire
 from tradebot.wire.instruments import instrument_from_wire, instrument_to_wire
 from tradebot.wire.intents import intent_from_wire, intent_to_wire
 from tradebot.wire.levels import level_from_wire, level_table_from_wire, level_table_to_wire, level_to_wire
+from tradebot.wire.mass_cancel import mass_cancel_from_wire, mass_cancel_to_wire, report_from_wire, report_to_wire
 from tradebot.wire.orders import ROLES, SIDES, event_from_wire, event_to_wire, terms_from_wire, terms_to_wire
 
 pb = risk_service_pb2
@@ -192,6 +193,10 @@ def venue_to_wire(status: VenueStatus) -> risk_service_pb2.VenueStatus:
             for a in status.alarms
         ],
         rate_used_pct=status.rate_used_pct,
+        clock_offset_ns=status.clock_offset_ns,
+        clock_error_ns=status.clock_error_ns,
+        clock_time_ns=status.clock_time_ns,
+        quiet_until_ns=status.quiet_until_ns,
     )
 
 
@@ -208,6 +213,10 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
             VenueAlarm(require(a.cause, "alarm.cause"), a.instrument_id, a.detail, a.cleared) for a in message.alarms
         ),
         rate_used_pct=message.rate_used_pct,
+        clock_offset_ns=message.clock_offset_ns,
+        clock_error_ns=message.clock_error_ns,
+        clock_time_ns=message.clock_time_ns,
+        quiet_until_ns=message.quiet_until_ns,
     )
 
 
@@ -319,6 +328,8 @@ def up_to_wire(up: SessionUp) -> risk_service_pb2.SessionRequest:
         margins=[margin_to_wire(m) for m in up.margins],
         position_margins=[position_margin_to_wire(m) for m in up.position_margins],
     )
+    if up.mass_cancels:
+        message.mass_cancels.extend(report_to_wire(report) for report in up.mass_cancels)
     if up.ping is not None:
         message.ping.sequence = up.ping.sequence
         message.ping.sent_time_ns = up.ping.sent_time_ns
@@ -380,6 +391,7 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
         ledger=[entry_from_wire(e) for e in message.ledger],
         margins=[margin_from_wire(m) for m in message.margins],
         position_margins=[position_margin_from_wire(m) for m in message.position_margins],
+        mass_cancels=[report_from_wire(report) for report in message.mass_cancels],
     )
     return up, malformed
 
@@ -428,6 +440,8 @@ def down_to_wire(down: SessionDown) -> risk_service_pb2.SessionResponse:
         message.lease.sequence = down.lease.sequence
         message.lease.valid_for_ms = down.lease.valid_for_ms
         message.lease.epoch = down.lease.epoch
+    if down.mass_cancels:
+        message.mass_cancels.extend(mass_cancel_to_wire(command) for command in down.mass_cancels)
     return message
 
 
@@ -451,4 +465,5 @@ def down_from_wire(message: risk_service_pb2.SessionResponse) -> SessionDown:
         reduces=[reduce_from_wire(r) for r in message.reduces],
         order_log_applied=message.order_log_applied,
         renewed_grants=[grant_from_wire(g) for g in message.renewed_grants],
+        mass_cancels=[mass_cancel_from_wire(command) for command in message.mass_cancels],
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from backtest.history import hftbacktest
 from backtest.history.hftbacktest import EVENT, _Clears, read_npz
-from backtest.history.rows import DataError, Rows, concat, make_rows
-from tests.support.history_files import MARKET, make_market, write_hftbacktest
+from backtest.history.load import History
+from backtest.history.rows import DataError, Market, Rows, concat, make_rows
+from tests.support.history_files import MARKET, T0, make_market, write_hftbacktest
 from tradebot.core.columns import BOTH, BUYER, CLEAR, LEVEL
+from tradebot.sim.kernels.feed import Feed
 
 Step = tuple[str, bool, int, int]
 steps = st.lists(
@@ -121,3 +124,28 @@ def test_a_file_with_fewer_rows_than_its_header_says_is_refused(
 def test_events_are_the_published_64_bytes() -> None:
     assert EVENT.itemsize == 64
     assert EVENT.names == ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval")
+
+
+def test_a_file_of_single_orders_becomes_a_feed_with_exact_queues(tmp_path: Path) -> None:
+    events = np.zeros(5, EVENT)
+    both = 1 << 31 | 1 << 30
+    facts = [
+        (10, 29, 100.0, 3.0, 7),
+        (10, 28, 101.0, 2.0, 8),
+        (13, 29, 100.0, 1.0, 7),
+        (12, 29, 99.5, 2.0, 7),
+        (11, 28, 0.0, 0.0, 8),
+    ]
+    for number, (kind, side, price, qty, id_) in enumerate(facts):
+        events[number] = (kind | 1 << side | both, T0 + number, T0 + number, price, qty, id_, 0, 0.0)
+    path = tmp_path / "orders.npz"
+    np.savez(path, data=events)
+    market = Market("x", "X", Decimal("0.5"), Decimal(1))
+    columns, report = History.of([path], [market]).load()
+    feed = Feed.of_orders(columns["x"])
+
+    assert report.errors == 0
+    assert feed.queue is not None
+    assert feed.columns.price_ticks.tolist() == [200, 202, 200, 200, 200, 199, 202]
+    assert feed.columns.qty_lots.tolist() == [3, 2, 1, 2, 0, 2, 0]
+    assert feed.queue.order_ids.tolist() == [7, 8, 7, 7, 7, 7, 8]

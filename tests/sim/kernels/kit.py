@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tests.sim.kernels.reference import Model, ReferenceSimulator, Terms
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
+from tradebot.sim.fees import FeeSchedule, FeeTier
 from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
@@ -171,8 +173,11 @@ def models() -> st.SearchStrategy[Model]:
         min_value=st.sampled_from((0, 0, 250)),
     )
     contract: st.SearchStrategy[Any] = st.one_of(st.just({}), st.builds(dict, terms=perpetuals()))
-    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract)
-    return parts.map(lambda found: dataclasses.replace(found[0], **found[1], **found[2], **found[3], **found[4]))
+    fees: st.SearchStrategy[Any] = st.one_of(st.just({}), fee_tiers())
+    parts = st.tuples(queue_models(), st.one_of(st.just({}), partial), latency, rules, contract, fees)
+    made = parts.map(lambda found: dataclasses.replace(found[0], **{k: v for one in found[1:] for k, v in one.items()}))
+    # An inverse contract is worth its quantity.
+    return made.map(lambda model: dataclasses.replace(model, min_value=0) if model.terms.inverse else model)
 
 
 @st.composite
@@ -214,6 +219,23 @@ def perpetual_of(model: Model) -> Perpetual | None:
     )
 
 
+def schedule_of(model: Model) -> FeeSchedule | None:
+    """Return the kernels' fee table."""
+    if not model.tiers:
+        return None
+    tiers = [FeeTier(Decimal(one), Decimal(float(made)), Decimal(float(taken))) for one, made, taken in model.tiers]
+    return FeeSchedule(tuple(tiers), Decimal(model.prior), model.day_ns)
+
+
+@st.composite
+def fee_tiers(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a table whose tiers a script can climb: a fill is worth some hundred quote units."""
+    volumes = [0, *sorted(draw(st.sets(st.integers(1, 1500), min_size=1, max_size=3)))]
+    rates = st.integers(-8, 8).map(lambda number: Fraction(number, 64))
+    tiers = tuple((volume, draw(rates), draw(rates)) for volume in volumes)
+    return {"tiers": tiers, "prior": 30 * draw(st.integers(0, 20)), "day_ns": draw(st.sampled_from((5, 20, 60)))}
+
+
 def queue_models() -> st.SearchStrategy[Model]:
     """Draw a queue model."""
     return st.builds(
@@ -235,8 +257,13 @@ def latency_of(model: Model) -> Latency:
 
 def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
     """Build the kernels' simulator for the reference's model."""
+    return simulator_of(Feed.of(rows, model.smallest_entry_ns), model)
+
+
+def simulator_of(feed: Feed, model: Model) -> Simulator:
+    """Build the kernels' simulator over a feed."""
     market = Market(
-        Feed.of(rows, model.smallest_entry_ns),
+        feed,
         Decimal(1),
         Decimal(str(model.lot_size)),
         latency_of(model),
@@ -247,6 +274,7 @@ def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
         perpetual=perpetual_of(model),
         maker_fee=Decimal(float(model.terms.maker_fee)),
         taker_fee=Decimal(float(model.terms.taker_fee)),
+        fees=schedule_of(model),
         min_qty_lots=model.min_qty,
         min_value_tick_lots=model.min_value,
         max_orders=64,
@@ -256,8 +284,12 @@ def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
 
 
 def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
-    """Run a script in the kernels; return everything the strategy could see, then the fills."""
-    simulator = make_simulator(rows, model)
+    """Run a script in the kernels."""
+    return play_kernels(make_simulator(rows, model), script)
+
+
+def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
+    """Return everything the strategy could see, then the fills."""
     sim = simulator.handle
     market = api.market(sim, 0)
     orders: list[int] = []
@@ -290,12 +322,19 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
     log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
     account = simulator.account()
     paid = round(float(account.funding / account.unit), 9)
-    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid]
+    priced = at.NO_PRICE not in (account.best_bid_ticks, account.best_ask_ticks)
+    equity = round(float(account.equity / account.unit), 6) if priced else None
+    fee = float(account.fee / account.unit)
+    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid, round(fee, 6), equity]
 
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
     """Run a script in the reference."""
-    sim = ReferenceSimulator(rows, model)
+    return play_reference(ReferenceSimulator(rows, model), script)
+
+
+def play_reference(sim: ReferenceSimulator, script: list[Step]) -> list[Any]:
+    """Return the same of the reference."""
     seen: list[Any] = []
     sim.elapse(0)
     for name, values in [*script, ("elapse", {"ns": 1000})]:
@@ -314,4 +353,5 @@ def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list
         seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
         seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
         seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
-    return [seen, sorted(sim.fills), sim.value, sim.liquidations, round(float(sim.funding), 9)]
+    fee = round(float(sim.fee + sim.liquidation_fees), 6)
+    return [seen, sorted(sim.fills), sim.value, sim.liquidations, round(float(sim.funding), 9), fee, sim.equity()]

@@ -128,6 +128,10 @@ class Model:
     recorded: tuple[tuple[int, int, int], ...] = ()
     """Recorded latencies: sent, reached (0 = refused), answered."""
     terms: Terms = Terms()
+    tiers: tuple[tuple[int, Fraction, Fraction], ...] = ()
+    """Volume of 30 days, maker rate, taker rate; none: the rates of `terms`."""
+    prior: int = 0
+    day_ns: int = 40
 
     @property
     def smallest_entry_ns(self) -> int:
@@ -198,6 +202,10 @@ class ReferenceSimulator:
         """Collateral and everything realized: what fills cost and brought, fees, funding."""
         self.funding = Fraction(0)
         self.liquidations = 0
+        self.fee = self.invested = self.liquidation_fees = Fraction(0)
+        """What the strategy knows it paid, and what its position cost."""
+        self.volumes: list[tuple[int, Fraction]] = []
+        """Day and volume of every fill."""
         self.arrivals = itertools.count()
         self.waiting: list[Order] = []
         self.now = min(min(row[0], row[1]) for row in self.rows[:1]) if self.rows else 0
@@ -324,6 +332,8 @@ class ReferenceSimulator:
         if message["qty"]:
             self.position += order.side * message["qty"]
             self.value += order.side * message["qty"] * message["price"]
+            self.fee += message["fee"]
+            self.invested += order.side * self.worth(message["qty"], Fraction(message["price"]))
         if kind in (at.CANCEL_REFUSED, at.MODIFY_REFUSED):
             order.request = at.NO_REQUEST
             return
@@ -354,11 +364,38 @@ class ReferenceSimulator:
         terms = self.model.terms
         worth = self.worth(qty, Fraction(price))
         self.result -= (-worth if terms.inverse else worth) * order.side
-        self.result -= worth * (terms.maker_fee if maker else terms.taker_fee)
+        fee = worth * self.rate(time, maker)
+        self.result -= fee
+        lots = Fraction(self.model.lot_size)
+        self.volumes.append((time // self.model.day_ns, qty * lots if terms.inverse else qty * price * lots))
         self.fills.append((time, order.number, price, qty, maker, order.x_leaves))
         if not order.x_leaves:
             order.resting = False
         self.respond(time, order, at.PARTIALLY_FILLED if order.x_leaves else at.FILLED, price, qty)
+        self.responses[-1][2]["fee"] = fee
+
+    def rate(self, time: int, maker: int) -> Fraction:
+        """Return what a fill costs: the tier that 30 days' volume reached when the day began."""
+        if not self.model.tiers:
+            return self.model.terms.maker_fee if maker else self.model.terms.taker_fee
+        today = time // self.model.day_ns
+        first = self.volumes[0][0] if self.volumes else today
+        traded = Fraction(0)
+        for day in range(today - 30, today):
+            own = sum((volume for at_day, volume in self.volumes if at_day == day), Fraction(0))
+            traded += own if day >= first else Fraction(self.model.prior, 30)
+        _, made, taken = max((tier for tier in self.model.tiers if tier[0] <= traded), key=lambda tier: tier[0])
+        return made if maker else taken
+
+    def equity(self) -> float | None:
+        """Return the result at the last mid, tick-lots (lots per tick for an inverse contract); None without one."""
+        bid, ask = self.local.best[1], self.local.best[-1]
+        if bid is None or ask is None:
+            return None
+        held = self.worth(self.position, Fraction(bid + ask, 2))
+        held = -held if self.model.terms.inverse else held
+        spent = -self.invested if self.model.terms.inverse else self.invested
+        return round(float(held - spent - self.fee - self.liquidation_fees - self.funding), 6)
 
     def worth(self, qty: int, price: Fraction) -> Fraction:
         """Return a quantity's value."""
@@ -393,6 +430,7 @@ class ReferenceSimulator:
         held = self.x_position
         price = math.floor(self.mark) if held > 0 else math.ceil(self.mark)
         self.liquidations += 1
+        self.liquidation_fees += self.model.terms.liquidation_fee * self.worth(abs(held), Fraction(price))
         self.result -= self.model.terms.liquidation_fee * self.worth(abs(held), Fraction(price))
         closing = Order(LIQUIDATION_ID, -1 if held > 0 else 1, price, abs(held), at.MARKET, x_leaves=abs(held))
         self.fill(time, closing, price, abs(held), 0)
@@ -467,7 +505,8 @@ class ReferenceSimulator:
                 done = self.make(time, order, min(left, order.x_leaves) if self.model.impact else order.x_leaves)
                 left -= done
             elif price == order.x_price:
-                order.ahead -= lots
+                # With impact, what filled our older orders did not come out of the queue.
+                order.ahead -= left if self.model.impact else lots
                 order.traded += lots
                 reached = math.floor(0.5 - order.ahead) if order.ahead < 0 else 0
                 if reached <= 0:
@@ -479,7 +518,7 @@ class ReferenceSimulator:
                 order.shown -= done
                 if done and order.resting and not order.shown:
                     order.shown = min(order.display or order.x_leaves, order.x_leaves)
-                    order.ahead = float(self.exchange.at(order.side, order.x_price))
+                    order.ahead = self.standing(order)
                     order.traded = 0.0
         self.trim(time)
         self.last_trade = price
@@ -592,9 +631,15 @@ class ReferenceSimulator:
         order.resting = True
         order.arrival = next(self.arrivals)
         order.shown = min(order.display or order.x_leaves, order.x_leaves)
-        order.ahead = float(self.exchange.at(order.side, order.x_price))
+        order.ahead = self.standing(order)
         order.traded = 0.0
         self.respond(time, order, at.NEW, order.x_price)
+
+    def standing(self, order: Order) -> float:
+        """Return the lots at an order's price that our takers did not eat."""
+        displayed = self.exchange.at(order.side, order.x_price)
+        eaten = self.eaten.get((order.side, order.x_price), 0) if self.model.impact else 0
+        return float(max(displayed - eaten, 0))
 
     def meets_itself(self, time: int, order: Order, best: int | None) -> bool:
         """Self-trade prevention; True when the incoming order ends."""
@@ -617,7 +662,7 @@ class ReferenceSimulator:
         best = self.exchange.best[-side]
         levels = sorted(self.exchange.levels[-side].items(), key=lambda level: level[0] * side)
         return [
-            (price, lots - (self.eaten.get((-side, price), 0) if self.model.impact else 0))
+            (price, max(lots - (self.eaten.get((-side, price), 0) if self.model.impact else 0), 0))
             for price, lots in levels
             if best is not None and (price - best) * side >= 0 and (limit is None or (limit - price) * side >= 0)
         ]

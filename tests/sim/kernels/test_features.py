@@ -233,3 +233,32 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ConstantLatency(-1, 0)
     with pytest.raises(InvariantError, match="row 1"):
         RecordedLatency(np.array([0, 10, 20]), np.array([5, 4, 30]), np.array([9, 20, 40]))
+
+
+def test_an_inverse_contract_earns_fees_funding_and_result_in_the_base_asset() -> None:
+    rows = [level(10, True, 125, 9), level(10, False, 126, 9), level(10, False, 101, 0), level(30, True, 125, 9)]
+    terms = make_perpetual([(5, MARK, 10_000_000_000), (6, FUNDING, 1_000_000)], inverse=True)
+    size = Decimal(100)  # a contract of 100 quote units
+    fees = {"maker_fee": Decimal("0.001"), "taker_fee": Decimal("0.002")}
+    sim = simulator(rows, perpetual=terms, multiplier=size, **fees)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 1)
+    api.submit_buy(market, 101, 5, at.GTC)  # taken at 101
+    api.elapse(sim.handle, 20)
+    api.submit_sell(market, 125, 2, at.GTC)  # taken at 125
+    api.elapse(sim.handle, 50)
+    sim.run(lambda _handle: None)
+    account = sim.account()
+
+    bought, sold = 5 * size / 101, 2 * size / 125
+    assert account.position_lots == 3
+    assert account.funding == Decimal("0.01") * 5 * size / 100
+    assert round(account.fee, 12) == round((bought + sold) * Decimal("0.002"), 12)
+    held = 3 * size / (Decimal(125 + 126) / 2)
+    assert round(account.equity, 12) == round(bought - sold - held - account.fee - account.funding, 12)
+
+
+def test_an_inverse_contract_has_no_least_value() -> None:
+    terms = make_perpetual([], inverse=True)
+    with pytest.raises(InvariantError, match="use min_qty_lots"):
+        simulator([], perpetual=terms, min_value_tick_lots=5)

@@ -10,23 +10,43 @@ from pathlib import Path
 
 import pytest
 
+from backtest.history.load import History
+from tests.support.history_files import make_market, write_hftbacktest
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs/your-first-compiled-strategy.md"
+
+
+def run_program(folder: Path, number: int) -> list[list[str]]:
+    """Run one of the page's programs beside its strategy; return its output as words."""
+    strategy, *programs = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "first_maker.py").write_text(strategy)
+    (folder / "research.py").write_text(programs[number])
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+    done = subprocess.run(
+        (sys.executable, str(folder / "research.py")), capture_output=True, text=True, env=environment, check=True,
+        cwd=folder,
+    )  # fmt: skip
+    return [line.split() for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_documented_strategy_runs_as_written(tmp_path: Path) -> None:
-    strategy, program = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "first_maker.py").write_text(strategy)
-    (tmp_path / "research.py").write_text(program)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    lines = run_program(tmp_path, 0)
 
-    done = subprocess.run(
-        (sys.executable, str(tmp_path / "research.py")), capture_output=True, text=True, env=environment, check=True
-    )
-
-    lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in lines] == ["2", "5", "10"]
     fills = [int(line[2]) for line in lines]
     assert fills[0] > fills[1] > fills[2] > 0  # a wider quote trades less
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_documented_ways_to_recorded_data_run_as_written(tmp_path: Path) -> None:
+    made = make_market(2_000, seed=3)
+    path = write_hftbacktest(tmp_path / "btc.npz", made)
+    History.of([path], [made.market]).convert(tmp_path / "btc.columns")
+    from_memory, from_disk = run_program(tmp_path, 1)
+
+    assert int(from_memory[0]) > 0
+    assert from_disk == from_memory

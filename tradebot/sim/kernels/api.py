@@ -189,6 +189,15 @@ def row_qty(of_market: Handle, row: int) -> int:
 
 
 @compiled
+def row_order_id(of_market: Handle, row: int) -> int:
+    """Return the venue's id of the order that a row is about; 0 for none, and for feeds without order ids."""
+    w = words(of_market)
+    if not w[at.ORDER_IDS]:
+        return 0
+    return words_at(w[at.ORDER_IDS])[row] if 0 <= row < w[at.LOCAL_ROW] else 0
+
+
+@compiled
 def feed_latency(of_market: Handle) -> int:
     """Return local less exchange time of the last row received, 0 before the first."""
     w = words(of_market)

@@ -8,7 +8,7 @@ from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.local import receive_responses, receive_rows
 from tradebot.sim.kernels.matching import first_response, run_rows
-from tradebot.sim.kernels.memory import Handle, Words, handle_at, words, words_at
+from tradebot.sim.kernels.memory import Handle, Words, call_runner, handle_at, words, words_at
 from tradebot.sim.kernels.perpetual import next_event, venue_event
 from tradebot.sim.kernels.requests import arrive
 
@@ -33,7 +33,10 @@ def run_exchange(market: Handle, until_ns: int, stop_at_response: int) -> int:
         if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
             arrival = requests[(w[at.REQUEST_HEAD] & mask) * at.MESSAGE_WORDS + at.M_TIME]
         due = next_event(w)
-        reached = run_rows(market, min(limit, arrival, due), stop_at_response)
+        if w[at.RUNNER]:
+            reached = call_runner(w[at.RUNNER], market, min(limit, arrival, due), stop_at_response)
+        else:
+            reached = run_rows(market, min(limit, arrival, due), stop_at_response)
         if due <= reached:
             venue_event(market)
             continue

@@ -11,6 +11,7 @@ from tradebot.core import columns
 from tradebot.core.columns import Flags, Int64s, MarketColumns
 from tradebot.core.errors import InvariantError
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.by_order import QueueChanges, levels_of
 from tradebot.sim.kernels.jit import compiled
 
 KIND_MASK = columns.KIND_MASK
@@ -118,6 +119,9 @@ class Feed:
     one_order: bool
     """Both clocks saw the rows in the same order."""
 
+    queue: QueueChanges | None = None
+    """Of a feed made of orders: what moved in the queues."""
+
     @classmethod
     def of(cls, rows: MarketColumns, lookahead_ns: int = 0) -> Feed:
         """Look through the columns.
@@ -130,16 +134,36 @@ class Feed:
             InvariantError: Naming the first bad row.
         """
         if rows.order_id is not None:
-            raise InvariantError("order ids are not simulated by this feed: leave the column out")
+            raise InvariantError("a feed of single orders: make it with Feed.of_orders")
+        return cls._checked(rows, lookahead_ns, None)
+
+    @classmethod
+    def of_orders(cls, rows: MarketColumns, lookahead_ns: int = 0, *, fills_remove: bool = True) -> Feed:
+        """Look through a feed of single orders; see `by_order`. Its books can be used with any queue model.
+
+        Args:
+            rows: Market data with order ids.
+            lookahead_ns: As in `of`.
+            fills_remove: False for feeds in which a cancel or modify follows each fill and takes it off the book.
+
+        Raises:
+            InvariantError: Naming the first bad row.
+        """
+        made, queue = levels_of(rows, fills_remove=fills_remove)
+        return cls._checked(made, lookahead_ns, queue)
+
+    @classmethod
+    def _checked(cls, rows: MarketColumns, lookahead_ns: int, queue: QueueChanges | None) -> Feed:
         found = np.zeros(6, np.int64)
         problem = look_through(
             rows.exchange_time_ns, rows.local_time_ns, rows.flags, rows.price_ticks, rows.qty_lots, lookahead_ns, found
         )
         if problem != OK:
-            raise InvariantError(f"market data row {found[0]}: {PROBLEMS[problem]}")
+            row = int(found[0]) if queue is None else int(queue.rows[found[0]])
+            raise InvariantError(f"market data row {row}: {PROBLEMS[problem]}")
         low, high = (int(found[1]), int(found[2])) if found[1] <= found[2] else (0, 0)
         if high - low > MAX_LADDER_TICKS:
             raise InvariantError(
                 f"prices from {low} to {high} ticks span more than {MAX_LADDER_TICKS}: drop the outliers"
             )
-        return cls(rows, low, high, int(found[3]), bool(found[4]))
+        return cls(rows, low, high, int(found[3]), bool(found[4]), queue)

@@ -1,12 +1,14 @@
 """Own impact: displayed liquidity is taken once, and one public trade fills us once.
 
 What our takers ate at a level stays eaten until the feed says something new about that level. The ladder's mark stands
-for eaten lots too, so the pass over rows finds such levels without another look.
+for eaten lots too, so the pass over rows finds such levels without another look. A book that is ours to change
+(BOOK_IS_OURS) simply loses them.
 """
 
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.book import available, put_level
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle, Words, floats_at, words, words_at
 from tradebot.sim.kernels.orders import fill_resting, fill_shown
@@ -14,18 +16,25 @@ from tradebot.sim.kernels.queues import after_trade
 
 
 @compiled
-def available(w: Words, side: int, index: int) -> int:
-    """Return the lots that can still be taken from a level of `side`."""
-    displayed = words_at(w[at.BIDS] if side > 0 else w[at.ASKS])[index] >> 1
-    if not w[at.IMPACT]:
-        return displayed
-    return displayed - words_at(w[at.EATEN] if side > 0 else w[at.EATEN + 1])[index]
+def advance(w: Words, side: int, index: int, qty: int) -> None:
+    """Lots at the front of a level are gone: our orders there move up."""
+    live = words_at(w[at.LIVE])
+    orders = words_at(w[at.ORDERS])
+    queue = floats_at(w[at.ORDERS])
+    for place in range(w[at.LIVE_COUNT]):
+        order = live[place] * at.ORDER_WORDS
+        if orders[order + at.X_PRICE] == index and orders[order + at.SIDE] == side:
+            queue[order + at.F_AHEAD] = max(queue[order + at.F_AHEAD] - qty, 0.0)
 
 
 @compiled
 def eat(w: Words, side: int, index: int, qty: int) -> None:
-    """Remember lots taken from a level of `side`."""
-    if w[at.IMPACT]:
+    """Remember lots taken from a level of `side`; they stood ahead of our own orders there."""
+    if w[at.MEETING]:
+        advance(w, side, index, qty)
+    if w[at.IMPACT] == at.BOOK_IS_OURS:
+        put_level(w, at.BIDS, at.USED, side, index, available(w, side, index) - qty)
+    elif w[at.IMPACT]:
         words_at(w[at.EATEN] if side > 0 else w[at.EATEN + 1])[index] += qty
         words_at(w[at.BIDS] if side > 0 else w[at.ASKS])[index] |= 1
 
@@ -84,7 +93,9 @@ def traded_once(market: Handle, side: int, price: int, qty: int, time_ns: int) -
         if orders[order + at.X_PRICE] != price:
             left -= fill_resting(market, slot, min(left, orders[order + at.X_LEAVES]), time_ns)
         else:
-            reached = after_trade(queue, order, qty)
+            # What filled our older orders did not come out of the queue ahead of this one.
+            reached = after_trade(queue, order, left)
+            queue[order + at.F_TRADED] += qty - left
             if reached > 0 and left > 0:
                 left -= fill_shown(market, slot, min(reached, left), time_ns)
 

@@ -100,7 +100,8 @@ RAN_TO: Final = 50
 LATENCY_MODEL: Final = 51
 SELF_TRADE: Final = 52
 IMPACT: Final = 53
-"""1: liquidity our orders took is gone until the feed touches its level again, and a trade fills us once."""
+"""1: liquidity our orders took is gone until the feed touches its level again, and a trade fills us once.
+BOOK_IS_OURS: what is taken leaves the book itself."""
 MIN_QTY: Final = 54
 MIN_VALUE: Final = 55
 """Smallest price * quantity, tick-lots."""
@@ -177,7 +178,32 @@ AWAITED: Final = 66
 FILL_LOG: Final = 67
 FILL_LOG_COUNT: Final = 68
 FILL_LOG_MAX: Final = 69
-MARKET_WORDS: Final = 128
+RUNNER: Final = 115
+"""Address of the pass over rows of a feed made of orders, 0 = the usual one."""
+CHANGES: Final = 116
+PLACES: Final = 117
+"""Columns of `by_order.QueueChanges`."""
+FEE_TIERS: Final = 118
+"""How many; with one nothing is ever looked up."""
+FEE_TABLE: Final = 119
+VOLUMES: Final = 120
+"""Addresses of the tiers and of the venue's volumes by day; see `fees`."""
+F_VOLUME_UNIT: Final = 121
+"""Quote units of one tick-lot (of one lot for an inverse contract)."""
+FEE_DAY_NS: Final = 122
+FEE_DAY: Final = 123
+"""Day for which TIER was chosen, -1 before the first fill."""
+TIER: Final = 124
+VALUES: Final = 125
+"""Address of two words per tier: value known to the strategy as taken, as made; tick-lots."""
+INVERSE_VALUES: Final = 126
+"""The same of an inverse contract, float64: sums of quantity / price; behind them the one of bought less sold."""
+F_LIQUIDATED_INVERSE: Final = 127
+MEETING: Final = 128
+"""1: our orders are several accounts' and meet each other; a stop waits until `venue.fire` sends it on."""
+BBO_ID: Final = 129
+"""Update id of the newest best bid or offer of a venue's rows: older book rows are not believed at the touch."""
+MARKET_WORDS: Final = 136
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
 QTY_BOUND: Final = 1 << 50
@@ -230,7 +256,15 @@ X_WAITING: Final = 24
 X_VISIT: Final = 25
 ARRIVED: Final = 26
 """Number of the arrival that gave it its place in the queue."""
-ORDER_WORDS: Final = 28
+X_RANK: Final = 27
+"""Rows of the feed that had happened when it took its place."""
+ACCOUNT: Final = 32
+"""Whose order it is, where orders meet each other."""
+PREVENTION: Final = 33
+"""Self-trade prevention of this order, where orders meet each other; the taker's counts."""
+BUDGET: Final = 34
+"""Tick-lots this order may still spend as a taker, NO_BUDGET for no bound."""
+ORDER_WORDS: Final = 36
 
 # --- messages -------------------------------------------------------------------------------------------------------
 M_TIME: Final = 0
@@ -242,6 +276,7 @@ M_PRICE: Final = 4
 M_QTY: Final = 5
 M_LEAVES: Final = 6
 M_MAKER: Final = 7
+"""Of a fill 1 for the maker, plus twice the fee tier; of PRINTED the taker's side; of an order's end the cause."""
 MESSAGE_WORDS: Final = 8
 
 # --- one row of the fill log ----------------------------------------------------------------------------------------
@@ -275,6 +310,13 @@ MODIFY_REFUSED: Final = 7
 """Responses only: the order is no longer at the exchange."""
 REJECTED: Final = 8
 """Against a rule: too small, or reduce-only without a position to reduce."""
+PRINTED: Final = 9
+"""Response only, where orders meet: a match at M_PRICE of M_QTY lots; the fills of our orders in it follow at once."""
+
+BY_ITSELF: Final = 0
+SELF_TRADE_MET: Final = 1
+BUDGET_SPENT: Final = 2
+"""Causes of an end."""
 
 GTC: Final = 0
 POST_ONLY: Final = 1
@@ -294,6 +336,10 @@ EXPIRE_MAKER: Final = 1
 EXPIRE_TAKER: Final = 2
 EXPIRE_BOTH: Final = 3
 """Self-trade prevention; 0 lets our orders pass each other, as they are in nobody's book."""
+
+BOOK_IS_OURS: Final = 2
+"""Value of IMPACT."""
+NO_BUDGET: Final = -1
 
 ERROR_NONE: Final = 0
 ERROR_ORDERS: Final = 1

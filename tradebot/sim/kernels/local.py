@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.book import clear_ladder, level_above, level_below
+from tradebot.sim.kernels.book import clear_ladder, put_level
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.memory import Handle, Words, bytes_at, words, words_at
+from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats_at, words, words_at
 
 KIND_MASK = columns.KIND_MASK
 LEVEL = columns.LEVEL
 CLEAR = columns.CLEAR
 BUYER = columns.BUYER
 AT_LOCAL = columns.AT_LOCAL
-PAGE_BITS = at.PAGE_BITS
 STRIDE = 16
 """Rows looked over at once while catching up."""
 
@@ -23,42 +22,17 @@ def apply_locally(w: Words, row: int) -> None:
     """Apply one received row to the strategy's own book (feeds whose clocks saw different orders)."""
     flag = bytes_at(w[at.FLAGS])[row]
     kind = flag & KIND_MASK
-    bids = words_at(w[at.LOCAL_BIDS])
-    asks = words_at(w[at.LOCAL_ASKS])
-    bid = w[at.LOCAL_BEST_BID]
-    ask = w[at.LOCAL_BEST_ASK]
     if kind == LEVEL:
         price = words_at(w[at.PRICES])[row] - w[at.BASE]
-        qty = words_at(w[at.QTYS])[row]
-        if flag & BUYER:
-            bids[price] = qty << 1
-            bytes_at(w[at.USED + 2])[price >> PAGE_BITS] = 1
-            if qty > 0:
-                if price > bid:
-                    bid = price
-                    if price >= ask:
-                        ask = level_above(asks, price)
-            elif price == bid:
-                bid = level_below(bids, price)
-        else:
-            asks[price] = qty << 1
-            bytes_at(w[at.USED + 3])[price >> PAGE_BITS] = 1
-            if qty > 0:
-                if price < ask:
-                    ask = price
-                    if price <= bid:
-                        bid = level_below(bids, price)
-            elif price == ask:
-                ask = level_above(asks, price)
+        side = 1 if flag & BUYER else -1
+        put_level(w, at.LOCAL_BIDS, at.USED + 2, side, price, words_at(w[at.QTYS])[row])
     elif kind == CLEAR:
         if flag & BUYER:
-            clear_ladder(bids, bytes_at(w[at.USED + 2]), w[at.TOP])
-            bid = 0
+            clear_ladder(words_at(w[at.LOCAL_BIDS]), bytes_at(w[at.USED + 2]), w[at.TOP])
+            w[at.LOCAL_BEST_BID] = 0
         else:
-            clear_ladder(asks, bytes_at(w[at.USED + 3]), w[at.TOP])
-            ask = w[at.TOP]
-    w[at.LOCAL_BEST_BID] = bid
-    w[at.LOCAL_BEST_ASK] = ask
+            clear_ladder(words_at(w[at.LOCAL_ASKS]), bytes_at(w[at.USED + 3]), w[at.TOP])
+            w[at.LOCAL_BEST_ASK] = w[at.TOP]
 
 
 @compiled
@@ -101,14 +75,20 @@ def next_row_time(market: Handle) -> int:
 
 @compiled
 def book_fill(w: Words, side: int, price: int, qty: int, maker: int) -> None:
-    """Add one fill to the strategy's account."""
+    """Add one fill to the strategy's account; `maker` is the message's word, with the fee tier."""
     value = price * qty
     w[at.POSITION] += side * qty
     w[at.VALUE] += side * value
-    if maker:
+    words_at(w[at.VALUES])[maker] += value
+    if maker & 1:
         w[at.MAKER_VALUE] += value
     else:
         w[at.TAKER_VALUE] += value
+    if w[at.INVERSE]:
+        contracts = float(qty) / float(price)
+        sums = floats_at(w[at.INVERSE_VALUES])
+        sums[maker] += contracts
+        sums[2 * w[at.FEE_TIERS]] += side * contracts
     w[at.FILLS] += 1
     w[at.FILLED_QTY] += qty
     if w[at.MAKER_VALUE] + w[at.TAKER_VALUE] > at.VALUE_BOUND:

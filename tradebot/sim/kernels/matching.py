@@ -16,7 +16,7 @@ from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats, floats_
 from tradebot.sim.kernels.orders import fill_resting, fill_shown, trim_reduce_only
 from tradebot.sim.kernels.queues import after_level, after_trade
 from tradebot.sim.kernels.requests import enter
-from tradebot.sim.kernels.stops import is_triggered, stop_waiting
+from tradebot.sim.kernels.stops import first_triggered, stop_waiting
 
 SEEN = columns.KIND_MASK | columns.AT_EXCHANGE
 LEVEL_SEEN = columns.LEVEL | columns.AT_EXCHANGE
@@ -99,15 +99,12 @@ def traded(market: Handle, side: int, price: int, qty: int, time_ns: int) -> Non
 def fire_stops(market: Handle, price: int, time_ns: int) -> None:
     """A public trade at ladder index `price` activates the stops it reaches, oldest first."""
     w = words(market)
-    waiting = words_at(w[at.WAITING])
-    place = 0
-    while place < w[at.WAITING_COUNT]:
-        slot = waiting[place]
-        if is_triggered(w, slot * at.ORDER_WORDS, price):
-            stop_waiting(w, slot)
-            enter(market, slot, time_ns)
-        else:
-            place += 1
+    while True:
+        slot = first_triggered(w, price)
+        if slot < 0:
+            return
+        stop_waiting(w, slot)
+        enter(market, slot, time_ns)
 
 
 @compiled

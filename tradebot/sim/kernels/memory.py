@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, box, intrinsic, models, register_model, typeof_impl, unbox
@@ -95,6 +96,18 @@ def _pointer(_context: Any, _address: Any) -> Any:
     return types.voidptr(types.int64), codegen
 
 
+@intrinsic
+def _call_runner(_context: Any, _address: Any, _handle: Any, _limit: Any, _stop: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        function = ir.FunctionType(word, [word, word, word])
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
+
+    return types.int64(types.int64, handle_type, types.int64, types.int64), codegen
+
+
+call_runner = cast(Callable[[int, Handle, int, int], int], _call_runner)
+"""Call the compiled function (handle, int64, int64) -> int64 at an address."""
 address_of = cast(Callable[[Handle], int], _address_of)
 """Return a handle's address."""
 handle_at = cast(Callable[[int], Handle], _handle_at)

@@ -7,6 +7,8 @@ are their best prices: the pass over rows needs no more than those to know that 
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.book import available
+from tradebot.sim.kernels.fees import choose_tier, count_volume
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import response_time
 from tradebot.sim.kernels.memory import Handle, Words, floats, floats_at, words, words_at
@@ -81,7 +83,7 @@ def rest(market: Handle, slot: int, time_ns: int) -> None:
     buying = orders[order + at.SIDE] > 0
     ladder = words_at(w[at.BIDS] if buying else w[at.ASKS])
     queue = floats_at(w[at.ORDERS])
-    queue[order + at.F_AHEAD] = float(ladder[price] >> 1)
+    queue[order + at.F_AHEAD] = float(available(w, orders[order + at.SIDE], price))
     queue[order + at.F_TRADED] = 0.0
     ladder[price] |= 1
     show(w, order)
@@ -92,6 +94,7 @@ def rest(market: Handle, slot: int, time_ns: int) -> None:
     orders[order + at.X_SINCE] = time_ns
     w[at.ARRIVALS] += 1
     orders[order + at.ARRIVED] = w[at.ARRIVALS]
+    orders[order + at.X_RANK] = w[at.ROW]
     if buying:
         w[at.MY_BID] = max(w[at.MY_BID], price)
     else:
@@ -160,6 +163,9 @@ def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: i
     w[at.X_POSITION] += side * qty
     w[at.X_VALUE] += side * qty * price
     f = floats(market)
+    if w[at.FEE_TIERS] > 1:
+        choose_tier(w, f, time_ns)
+        count_volume(w, f, price, qty)
     rate = f[at.F_MAKER_FEE] if maker else f[at.F_TAKER_FEE]
     if w[at.INVERSE]:
         f[at.F_X_INVERSE] += side * (float(qty) / float(price))
@@ -167,7 +173,8 @@ def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: i
     else:
         f[at.F_X_FEES] += rate * (float(qty) * float(price))
     log_fill(w, order, price, qty, maker, time_ns)
-    respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker, time_ns)
+    tier = 2 * w[at.TIER]
+    respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker + tier, time_ns)
     if leaves == 0 and orders[order + at.X_PLACE] >= 0:
         leave(market, slot)
 
@@ -205,9 +212,9 @@ def fill_shown(market: Handle, slot: int, most: int, time_ns: int) -> int:
     if done > 0 and orders[order + at.X_SHOWN] == 0 and orders[order + at.X_LEAVES] > 0:
         show(w, order)
         queue = floats_at(w[at.ORDERS])
-        ladder = words_at(w[at.BIDS] if orders[order + at.SIDE] > 0 else w[at.ASKS])
-        queue[order + at.F_AHEAD] = float(ladder[orders[order + at.X_PRICE]] >> 1)
+        queue[order + at.F_AHEAD] = float(available(w, orders[order + at.SIDE], orders[order + at.X_PRICE]))
         queue[order + at.F_TRADED] = 0.0
+        orders[order + at.X_RANK] = w[at.ROW]
     return done
 
 

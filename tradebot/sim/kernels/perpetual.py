@@ -97,6 +97,7 @@ def liquidate(market: Handle, time_ns: int) -> None:
     price = math.floor(f[at.F_MARK]) if held > 0 else math.ceil(f[at.F_MARK])
     w[at.LIQUIDATIONS] += 1
     w[at.LIQUIDATED_VALUE] += abs(held) * price
+    f[at.F_LIQUIDATED_INVERSE] += float(abs(held)) / float(price)
     f[at.F_X_FEES] += f[at.F_LIQUIDATION_FEE] * value_of(w, float(abs(held)), float(price))
     fill(market, slot, price, abs(held), 0, time_ns)
 

@@ -26,6 +26,8 @@ LOGARITHM_OF_SUM: Final = 4
 """f(back) / f(back + front), f(x) = ln(1 + x)."""
 POWER_COMPLEMENT: Final = 5
 """1 - f(front / (front + back)), f(x) = x ** n."""
+FIFO: Final = 6
+"""Exact, for feeds made of orders (`Feed.of_orders`); its arithmetic is in `fifo`."""
 
 
 @compiled

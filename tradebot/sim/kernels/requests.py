@@ -7,8 +7,10 @@ them it walks the levels. Displayed liquidity is consumed only with the impact o
 from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.impact import available, eat
+from tradebot.sim.kernels.book import available
+from tradebot.sim.kernels.impact import eat
 from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.meeting import best_offer, offered, sweep
 from tradebot.sim.kernels.memory import Handle, Words, floats, words, words_at
 from tradebot.sim.kernels.orders import fill, leave, reducible, respond, rest, trim_reduce_only
 from tradebot.sim.kernels.perpetual import lacks_margin
@@ -24,6 +26,8 @@ def ladder_index(w: Words, price: int) -> int:
 @compiled
 def offered_up_to(w: Words, side: int, last: int) -> int:
     """Return the lots an order of `side` could take from the best price to ladder index `last`."""
+    if w[at.MEETING]:
+        return offered(w, side, last)
     index = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     total = 0
     while (last - index) * side >= 0 and 0 < index < w[at.TOP]:
@@ -33,12 +37,14 @@ def offered_up_to(w: Words, side: int, last: int) -> int:
 
 
 @compiled
-def walk(market: Handle, slot: int, last: int, time_ns: int) -> None:
-    """Take level by level up to ladder index `last`."""
+def walk(market: Handle, slot: int, last: int, time_ns: int) -> bool:
+    """Take level by level up to ladder index `last`; True when the order ended on the way though lots are left."""
     w = words(market)
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
     side = orders[order + at.SIDE]
+    if w[at.MEETING]:
+        return sweep(market, slot, side, orders[order + at.X_LEAVES], last, time_ns) < 0
     index = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     while (last - index) * side >= 0 and 0 < index < w[at.TOP] and orders[order + at.X_LEAVES] > 0:
         done = min(available(w, -side, index), orders[order + at.X_LEAVES])
@@ -46,6 +52,7 @@ def walk(market: Handle, slot: int, last: int, time_ns: int) -> None:
             fill(market, slot, index + w[at.BASE], done, 0, time_ns)
             eat(w, -side, index, done)
         index += side
+    return False
 
 
 @compiled
@@ -67,8 +74,7 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
     if kind == at.GTC and w[at.IMPACT]:
-        walk(market, slot, last, time_ns)
-        if orders[order + at.X_LEAVES] > 0:
+        if not walk(market, slot, last, time_ns) and orders[order + at.X_LEAVES] > 0:
             rest(market, slot, time_ns)
             respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
         return
@@ -78,9 +84,15 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
         if orders[order + at.X_LEAVES] > 0:
             fill(market, slot, orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES], 0, time_ns)
         return
-    walk(market, slot, last, time_ns)
-    if orders[order + at.X_LEAVES] > 0:
+    if not walk(market, slot, last, time_ns) and orders[order + at.X_LEAVES] > 0:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
+
+
+@compiled
+def would_take(w: Words, side: int, price: int) -> bool:
+    """True when an order of `side` with a limit at ladder index `price` would trade at once."""
+    best = best_offer(w, -side)
+    return 0 < best < w[at.TOP] and (price - best) * side >= 0
 
 
 @compiled
@@ -133,16 +145,14 @@ def enter(market: Handle, slot: int, time_ns: int) -> None:
     orders[order + at.X_LEAVES] = most
     if w[at.SELF_TRADE] and meets_itself(market, slot, time_ns):
         return
-    if orders[order + at.SIDE] > 0:
-        empty = w[at.BEST_ASK] == w[at.TOP]
-        takes = kind == at.MARKET or price >= w[at.BEST_ASK]
-    else:
-        empty = w[at.BEST_BID] == 0
-        takes = kind == at.MARKET or price <= w[at.BEST_BID]
-    if takes and not empty and kind != at.POST_ONLY:
+    side = orders[order + at.SIDE]
+    if kind == at.MARKET:
+        price = w[at.TOP] - 1 if side > 0 else 1
+    takes = would_take(w, side, price)
+    if takes and kind != at.POST_ONLY:
         take(market, slot, time_ns)
         trim_reduce_only(market, time_ns)
-    elif takes or kind in (at.IOC, at.FOK):
+    elif takes or kind in (at.IOC, at.FOK, at.MARKET):
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
     else:
         rest(market, slot, time_ns)
@@ -212,6 +222,16 @@ def modify(market: Handle, slot: int, price: int, qty: int, time_ns: int) -> Non
 
 
 @compiled
+def withdraw(market: Handle, slot: int) -> None:
+    """Take an order out of the book, or off the list of those that wait."""
+    w = words(market)
+    if words_at(w[at.ORDERS])[slot * at.ORDER_WORDS + at.X_WAITING]:
+        stop_waiting(w, slot)
+    else:
+        leave(market, slot)
+
+
+@compiled
 def arrive(market: Handle) -> None:
     """Process the first request under way."""
     w = words(market)
@@ -233,10 +253,7 @@ def arrive(market: Handle) -> None:
         refused = at.CANCEL_REFUSED if kind == at.REQUEST_CANCEL else at.MODIFY_REFUSED
         respond(market, slot, refused, 0, 0, 0, time_ns)
     elif kind == at.REQUEST_CANCEL:
-        if orders[order + at.X_WAITING]:
-            stop_waiting(w, slot)
-        else:
-            leave(market, slot)
+        withdraw(market, slot)
         respond(market, slot, at.CANCELED, 0, 0, 0, time_ns)
     else:
         modify(market, slot, request[at.M_PRICE], request[at.M_QTY], time_ns)

@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from tradebot.core.columns import Int64s
 from tradebot.core.errors import InvariantError
+from tradebot.sim.fees import WINDOW_DAYS, FeeSchedule
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.fees import LAST_DAY, PRIOR_PER_DAY, VOLUME_WORDS
 from tradebot.sim.kernels.latency import CONSTANT, RECORDED, SAMPLED
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
+from tradebot.sim.kernels.queues import FIFO
 from tradebot.sim.kernels.terms import (
     FINE,
     Account,
     ConstantLatency,
+    InverseResult,
     Latency,
     Market,
     Perpetual,
@@ -45,14 +49,27 @@ def _power_of_two(at_least: int) -> int:
     return 1 << max(0, at_least - 1).bit_length()
 
 
-class _Block:
+def volume_tables(schedules: Sequence[FeeSchedule]) -> list[NDArray[np.float64]]:
+    """Return each market's table of volumes by day; markets that were given one schedule share one."""
+    tables: dict[int, NDArray[np.float64]] = {}
+    for schedule in schedules:
+        table = tables.setdefault(id(schedule), np.zeros(VOLUME_WORDS))
+        table[LAST_DAY], table[PRIOR_PER_DAY] = -1.0, float(schedule.prior_volume) / WINDOW_DAYS
+    return [tables[id(schedule)] for schedule in schedules]
+
+
+class Block:
     """Owns one market's memory."""
 
-    def __init__(self, market: Market, clock: Int64s) -> None:
+    def __init__(self, market: Market, clock: Int64s, volumes: NDArray[np.float64]) -> None:
         if market.max_orders != _power_of_two(market.max_orders) or market.max_orders > MAX_ORDERS_BOUND:
             raise InvariantError(f"max_orders must be a power of two up to {MAX_ORDERS_BOUND}: {market.max_orders}")
         if market.impact and not market.partial_fills:
             raise InvariantError("impact needs partial_fills: a full fill at the best price knows no liquidity")
+        if market.queue.model == FIFO and (market.feed.queue is None or market.impact):
+            raise InvariantError("the FIFO queue needs Feed.of_orders, and knows no impact")
+        if market.inverse and market.min_value_tick_lots:
+            raise InvariantError("an inverse contract is worth its quantity: use min_qty_lots, not min_value_tick_lots")
         self.market = market
         self.words = np.zeros(at.MARKET_WORDS, np.int64)
         self._kept: list[NDArray[Any]] = []
@@ -70,9 +87,21 @@ class _Block:
         w[at.MIN_QTY], w[at.MIN_VALUE] = market.min_qty_lots, market.min_value_tick_lots
         w[at.RAN_TO] = -at.NEVER
         self._make_latency(market.latency)
-        f[at.F_MAKER_FEE], f[at.F_TAKER_FEE] = float(market.maker_fee), float(market.taker_fee)
+        self._make_fees(market, volumes)
         if market.perpetual is not None:
             self._make_perpetual(market, market.perpetual)
+
+    def _make_fees(self, market: Market, volumes: NDArray[np.float64]) -> None:
+        w, f, schedule = self.words, self.words.view(np.float64), market.schedule
+        table = np.array([[float(tier.volume), float(tier.maker), float(tier.taker)] for tier in schedule.tiers])
+        f[at.F_MAKER_FEE], f[at.F_TAKER_FEE] = table[0, 1:]
+        w[at.FEE_TIERS], w[at.FEE_TABLE] = len(table), self._keep(table)
+        w[at.VOLUMES] = self._keep(volumes)
+        w[at.FEE_DAY_NS], w[at.FEE_DAY] = schedule.day_ns, -1
+        f[at.F_VOLUME_UNIT] = float(market.lot_size * market.multiplier * (1 if market.inverse else market.tick_size))
+        self.values = np.zeros((len(table), 2), np.int64)
+        self.inverse_values = np.zeros(2 * len(table) + 1)
+        w[at.VALUES], w[at.INVERSE_VALUES] = self._keep(self.values), self._keep(self.inverse_values)
 
     def _make_latency(self, latency: Latency) -> None:
         w = self.words
@@ -119,6 +148,14 @@ class _Block:
             paid += int(terms.event_values[event]) * FINE * (base / price if terms.inverse else base * price)
         return paid
 
+    def result(self) -> InverseResult | tuple[tuple[int, int], ...]:
+        """Return what fees and result are computed from: values taken and made per fee tier."""
+        if not self.market.inverse:
+            return tuple((int(taken), int(made)) for taken, made in self.values)
+        sums = [Decimal(float(one)) for one in self.inverse_values]
+        liquidated = Decimal(float(self.words.view(np.float64)[at.F_LIQUIDATED_INVERSE]))
+        return InverseResult(tuple(zip(sums[:-1:2], sums[1::2], strict=True)), sums[-1], liquidated)
+
     def _keep(self, array: NDArray[Any]) -> int:
         self._kept.append(array)
         return int(array.ctypes.data)
@@ -135,6 +172,14 @@ class _Block:
         w[at.PRICES] = self._keep(rows.price_ticks)
         w[at.QTYS] = self._keep(rows.qty_lots)
         w[at.ONE_ORDER] = market.feed.one_order
+        queue = market.feed.queue
+        if queue is not None:
+            w[at.ORDER_IDS] = self._keep(queue.order_ids)
+        if queue is not None and market.queue.model == FIFO:
+            w[at.CHANGES], w[at.PLACES] = self._keep(queue.changes), self._keep(queue.places)
+            from tradebot.sim.kernels.fifo import runner_address  # compiled only for those who use it
+
+            w[at.RUNNER] = runner_address()
 
     def _ladder(self, top: int) -> int:
         ladder = np.zeros(top + 1, np.int64)
@@ -163,7 +208,8 @@ class _Block:
     def _make_orders(self, market: Market) -> None:
         w, count = self.words, market.max_orders
         w[at.MAX_ORDERS] = count
-        w[at.ORDERS] = self._array((count + 1) * at.ORDER_WORDS)  # the last one is for liquidations
+        self.orders: Int64s = np.zeros((count + 1, at.ORDER_WORDS), np.int64)  # the last one is for liquidations
+        w[at.ORDERS] = self._keep(self.orders)
         w[at.FREE] = self._keep(np.arange(count - 1, -1, -1, dtype=np.int64))
         w[at.FREE_COUNT] = count
         w[at.OPEN], w[at.LIVE], w[at.WAITING] = self._array(count), self._array(count), self._array(count)
@@ -197,7 +243,8 @@ class Simulator:
         if not 0 < len(markets) <= at.MAX_MARKETS:
             raise InvariantError(f"1 to {at.MAX_MARKETS} markets, not {len(markets)}")
         self._clock = np.zeros(at.CLOCK_WORDS, np.int64)
-        self._blocks = [_Block(market, self._clock) for market in markets]
+        tables = volume_tables([market.schedule for market in markets])
+        self._blocks = [Block(market, self._clock, table) for market, table in zip(markets, tables, strict=True)]
         self._clock[at.MARKETS] = len(markets)
         self._clock[at.LOOKAHEAD] = min(market.latency.entry_ns for market in markets)
         for number, block in enumerate(self._blocks):
@@ -221,6 +268,10 @@ class Simulator:
         """The strategy's time."""
         return int(self._clock[at.NOW])
 
+    def block(self, number: int = 0) -> Block:
+        """Return one market's memory, for whoever drives it instead of a strategy."""
+        return self._blocks[number]
+
     def account(self, number: int = 0) -> Account:
         """Return what the strategy has done in a market."""
         block = self._blocks[number]
@@ -229,7 +280,7 @@ class Simulator:
         return Account(
             words[at.POSITION], words[at.VALUE], words[at.MAKER_VALUE], words[at.TAKER_VALUE], words[at.FILLS],
             words[at.FILLED_QTY], words[at.SUBMITS], words[at.CANCELS], words[at.MODIFIES], bid, ask,
-            words[at.LIQUIDATIONS], words[at.LIQUIDATED_VALUE], block.funding(), block.market,
+            words[at.LIQUIDATIONS], words[at.LIQUIDATED_VALUE], block.funding(), block.market, block.result(),
         )  # fmt: skip
 
     def fills(self, number: int = 0) -> Int64s:

@@ -8,10 +8,16 @@ from tradebot.sim.kernels.memory import Words, words_at
 
 
 @compiled
-def waits_for_rise(orders: Words, order: int) -> bool:
+def waits_for_rise(side: int, kind: int) -> bool:
     """True when a trade at or above the trigger activates the order: a stop to buy, a profit to sell."""
-    rising = orders[order + at.SIDE] > 0
-    return not rising if orders[order + at.KIND] & at.TAKE_PROFIT else rising
+    rising = side > 0
+    return not rising if kind & at.TAKE_PROFIT else rising
+
+
+@compiled
+def reaches(side: int, kind: int, trigger: int, price: int) -> bool:
+    """True when a trade at `price` activates an order; both prices are ticks, or both ladder indices."""
+    return price >= trigger if waits_for_rise(side, kind) else price <= trigger
 
 
 @compiled
@@ -19,7 +25,7 @@ def is_triggered(w: Words, order: int, price: int) -> bool:
     """True when a trade at ladder index `price` activates the order."""
     orders = words_at(w[at.ORDERS])
     trigger = orders[order + at.TRIGGER] - w[at.BASE]
-    return price >= trigger if waits_for_rise(orders, order) else price <= trigger
+    return reaches(orders[order + at.SIDE], orders[order + at.KIND], trigger, price)
 
 
 @compiled
@@ -32,7 +38,7 @@ def refresh_triggers(w: Words) -> None:
     for place in range(w[at.WAITING_COUNT]):
         order = waiting[place] * at.ORDER_WORDS
         trigger = orders[order + at.TRIGGER] - w[at.BASE]
-        if waits_for_rise(orders, order):
+        if waits_for_rise(orders[order + at.SIDE], orders[order + at.KIND]):
             above = min(above, trigger)
         else:
             below = max(below, trigger)
@@ -62,3 +68,15 @@ def stop_waiting(w: Words, slot: int) -> None:
         orders[moved * at.ORDER_WORDS + at.X_WAITING] = place + 1
     orders[slot * at.ORDER_WORDS + at.X_WAITING] = 0
     refresh_triggers(w)
+
+
+@compiled
+def first_triggered(w: Words, price: int) -> int:
+    """Return the slot of the oldest waiting order that a trade at ladder index `price` activates, -1 for none."""
+    if w[at.STOP_BELOW] < price < w[at.STOP_ABOVE]:
+        return -1
+    waiting = words_at(w[at.WAITING])
+    for place in range(w[at.WAITING_COUNT]):
+        if is_triggered(w, waiting[place] * at.ORDER_WORDS, price):
+            return waiting[place]
+    return -1

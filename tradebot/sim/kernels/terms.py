@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -10,6 +11,7 @@ import numpy as np
 
 from tradebot.core.columns import Int64s
 from tradebot.core.errors import InvariantError
+from tradebot.sim.fees import FeeSchedule
 from tradebot.sim.kernels import queues
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
@@ -148,6 +150,8 @@ class Market:
     maker_fee: Decimal = Decimal(0)
     """Share of the traded value; negative is a rebate."""
     taker_fee: Decimal = Decimal(0)
+    fees: FeeSchedule | None = None
+    """Rates by the volume of 30 days, instead of the two above; markets given the same object share one volume."""
     multiplier: Decimal = Decimal(1)
     """Base units of one contract."""
     perpetual: Perpetual | None = None
@@ -164,6 +168,11 @@ class Market:
     """Rows of the fill log; 0 keeps none."""
 
     @property
+    def schedule(self) -> FeeSchedule:
+        """The fee table."""
+        return self.fees or FeeSchedule.flat(self.maker_fee, self.taker_fee)
+
+    @property
     def inverse(self) -> bool:
         """True when a contract's value is quantity / price."""
         return self.perpetual is not None and self.perpetual.inverse
@@ -173,6 +182,16 @@ class Market:
         """Settlement units of one tick-lot; of one lot per tick for an inverse contract."""
         size = self.lot_size * self.multiplier
         return size / self.tick_size if self.inverse else size * self.tick_size
+
+
+@dataclass(frozen=True, slots=True)
+class InverseResult:
+    """Sums of quantity / price over the fills of an inverse contract, lots per tick; sums of floats, so not exact."""
+
+    values: tuple[tuple[Decimal, Decimal], ...]
+    """Per fee tier: taken, made."""
+    bought_less_sold: Decimal
+    liquidated: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,24 +216,38 @@ class Account:
     funding: Decimal
     """Paid for funding, settlement units; negative when received."""
     market: Market = field(repr=False)
+    result: InverseResult | tuple[tuple[int, int], ...] = field(repr=False)
+    """What was taken and made per fee tier; a linear market's in tick-lots, exact."""
 
     @property
     def unit(self) -> Decimal:
-        """Settlement units of one tick-lot."""
+        """Settlement units of one tick-lot; of one lot per tick for an inverse contract."""
         return self.market.unit
 
     @property
+    def _values(self) -> Sequence[tuple[Decimal | int, Decimal | int]]:
+        return self.result.values if isinstance(self.result, InverseResult) else self.result
+
+    @property
     def fee(self) -> Decimal:
-        """Fees paid (positive) or earned, quote units."""
-        maker = self.market.maker_fee * self.maker_value_tick_lots
-        fee = maker + self.market.taker_fee * self.taker_value_tick_lots
+        """Fees paid (positive) or earned, settlement units: quote, or base for an inverse contract."""
+        result = self.result
+        fee = Decimal(0)
+        for tier, (taken, made) in zip(self.market.schedule.tiers, self._values, strict=True):
+            fee += tier.taker * taken + tier.maker * made
         if self.market.perpetual is not None:
-            fee += self.market.perpetual.liquidation_fee * self.liquidated_tick_lots
+            liquidated = result.liquidated if isinstance(result, InverseResult) else self.liquidated_tick_lots
+            fee += self.market.perpetual.liquidation_fee * liquidated
         return fee * self.unit
 
     @property
     def equity(self) -> Decimal:
-        """Result with the position valued at the last mid, after fees, quote units."""
+        """Result with the position valued at the last mid, after fees and funding, settlement units."""
         twice_mid = self.best_bid_ticks + self.best_ask_ticks
-        result = (Decimal(self.position_lots * twice_mid) / 2 - self.value_tick_lots) * self.unit
-        return result - self.fee - self.funding
+        if isinstance(self.result, InverseResult):
+            result = self.result.bought_less_sold
+            if self.position_lots:
+                result -= Decimal(2 * self.position_lots) / twice_mid
+        else:
+            result = Decimal(self.position_lots * twice_mid) / 2 - self.value_tick_lots
+        return result * self.unit - self.fee - self.funding

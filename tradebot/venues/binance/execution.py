@@ -20,6 +20,7 @@ from tradebot.core.orders import OrderTerms
 from tradebot.venues.api_orders import (
     AccountRows,
     BalanceUpdate,
+    KeyRights,
     ListUpdate,
     OrderCodec,
     ParsedOrderRequest,
@@ -120,6 +121,19 @@ class _Account(msgspec.Struct, rename="camel", gc=False):
     update_time: int = 0
 
 
+class _Rights(msgspec.Struct, rename="camel", gc=False):
+    """Rights of a key; one that is not mentioned counts as given, but for reading."""
+
+    enable_reading: bool = False
+    enable_withdrawals: bool = True
+    enable_internal_transfer: bool = True
+    permits_universal_transfer: bool = True
+    enable_vanilla_options: bool = True
+    enable_margin: bool = True
+    enable_futures: bool = True
+    enable_spot_and_margin_trading: bool = True
+
+
 class _Result(msgspec.Struct, rename="camel", gc=False):
     """The parts of results that are not one order."""
 
@@ -143,6 +157,7 @@ class BinanceOrderCodec:
 
     venue = VENUE
     carries_reduce_only = False
+    page_rows = MAX_PAGE
 
     def __init__(self, credentials: VenueCredentials, instruments: Sequence[Instrument], recv_window_ms: int) -> None:
         self._api_key = credentials.api_key
@@ -325,6 +340,15 @@ class BinanceOrderVenue:
     def instruments_read(self, symbols: Sequence[str]) -> RestRead:
         return RestRead("publicGetExchangeInfo", {"symbols": msgspec.json.encode(list(symbols)).decode()}, 20)
 
+    def rights_read(self) -> RestRead:
+        return RestRead("sapiGetAccountApiRestrictions", {}, 1)
+
+    def decode_rights(self, body: object) -> KeyRights:
+        rights = _convert(body, _Rights)
+        trades = rights.enable_spot_and_margin_trading or rights.enable_margin or rights.enable_futures
+        moves = rights.enable_withdrawals or rights.enable_internal_transfer or rights.permits_universal_transfer
+        return KeyRights(rights.enable_reading, trades or rights.enable_vanilla_options, moves)
+
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:
         base = rest_url.rstrip("/")
         return {
@@ -332,7 +356,7 @@ class BinanceOrderVenue:
             "secret": credentials.api_secret,
             "enableRateLimit": False,  # reconciliation counts its own weight
             "options": {"defaultType": "spot", "fetchCurrencies": False, "fetchMargins": False, "recvWindow": 2000},
-            "urls": {"api": {"public": f"{base}/api/v3", "private": f"{base}/api/v3"}},
+            "urls": {"api": {"public": f"{base}/api/v3", "private": f"{base}/api/v3", "sapi": f"{base}/sapi/v1"}},
         }
 
 

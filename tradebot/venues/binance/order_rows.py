@@ -165,6 +165,7 @@ class RowReader:
             event_time_ns=(row.transact_time or row.update_time or row.time) * NS_PER_MS,
             reason=REASONS.get(row.status, ""),
             list_id=_list_id(row.order_list_id),
+            created_time_ns=row.time * NS_PER_MS,
         )
 
     def fills(self, row: OrderRow) -> list[Execution]:

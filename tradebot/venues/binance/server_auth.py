@@ -29,6 +29,8 @@ class ApiKey:
 
     account: str
     secret: bytes
+    may_trade: bool = True
+    """False: it may only read."""
 
 
 def sign(payload: str, secret: bytes) -> str:

@@ -33,7 +33,15 @@ from tradebot.venues.binance.server_format import NS_PER_MS, SymbolText, encode,
 from tradebot.venues.binance.server_info import exchange_info
 from tradebot.venues.binance.server_limits import LimitBook
 from tradebot.venues.binance.server_replay import BinanceRecordings
-from tradebot.venues.binance.server_routes import NONE, REST_PATHS, REST_ROUTES, ROUTES, WS_ROUTES, Route
+from tradebot.venues.binance.server_routes import (
+    CHANGING_ACTIONS,
+    NONE,
+    REST_PATHS,
+    REST_ROUTES,
+    ROUTES,
+    WS_ROUTES,
+    Route,
+)
 from tradebot.venues.binance.server_streams import BinanceStreams
 from tradebot.venues.server_api import (
     BalanceReportView,
@@ -66,6 +74,8 @@ class Call:
     account: str
     now_ns: int
     peer: str
+    may_trade: bool = False
+    """What the key may, as `key_permissions` tells it."""
 
     @property
     def now_ms(self) -> int:
@@ -112,9 +122,17 @@ class WsCall:
 class BinanceServer:
     """The venue's request protocol over a backend."""
 
-    def __init__(self, backend: VenueBackend, keys: Mapping[str, tuple[str, str]], limits: ServerLimits) -> None:
+    def __init__(
+        self,
+        backend: VenueBackend,
+        keys: Mapping[str, tuple[str, str]],
+        limits: ServerLimits,
+        read_only: frozenset[str] = frozenset(),
+    ) -> None:
         self._backend = backend
-        self._keys = {key: ApiKey(account, secret.encode()) for key, (account, secret) in keys.items()}
+        self._keys = {
+            key: ApiKey(account, secret.encode(), key not in read_only) for key, (account, secret) in keys.items()
+        }
         self._limits = limits
         self._book = LimitBook(limits)
         self.texts = [SymbolText(rules) for rules in backend.symbols]
@@ -139,7 +157,7 @@ class BinanceServer:
     def rest(self, request: HttpRequest, now_ns: int) -> HttpAnswer:
         """Answer one REST request."""
         route = REST_ROUTES.get((request.method, request.path))
-        account = ""
+        account, may_trade = "", False
         try:
             if route is None:
                 raise VenueError(0, "Not found", 405 if request.path in REST_PATHS else 404)
@@ -151,8 +169,9 @@ class BinanceServer:
                 payload, signature = rest_payload(request.query, request.body)
                 check_signature(payload, signature, key.secret)
                 check_time(params, now_ns // NS_PER_MS)
-                account = key.account
-            result = self._run(route, Call(params, account, now_ns, request.peer))
+                check_rights(key, route)
+                account, may_trade = key.account, key.may_trade
+            result = self._run(route, Call(params, account, now_ns, request.peer, may_trade))
         except VenueError as exc:
             return self._rest_error(exc, route, account, request.peer, now_ns)
         return HttpAnswer(200, encode(result), self._headers(route, account, request.peer, now_ns))
@@ -214,6 +233,7 @@ class BinanceServer:
                 key = self._key(params.get("apiKey", ""))
                 check_signature(ws_payload(params), params.get("signature", ""), key.secret)
                 check_time(params, now_ns // NS_PER_MS)
+                check_rights(key, route)
                 account = key.account
             handler = self._handlers.get(route.handler)
             arguments = Call(params, account, now_ns, session.peer)
@@ -694,9 +714,15 @@ class BinanceServer:
             "enableVanillaOptions": False,
             "enableMargin": False,
             "enableFutures": False,
-            "enableSpotAndMarginTrading": True,
+            "enableSpotAndMarginTrading": call.may_trade,
             "enablePortfolioMarginTrading": False,
         }
+
+
+def check_rights(key: ApiKey, route: Route) -> None:
+    """Refuse what changes anything to a key that may only read, as the venue does."""
+    if not key.may_trade and (route.action in CHANGING_ACTIONS or route.counts_orders):
+        raise bad_key()
 
 
 def fault_error(fault: str, retry_after_s: int, now_ns: int) -> VenueError:

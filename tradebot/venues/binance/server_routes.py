@@ -80,6 +80,8 @@ ROUTES: Final = (
     Route("unsubscribe_user", ws="userDataStream.unsubscribe", needs=NONE, weight=2),
     Route("list_subscriptions", ws="session.subscriptions", needs=NONE, weight=2),
 )
+CHANGING_ACTIONS: Final = frozenset({"place", "cancel", "cancel_all"})
+"""What a key without trading rights may not do."""
 REST_ROUTES: Final = {route.rest: route for route in ROUTES if route.rest[0]}
 WS_ROUTES: Final = {route.ws: route for route in ROUTES if route.ws}
 REST_PATHS: Final = frozenset(path for _, path in REST_ROUTES)

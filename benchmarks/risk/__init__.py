@@ -1,0 +1,1 @@
+"""riskd alone, in process: what a decision costs, and what a restart costs."""

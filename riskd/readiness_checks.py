@@ -1,0 +1,86 @@
+"""Checks of the system that an entry would go out through: builds, limits, the venue's clock and rate budget. Pure
+functions of a Case as in `checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from riskd.case import Case
+from riskd.inputs import (
+    BLOCK,
+    OK,
+    PASS,
+    CheckFunction,
+    InputMissing,
+    LimitUndefined,
+    Row,
+    bounded,
+    cap_of,
+    in_currency,
+    notional_of,
+)
+from riskd.units import PPM_PER_PCT
+from tradebot.core.levels import TradingLevel
+
+_NS_PER_MS: Final = 1_000_000
+
+
+def aut_05(case: Case) -> Row:
+    """execd runs the very build that riskd runs."""
+    if not case.build or not case.books.build:
+        raise InputMissing
+    return OK if case.build == case.books.build else (BLOCK, "BUILD_MISMATCH", 0, 0)
+
+
+def aut_06(case: Case) -> Row:
+    """Our clock is the venue's, as far as a measurement that is young enough can tell."""
+    rule, status = case.books.settings.orders.clock, case.venue_status
+    if rule is None:
+        raise LimitUndefined
+    if status is None or status.clock_error_ns <= 0 or abs(case.now_ns - status.clock_time_ns) > rule.max_age_s * 10**9:
+        raise InputMissing  # a measurement of the far future would never age
+    off_ns = max(0, abs(status.clock_offset_ns) - status.clock_error_ns)
+    return bounded(-(-off_ns // _NS_PER_MS), rule.max_offset_ms, "CLOCK_UNTRUSTED")
+
+
+def aut_07(case: Case) -> Row:
+    """The limits file speaks of every check. Measured is how many it forgot."""
+    return bounded(case.books.settings.undefined_checks, 0, "LIMIT_UNDEFINED")
+
+
+def siz_07(case: Case) -> Row:
+    """At CAUTIOUS an entry is at most the factor's share of the largest order value."""
+    if case.level < TradingLevel.CAUTIOUS:
+        return OK
+    limit = cap_of(case.books.settings.order_cap, case)
+    return bounded(in_currency(case, notional_of(case)), limit, "CAUTIOUS_SIZE_LIMIT")
+
+
+def rat_03(case: Case) -> Row:
+    """The venue's request weight leaves room for what matters more: reducing orders, and last cancels.
+
+    What is not known refuses an entry; it never forbids closing a position.
+    """
+    rule, status = case.books.settings.orders.weight, case.venue_status
+    if rule is None:
+        raise LimitUndefined
+    limit = (rule.reduce_pct if case.reducing else rule.entry_pct) * PPM_PER_PCT
+    if status is None or not math.isfinite(status.rate_used_pct) or status.rate_used_pct < 0:
+        if case.reducing:
+            return PASS, "", limit, 0
+        raise InputMissing
+    used = math.ceil(status.rate_used_pct * PPM_PER_PCT)
+    if case.now_ns < status.quiet_until_ns and not case.reducing:
+        return BLOCK, "VENUE_RATE_BUDGET", 0, used
+    return bounded(used, limit, "VENUE_RATE_BUDGET")
+
+
+READINESS_CHECKS: Final[dict[str, CheckFunction]] = {
+    "AUT-05": aut_05,
+    "AUT-06": aut_06,
+    "AUT-07": aut_07,
+    "SIZ-07": siz_07,
+    "RAT-03": rat_03,
+}

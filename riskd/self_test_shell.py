@@ -1,0 +1,22 @@
+"""Runs the limits self-test beside the gate: in a thread, on limits that do not change under it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from riskd.self_test import KIND, self_test
+from riskd.shell import LiveGate
+
+_log = structlog.get_logger(__name__)
+
+
+async def test_limits(live: LiveGate) -> None:
+    """Try the limits in force out, write down what came of it."""
+    limits = live.gate.limits
+    passed, failed = await asyncio.to_thread(self_test, limits)
+    live.gate.controls_tested(KIND, limits.hash, passed, failed, live.clock.now_ns())
+    live.publish()
+    if failed:
+        _log.error("limits_self_test_failed", checks=failed, limits=limits.hash)

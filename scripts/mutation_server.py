@@ -1,0 +1,70 @@
+"""Runs pytest again and again without starting Python each time: `python -m scripts.mutation_server MODULES_FILE`.
+
+Everything that no mutant changes is imported once; each request forks, and the child imports what may be changed. A
+request is one line of JSON on stdin, {"targets": [...], "environment": {...}, "timeout_s": n}; the answer is one line
+with pytest's exit code, or TIMED_OUT.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+OPTIONS: Final = (
+    "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin",
+    "-m", "not slow and not component and not volume",
+    "--hypothesis-seed=0",
+)  # fmt: skip
+"""Hypothesis draws the same examples each time."""
+TIMED_OUT: Final = 124
+_POLL_S: Final = 0.02
+
+
+def run_once(targets: list[str], environment: dict[str, str]) -> int:
+    """Run the tests in this process."""
+    import pytest
+
+    os.environ.update(environment)
+    return int(pytest.main([*OPTIONS, *targets]))
+
+
+def _run_forked(request: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        quiet = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(quiet, stream)
+        code = 3
+        try:
+            code = run_once(request["targets"], request["environment"])
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + request["timeout_s"]
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_POLL_S)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return TIMED_OUT
+
+
+def main() -> None:
+    """Import, then serve until stdin ends."""
+    for name in json.loads(Path(sys.argv[1]).read_text()):
+        with suppress(Exception):  # it is imported later, where it is needed: only speed is lost
+            importlib.import_module(name)
+    for line in sys.stdin:
+        print(_run_forked(json.loads(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Checks of builds, limits, the venue's clock and its rate budget at their edges, and the size at CAUTIOUS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.riskd.edges.kit import add, edge, exit_of, holding, limited, raise_hold
+from tests.riskd.kit import MS, SECOND, Desk, make_test_limits
+from tradebot.core.approvals import ApprovalAnswer
+from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+
+
+def built(build: str) -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.session.build = build
+    return desk.plain()
+
+
+add("AUT-05", "the same build", None, lambda: built("build"))
+add("AUT-05", "another build", "BUILD_MISMATCH", lambda: built("Build"))
+add("AUT-05", "execd does not say", "CHECK_INPUT_MISSING", lambda: built(""))
+
+
+@edge("AUT-05", "riskd does not know its own", "CHECK_INPUT_MISSING")
+def _no_own_build() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.decider.books.build = ""
+    return desk.plain()
+
+
+def at_venue(**status: Any) -> ApprovalAnswer:
+    """Ask when the venue's side is so; limit 250 ms, 180 s; 70 %, 95 %."""
+    desk = Desk()
+    desk.venue(**status)
+    return desk.plain()
+
+
+for sign in (1, -1):
+    off = sign * 250 * MS
+    add("AUT-06", f"{sign:+} at the limit", None, lambda o=off: at_venue(clock_offset_ns=o, clock_error_ns=1))  # type: ignore[misc]
+    add("AUT-06", f"{sign:+} above", "CLOCK_UNTRUSTED",
+        lambda o=off, s=sign: at_venue(clock_offset_ns=o + s * 2, clock_error_ns=1))  # type: ignore[misc]  # fmt: skip
+    add("AUT-06", f"{sign:+} as far as the measurement may be wrong", None,
+        lambda o=off, s=sign: at_venue(clock_offset_ns=o + s * 40 * MS, clock_error_ns=40 * MS))  # type: ignore[misc]  # fmt: skip
+
+
+def measured(age_ns: int) -> ApprovalAnswer:
+    desk = Desk()
+    desk.venue(clock_time_ns=desk.now_ns - age_ns)
+    return desk.plain()
+
+
+add("AUT-06", "measured 180 s ago", None, lambda: measured(180 * SECOND))
+add("AUT-06", "measured longer ago", "CHECK_INPUT_MISSING", lambda: measured(180 * SECOND + 1))
+add("AUT-06", "measured in the future", "CHECK_INPUT_MISSING", lambda: measured(-180 * SECOND - 1))
+add("AUT-06", "never measured", "CHECK_INPUT_MISSING", lambda: at_venue(clock_error_ns=0))
+add("AUT-07", "the file speaks of every check", None, lambda: Desk().plain())
+add("AUT-07", "it forgot one", "LIMIT_UNDEFINED", lambda: Desk(limits=make_test_limits({"PTR-10": None})).plain())
+
+add("RAT-03", "70 % for an entry", None, lambda: at_venue(rate_used_pct=70.0))
+add("RAT-03", "more for an entry", "VENUE_RATE_BUDGET", lambda: at_venue(rate_used_pct=70.0001))
+add("RAT-03", "not a number", "CHECK_INPUT_MISSING", lambda: at_venue(rate_used_pct=float("nan")))
+add("RAT-03", "less than nothing", "CHECK_INPUT_MISSING", lambda: at_venue(rate_used_pct=-1.0))
+
+
+def closing(used: float, **changes: Any) -> ApprovalAnswer:
+    desk = holding()
+    desk.venue(rate_used_pct=used, **changes)
+    return exit_of(desk, "0.01")
+
+
+add("RAT-03", "95 % for an exit", None, lambda: closing(95.0))
+add("RAT-03", "more for an exit", "VENUE_RATE_BUDGET", lambda: closing(95.0001))
+add("RAT-03", "what is not known forbids no exit", None, lambda: closing(float("nan")))
+
+
+def silent(after_ns: int, *, leaving: bool = False) -> ApprovalAnswer:
+    desk = holding() if leaving else Desk()
+    desk.venue(quiet_until_ns=desk.now_ns + after_ns)
+    return exit_of(desk, "0.01") if leaving else desk.plain()
+
+
+add("RAT-03", "the venue asks for silence", "VENUE_RATE_BUDGET", lambda: silent(1))
+add("RAT-03", "the silence is over", None, lambda: silent(0))
+add("RAT-03", "an exit in the silence", None, lambda: silent(SECOND, leaving=True))
+
+
+@edge("RAT-03", "the venue's state is not known", "CHECK_INPUT_MISSING")
+def _no_status() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.session.statuses.clear()
+    return desk.plain()
+
+
+def cautious(qty: str, level: TradingLevel | None = TradingLevel.CAUTIOUS) -> ApprovalAnswer:
+    """Ask with a largest order value of 1,200; half of it at CAUTIOUS."""
+    desk = limited("SIZ-02", max_notional=1200, max_pct_of_equity=20)
+    if level is not None:
+        raise_hold(desk, level, Scope(ScopeKind.STRATEGY, "s1"))
+    return desk.plain(qty=qty)
+
+
+add("SIZ-07", "half", None, lambda: cautious("0.01"))
+add("SIZ-07", "one lot more", "CAUTIOUS_SIZE_LIMIT", lambda: cautious("0.01001"))
+add("SIZ-07", "all of it at RUNNING", None, lambda: cautious("0.02", None))

@@ -1,0 +1,483 @@
+"""Removing, staling or corrupting any single input never makes a decision more permissive.
+
+The inputs are derived from the code: every field of what a Case looks at (market views and trails, venue status,
+instrument rules, limits, builds, equity, day, session, balances), each with every way in which a value of its type can
+be missing, old or absurd. A new field is covered by being there; one that is no such input stands in NOT_INPUTS, with
+the reason.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from decimal import Decimal
+from functools import partial
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import pytest
+
+from riskd.case import Books, Case
+from riskd.conduct_checks import SIGMA_SAMPLES
+from riskd.marks import MarketBoard, MarketView
+from riskd.order_settings import OrderSettings
+from riskd.plans import Stage
+from riskd.price_trail import PriceTrail
+from riskd.rules import InstrumentRule
+from riskd.settings import Settings
+from riskd.volatility import Volatility
+from tests.riskd.kit import (
+    BTC,
+    ETH,
+    FILLS,
+    FORM,
+    HUGE,
+    MARKET,
+    MS,
+    SECOND,
+    START_NS,
+    STRICT,
+    Desk,
+    execd_id,
+    make_test_limits,
+)
+from tradebot.core.accounts import VenueStatus
+from tradebot.core.approvals import ApprovalAsk, Verdict
+from tradebot.core.intents import ProtectionPlan
+from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+
+PERMISSIVE = {Verdict.BLOCK.value: 0, Verdict.SOFT_ALLOW.value: 1, Verdict.ALLOW.value: 2}
+
+NOT_INPUTS: dict[type, dict[str, str]] = {
+    Case: {
+        "books": "its parts are inputs of their own",
+        "now_ns": "the clock: a steady one by construction, and AUT-06 judges it",
+        "intent": "what is asked", "order": "what is asked", "terms": "what is asked", "role": "what is asked",
+        "side": "what is asked", "strategy_id": "what is asked", "instrument_id": "what is asked",
+        "venue": "what is asked", "qty": "what is asked", "price": "what is asked", "stop_price": "what is asked",
+        "stop_distance": "what is asked",
+        "action": "read off the ask", "reducing": "read off the ask",
+        "level": "riskd's own holds: folded from the journal, never received",
+        "factor_ppm": "read off the level",
+        "guards": "riskd's own memory", "repetition": "riskd's own memory", "duplicate": "riskd's own memory",
+        "problem": "set by reading the ask", "rule": "spoiled where it comes from, before the ask is read",
+        "exposure": "computed by a check", "base_others": "computed by a check", "gross_others": "computed by a check",
+        "open_others": "computed by a check",
+    },
+    MarketView: {
+        "tick": "the venue's rule, kept to scale the rows that come: it changes nothing that stands",
+        "last_price": "shown, and used by no check",
+    },
+    Books: {
+        "settings": "limit_inputs", "portfolio": "money_inputs", "board": "board_inputs and view_inputs",
+        "rules": "rule_inputs",
+        "commitments": "riskd's own memory: folded from the journal", "rates": "riskd's own memory",
+        "flow": "riskd's own memory: folded from the journal",
+        "open_risk": "sums of positions, rules and marks, which are spoiled where they come from",
+    },
+    MarketBoard: {
+        "views": "view_inputs", "_paths": "money_inputs",
+        "mid_equity": "a setting", "_half_life_min": "a setting", "_currency": "a setting",
+        "_by_index": "where rows go that come: it changes nothing that stands",
+        "_sampled_ns": "when the next sample is due: it changes nothing that stands",
+    },
+    PriceTrail: {},
+    Volatility: {},
+    VenueStatus: {"alarms": "acted on when they come"},
+    InstrumentRule: {
+        "instrument": "the source of the other fields", "instrument_id": "identity", "contract": "what price means",
+        "base": "identity", "quote": "identity", "settle": "identity", "is_spot": "identity",
+        "min_qty": "0 is what venues without a minimum say", "min_notional": "0 is what venues without a minimum say",
+        "max_notional": "None is what venues without a maximum say",
+        "dust_qty": "0 means that every position counts: the strictest",
+    },
+    Settings: {
+        "soft_caps": "None is a profile without soft caps", "clusters": "watched, asked of no order",
+        "cluster_hard": "watched, asked of no order", "cluster_soft": "watched, asked of no order",
+    },
+    OrderSettings: {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Input:
+    """One way to spoil one input: `spoil` does it to the desk, or to the case that is made from it."""
+
+    name: str
+    desk: Callable[[Desk], object] | None = None
+    case: Callable[[Case], object] | None = None
+
+
+def put(table: Callable[[Any], Any], name: Any, value: object) -> Callable[[Any], object]:
+    """Return what puts a value into a field, or under a key, of something that is found in a desk or case."""
+
+    def spoil(where: Any) -> None:
+        found = table(where)
+        if isinstance(found, dict):
+            found[name] = value
+        else:
+            setattr(found, name, value)
+
+    return spoil
+
+
+def put_frozen(table: Callable[[Any], Any], key: str, name: str, value: object) -> Callable[[Any], object]:
+    """The same for a field of a frozen object that stands in a table."""
+
+    def spoil(where: Any) -> object:
+        return table(where).update({key: replace(table(where)[key], **{name: value})})
+
+    return spoil
+
+
+def take(table: Callable[[Any], Any], key: object) -> Callable[[Any], object]:
+    """Return what takes a key out of a table."""
+    return lambda where: table(where).pop(key)
+
+
+def views_of(desk: Desk) -> Any:
+    return desk.gate.board.views
+
+
+def statuses_of(desk: Desk) -> Any:
+    return desk.gate.session.statuses
+
+
+def rules_of(desk: Desk) -> Any:
+    return desk.gate.state.rules
+
+
+def balances_of(desk: Desk) -> Any:
+    return desk.gate.state.portfolio.balances
+
+
+def ways(name: str, hint: object, value: object) -> Iterator[tuple[str, object]]:
+    """Yield (word, spoiled value) for everything that a value of this type may become."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if type(None) in options:
+        yield "removed", None
+    match value:
+        case bool():
+            yield "turned", not value
+        case int() if name.endswith("_ns") and value > START_NS // 2:  # a moment
+            yield "never", 0
+            yield "old", value - 400 * 86_400 * SECOND
+            yield "before time", -value
+            yield "yet to come", value + 400 * 86_400 * SECOND
+        case int():
+            yield "zero", 0
+            yield "negative", -max(1, value)
+        case float():
+            yield "no number", float("nan")
+            yield "endless", float("inf")
+            yield "zero", 0.0
+            yield "negative", -1.0 - value
+        case Decimal():
+            yield "no number", Decimal("NaN")
+            yield "negative", -1 - value
+        case str():
+            yield "empty", ""
+            yield "another", "no such thing"
+        case deque():  # of (moment, number)
+            yield "empty", deque()
+            yield "old", deque((at - 400 * 86_400 * SECOND, number) for at, number in value)
+            yield "zero", deque((at, 0) for at, _ in value)
+            yield "negative", deque((at, -number) for at, number in value)
+        case tuple() | frozenset() | dict() | list():
+            yield "empty", type(value)()
+        case _:
+            pass
+
+
+def names_of(owner: type) -> list[str]:
+    """Return the inputs among the fields of a class; a stale exemption fails."""
+    if is_dataclass(owner):
+        found = [field.name for field in fields(owner)]
+    else:
+        found = list(vars(MarketBoard(""))) if owner is MarketBoard else list(vars(owner)["__slots__"])
+    exempt = NOT_INPUTS[owner]
+    assert exempt.keys() <= set(found), f"{owner.__name__} has no {exempt.keys() - set(found)}"
+    return [name for name in found if name not in exempt]
+
+
+def view_inputs(desk: Desk) -> Iterator[Input]:
+    for instrument_id in (BTC, ETH):
+        yield Input(f"{instrument_id} view removed", take(views_of, instrument_id))
+        view = views_of(desk)[instrument_id]
+        for name in names_of(MarketView):
+            for word, value in ways(name, int, getattr(view, name)):
+                yield Input(f"{instrument_id} {name} {word}", put(partial(view_of, instrument_id), name, value))
+
+
+def view_of(instrument_id: str, desk: Desk) -> Any:
+    return views_of(desk)[instrument_id]
+
+
+def board_inputs(desk: Desk) -> Iterator[Input]:
+    """What the board remembers of each market beside its view: every table of it, row by row."""
+    owners = {"trails": PriceTrail, "_volatility": Volatility}
+    assert set(names_of(MarketBoard)) == owners.keys()
+    for table, owner in owners.items():
+        rows = partial(rows_of, table)
+        for instrument_id in (BTC, ETH):
+            yield Input(f"{instrument_id} {table} removed", take(rows, instrument_id))
+            row = rows(desk)[instrument_id]
+            for name in names_of(owner):
+                for word, value in ways(name, object, getattr(row, name)):
+                    yield Input(
+                        f"{instrument_id} {table} {name} {word}",
+                        put(partial(row_of, table, instrument_id), name, value),
+                    )
+        yield Input(f"{table} removed", lambda d, rows=rows: rows(d).clear())  # type: ignore[misc]
+
+
+def rows_of(table: str, desk: Desk) -> Any:
+    return getattr(desk.gate.board, table)
+
+
+def row_of(table: str, instrument_id: str, desk: Desk) -> Any:
+    return rows_of(table, desk)[instrument_id]
+
+
+def book_inputs(desk: Desk) -> Iterator[Input]:
+    hints = get_type_hints(Books)
+    for name in names_of(Books):
+        for word, value in ways(name, hints[name], getattr(books_of(desk), name)):
+            yield Input(f"books {name} {word}", put(books_of, name, value))
+    yield from board_inputs(desk)
+
+
+def books_of(desk: Desk) -> Any:
+    return desk.gate.decider.books
+
+
+def status_inputs(desk: Desk) -> Iterator[Input]:
+    hints = get_type_hints(VenueStatus)
+    yield Input("venue status removed", take(statuses_of, "binance"))
+    for name in names_of(VenueStatus):
+        for word, value in ways(name, hints[name], getattr(statuses_of(desk)["binance"], name)):
+            yield Input(f"venue status {name} {word}", put_frozen(statuses_of, "binance", name, value))
+
+
+def rule_inputs(desk: Desk) -> Iterator[Input]:
+    hints = get_type_hints(InstrumentRule)
+    yield Input("rule removed", take(rules_of, BTC))
+    for name in names_of(InstrumentRule):
+        for word, value in ways(name, hints[name], getattr(rules_of(desk)[BTC], name)):
+            yield Input(f"rule {name} {word}", put_frozen(rules_of, BTC, name, value))
+
+
+def limit_inputs(desk: Desk) -> Iterator[Input]:
+    """Limits are refused at load when they make no sense: what can happen to one is that nobody sets it."""
+    for owner in (Settings, OrderSettings):
+        hints = get_type_hints(owner)
+        for name in names_of(owner):
+            if type(None) in get_args(hints[name]):
+                yield Input(f"limit {name} removed", case=partial(without_limit, owner, name))
+
+
+def without_limit(owner: type, name: str, case: Case) -> None:
+    settings: Any = case.books.settings
+    nothing: dict[str, Any] = {name: None}
+    if owner is Settings:
+        settings = replace(settings, **nothing)
+    else:
+        settings = replace(settings, orders=replace(settings.orders, **nothing))
+    case.books = replace(case.books, settings=settings)
+
+
+def case_inputs(desk: Desk) -> Iterator[Input]:
+    case, hints = case_of(desk, ASKS["entry"])[0], get_type_hints(Case)
+    for name in names_of(Case):
+        for word, value in ways(name, hints[name], getattr(case, name)):
+            if not (name == "session_age_ns" and value == 0):  # 0 is the youngest there is
+                yield Input(f"case {name} {word}", case=put(lambda c: c, name, value))
+    yield Input("session silent", case=put(lambda c: c, "session_age_ns", 10**15))
+
+
+def money_inputs(desk: Desk) -> Iterator[Input]:
+    def day_start(d: Desk) -> Any:
+        return d.gate.state.portfolio
+
+    for key in balances_of(desk):
+        yield Input(f"balance {key} removed", take(balances_of, key))
+        for word, value in ways("units", int, balances_of(desk)[key]):
+            yield Input(f"balance {key} {word}", put(balances_of, key, value))
+    yield Input("snapshots removed", lambda d: d.gate.state.portfolio.snapshot_venues.clear())
+    for word, start in (("removed", None), ("zero", 0), ("negative", -1)):
+        yield Input(f"day start {word}", put(day_start, "day_start", start))
+    yield Input("paths removed", lambda d: d.gate.board.set_asset_paths({}))
+
+
+SOURCES = (view_inputs, book_inputs, status_inputs, rule_inputs, limit_inputs, case_inputs, money_inputs)
+
+ASKS: dict[str, Callable[[Desk], Any]] = {
+    "entry": lambda d: d.intent(qty="0.001"),
+    "entry of riskd's size": lambda d: d.intent(qty=None),
+    "market entry": lambda d: d.intent(qty="0.001", order_type=OrderType.MARKET, limit_price=None),
+    "post-only entry": lambda d: d.intent(
+        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="59990"
+    ),
+    "sell of what is held": lambda d: d.intent(qty="0.001", side=Side.SELL, limit_price="59999"),
+    "exit": lambda d: d.intent(qty="0.004", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
+    "exit of everything": lambda d: d.intent(qty=None, side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
+    "too much": lambda d: d.intent(qty="50"),
+    "a little too much": lambda d: d.intent(qty="0.0334"),
+    "over its allocation": lambda d: d.intent(qty="0.001", strategy_id="s2"),
+    "into a jump": lambda d: d.intent(qty="0.01", instrument_id=ETH, limit_price="3045"),
+    "too hot": lambda d: d.intent(qty="0.016", protection=ProtectionPlan(Decimal("0.0235"))),
+    "too far away": lambda d: d.intent(qty="0.001", limit_price="66000"),
+    "off the tick": lambda d: d.intent(qty="0.001", limit_price="59999.999"),
+    "too small": lambda d: d.intent(qty="0.00001"),
+    "too old": lambda d: d.intent(qty="0.001", created_time_ns=d.now_ns - 5 * SECOND),
+    "from the future": lambda d: d.intent(qty="0.001", created_time_ns=d.now_ns + 5 * SECOND),
+    "of nobody": lambda d: d.intent(qty="0.001", strategy_id="nobody"),
+    "stop too far": lambda d: d.intent(qty="0.001", protection=replace(d.intent().protection, stop_loss_fraction=None)),
+    "post-only that takes": lambda d: d.intent(
+        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="60000.01"
+    ),
+    "exit of more": lambda d: d.intent(qty="0.02", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
+    "exit that adds": lambda d: d.intent(qty="0.001", role=OrderRole.EXIT),
+}
+LEVELS = (TradingLevel.RUNNING, TradingLevel.CAUTIOUS, TradingLevel.REDUCE_ONLY)
+
+
+ON: dict[str, dict[str, Any] | None] = {
+    **STRICT,
+    **FORM,
+    **FILLS,
+    "STA-07": MARKET["STA-07"] | {"min_samples": 5},
+    "RAT-07": {"status": "enforced", "window_ms": 1},
+    "MKT-07": MARKET["MKT-07"] | {"max_move_bps": 100},  # ETH moves 150, which PRC-02 lets pass
+    "POS-09": {"max_notional": {"*": HUGE, "s2": 100}},  # s2 holds 60
+    "POS-12": {"max_heat": 30},  # what is held loses 7.8 at its stops
+}
+"""Every check on that can be, and limits that bind where ASKS ask for it."""
+
+
+def see_markets(desk: Desk) -> None:
+    """Let riskd watch for as long as it must."""
+    for _ in range(5):
+        desk.wait(1)
+
+
+def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
+    """Buy under an id that execd makes."""
+    intent = desk.intent(qty=qty, limit_price=price, **changes)
+    name = execd_id(intent.strategy_id, desk.intents)
+    answer = desk.ask(intent, desk.order(intent, terms_client_order_id=name))
+    assert answer.approval is not None, answer
+    desk.fill(name, qty, price, instrument_id=intent.instrument_id)
+
+
+def desk_at(level: TradingLevel) -> Desk:
+    """A desk that holds both instruments, with every check on that can be, at a level."""
+    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}))
+    see_markets(desk)
+    enter(desk, "0.005")
+    enter(desk, "0.1", "3000", instrument_id=ETH)
+    enter(desk, "0.001", strategy_id="s2")
+    desk.account(("USDT", "9340"), ("BTC", "0.006"), ("ETH", "0.1"))
+    for _ in range(SIGMA_SAMPLES + 1):  # volatility is measured
+        desk.wait(60)
+    desk.venue(rate_used_pct=50.0, clock_offset_ns=100 * MS)
+    see_markets(desk)
+    desk.quote(ETH, "3044.99", "3045.01")
+    if level is not TradingLevel.RUNNING:
+        desk.gate.raise_hold(
+            level, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="h", duration_s=0,
+            now_ns=desk.now_ns,
+        )  # fmt: skip
+    return desk
+
+
+def case_of(desk: Desk, make: Callable[[Desk], Any]) -> tuple[Case, Stage, ApprovalAsk]:
+    intent = make(desk)
+    order = desk.order(intent, terms_client_order_id=execd_id(intent.strategy_id, desk.intents))
+    ask = ApprovalAsk(1, desk.now_ns, intent, order)
+    return (*desk.gate.decider._case(ask, desk.now_ns), ask)
+
+
+def decide(
+    desk: Desk, make: Callable[[Desk], Any], spoil: Callable[[Case], object] | None = None
+) -> tuple[int, Decimal]:
+    """Return (how permissive, quantity) of a decision that is not taken."""
+    desk.intents, desk.orders = 1_000, 1_000
+    desk.gate.accountant.forget_equity()
+    desk.gate.decider.books.open_risk._at_ns = 0  # sums are as old as they may become: they are made anew
+    case, stage, ask = case_of(desk, make)
+    if spoil is not None:
+        spoil(case)
+    record, _ = desk.gate.decider._decide(case, stage, ask, "dry", desk.now_ns)
+    return PERMISSIVE[record.verdict], record.approved_qty
+
+
+@pytest.mark.volume
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+def test_no_spoiled_input_makes_any_decision_more_permissive(
+    source: Callable[[Desk], Iterator[Input]], level: TradingLevel
+) -> None:
+    desk = desk_at(level)
+    base = {name: decide(desk, make) for name, make in ASKS.items()}
+    wrong: list[str] = []
+    count = 0
+    for spoiled in source(desk):
+        count += 1
+        desk = desk_at(level)
+        if spoiled.desk is not None:
+            spoiled.desk(desk)
+        for name, make in ASKS.items():
+            after = decide(desk, make, spoiled.case)
+            if after[0] > base[name][0] or after[1] > base[name][1]:
+                wrong.append(f"{spoiled.name}: {name}: {base[name]} became {after}")
+
+    assert count >= 4
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("ask", "check_id"), [("over its allocation", "POS-09"), ("into a jump", "MKT-07"), ("too hot", "POS-12")]
+)
+def test_nothing_but_its_own_check_refuses_an_ask_that_is_about_one(ask: str, check_id: str) -> None:
+    desk = desk_at(TradingLevel.RUNNING)
+    case, stage, asked = case_of(desk, ASKS[ask])
+    record, _ = desk.gate.decider._decide(case, stage, asked, "dry", desk.now_ns)
+
+    assert [name for name, _, reason, *_ in record.checks if reason] == [check_id]
+
+
+@pytest.mark.parametrize(
+    "status", [{"clock_offset_ns": 300 * MS}, {"clock_time_ns": START_NS}, {"rate_used_pct": 80.0}]
+)
+def test_no_spoiled_status_makes_up_for_a_bad_one(status: dict[str, Any]) -> None:
+    """What is bad itself may of course become good: its own absence, age or absurdity may not."""
+    (bad,) = status
+    good = {("clock_offset_ns", "zero"), ("rate_used_pct", "zero")}
+    desk = desk_at(TradingLevel.RUNNING)
+    desk.venue(**status)
+    spoilt = list(status_inputs(desk))
+    tried = 0
+    for found in spoilt:
+        name, _, word = found.name.removeprefix("venue status ").partition(" ")
+        if name == bad and (name, word) in good:
+            continue
+        assert found.desk is not None
+        desk.venue(**status)
+        found.desk(desk)
+        tried += 1
+        assert decide(desk, ASKS["entry"])[0] == 0, found.name
+
+    assert tried > 15
+
+
+def test_the_asks_are_decided_both_ways_so_that_the_property_can_fail() -> None:
+    verdicts = {level: {name: decide(desk_at(level), make)[0] for name, make in ASKS.items()} for level in LEVELS}
+
+    assert sum(value > 0 for value in verdicts[TradingLevel.RUNNING].values()) >= 6
+    assert sum(value == 0 for value in verdicts[TradingLevel.RUNNING].values()) >= 9
+    assert sum(value > 0 for value in verdicts[TradingLevel.CAUTIOUS].values()) >= 6
+    assert verdicts[TradingLevel.REDUCE_ONLY]["exit"] > 0
+    assert verdicts[TradingLevel.REDUCE_ONLY]["entry"] == 0

@@ -1,0 +1,202 @@
+"""Single facts that a change of one sign or word in the code would break and that no larger test speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from riskd.checks import CHECKS, pnl_01
+from riskd.clusters import ClusterRule, ClusterTracker
+from riskd.inputs import InputMissing, LimitUndefined
+from riskd.limit_changes import Direction, _direction
+from riskd.records import DecisionRecord
+from riskd.reports import pnl, positions
+from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
+from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
+from tests.riskd.test_flatten import flatten
+from tests.riskd.test_inputs_degraded import case_of
+from tests.riskd.test_soft_caps import drifted
+from tests.support.builders import make_instrument
+from tradebot.core.approvals import ApprovalAsk, SessionUp
+from tradebot.core.order_events import OrderFacts
+from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+
+UNIT = 10**12
+ETH_BTC = "binance:ETH-BTC"
+
+
+def test_a_flatten_is_counted_once_however_often_it_tries() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    flatten(desk, "FLATTEN DEMO 1")
+    for _ in range(5):
+        desk.wait(2)
+
+    assert desk.gate.state.flatten_count == 1
+    assert desk.gate.state.reduce_count > 1
+
+
+@pytest.mark.parametrize(("second", "allowed"), [("0.004", True), ("0.00401", False)])
+def test_what_a_first_child_drew_is_not_there_for_the_second(second: str, allowed: bool) -> None:
+    desk = Desk()
+    parent = desk.intent(qty="0.01")
+    assert not desk.ask(parent).violations
+    assert desk.ask(None, desk.order(parent, terms_qty="0.006")).approval is not None
+    answer = desk.ask(None, desk.order(parent, terms_qty=second))
+
+    assert (answer.approval is not None) is allowed
+    assert allowed or violations(answer)["SIZ-06"] == "CHILD_EXCEEDS_PARENT"
+
+
+@pytest.mark.parametrize("name", ["intent_id", "strategy_id", "account"])
+def test_an_order_with_one_empty_id_is_malformed(name: str) -> None:
+    desk = Desk()
+    parent = desk.intent(qty="0.01")
+    desk.ask(parent)
+    empty: dict[str, Any] = {name: ""}
+
+    assert violations(desk.ask(None, desk.order(parent, **empty)))["AUT-01"] == "MALFORMED_REQUEST"
+
+
+def test_a_riskd_reduce_without_an_order_is_refused_and_breaks_nothing() -> None:
+    desk = Desk()
+    answer = desk.ask(desk.intent(role=OrderRole.REDUCE))
+
+    assert violations(answer)["AUT-01"] == "MALFORMED_REQUEST"
+    assert desk.plain().approval is not None
+
+
+def test_a_malformed_ask_is_recorded_as_neither_intent_nor_order() -> None:
+    desk = Desk()
+    answer = desk.gate.handle(SessionUp(), desk.now_ns, malformed=[(7, "no number")]).answers[0]
+    record = desk.gate.decider.find(answer.decision_id)
+
+    assert isinstance(record, DecisionRecord)
+    assert (record.parent, record.message, record.ask_id) == (False, False, 7)
+
+
+def test_the_day_loss_check_without_its_limit_is_undefined_whatever_the_day_did() -> None:
+    desk = Desk()
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+    case.books = replace(case.books, settings=replace(case.books.settings, loss=None))
+
+    with pytest.raises(LimitUndefined):
+        pnl_01(case)
+
+
+@pytest.mark.parametrize("check_id", ["RAT-10", "POS-11"])
+def test_what_is_owed_in_another_quote_asset_counts_at_its_ask(check_id: str) -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(ETH_BTC, tick="0.00001")))
+    desk.quote(BTC, "59000", "60000")
+    table = desk.gate.state.portfolio.turned if check_id == "RAT-10" else desk.gate.state.commitments.entry_value
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+    before = CHECKS[check_id](case)[3]
+    table["BTC"] = UNIT
+
+    assert CHECKS[check_id](case)[3] - before == 60_000 * UNIT
+
+
+@pytest.mark.parametrize(("age_s", "reserved"), [(59.999, True), (60, False)])
+def test_a_parent_without_an_order_ends_when_its_time_is_reached(age_s: float, reserved: bool) -> None:
+    desk = Desk(limits=make_test_limits(parent_ttl_s=60))
+    desk.ask(desk.intent(qty="0.01"))
+    desk.gate._next_evaluation_ns = 0
+    desk.gate.handle_timer(desk.now_ns + int(age_s * SECOND))
+
+    assert bool(desk.gate.state.commitments.parents) is reserved
+
+
+def test_a_report_says_how_old_the_mark_is() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    desk.now_ns += 1_234 * MS
+    (found,) = positions(desk.gate, desk.now_ns)
+
+    assert found.mark_age_ms == 1_234
+
+
+def test_a_cluster_may_be_left_at_the_value_at_which_it_is_joined() -> None:
+    same = {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000, "join_at": 0.8}
+
+    make_test_limits({"POS-07": {**same, "leave_below": 0.8}}, soft_caps={})
+
+
+@pytest.mark.parametrize(("join_at", "joined"), [(1.0, True), (1.01, False)])
+def test_a_pair_joins_at_its_threshold(join_at: float, joined: bool) -> None:
+    tracker = ClusterTracker(ClusterRule(bar_ns=10, window_bars=10, min_bars=3, join_at=join_at, leave_below=0.5))
+    tracker.correlation = lambda one, other: 1.0  # type: ignore[method-assign]
+    for bar in range(8):
+        price = 100.0 + bar % 3
+        tracker.feed({"a": price, "b": price}, bar * 10 + 1)
+
+    assert bool(tracker.clusters) is joined
+
+
+def test_the_text_of_a_soft_cap_says_how_much_of_it_is_used() -> None:
+    desk = drifted()  # 528 of a cap that is 5 % of an equity of 10,048
+    (hold,) = [h for h in desk.gate.state.holds.holds.values() if h.cause == "POS-02"]
+
+    assert hold.evidence == f"{BTC} at 105.10 % of its soft cap"
+
+
+@pytest.mark.parametrize(("age", "closed"), [(100, False), (101, True)])
+def test_a_position_is_too_old_above_its_limit_only(age: int, closed: bool) -> None:
+    part = Part(BTC, "s1", UNIT, age)
+
+    assert bool(to_close(Measure(HOLDING_TIME, BTC, age, 100, 200, (part,)))) is closed
+
+
+def test_a_check_that_was_never_named_and_begins_to_run_is_no_tightening_to_wave_through() -> None:
+    assert _direction("checks/PNL-02/status", None, "enforced", None, None) is not Direction.TIGHTENS
+    assert _direction("checks/PNL-02/status", "not_applicable", "enforced", None, None) is Direction.TIGHTENS
+    assert _direction("checks/PNL-02/status", "enforced", "not_applicable", None, None) is not Direction.TIGHTENS
+
+
+def test_an_ask_of_nothing_is_malformed() -> None:
+    desk = Desk()
+    answer = desk.say(asks=[ApprovalAsk(1, desk.now_ns)]).answers[0]
+
+    assert violations(answer)["AUT-01"] == "MALFORMED_REQUEST"
+    assert answer.approved_qty in (None, Decimal(0))
+
+
+@pytest.mark.parametrize("check_id", ["RAT-10", "POS-11"])
+def test_what_is_owed_in_an_asset_without_a_rate_is_a_missing_input(check_id: str) -> None:
+    desk = Desk()
+    table = desk.gate.state.portfolio.turned if check_id == "RAT-10" else desk.gate.state.commitments.entry_value
+    table["XYZ"] = UNIT
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+
+    with pytest.raises(InputMissing):
+        CHECKS[check_id](case)
+
+
+def test_nothing_is_closed_of_what_is_worth_nothing() -> None:
+    part = Part(BTC, "s1", UNIT, 0)
+
+    assert to_close(Measure("POS-02", BTC, 150, 100, 200, (part,))) is None
+
+
+def test_another_order_log_numbers_its_events_anew() -> None:
+    desk = Desk()
+    desk.account(("USDT", "10000"), after=50)
+    desk.hello(log="another", head=0)
+    desk.sequence = 0
+    terms = OrderTerms("c9", BTC, Side.BUY, OrderType.LIMIT, Decimal("0.01"), Decimal(60000))
+    desk.fill("c9", "0.01", facts=OrderFacts(terms, "s1", "i9", 0, OrderRole.ENTRY, desk.now_ns))
+
+    assert desk.gate.state.portfolio.balances["binance", "USDT"] == 9_400 * UNIT
+
+
+def test_the_pnl_report_names_the_days_start_and_the_limit_in_force() -> None:
+    off = {"PNL-01": {"status": "not_applicable", "reason": "not what this is about"}}
+    with_rule, without = Desk(), Desk(limits=make_test_limits(off))
+    for desk in (with_rule, without):
+        desk.wait(1)
+
+    assert pnl(with_rule.gate, with_rule.now_ns).day_start == 10_000
+    assert pnl(with_rule.gate, with_rule.now_ns).day_limit_pct == -2.0
+    assert pnl(without.gate, without.now_ns).day_limit_pct == 0.0
