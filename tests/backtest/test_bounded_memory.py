@@ -169,5 +169,5 @@ def test_a_compiled_strategy_passes_over_gigabytes_of_columns_in_little_memory(t
 
     assert (few_rows, rows) == (8 * CHUNK_ROWS, FOUR_GB * CHUNK_ROWS)
     assert fills > 1_000
-    assert peak < few + 600  # of 2.2 GB; mapped pages that the kernel has not dropped yet count too
+    assert peak < few + 400
     assert peak < MAX_MIB + 100
