@@ -267,7 +267,9 @@ def test_a_disk_that_fills_up_while_running_fails_the_journal_and_keeps_what_was
 
     assert len(failures) == 1
     assert payloads_of(tmp_path)[0] == b"kept"
-    assert len(payloads_of(tmp_path)) >= journal.durable_seq >= 1
+    # The first of the three may be handed over alone; the third needs the segment that cannot be made.
+    assert journal.durable_seq in (1, 2, 3)
+    assert payloads_of(tmp_path)[1:] in ([b"x" * 1_500] * count for count in range(journal.durable_seq - 1, 3))
 
 
 def test_an_unwritable_folder_is_one_clear_line() -> None:
