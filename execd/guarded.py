@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import Enum
 
 from execd.orders import Order
-from tradebot.core.approvals import GrantTerms, ProtectionGrant
+from tradebot.core.approvals import GRANT_OF_ENTRY, GrantTerms, ProtectionGrant
 
 ZERO = Decimal(0)
 
@@ -67,7 +67,7 @@ class Guarded:
     @property
     def grant_key(self) -> str:
         """What riskd is asked to renew: the grant, or the one that never came."""
-        return self.terms.grant_id if self.terms is not None else f"entry:{self.entry.id}"
+        return self.terms.grant_id if self.terms is not None else f"{GRANT_OF_ENTRY}{self.entry.id}"
 
     def live(self) -> list[Order]:
         """Return the protecting orders that are not terminal."""

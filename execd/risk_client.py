@@ -89,12 +89,12 @@ class RiskClient:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             call.cancel()  # the reader sees the end and reports it
 
-    async def decision(self, decision_id: str) -> pb.GetDecisionResponse | None:
-        """Return riskd's decision with every check; None when riskd is down or does not know it."""
+    async def decision(self, decision_id: str) -> pb.GetDecisionResponse:
+        """Return riskd's decision with every check; raises `TransientError` when riskd is down or does not know it."""
         try:
             return await self._stub.GetDecision(pb.GetDecisionRequest(decision_id=decision_id), timeout=CALL_TIMEOUT_S)
-        except grpc.aio.AioRpcError:
-            return None
+        except grpc.aio.AioRpcError as exc:
+            raise TransientError(f"riskd: {exc.code().name} {exc.details()}") from exc
 
 
 def encode_up(up: SessionUp, raw_events: Mapping[int, bytes], raw_intents: Mapping[str, bytes]) -> bytes:

@@ -15,7 +15,7 @@ from execd.risk_client import RiskClient
 from execd.shell import LiveDesk
 from tradebot._version import __version__
 from tradebot.core.amounts import format_decimal
-from tradebot.core.errors import RejectedError
+from tradebot.core.errors import RejectedError, TransientError
 from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
 from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import PositionView
@@ -273,11 +273,11 @@ class ExecutionServicer(ExecutionServiceServicer):
             if not story.derivation:
                 response.missing.append("no decision was ever received for this order")
             return response
-        decision = await self._risk.decision(story.decision_id)
-        if decision is None:
-            response.missing.append(f"decision {story.decision_id}: riskd does not answer or does not know it")
-        else:
-            response.decision.CopyFrom(decision.decision)
+        try:
+            answer = await self._risk.decision(story.decision_id)
+            response.decision.CopyFrom(answer.decision)
+        except TransientError as exc:
+            response.missing.append(f"decision {story.decision_id}: {exc}")
         return response
 
     async def Audit(self, request: pb.AuditRequest, context: Context) -> pb.AuditResponse:

@@ -22,6 +22,7 @@ from riskd.stop_flag import StopFlag
 from riskd.units import from_units
 from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import (
+    GRANT_OF_ENTRY,
     Approval,
     ApprovalAnswer,
     ApprovalAsk,
@@ -180,15 +181,19 @@ class Decider:
     def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
         """Sign a grant that still protects something again, with a later end; None when there is no such grant.
 
-        `grant_id` is the grant's, or `entry:<client order id>` from an execd that never got it.
+        `grant_id` is as in `SessionUp`. An execd that does not have the grant of an entry never got it, or the entry
+        was over without a fill and filled all the same. execd may ask before it has told of that fill.
         """
+        known = (
+            t for t in self._state.grants if grant_id in (t.grant_id, f"{GRANT_OF_ENTRY}{t.entry_client_order_id}")
+        )
+        terms = next(known, None) or self._state.ended_grant(grant_id.removeprefix(GRANT_OF_ENTRY))
+        if terms is None:
+            return None
         valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
-        for terms in self._state.grants:
-            if grant_id in (terms.grant_id, f"entry:{terms.entry_client_order_id}"):
-                fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
-                self._ledger.commit(GrantRenewed(fresh))
-                return self._signer.grant(fresh)
-        return None
+        fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
+        self._ledger.commit(GrantRenewed(fresh))
+        return self._signer.grant(fresh)
 
     def render(self, record: DecisionRecord) -> Decision:
         """Return a decision with texts."""

@@ -17,6 +17,7 @@ from typing import Final
 from riskd.rules import InstrumentRule
 from riskd.units import PPM, amount, from_units, plus_ppm, to_units_floor
 from riskd.working import WorkingOrderBook
+from tradebot.core.approvals import GrantTerms
 from tradebot.core.errors import InvariantError
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderState, OrderStatus, OrderTerms, Side
@@ -79,6 +80,8 @@ class TrackedOrder:
     """What riskd approved; None = never, execd's log told of it."""
     cover: Cover = Cover.NONE
     """What allowed it when riskd was not asked."""
+    ended_grant: GrantTerms | None = None
+    """The grant of an entry that ended without a fill: a late fill brings it back."""
 
     @property
     def is_over(self) -> bool:

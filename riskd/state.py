@@ -213,8 +213,7 @@ class RiskState:
                 self.reduces[record.reduce_id] = record
                 _bound(self.reduces, MAX_REDUCES)
             case GrantRenewed(terms=terms):
-                self._grant_ended(self.grants.put(terms))
-                self.eyes.granted(terms)
+                self._grant_begins(terms)
             case EyesStarted(epoch=epoch):
                 self.eyes.epoch = epoch
             case EyesBaseline():
@@ -371,16 +370,23 @@ class RiskState:
             self._take_tokens(record)
             if role in WANTED_ROLES:
                 self.flow.ordered(record.strategy_id, record.time_ns)
-        grant = record.grant
-        if grant is not None:
-            self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
-            self.eyes.granted(grant)
-            self._grant_ended(self.grants.put(grant))
+        if record.grant is not None:
+            self._grant_begins(record.grant)
 
     def _stop_of(self, record: DecisionRecord) -> int:
         """Return the distance of an entry's stop; that of a child stands with its parent."""
         parent = None if record.parent else self.commitments.parents.get(record.intent_id)
         return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
+
+    def ended_grant(self, entry_client_order_id: str) -> GrantTerms | None:
+        """Return the grant that ended with an unfilled entry; the order may be over at the venue in name only."""
+        order = self.commitments.ended.get(entry_client_order_id)
+        return None if order is None else order.ended_grant
+
+    def _grant_begins(self, grant: GrantTerms) -> None:
+        self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
+        self.eyes.granted(grant)
+        self._grant_ended(self.grants.put(grant))
 
     def _grant_ended(self, grant: GrantTerms | None) -> None:
         if grant is not None:
@@ -442,6 +448,9 @@ class RiskState:
             )
         if order is not None and event.kind is OrderEventKind.REJECTED:
             self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
+        if order is not None and order.ended_grant is not None and order.filled:
+            self._grant_begins(order.ended_grant)
+            order.ended_grant = None
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
@@ -454,7 +463,7 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self._grant_ended(self.grants.drop(order.state.terms.client_order_id))
+            self._set_grant_aside(order)
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
@@ -463,11 +472,16 @@ class RiskState:
                 if key not in self.commitments.orders:
                     self._grant_ended(self.grants.drop(key))
 
+    def _set_grant_aside(self, order: TrackedOrder) -> None:
+        grant = self.grants.drop(order.state.terms.client_order_id)
+        self._grant_ended(grant)
+        order.ended_grant = grant or order.ended_grant
+
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self._grant_ended(self.grants.drop(record.client_order_id))
+                self._set_grant_aside(order)
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 
@@ -547,4 +561,5 @@ def _order_line(key: str, order: TrackedOrder) -> tuple[object, ...]:
         order.seen,
         order.role,
         order.cover.name,
+        None if order.ended_grant is None else _grant_line(order.ended_grant),
     )

@@ -8,11 +8,12 @@ from decimal import Decimal
 from execd.settings import DeskSettings, ProtectionSettings
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
-from tradebot.core.approvals import LevelEntry, LevelTable
+from tradebot.core.approvals import LevelEntry, LevelTable, ReduceCommand, SessionDown
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
+from tradebot.wire.approvals import sign_grant
 
 
 def filled_entry(kit: DeskKit, qty: str = "0.01", price: str = "60000") -> None:
@@ -395,7 +396,6 @@ def test_an_operator_cannot_take_the_last_protection_away() -> None:
 
 
 def test_a_reduce_command_closes_each_holders_share_once() -> None:
-    from tradebot.core.approvals import ReduceCommand, SessionDown
 
     kit = DeskKit()
     filled_entry(kit)
@@ -431,8 +431,6 @@ def test_a_position_whose_grant_was_lost_asks_riskd_for_a_new_one() -> None:
 
 
 def test_a_renewed_grant_protects_at_once_and_clears_the_alarm() -> None:
-    from tradebot.core.approvals import SessionDown
-    from tradebot.wire.approvals import sign_grant
 
     kit = DeskKit()
     kit.approver.grants = False
@@ -471,3 +469,27 @@ def test_an_entry_that_could_not_be_protected_because_the_venue_takes_no_more_st
     kit.submit(intent_id="one too many")
 
     assert (kit.answers[-1].check_id, kit.answers[-1].reason) == ("PTR-06", "NO_STOP_SLOT")
+
+
+def test_an_entry_that_fills_after_it_was_canceled_asks_for_its_grant_and_is_protected() -> None:
+    """The venue said canceled, and sent a fill later; the entry had been forgotten with its grant."""
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.desk.on_cancel(order.id, "test", kit.now_ns)
+    kit.pump()
+    kit.serve_cancels()
+    kit.advance(10)
+    assert order.state.status is OrderStatus.CANCELED
+    kit.match(order, "0.01", "60000")
+    kit.advance(1_100)
+
+    assert kit.renewals == [f"entry:{order.id}"]
+    terms = kit.approver.grant_terms(order.facts.terms, "s1", kit.now_ns)
+    kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(terms, "key-1", b"k" * 32)]), kit.now_ns)
+    kit.pump()
+    kit.advance(1_100)
+    kit.place()
+    kit.advance(10)
+
+    assert len(kit.working_stops()) == 1

@@ -231,6 +231,21 @@ def test_kills_in_a_bad_world() -> None:
     run_state_machine_as_test(Kills, settings=QUICK)
 
 
+def test_a_ghost_that_fills_after_the_kill_is_not_left_without_its_stop() -> None:
+    """Found by the long run: the venue said canceled, the entry worked on and filled, its grant was gone."""
+    kills = Kills()
+    kills.trade([("s1", False, Fate.DONE)])
+    kills.kill(SYSTEM_SCOPE, flatten=False)
+    kills.something_happens_to_an_order(0, "arrive")
+    kills.execd_obeys(0, [Fate.GHOST])
+    kills.something_happens_to_an_order(0, "fill")
+    for _ in range(20):
+        kills.world.heal()
+
+    kills.nothing_that_had_a_promise_is_naked()
+    assert [saga.outcome for saga in kills.sagas()] == [DONE]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 def test_kills_in_a_bad_world_for_long() -> None:

@@ -171,6 +171,25 @@ def test_a_grant_that_execd_lost_is_signed_again_for_its_entry() -> None:
     assert open_grant(renewed, KEYS).grant_id == open_grant(answer.grant, KEYS).grant_id
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the fill came first", "the request came first"])
+def test_the_grant_of_an_entry_that_fills_after_it_was_canceled_comes_back(told: bool) -> None:
+    desk = Desk()
+    answer = desk.plain(qty="0.01")
+    assert answer.grant is not None
+    desk.event("c1", OrderEventKind.SENT)
+    desk.event("c1", OrderEventKind.CANCELED)
+    assert list(desk.gate.state.grants) == []
+    if told:
+        desk.fill("c1", "0.01")
+
+    (renewed,) = desk.say(renew_grant_ids=["entry:c1"]).renewed_grants
+    if not told:
+        desk.fill("c1", "0.01")
+    assert open_grant(renewed, KEYS).grant_id == open_grant(answer.grant, KEYS).grant_id
+    assert [terms.grant_id for terms in desk.gate.state.grants] == [open_grant(answer.grant, KEYS).grant_id]
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
 def test_approvals_that_the_complete_order_log_never_mentions_are_released_in_the_next_session() -> None:
     desk = Desk()
     desk.plain(qty="0.01")  # execd dies before its ASK is durable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from tradebot.core.accounts import AccountSnapshot, LedgerEntry, MarginState, PositionMargin, VenueStatus
 from tradebot.core.instruments import Instrument
@@ -18,6 +19,8 @@ from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 from tradebot.core.values import value
 from tradebot.core.wire_enum import WireEnum
+
+GRANT_OF_ENTRY: Final = "entry:"
 
 
 class VenueAction(WireEnum):
@@ -249,6 +252,7 @@ class SessionUp:
     asks: list[ApprovalAsk] = field(default_factory=list)
     ping: LeasePing | None = None
     renew_grant_ids: list[str] = field(default_factory=list)
+    """Grants by their id, or `GRANT_OF_ENTRY` and the client order id of an entry whose grant execd does not have."""
     mass_cancels: list[MassCancelReport] = field(default_factory=list)
 
     def has_more_than_events(self) -> bool:

@@ -501,6 +501,30 @@ async def test_a_handler_that_answers_while_the_socket_is_full_ends_in_order() -
     assert local.connection.streams == {}
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_reset_after_the_whole_answer_takes_nothing_of_it_back(together: bool) -> None:
+    """A server that did not wait for the end of the request says after its answer that it need not come."""
+    connection = ClientConnection()
+    joined(connection)
+    encoder = Encoder()
+    stream = connection.begin(UNARY, CallOptions(None, False, ()))
+    stream.send(b"request")
+    stream.end()
+    parts = [
+        Frame(HEADERS, END_HEADERS, stream.stream_id, encoder.encode(OPENING)).pack(),
+        Frame(DATA, 0, stream.stream_id, grpc_message(b"answer")).pack(),
+        Frame(HEADERS, END_HEADERS | END_STREAM, stream.stream_id, encoder.encode([("grpc-status", "0")])).pack(),
+        Frame(RST, 0, stream.stream_id, bytes(4)).pack(),
+    ]
+    for data in [b"".join(parts)] if together else parts:
+        connection.data_received(data)
+
+    assert await stream.receive() == b"answer"
+    assert await stream.receive() is None
+    assert stream.trailers_in == {"grpc-status": "0"}
+    assert connection.streams == {}, "a call that is over is forgotten"
+
+
 async def test_an_answer_before_the_end_of_the_requests_tells_the_caller_to_stop() -> None:
     local = LocalServer(Echo().handlers())
     local.wire.take()

@@ -74,7 +74,9 @@ class ClientConnection(Connection):
         if ended:
             stream.trailers_in = headers
             stream.end_in()
-            if not stream.closed:  # the answer is complete, whatever we still wanted to say
+            if stream.closed:
+                self.settle(stream)  # a reset that follows the whole answer takes nothing of it back
+            else:  # the answer is complete, whatever we still wanted to say
                 stream.fail_quietly()
         elif headers.get(":status") != "200":
             stream.fail(f"HTTP status {headers.get(':status')}: not a gRPC server", Reason.CANCEL)
