@@ -135,7 +135,8 @@ with few_pages(columns):
     simulator = Simulator([terms])
     simulator.run(touch_maker)
 status = Path("/proc/self/status").read_text()
-print(len(columns), simulator.account().fills, int(status.split("VmHWM:")[1].split()[0]) // 1024)
+peak, own = (int(status.split(name)[1].split()[0]) // 1024 for name in ("VmHWM:", "RssAnon:"))
+print(len(columns), simulator.account().fills, peak, own)
 """
 
 
@@ -154,7 +155,11 @@ def touch_maker(sim: Handle) -> int:
 @pytest.mark.timeout(1_200)
 @pytest.mark.slow
 def test_a_compiled_strategy_passes_over_gigabytes_of_columns_in_little_memory(tmp_path: Path) -> None:
-    """33 bytes a row: 2.2 GB on disk, more than the 2 GiB that a month may need."""
+    """33 bytes a row: 2.2 GB on disk, more than the 2 GiB that a month may need.
+
+    What the program holds itself does not grow with the rows; what is mapped at a moment depends on when the system lets
+    the trimming thread run, so it has one bound whatever it is.
+    """
     found: list[tuple[int, ...]] = []
     for chunks in (8, FOUR_GB):
         folder = tmp_path / f"{chunks}.columns"
@@ -165,9 +170,9 @@ def test_a_compiled_strategy_passes_over_gigabytes_of_columns_in_little_memory(t
         done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
         found.append(tuple(map(int, done.stdout.split())))
     print(found)
-    (few_rows, _, few), (rows, fills, peak) = found
+    (few_rows, _, _, few), (rows, fills, peak, own) = found
 
     assert (few_rows, rows) == (8 * CHUNK_ROWS, FOUR_GB * CHUNK_ROWS)
     assert fills > 1_000
-    assert peak < few + 400
+    assert own < few + 50
     assert peak < MAX_MIB + 100
