@@ -157,8 +157,8 @@ def touch_maker(sim: Handle) -> int:
 def test_a_compiled_strategy_passes_over_gigabytes_of_columns_in_little_memory(tmp_path: Path) -> None:
     """33 bytes a row: 2.2 GB on disk, more than the 2 GiB that a month may need.
 
-    What the program holds itself does not grow with the rows; what is mapped at a moment depends on when the system lets
-    the trimming thread run, so it has one bound whatever it is.
+    What the program holds itself does not grow with the rows; what is mapped at a moment depends on when the system
+    lets the trimming thread run, so it has one bound whatever it is.
     """
     found: list[tuple[int, ...]] = []
     for chunks in (8, FOUR_GB):
