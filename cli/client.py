@@ -1,7 +1,7 @@
 """gRPC client of the command: one short conversation per command, synchronous, every call with a deadline.
 
-With `kill_client` the only module here that knows protobuf; it hands out `views`. A daemon that does not answer is an
-UnreachableError that names it, never a traceback.
+With `kill_client` and `view_client` the only module here that knows protobuf; it hands out `views`. A daemon that does
+not answer is an UnreachableError that names it, never a traceback.
 """
 
 from __future__ import annotations
@@ -21,12 +21,26 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from cli import kill_views, views
 from cli.kill_client import kills_view
 from cli.signing import VALID_NS
+from cli.view_client import (
+    book_view,
+    daemon_view,
+    decision_view,
+    event_view,
+    execution_view,
+    hold_view,
+    intent_view,
+    order_view,
+    pnl_view,
+    position_view,
+    strategy_view,
+    table_view,
+)
 from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.operator_commands import OperatorCommand
-from tradebot.rpc.common.v1 import intent_pb2, level_pb2, order_pb2, status_pb2
+from tradebot.rpc.common.v1 import intent_pb2, level_pb2, order_pb2
 from tradebot.rpc.engine.v1 import engine_service_pb2 as engine_pb
 from tradebot.rpc.engine.v1 import engine_service_pb2_grpc as engine_grpc
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
@@ -35,10 +49,9 @@ from tradebot.rpc.eyes.v1 import eyes_service_pb2 as eyes_pb
 from tradebot.rpc.eyes.v1 import eyes_service_pb2_grpc as eyes_grpc
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as market_grpc
-from tradebot.rpc.marketdata.v1 import rows_pb2
 from tradebot.rpc.recorder.v1 import recorder_service_pb2 as recorder_pb
 from tradebot.rpc.recorder.v1 import recorder_service_pb2_grpc as recorder_grpc
-from tradebot.rpc.risk.v1 import decision_pb2, kill_pb2
+from tradebot.rpc.risk.v1 import kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as risk_grpc
 from tradebot.rpc.stop.v1 import stop_service_pb2 as stop_pb
@@ -46,6 +59,7 @@ from tradebot.rpc.stop.v1 import stop_service_pb2_grpc as stop_grpc
 from tradebot.runtime.config import CommonConfig
 from tradebot.runtime.grpc_client import open_sync_channel
 from tradebot.runtime.identity import Role
+from tradebot.wire.fields import enum_name
 from tradebot.wire.instruments import instrument_from_wire
 from tradebot.wire.intents import intent_to_wire
 from tradebot.wire.levels import level_to_wire, scope_to_wire
@@ -110,24 +124,24 @@ class Daemons:
         """Return marketdata's heartbeat and books."""
         stub = market_grpc.MarketDataServiceStub(self._channel("marketdata"))
         message = self._first("marketdata", stub.WatchStatus, market_pb.WatchStatusRequest())
-        return _daemon(message.status), [_book(book) for book in message.books]
+        return daemon_view(message.status), [book_view(book) for book in message.books]
 
     def engine_status(self) -> tuple[views.DaemonView, list[views.StrategyView]]:
         """Return the engine's heartbeat and strategies."""
         stub = engine_grpc.EngineServiceStub(self._channel("engine"))
         message = self._first("engine", stub.WatchStatus, engine_pb.WatchStatusRequest())
-        return _daemon(message.status), [_strategy(strategy) for strategy in message.strategies]
+        return daemon_view(message.status), [strategy_view(strategy) for strategy in message.strategies]
 
     def riskd_status(self) -> views.DaemonView:
         """Return riskd's heartbeat."""
         message = self._first("riskd", self._risk().WatchStatus, risk_pb.WatchStatusRequest())
-        return _daemon(message.status)
+        return daemon_view(message.status)
 
     def execd_status(self) -> tuple[views.DaemonView, int, int, bool, str]:
         """Return execd's heartbeat, its working and UNKNOWN orders, whether the risk session is up, and the latch."""
         message = self._first("execd", self._execution().WatchStatus, execution_pb.WatchStatusRequest())
         return (
-            _daemon(message.status),
+            daemon_view(message.status),
             message.working_orders,
             message.unknown_orders,
             message.risk_session_up,
@@ -137,24 +151,24 @@ class Daemons:
     def eyes_status(self) -> views.DaemonView:
         """Return the eyes' heartbeat."""
         stub = eyes_grpc.EyesServiceStub(self._channel("eyes"))
-        return _daemon(self._first("eyes", stub.WatchStatus, eyes_pb.WatchStatusRequest()).status)
+        return daemon_view(self._first("eyes", stub.WatchStatus, eyes_pb.WatchStatusRequest()).status)
 
     def recorder_status(self) -> tuple[views.DaemonView, list[views.TableView]]:
         """Return the recorder's heartbeat and tables."""
         stub = recorder_grpc.RecorderServiceStub(self._channel("recorder"))
         message = self._first("recorder", stub.WatchStatus, recorder_pb.WatchStatusRequest())
-        return _daemon(message.status), [_table(table) for table in message.tables]
+        return daemon_view(message.status), [table_view(table) for table in message.tables]
 
     # --- money and positions -------------------------------------------------------------------------------------
 
     def pnl(self) -> views.PnlView:
         """Return PnL and equity as of now."""
-        return _pnl(self._first("riskd", self._risk().WatchPnl, risk_pb.WatchPnlRequest()))
+        return pnl_view(self._first("riskd", self._risk().WatchPnl, risk_pb.WatchPnlRequest()))
 
     def positions(self) -> list[views.PositionView]:
         """Return the open positions."""
         message = self._first("riskd", self._risk().WatchPositions, risk_pb.WatchPositionsRequest())
-        return [_position(item) for item in message.positions if Decimal(item.qty or "0")]
+        return [position_view(item) for item in message.positions if Decimal(item.qty or "0")]
 
     def limits(self) -> views.LimitsView:
         """Return which limits are in force."""
@@ -168,9 +182,9 @@ class Daemons:
         """Return all holds."""
         answer = self._call("riskd", self._risk().ListHolds, risk_pb.ListHoldsRequest())
         return views.HoldsView(
-            _name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
+            enum_name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
             answer.levels.epoch,
-            [_hold(hold) for hold in answer.holds],
+            [hold_view(hold) for hold in answer.holds],
         )
 
     def raise_hold(self, level: TradingLevel, scope: Scope, reason: str, command_id: str) -> views.HoldView:
@@ -182,7 +196,7 @@ class Daemons:
             operator=self._operator,
             command_id=command_id,
         )
-        return _hold(self._call("riskd", self._risk().RaiseHold, request).hold)
+        return hold_view(self._call("riskd", self._risk().RaiseHold, request).hold)
 
     def resume(self, reason: str, command_id: str) -> views.ResumeView:
         """Clear what one operator may clear."""
@@ -190,9 +204,9 @@ class Daemons:
         request = risk_pb.ResumeRequest(reason=reason, operator=self._operator, command_id=command_id, proof=proof)
         answer = self._call("riskd", self._risk().Resume, request)
         return views.ResumeView(
-            [_hold(hold) for hold in answer.cleared],
-            [_hold(hold) for hold in answer.remaining],
-            _name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
+            [hold_view(hold) for hold in answer.cleared],
+            [hold_view(hold) for hold in answer.remaining],
+            enum_name(level_pb2.TradingLevel, answer.system_level, "TRADING_LEVEL_"),
         )
 
     def clear(self, hold_id: str, reason: str, typed_phrase: str, command_id: str) -> tuple[bool, views.ResumeView]:
@@ -206,7 +220,7 @@ class Daemons:
             proof=self._proof("CLEAR", hold_id, reason, command_id),
         )
         answer = self._call("riskd", self._risk().ClearHold, request)
-        remaining = [_hold(hold) for hold in answer.remaining]
+        remaining = [hold_view(hold) for hold in answer.remaining]
         level = max((TradingLevel[hold.level] for hold in remaining), default=TradingLevel.RUNNING)
         return answer.cleared, views.ResumeView([], remaining, level.name, answer.reason, answer.detail)
 
@@ -216,7 +230,7 @@ class Daemons:
             hold_id=hold_id, extra_s=extra_s, reason=reason, operator=self._operator, command_id=command_id
         )
         answer = self._call("riskd", self._risk().ExtendHold, request)
-        hold = _hold(answer.hold) if answer.HasField("hold") else None
+        hold = hold_view(answer.hold) if answer.HasField("hold") else None
         return views.ExtendView(answer.extended, answer.reason, answer.detail, hold)
 
     def set_limits(
@@ -235,7 +249,7 @@ class Daemons:
         answer = self._call("riskd", self._risk().SetLimits, request)
         changes = [
             views.LimitChangeView(
-                c.path, c.before, c.after, c.ratio, _name(risk_pb.LimitDirection, c.direction, PREFIX)
+                c.path, c.before, c.after, c.ratio, enum_name(risk_pb.LimitDirection, c.direction, PREFIX)
             )
             for c in answer.changes
         ]
@@ -273,7 +287,9 @@ class Daemons:
         )
         answer = self._call("riskd", self._risk().Flatten, request)
         reduces = [
-            views.ReduceView(item.reduce_id, item.instrument_id, _name(order_pb2.Side, item.side, "SIDE_"), item.qty)
+            views.ReduceView(
+                item.reduce_id, item.instrument_id, enum_name(order_pb2.Side, item.side, "SIDE_"), item.qty
+            )
             for item in answer.reduces
         ]
         return views.FlattenView(reduces, answer.reason, answer.detail)
@@ -349,7 +365,7 @@ class Daemons:
             working_only=working_only, instrument_id=instrument_id, strategy_id=strategy_id, limit=limit
         )
         answer = self._call("execd", self._execution().ListOrders, request)
-        return [_order(order) for order in answer.orders]
+        return [order_view(order) for order in answer.orders]
 
     def submit(self, intent: OrderIntent) -> views.IntentAnswerView:
         """Hand in a manual intent; execd makes it one of `manual:<operator>` and riskd checks it like any other."""
@@ -357,7 +373,7 @@ class Daemons:
         answer = self._call("execd", self._execution().SubmitIntent, request).answer
         return views.IntentAnswerView(
             answer.intent_id,
-            _name(intent_pb2.IntentStatus, answer.status, "INTENT_STATUS_"),
+            enum_name(intent_pb2.IntentStatus, answer.status, "INTENT_STATUS_"),
             answer.client_order_id,
             answer.check_id,
             answer.reason,
@@ -368,7 +384,7 @@ class Daemons:
         """Cancel one order."""
         request = execution_pb.CancelOrderRequest(client_order_id=client_order_id, reason=reason, command_id=command_id)
         answer = self._call("execd", self._execution().CancelOrder, request)
-        order = _order(answer.order) if answer.HasField("order") else None
+        order = order_view(answer.order) if answer.HasField("order") else None
         return views.CancelView(answer.accepted, answer.reason, answer.detail, order)
 
     def audit(self, venue: str = "") -> views.AuditView:
@@ -391,11 +407,11 @@ class Daemons:
         request = execution_pb.ExplainRequest(exec_id=exec_id, client_order_id=client_order_id)
         answer = self._call("execd", self._execution().Explain, request)
         return views.ExplainView(
-            executions=[_execution(item) for item in answer.executions],
-            order=_order(answer.order) if answer.HasField("order") else None,
-            events=[_event(item) for item in answer.events],
-            decision=_decision(answer.decision) if answer.HasField("decision") else None,
-            intent=_intent(answer.intent) if answer.HasField("intent") else None,
+            executions=[execution_view(item) for item in answer.executions],
+            order=order_view(answer.order) if answer.HasField("order") else None,
+            events=[event_view(item) for item in answer.events],
+            decision=decision_view(answer.decision) if answer.HasField("decision") else None,
+            intent=intent_view(answer.intent) if answer.HasField("intent") else None,
             grant_derivation=answer.grant_derivation,
             missing=list(answer.missing),
         )
@@ -406,7 +422,7 @@ class Daemons:
         """Return the strategies."""
         stub = engine_grpc.EngineServiceStub(self._channel("engine"))
         answer = self._call("engine", stub.ListStrategies, engine_pb.ListStrategiesRequest())
-        return [_strategy(item) for item in answer.strategies]
+        return [strategy_view(item) for item in answer.strategies]
 
     def enable(self, strategy_id: str, enabled: bool, reason: str, command_id: str) -> views.StrategyView:
         """Switch one strategy on or off."""
@@ -414,14 +430,14 @@ class Daemons:
         request = engine_pb.SetStrategyEnabledRequest(
             strategy_id=strategy_id, enabled=enabled, reason=reason, command_id=command_id
         )
-        return _strategy(self._call("engine", stub.SetStrategyEnabled, request).strategy)
+        return strategy_view(self._call("engine", stub.SetStrategyEnabled, request).strategy)
 
     def tables(self, *, flush: bool) -> views.TablesView:
         """Return rows per table of the database."""
         stub = recorder_grpc.RecorderServiceStub(self._channel("recorder"))
         request = recorder_pb.GetStatisticsRequest(flush=flush)
         answer = self._call("recorder", stub.GetStatistics, request)
-        return views.TablesView(answer.database, [_table(table) for table in answer.tables])
+        return views.TablesView(answer.database, [table_view(table) for table in answer.tables])
 
     # --- stop ------------------------------------------------------------------------------------------------------
 
@@ -500,259 +516,8 @@ def _stop_ack(daemon: str, call: Callable[[], Any]) -> views.StopAck:
     except grpc.RpcError as exc:
         return views.StopAck(daemon, False, 0.0, error=exc.code().name)
     ms = round((time.monotonic() - start) * 1e3, 1)
-    level = _name(stop_pb.StopLevel, answer.level, "STOP_LEVEL_")
+    level = enum_name(stop_pb.StopLevel, answer.level, "STOP_LEVEL_")
     return views.StopAck(daemon, True, ms, "" if level == "UNSPECIFIED" else level)
-
-
-def _name(enum: Any, value: int, prefix: str) -> str:
-    """Return an enum value's name without its prefix; numbers of a newer contract stay visible."""
-    try:
-        return str(enum.Name(value)).removeprefix(prefix)
-    except ValueError:
-        return f"{prefix}{value}"
-
-
-def _daemon(status: status_pb2.DaemonStatus) -> views.DaemonView:
-    return views.DaemonView(
-        daemon=status.daemon,
-        state=_name(status_pb2.DaemonState, status.state, "DAEMON_STATE_"),
-        summary=status.summary,
-        version=status.version,
-        mode=status.mode,
-        incarnation=status.incarnation,
-        uptime_s=max(0, (status.time_ns - status.started_time_ns) // NS_PER_S),
-        items=[views.Item(item.name, item.value) for item in status.items],
-        venue_links=[
-            views.VenueLinkView(link.venue, link.channel, link.state, link.age_ms) for link in status.venue_links
-        ],
-    )
-
-
-def _book(book: market_pb.BookStatus) -> views.BookView:
-    return views.BookView(
-        book.instrument_id,
-        _name(rows_pb2.BookState, book.state, "BOOK_STATE_"),
-        book.bid_price,
-        book.bid_qty,
-        book.ask_price,
-        book.ask_qty,
-        book.last_price,
-        book.age_ms,
-        book.gaps,
-    )
-
-
-def _strategy(item: engine_pb.StrategyStatus) -> views.StrategyView:
-    return views.StrategyView(
-        strategy_id=item.strategy_id,
-        kind=item.kind,
-        enabled=item.enabled,
-        warming_up=item.warming_up,
-        instrument_ids=list(item.instrument_ids),
-        parameters=[views.Item(parameter.name, parameter.value) for parameter in item.parameters],
-        bars=item.bars,
-        signals=item.signals,
-        intents=item.intents,
-        refusals=item.refusals,
-        last_signal=item.last_signal,
-        changed_by=item.changed_by,
-    )
-
-
-def _pnl(message: risk_pb.WatchPnlResponse) -> views.PnlView:
-    return views.PnlView(
-        time_ns=message.time_ns,
-        currency=message.currency,
-        equity=message.equity,
-        day_start_equity=message.day_start_equity,
-        day_pnl=message.day_pnl,
-        day_pnl_pct=message.day_pnl_pct,
-        day_limit_pct=message.day_limit_pct,
-        realized_pnl=message.realized_pnl,
-        unrealized_pnl=message.unrealized_pnl,
-        fees=message.fees,
-        gross_exposure=message.gross_exposure,
-        net_exposure=message.net_exposure,
-        gross_limit=message.gross_limit,
-        turnover=message.turnover,
-        drawdown_pct=message.drawdown_pct,
-        stale_inputs=message.stale_inputs,
-        strategies=[
-            views.StrategyPnlView(
-                item.strategy_id,
-                item.realized_pnl,
-                item.unrealized_pnl,
-                item.fees,
-                item.open_positions,
-                item.funding or "0",
-                item.day_pnl or "0",
-                item.round_trips,
-                item.win_rate_pct,
-                item.losses_in_row,
-            )
-            for item in message.strategies
-        ],
-        funding=message.funding or "0",
-        leverage=message.leverage,
-        margin_used_pct=message.margin_used_pct if message.HasField("margin_used_pct") else None,
-        margin_ratio_pct=message.margin_ratio_pct if message.HasField("margin_ratio_pct") else None,
-        pairs=[
-            views.PairPnlView(
-                item.instrument_id, item.realized_pnl, item.unrealized_pnl, item.fees, item.funding, item.day_pnl
-            )
-            for item in message.pairs
-        ],
-    )
-
-
-def _position(item: risk_pb.Position) -> views.PositionView:
-    return views.PositionView(
-        instrument_id=item.instrument_id,
-        strategy_id=item.strategy_id,
-        qty=item.qty,
-        avg_price=item.avg_price,
-        mark_price=item.mark_price,
-        mark_age_ms=item.mark_age_ms,
-        realized_pnl=item.realized_pnl,
-        unrealized_pnl=item.unrealized_pnl,
-        fees_paid=item.fees_paid,
-        stop_price=item.stop_price,
-        limit_used_pct=item.limit_used_pct,
-        opened_time_ns=item.opened_time_ns,
-    )
-
-
-def _hold(hold: level_pb2.Hold) -> views.HoldView:
-    kind = _name(level_pb2.ScopeKind, hold.scope.kind, "SCOPE_KIND_").lower()
-    return views.HoldView(
-        hold_id=hold.hold_id,
-        level=_name(level_pb2.TradingLevel, hold.level, "TRADING_LEVEL_"),
-        scope=f"{kind}:{hold.scope.name}" if hold.scope.name else kind,
-        cause=hold.cause,
-        raised_by=hold.raised_by,
-        raised_time_ns=hold.raised_time_ns,
-        release=_name(level_pb2.ReleaseRule, hold.release, "RELEASE_RULE_"),
-        evidence=hold.evidence,
-        until_time_ns=hold.until_time_ns,
-        latch_id=hold.latch_id,
-    )
-
-
-def _order(order: order_pb2.OrderSnapshot) -> views.OrderView:
-    facts = order.facts
-    terms = facts.terms
-    return views.OrderView(
-        client_order_id=terms.client_order_id,
-        instrument_id=terms.instrument_id,
-        side=_name(order_pb2.Side, terms.side, "SIDE_"),
-        order_type=_name(order_pb2.OrderType, terms.order_type, "ORDER_TYPE_"),
-        time_in_force=_name(order_pb2.TimeInForce, terms.time_in_force, "TIME_IN_FORCE_"),
-        role=_name(order_pb2.OrderRole, facts.role, "ORDER_ROLE_"),
-        qty=terms.qty,
-        filled_qty=order.filled_qty,
-        price=terms.price,
-        stop_price=terms.stop_price,
-        avg_price=order.avg_price,
-        status=_name(order_pb2.OrderStatus, order.status, "ORDER_STATUS_"),
-        strategy_id=facts.strategy_id,
-        reason=order.reason,
-        detail=order.detail,
-        check_id=order.check_id,
-        intent_id=facts.intent_id,
-        decision_id=facts.decision_id,
-        trace_id=facts.trace_id,
-        protects_client_order_id=facts.protects_client_order_id,
-        venue_order_id=order.venue_order_id,
-        created_time_ns=facts.created_time_ns,
-        updated_time_ns=order.updated_time_ns,
-    )
-
-
-def _execution(item: order_pb2.Execution) -> views.ExecutionView:
-    return views.ExecutionView(
-        exec_id=item.exec_id,
-        client_order_id=item.client_order_id,
-        instrument_id=item.instrument_id,
-        side=_name(order_pb2.Side, item.side, "SIDE_"),
-        qty=item.qty,
-        price=item.price,
-        fee=item.fee,
-        fee_asset=item.fee_asset,
-        liquidity=_name(order_pb2.Liquidity, item.liquidity, "LIQUIDITY_"),
-        event_time_ns=item.event_time_ns,
-    )
-
-
-def _event(item: order_pb2.OrderEvent) -> views.OrderEventView:
-    return views.OrderEventView(
-        item.sequence,
-        _name(order_pb2.OrderEventKind, item.kind, "ORDER_EVENT_KIND_"),
-        _name(order_pb2.OrderStatus, item.status, "ORDER_STATUS_"),
-        item.reason,
-        item.detail,
-        item.event_time_ns,
-        item.receive_time_ns,
-    )
-
-
-def _decision(item: decision_pb2.Decision) -> views.DecisionView:
-    return views.DecisionView(
-        decision_id=item.decision_id,
-        verdict=_name(decision_pb2.Verdict, item.verdict, "VERDICT_"),
-        check_id=item.check_id,
-        reason=item.reason,
-        approved_qty=item.approved_qty,
-        binding_limit=item.binding_limit,
-        level=_name(level_pb2.TradingLevel, item.level, "TRADING_LEVEL_"),
-        epoch=item.epoch,
-        time_ns=item.time_ns,
-        checks=[
-            views.CheckView(
-                check.check_id,
-                _name(decision_pb2.CheckOutcome, check.outcome, "CHECK_OUTCOME_"),
-                check.reason,
-                check.limit,
-                check.measured,
-                check.scope,
-            )
-            for check in item.checks
-        ],
-    )
-
-
-def _intent(item: intent_pb2.OrderIntent) -> views.IntentView:
-    context = item.context
-    return views.IntentView(
-        intent_id=item.intent_id,
-        strategy_id=item.strategy_id,
-        instrument_id=item.instrument_id,
-        side=_name(order_pb2.Side, item.side, "SIDE_"),
-        role=_name(order_pb2.OrderRole, item.role, "ORDER_ROLE_"),
-        qty=item.qty,
-        strength=item.strength,
-        order_type=_name(order_pb2.OrderType, item.order_type, "ORDER_TYPE_"),
-        limit_price=item.limit_price,
-        created_time_ns=item.created_time_ns,
-        trace_id=item.trace_id,
-        stop_loss_fraction=item.protection.stop_loss_fraction,
-        signal=views.SignalView(
-            signal=context.signal,
-            score=context.score,
-            market_incarnation=context.market_incarnation,
-            market_sequence=context.market_sequence,
-            market_event_time_ns=context.market_event_time_ns,
-            market_sent_time_ns=context.market_sent_time_ns,
-            market_receive_time_ns=context.market_receive_time_ns,
-            features=[
-                views.Item(name, f"{value:.8g}")
-                for name, value in zip(context.feature_names, context.feature_values, strict=False)
-            ],
-        ),
-    )
-
-
-def _table(table: recorder_pb.TableStatistics) -> views.TableView:
-    return views.TableView(table.table, table.rows, table.queued, table.dropped)
 
 
 def scope_of(text: str) -> Scope:

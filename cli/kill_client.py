@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cli.kill_views import NS_PER_MS, DrillView, KillMarkView, KillsView, KillView
 from tradebot.rpc.risk.v1 import kill_pb2
+from tradebot.wire.fields import enum_name
 from tradebot.wire.levels import scope_from_wire
 
 
@@ -25,7 +24,7 @@ def kill_view(kill: kill_pb2.KillReport) -> KillView:
     scope = scope_from_wire(kill.scope, "kill.scope")
     marks = [
         KillMarkView(
-            _name(kill_pb2.KillStep, mark.step, "KILL_STEP_"),
+            enum_name(kill_pb2.KillStep, mark.step, "KILL_STEP_"),
             (mark.began_time_ns - kill.began_time_ns) // NS_PER_MS,
             (mark.ended_time_ns - mark.began_time_ns) // NS_PER_MS if mark.ended_time_ns else None,
             mark.evidence,
@@ -35,8 +34,8 @@ def kill_view(kill: kill_pb2.KillReport) -> KillView:
     return KillView(
         kill.kill_id,
         f"{scope.kind.name.lower()} {scope.name}".rstrip(),
-        _name(kill_pb2.KillState, kill.state, "KILL_STATE_"),
-        _name(kill_pb2.KillStep, kill.step, "KILL_STEP_"),
+        enum_name(kill_pb2.KillState, kill.state, "KILL_STATE_"),
+        enum_name(kill_pb2.KillStep, kill.step, "KILL_STEP_"),
         kill.flatten,
         kill.drill,
         kill.operator,
@@ -48,7 +47,3 @@ def kill_view(kill: kill_pb2.KillReport) -> KillView:
         marks,
         list(kill.left),
     )
-
-
-def _name(enum: Any, value: int, prefix: str) -> str:
-    return str(enum.Name(value)).removeprefix(prefix) if value in enum.values() else str(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from console.model import (
     Beat,
@@ -30,6 +29,7 @@ from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
 from tradebot.rpc.marketdata.v1 import rows_pb2
 from tradebot.rpc.risk.v1 import decision_pb2, kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
+from tradebot.wire.fields import enum_name
 
 
 def amount(text: str) -> Decimal | None:
@@ -39,14 +39,6 @@ def amount(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return value if value.is_finite() else None
-
-
-def enum_name(enum: Any, value: int, prefix: str) -> str:
-    """Return an enum value's name without its prefix; a value of a newer contract stays visible as a number."""
-    try:
-        return str(enum.Name(value)).removeprefix(prefix)
-    except ValueError:
-        return f"#{value}"
 
 
 def kill_from_wire(kill: kill_pb2.KillReport) -> Kill:

@@ -31,6 +31,7 @@ from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as market_gr
 from tradebot.rpc.risk.v1 import risk_service_pb2 as risk_pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as risk_grpc
 from tradebot.runtime.clock import Clock
+from tradebot.wire.fields import enum_name
 from tradebot.wire.instruments import instrument_from_wire
 from tradebot.wire.market import last_sequence_from_wire, rows_from_wire
 from tradebot.wire.orders import event_from_wire, snapshot_from_wire
@@ -211,5 +212,5 @@ def _risk_event(event: risk_pb.RiskEvent) -> RiskEventRecord:
     tree = MessageToDict(event, preserving_proto_field_name=True)
     for key in ("sequence", "kind", "time_ns"):  # columns of their own
         tree.pop(key, None)
-    kind = risk_pb.RiskEventKind.Name(event.kind).removeprefix("RISK_EVENT_KIND_")
+    kind = enum_name(risk_pb.RiskEventKind, event.kind, "RISK_EVENT_KIND_")
     return RiskEventRecord(event.sequence, event.time_ns, kind, json.dumps(tree, separators=(",", ":")))

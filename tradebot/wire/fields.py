@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tradebot.core.amounts import format_decimal, parse_decimal
 from tradebot.core.errors import RejectedError
@@ -24,6 +24,14 @@ def read_enum(table: Mapping[int, E], value: int, field: str) -> E:
     if member is None:
         raise RejectedError("UNKNOWN_ENUM", f"{field}: value {value} is unspecified or unknown")
     return member
+
+
+def enum_name(enum: Any, value: int, prefix: str) -> str:
+    """Return the name of a proto enum's value, without its prefix; one of a newer contract shows its number."""
+    try:
+        return str(enum.Name(value)).removeprefix(prefix)
+    except ValueError:
+        return f"#{value}"
 
 
 def read_optional_decimal(text: str, field: str) -> Decimal | None:
