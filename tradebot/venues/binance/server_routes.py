@@ -19,7 +19,7 @@ class Route:
     """One endpoint under its REST and WebSocket API names."""
 
     handler: str
-    """Method of `BinanceServer`, without its leading `_`."""
+    """Method of `PublicAnswers`, `OrderAnswers` or `AccountAnswers`, or one of `SESSION_HANDLERS`."""
     rest: tuple[str, str] = ("", "")
     ws: str = ""
     needs: str = SIGNED
@@ -80,6 +80,8 @@ ROUTES: Final = (
     Route("unsubscribe_user", ws="userDataStream.unsubscribe", needs=NONE, weight=2),
     Route("list_subscriptions", ws="session.subscriptions", needs=NONE, weight=2),
 )
+SESSION_HANDLERS: Final = frozenset({"session_status", "subscribe_user", "unsubscribe_user", "list_subscriptions"})
+"""What concerns one WebSocket connection and nothing behind it."""
 CHANGING_ACTIONS: Final = frozenset({"place", "cancel", "cancel_all"})
 """What a key without trading rights may not do."""
 REST_ROUTES: Final = {route.rest: route for route in ROUTES if route.rest[0]}
