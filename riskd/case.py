@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from riskd.exposure import Commitments, Parent
+from riskd.exposure_sums import ExposureSums
 from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
@@ -36,6 +37,7 @@ class Books:
     rules: dict[str, InstrumentRule]
     flow: OrderFlow
     open_risk: OpenRisk
+    sums: ExposureSums
     build: str
     """Build that riskd runs; empty = nobody said."""
 

@@ -16,6 +16,7 @@ from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
@@ -148,6 +149,7 @@ class RiskGate:
             state.rules,
             state.flow,
             state.open_risk,
+            ExposureSums(),
             self._build,
         )
         self.decider = Decider(
