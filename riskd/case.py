@@ -91,6 +91,8 @@ class Case:
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
     factor_ppm: int = PPM
     """Size factor of the level."""
+    value: int | None = None
+    """Notional of the order in account currency, once it was needed."""
     exposure: int | None = None
     """Worst-case notional of this instrument with the order, once it was needed."""
     base_others: int | None = None

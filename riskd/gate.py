@@ -260,7 +260,9 @@ class RiskGate:
             self.keeper.raise_latch(latch, now_ns)
         for report in up.mass_cancels:
             self.kills.reported(report)
-        if moved or any(event.execution is not None for event in up.order_events):
+        if not moved and up.order_events:
+            moved = any(event.execution is not None for event in up.order_events)
+        if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:
