@@ -22,6 +22,8 @@ from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInF
 
 MAX_ID_CHARACTERS: Final = 128
 _ZERO: Final = Decimal(0)
+_SHARED: Final = ("intent_id", "strategy_id", "instrument_id", "side", "role", "post_only")
+"""What an intent and its order both say."""
 _NOBODY: Final = OrderTerms("", "", Side.BUY, OrderType.LIMIT, _ZERO)
 
 
@@ -145,8 +147,7 @@ def _problem(case: Case) -> str:
 
 
 def _intent_problem(intent: OrderIntent) -> str:
-    ids = (intent.intent_id, intent.strategy_id, intent.incarnation)
-    if not all(0 < len(text) <= MAX_ID_CHARACTERS for text in ids):
+    if not _are_ids(intent.intent_id, intent.strategy_id, intent.incarnation):
         return f"intent id, strategy id and incarnation have 1 to {MAX_ID_CHARACTERS} characters"
     if intent.intent_sequence < 1:
         return "intent_sequence counts from 1"
@@ -163,9 +164,13 @@ def _intent_problem(intent: OrderIntent) -> str:
     return ""
 
 
+def _are_ids(*texts: str) -> bool:
+    lengths = [len(text) for text in texts]
+    return min(lengths) > 0 and max(lengths) <= MAX_ID_CHARACTERS
+
+
 def _order_problem(order: ApproveOrder, case: Case) -> str:
-    ids = (order.intent_id, order.strategy_id, order.order.client_order_id, order.account)
-    if not all(0 < len(text) <= MAX_ID_CHARACTERS for text in ids):
+    if not _are_ids(order.intent_id, order.strategy_id, order.order.client_order_id, order.account):
         return f"intent id, strategy id, client order id and account have 1 to {MAX_ID_CHARACTERS} characters"
     if order.order.qty < 0 or (order.order.qty == 0 and case.intent is None):
         return "qty is not above 0"
@@ -178,21 +183,18 @@ def _order_problem(order: ApproveOrder, case: Case) -> str:
 def _disagreement(intent: OrderIntent, order: ApproveOrder) -> str:
     """Return where order and intent disagree: what is approved must be what was wanted."""
     terms = order.order
-    pairs = (
-        ("intent_id", intent.intent_id, order.intent_id),
-        ("strategy_id", intent.strategy_id, order.strategy_id),
-        ("instrument_id", intent.instrument_id, terms.instrument_id),
-        ("side", intent.side, terms.side),
-        ("role", intent.role, order.role),
-        ("post_only", intent.post_only, terms.post_only),
-    )
-    for name, wanted, asked in pairs:
-        if wanted != asked:
-            return f"{name} of the order differs from the intent"
+    wanted = (
+        intent.intent_id, intent.strategy_id, intent.instrument_id, intent.side, intent.role, intent.post_only
+    )  # fmt: skip
+    asked = (order.intent_id, order.strategy_id, terms.instrument_id, terms.side, order.role, terms.post_only)
+    if wanted != asked:
+        name = next(name for name, one, other in zip(_SHARED, wanted, asked, strict=True) if one != other)
+        return f"{name} of the order differs from the intent"
     # An exit without a quantity may come with what is free to be sold; an entry without one is sized here alone.
     if terms.qty and terms.qty != intent.qty and (intent.qty is not None or intent.role is OrderRole.ENTRY):
         return "qty of the order differs from the intent"
     limit = intent.limit_price
-    if limit is not None and terms.price is not None and (terms.price - limit) * intent.side.sign > 0:
+    price = terms.price
+    if limit is not None and price is not None and price != limit and (price > limit) is (intent.side is Side.BUY):
         return "price of the order is worse than the intent's limit"
     return ""

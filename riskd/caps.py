@@ -18,7 +18,9 @@ class Cap:
 
     def of(self, equity: int, factor_ppm: int) -> int:
         """Return the cap in units at this equity, multiplied by the level's size factor."""
-        return min(equity * self.ppm // PPM, self.absolute) * factor_ppm // PPM
+        share = equity * self.ppm // PPM
+        cap = min(self.absolute, share)
+        return cap if factor_ppm == PPM else cap * factor_ppm // PPM
 
 
 def make_cap(pct: Decimal, absolute: Decimal) -> Cap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from riskd.exposure import Commitments, Parent
+from riskd.exposure_sums import ExposureSums
 from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
@@ -36,6 +37,7 @@ class Books:
     rules: dict[str, InstrumentRule]
     flow: OrderFlow
     open_risk: OpenRisk
+    sums: ExposureSums
     build: str
     """Build that riskd runs; empty = nobody said."""
 
@@ -89,6 +91,8 @@ class Case:
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
     factor_ppm: int = PPM
     """Size factor of the level."""
+    value: int | None = None
+    """Notional of the order in account currency, once it was needed."""
     exposure: int | None = None
     """Worst-case notional of this instrument with the order, once it was needed."""
     base_others: int | None = None

@@ -24,12 +24,12 @@ from riskd.inputs import (
     Row,
     bounded,
     cap_of,
-    in_currency,
     need,
     notional_of,
     price_of,
     qty_of,
     rule_of,
+    value_of,
     view_of,
 )
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
@@ -334,9 +334,7 @@ def siz_01(case: Case) -> Row:
 
 def siz_02(case: Case) -> Row:
     """Order value against equity and an absolute cap."""
-    return bounded(
-        in_currency(case, notional_of(case)), cap_of(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT"
-    )
+    return bounded(value_of(case), cap_of(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT")
 
 
 def siz_06(case: Case) -> Row:

@@ -21,6 +21,7 @@ from riskd.inputs import (
     in_currency,
     need,
     notional_of,
+    value_of,
     view_of,
     worth_of,
 )
@@ -127,7 +128,7 @@ def pos_09(case: Case) -> Row:
     """What the strategy holds, works and wants, against its allocation."""
     hard, allocations = allocation_of(case), case.books.settings.orders.allocations
     assert allocations is not None
-    measured = strategy_used(case) + in_currency(case, notional_of(case))
+    measured = strategy_used(case) + value_of(case)
     if measured > hard:
         return BLOCK, "STRATEGY_ALLOCATION_LIMIT", hard, measured
     soft = with_ppm(hard, allocations.soft_ppm)

@@ -11,7 +11,7 @@ from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
 from riskd.decisions import describe, first_violation, render, render_row
-from riskd.inputs import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, SOFT, InputMissing, LimitUndefined
+from riskd.inputs import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, PASS, SOFT, InputMissing, LimitUndefined
 from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Stage, make_plans
@@ -37,6 +37,7 @@ from tradebot.core.approvals import (
 from tradebot.core.intents import OrderIntent
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.approvals import sign_approval, sign_grant
+from tradebot.wire.fields import wire_values
 
 MAX_KEPT_DECISIONS: Final = 5_000
 """Decisions kept for GetDecision; older ones are read from the journal."""
@@ -46,6 +47,8 @@ GRANT_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.LIMIT})
 ALLOW_VERDICT: Final = Verdict.ALLOW.value
 SOFT_VERDICT: Final = Verdict.SOFT_ALLOW.value
 BLOCK_VERDICT: Final = Verdict.BLOCK.value
+VERDICTS: Final = wire_values(Verdict)
+NEW_ACTION: Final = VenueAction.NEW.value
 _ZERO: Final = Decimal(0)
 
 
@@ -119,7 +122,7 @@ class Decider:
             soft = tuple(render_row(row, record) for row in record.checks if row[1] == SOFT)
         return ApprovalAnswer(
             ask.ask_id,
-            Verdict(record.verdict),
+            VERDICTS[record.verdict],
             record.decision_id,
             approval=None if terms is None else self._approval(record, ask, terms),
             grant=None if record.grant is None else self._signer.grant(record.grant),
@@ -236,6 +239,7 @@ class Decider:
         rows: list[CheckRow] = []
         verdict = ALLOW_VERDICT
         authentic = not case.problem and case.registered
+        binding = sized.binding
         for check_id, check in plan.steps:
             try:
                 outcome, reason, limit, measured = check(case)
@@ -245,12 +249,13 @@ class Decider:
                 outcome, reason, limit, measured = LIMIT_UNDEFINED
             except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
                 outcome, reason, limit, measured = CHECK_ERROR
-            if outcome == BLOCK:
-                verdict = BLOCK_VERDICT
-            elif check_id == sized.binding:
-                outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
-            if outcome == SOFT and verdict == ALLOW_VERDICT:
-                verdict = SOFT_VERDICT
+            if outcome != PASS or check_id == binding:
+                if outcome == BLOCK:
+                    verdict = BLOCK_VERDICT
+                elif check_id == binding:
+                    outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
+                if outcome == SOFT and verdict == ALLOW_VERDICT:
+                    verdict = SOFT_VERDICT
             if limit > INT64_MAX or measured > INT64_MAX:
                 rows.append((check_id, outcome, reason, str(limit), str(measured)))
             else:
@@ -276,9 +281,9 @@ class Decider:
             case.instrument_id[:MAX_ID_CHARACTERS],
             case.venue[:MAX_ID_CHARACTERS],
             "" if order is None else order.account,
-            case.side.value,
-            case.role.value,
-            VenueAction.NEW.value if order is None else order.action.value,
+            case.side.wire,
+            case.role.wire,
+            NEW_ACTION if order is None else order.action.wire,
             verdict,
             int(case.level),
             self._state.holds.epoch,

@@ -149,6 +149,8 @@ class Commitments:
         self.working = WorkingOrderBook()
         self.fee_ppm = 0
         """Taker fee reserved with each buy."""
+        self.moved: set[str] = set()
+        """Instruments whose aggregates changed since `ExposureSums` last looked. No part of the fold."""
 
     # ---- changes
 
@@ -354,6 +356,7 @@ class Commitments:
     ) -> None:
         change = new - old
         committed = self.by_instrument[rule.instrument_id]
+        self.moved.add(rule.instrument_id)
         if side is Side.BUY:
             committed.buy += change
             cost = self.buy_cost(price, new) - self.buy_cost(price, old)

@@ -16,6 +16,7 @@ from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
@@ -148,6 +149,7 @@ class RiskGate:
             state.rules,
             state.flow,
             state.open_risk,
+            ExposureSums(),
             self._build,
         )
         self.decider = Decider(
@@ -258,7 +260,9 @@ class RiskGate:
             self.keeper.raise_latch(latch, now_ns)
         for report in up.mass_cancels:
             self.kills.reported(report)
-        if moved or any(event.execution is not None for event in up.order_events):
+        if not moved and up.order_events:
+            moved = any(event.execution is not None for event in up.order_events)
+        if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
         for ask in up.asks:

@@ -12,7 +12,7 @@ from riskd.caps import Cap
 from riskd.case import Case
 from riskd.marks import MarketView
 from riskd.rules import InstrumentRule
-from riskd.units import amount
+from riskd.units import UNIT, amount
 from tradebot.core.approvals import CheckOutcome
 
 Row = tuple[int, str, int, int]
@@ -47,7 +47,10 @@ def need(value: int | None) -> int:
 def cap_of(cap: Cap | None, case: Case) -> int:
     if cap is None:
         raise LimitUndefined
-    return cap.of(equity_of(case), case.factor_ppm)
+    equity = case.equity
+    if equity is None or equity <= 0:
+        raise InputMissing
+    return cap.of(equity, case.factor_ppm)
 
 
 def equity_of(case: Case) -> int:
@@ -81,12 +84,25 @@ def price_of(case: Case) -> int:
 
 
 def notional_of(case: Case) -> int:
-    return amount(price_of(case), qty_of(case))
+    price, qty = case.price, case.qty
+    if price <= 0 or qty <= 0:
+        raise InputMissing
+    return -(-price * qty // UNIT)
+
+
+def value_of(case: Case) -> int:
+    """Return the order's notional in account currency, rounded up: five checks need it."""
+    if case.value is None:
+        case.value = in_currency(case, notional_of(case))
+    return case.value
 
 
 def in_currency(case: Case, value: int) -> int:
     """Return a quote amount in account currency, rounded up."""
-    return worth_of(case, rule_of(case).quote, value)
+    rule = case.rule
+    if rule is None:
+        raise InputMissing
+    return worth_of(case, rule.quote, value)
 
 
 def worth_of(case: Case, asset: str, value: int) -> int:
@@ -94,7 +110,7 @@ def worth_of(case: Case, asset: str, value: int) -> int:
     rate = case.books.board.rate(asset, long=False)
     if rate is None or rate <= 0:
         raise InputMissing
-    return amount(rate, value)
+    return value if rate == UNIT else amount(rate, value)
 
 
 def bounded(measured: int, limit: int, reason: str) -> Row:

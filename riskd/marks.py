@@ -20,6 +20,7 @@ _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
 _STATE: Final = int(RowKind.BOOK_STATE)
 _MARK: Final = int(RowKind.MARK_PRICE)
+_LIVE: Final = int(BookState.LIVE)
 _NOWHERE: Final[Path] = ()
 HALF_LIFE_MIN: Final = 60
 """Of measured volatility where sizing asks for none."""
@@ -49,6 +50,7 @@ class MarketView:
         "good_ask",
         "good_bid",
         "good_ns",
+        "instrument_id",
         "last_price",
         "mark_price",
         "state",
@@ -56,7 +58,8 @@ class MarketView:
         "updated_ns",
     )
 
-    def __init__(self, tick: int) -> None:
+    def __init__(self, instrument_id: str, tick: int) -> None:
+        self.instrument_id = instrument_id
         self.tick = tick
         self.bid = 0
         self.ask = 0
@@ -76,12 +79,15 @@ class MarketView:
     @property
     def is_good(self) -> bool:
         """True when both sides are there, uncrossed, on a LIVE book."""
-        return self.state == BookState.LIVE and 0 < self.bid < self.ask
+        return self.state == _LIVE and 0 < self.bid < self.ask
 
-    def keep_good(self, now_ns: int) -> None:
-        """Remember the prices if they are good."""
-        if self.state == BookState.LIVE and 0 < self.bid < self.ask:
-            self.good_bid, self.good_ask, self.good_ns = self.bid, self.ask, now_ns
+    def keep_good(self, now_ns: int) -> bool:
+        """Remember the prices if they are good; return whether the ask is another than before."""
+        if self.state != _LIVE or not 0 < self.bid < self.ask:
+            return False
+        before = self.good_ask
+        self.good_bid, self.good_ask, self.good_ns = self.bid, self.ask, now_ns
+        return self.good_ask != before
 
 
 class MarketBoard:
@@ -100,16 +106,18 @@ class MarketBoard:
         self.views: dict[str, MarketView] = {}
         self._by_index: dict[int, MarketView] = {}
         self._currency = currency
-        self._paths: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
         """Asset -> markets that value it."""
         self._volatility: dict[str, Volatility] = {}
         self.trails: dict[str, PriceTrail] = {}
         """Where the mids of good books were lately."""
         self._sampled_ns = -STEP_NS
+        self.moved: set[str] = set()
+        """Instruments whose good ask changed since `ExposureSums` last looked."""
 
     def set_asset_paths(self, paths: dict[str, Path]) -> None:
         """Say which markets value which asset in account currency."""
-        self._paths = paths
+        self.paths = paths
 
     def bind(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
         """A stream began: (column index, instrument) of everything in it. Views stay, indexes are new."""
@@ -117,7 +125,9 @@ class MarketBoard:
         for index, instrument in instruments:
             view = self.views.get(instrument.instrument_id)
             if view is None:
-                view = self.views[instrument.instrument_id] = MarketView(to_units(instrument.tick_size))
+                view = self.views[instrument.instrument_id] = MarketView(
+                    instrument.instrument_id, to_units(instrument.tick_size)
+                )
             self._by_index[index] = view
 
     def lost(self) -> None:
@@ -140,18 +150,19 @@ class MarketBoard:
                     view.bid = price * view.tick
                 else:
                     view.ask = price * view.tick
-                if flags & LAST_FLAG:  # between the two sides of one event the pair is half old
-                    view.keep_good(receive_ns)
+                # Between the two sides of one event the pair is half old.
+                if flags & LAST_FLAG and view.keep_good(receive_ns):
+                    self.moved.add(view.instrument_id)
             elif kind == _TRADE:
                 view.last_price = price * view.tick
             elif kind == _MARK:
                 view.mark_price = price * view.tick
             elif kind == _STATE:
                 view.state = price
-                if price != BookState.LIVE:
+                if price != _LIVE:
                     view.bid = view.ask = 0
-                else:
-                    view.keep_good(receive_ns)
+                elif view.keep_good(receive_ns):
+                    self.moved.add(view.instrument_id)
 
     def rate(self, asset: str, long: bool = True, *, mid: bool = False) -> int | None:
         """Return account currency per unit of an asset, None = no mark.
@@ -163,7 +174,7 @@ class MarketBoard:
         """
         if asset == self._currency:
             return UNIT
-        path = self._paths.get(asset)
+        path = self.paths.get(asset)
         if path is None:
             return None
         rate = UNIT
@@ -227,9 +238,9 @@ class MarketBoard:
 
     def has_market(self, asset: str) -> bool:
         """Return whether some market values this asset, be it with or without a mark yet."""
-        return asset in self._paths
+        return asset in self.paths
 
     def age_ns(self, asset: str, now_ns: int) -> int:
         """Return how old the oldest mark behind an asset's rate is; 0 for the account currency."""
-        views = (self.views.get(leg.instrument_id) for leg in self._paths.get(asset, _NOWHERE))
+        views = (self.views.get(leg.instrument_id) for leg in self.paths.get(asset, _NOWHERE))
         return max((now_ns - view.good_ns for view in views if view is not None), default=0)

@@ -7,7 +7,6 @@ REVALUE_NS, as equity is. A position without a known stop loses everything; seve
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +26,11 @@ Holding = tuple[str, str]
 
 def stop_ppm(fraction: Decimal | None) -> int:
     """Return a stop's distance in ppm of the price, rounded up; without a stop all of it."""
-    return PPM if fraction is None else min(PPM, math.ceil(fraction * PPM))
+    if fraction is None:
+        return PPM
+    scaled = fraction * PPM
+    ppm = int(scaled)
+    return min(PPM, ppm + 1 if scaled > ppm else ppm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from riskd.inputs import (
     price_of,
     qty_of,
     rule_of,
+    value_of,
     view_of,
     worth_of,
 )
@@ -135,12 +136,16 @@ def pos_06(case: Case) -> Row:
 
 def unfilled_value(case: Case) -> int:
     """Return the value of all entries that are not filled yet, account currency."""
-    return sum(worth_of(case, asset, value) for asset, value in case.books.commitments.entry_value.items() if value)
+    total = 0
+    for asset, value in case.books.commitments.entry_value.items():
+        if value:
+            total += worth_of(case, asset, value)
+    return total
 
 
 def pos_11(case: Case) -> Row:
     """Entries that are not filled yet, this one with them."""
-    total = in_currency(case, notional_of(case)) + unfilled_value(case)
+    total = value_of(case) + unfilled_value(case)
     return bounded(total, cap_of(case.books.settings.orders.open_order_value, case), "OPEN_ORDER_VALUE_LIMIT")
 
 
@@ -198,8 +203,9 @@ def rat_10(case: Case) -> Row:
     """The day's fills and this entry against equity."""
     books = case.books
     limit = equity_of(case) * need(books.settings.orders.turnover_ppm) // PPM
-    total = in_currency(case, notional_of(case))
-    total += sum(worth_of(case, asset, value) for asset, value in books.portfolio.turned.items())
+    total = value_of(case)
+    for asset, value in books.portfolio.turned.items():
+        total += worth_of(case, asset, value)
     return bounded(total, limit, "TURNOVER_LIMIT")
 
 

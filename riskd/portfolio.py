@@ -64,6 +64,8 @@ class Portfolio:
         """(instrument, strategy) -> position; flat ones stay, they carry realized PnL."""
         self._derivatives: dict[tuple[str, str], StrategyPosition] = {}
         """Those of them whose open result is not in a balance."""
+        self.moved: set[str] = set()
+        """Instruments whose net changed since `ExposureSums` last looked. No part of the fold."""
         self.net: dict[str, int] = defaultdict(int)
         """Instrument -> signed units over all strategies."""
         self.trips: dict[str, TripLog] = defaultdict(TripLog)
@@ -368,6 +370,7 @@ class Portfolio:
             held.opened_ns = now_ns if after else 0
         lost = held.follow_trip((self.trips[owner], self.all_trips), rule.dust_qty, before, abs(flow))
         self.net[execution.instrument_id] += after - before
+        self.moved.add(execution.instrument_id)
         return realized, lost
 
     def _spread_funding(self, rule: InstrumentRule, asset: str, delta: int) -> None:

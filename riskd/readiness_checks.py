@@ -18,8 +18,7 @@ from riskd.inputs import (
     Row,
     bounded,
     cap_of,
-    in_currency,
-    notional_of,
+    value_of,
 )
 from riskd.units import PPM_PER_PCT
 from tradebot.core.levels import TradingLevel
@@ -55,7 +54,7 @@ def siz_07(case: Case) -> Row:
     if case.level < TradingLevel.CAUTIOUS:
         return OK
     limit = cap_of(case.books.settings.order_cap, case)
-    return bounded(in_currency(case, notional_of(case)), limit, "CAUTIOUS_SIZE_LIMIT")
+    return bounded(value_of(case), limit, "CAUTIOUS_SIZE_LIMIT")
 
 
 def rat_03(case: Case) -> Row:

@@ -75,7 +75,12 @@ MAX_COMMANDS: Final = 2_000
 MAX_REDUCES: Final = 5_000
 WANTED_ROLES: Final = frozenset({OrderRole.ENTRY, OrderRole.EXIT})
 """Of orders that a strategy or an operator wanted; the others follow from them."""
+_REFUSED: Final = Verdict.BLOCK.value
+_ENTRY: Final = OrderRole.ENTRY.value
+_REPLACE: Final = VenueAction.REPLACE.value
 _BLOCKED: Final = CheckOutcome.BLOCK.value
+ROLES: Final = {role.wire: role for role in OrderRole}
+SIDES: Final = {side.wire: side for side in Side}
 NO_TYPES: Final[frozenset[str]] = frozenset()
 
 
@@ -316,12 +321,12 @@ class RiskState:
             sender = (record.strategy_id, record.incarnation)
             self.sequences[sender] = max(record.intent_sequence, self.sequences.pop(sender, 0))
             _bound(self.sequences, MAX_SENDERS)
-        if record.verdict == Verdict.BLOCK.value:
+        if record.verdict == _REFUSED:
             self.refusals += 1
             self.controls.refused(record.decision_id, record.checks, _BLOCKED, record.time_ns)
             return
         self.approvals += 1
-        role, side = OrderRole(record.role), Side(record.side)
+        role, side = ROLES[record.role], SIDES[record.side]
         qty, price = to_units_floor(record.approved_qty), to_units_floor(record.reserve_price)
         if record.parent and role is OrderRole.ENTRY:
             self.guards.entered(record.instrument_id, record.time_ns)
@@ -393,10 +398,10 @@ class RiskState:
             self.open_risk.unprotect(_holding(grant), grant.entry_client_order_id)
 
     def _take_tokens(self, record: DecisionRecord) -> None:
-        if record.role != OrderRole.ENTRY.value:
+        if record.role != _ENTRY:
             return
         settings, now_ns = self.settings, record.time_ns
-        if record.action == VenueAction.REPLACE.value and settings.orders.amends_per_second is not None:
+        if record.action == _REPLACE and settings.orders.amends_per_second is not None:
             self.rates.take(amends_of(record.strategy_id), settings.orders.amends_per_second, NS_PER_S, now_ns)
         for owner, per, period in (
             (record.strategy_id, settings.strategy_per_second, NS_PER_S),

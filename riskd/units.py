@@ -35,7 +35,9 @@ def to_units(value: Decimal) -> int:
 
 def to_units_floor(value: Decimal) -> int:
     """Return an int of 1e-12, rounded down; for values that we compute ourselves."""
-    return int((value * _SCALE).to_integral_value(rounding="ROUND_FLOOR"))
+    scaled = value * _SCALE
+    units = int(scaled)
+    return units - 1 if units != scaled and value < 0 else units
 
 
 def from_units(units: int) -> Decimal:

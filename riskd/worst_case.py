@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from riskd.case import Case
 from riskd.inputs import InputMissing, in_currency, qty_of, rule_of, view_of
-from riskd.units import UNIT, amount
+from riskd.units import amount
 from tradebot.core.orders import Side
 
 
@@ -59,43 +59,9 @@ def open_others(case: Case) -> int:
 
 
 def _survey(case: Case) -> None:
-    """Look at all other instruments, once per ask: five checks need what comes of it. One loop without calls, because
-    it is the only part of a decision that grows with the number of instruments. An exposed instrument without a good
-    price, or whose quote asset has no rate, leaves the notionals unknown.
-    """
+    """Look at all other instruments, once per ask: five checks need what comes of it."""
     if case.open_others is not None:
         return
-    books, own, base = case.books, case.instrument_id, rule_of(case).base
-    rules, views, net, committed = books.rules, books.board.views, books.portfolio.net, books.commitments.by_instrument
-    rates: dict[str, int | None] = {}
-    gross = same_base = count = 0
-    known = True
-    for instrument_id in net.keys() | committed.keys():
-        if instrument_id == own:
-            continue
-        rule, held, orders = rules[instrument_id], net.get(instrument_id, 0), committed.get(instrument_id)
-        worst = held
-        if orders is not None:
-            worst += orders.buy
-        if not rule.is_spot:
-            worst = max(worst, (0 if orders is None else orders.sell) - held)
-        if held > rule.dust_qty or held < -rule.dust_qty or (orders is not None and orders.entries > 0):
-            count += 1
-        if worst <= 0:
-            continue
-        quote = rule.quote
-        if quote not in rates:
-            rates[quote] = books.board.rate(quote, long=False)
-        rate, view = rates[quote], views.get(instrument_id)
-        if view is None or not view.good_ns or rate is None:
-            known = False
-            continue
-        notional = -(-view.good_ask * worst // UNIT)
-        if rate != UNIT:
-            notional = amount(rate, notional)
-        gross += notional
-        if rule.base == base:
-            same_base += notional
-    case.open_others = count
-    if known:
-        case.gross_others, case.base_others = gross, same_base
+    books, base = case.books, rule_of(case).base
+    books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, case.now_ns)
+    case.gross_others, case.base_others, case.open_others = books.sums.others(case.instrument_id, base)

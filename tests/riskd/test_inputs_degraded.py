@@ -63,12 +63,12 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "factor_ppm": "read off the level",
         "guards": "riskd's own memory", "repetition": "riskd's own memory", "duplicate": "riskd's own memory",
         "problem": "set by reading the ask", "rule": "spoiled where it comes from, before the ask is read",
-        "exposure": "computed by a check", "base_others": "computed by a check", "gross_others": "computed by a check",
+        "exposure": "computed by a check", "value": "computed by a check", "base_others": "computed by a check", "gross_others": "computed by a check",
         "open_others": "computed by a check",
     },
     MarketView: {
         "tick": "the venue's rule, kept to scale the rows that come: it changes nothing that stands",
-        "last_price": "shown, and used by no check",
+        "instrument_id": "identity", "last_price": "shown, and used by no check",
     },
     Books: {
         "settings": "limit_inputs", "portfolio": "money_inputs", "board": "board_inputs and view_inputs",
@@ -76,9 +76,11 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "commitments": "riskd's own memory: folded from the journal", "rates": "riskd's own memory",
         "flow": "riskd's own memory: folded from the journal",
         "open_risk": "sums of positions, rules and marks, which are spoiled where they come from",
+        "sums": "sums of positions, rules and marks, which are spoiled where they come from",
     },
     MarketBoard: {
-        "views": "view_inputs", "_paths": "money_inputs",
+        "views": "view_inputs", "paths": "money_inputs",
+        "moved": "names what to value again: it changes nothing that stands",
         "mid_equity": "a setting", "_half_life_min": "a setting", "_currency": "a setting",
         "_by_index": "where rows go that come: it changes nothing that stands",
         "_sampled_ns": "when the next sample is due: it changes nothing that stands",

@@ -12,7 +12,7 @@ from tests.riskd.edges.kit import (
     raise_hold,
     roomy,
 )
-from tests.riskd.kit import BTC, ETH, STRICT, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, SECOND, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, Verdict
 from tradebot.core.intents import ProtectionPlan
@@ -253,4 +253,5 @@ def _stress_blind() -> ApprovalAnswer:
     desk = Desk()
     desk.buy("0.1", "3000", instrument_id=ETH)
     desk.gate.board.views[ETH].good_ns = 0
+    desk.now_ns += SECOND
     return desk.plain()

@@ -1,0 +1,114 @@
+"""Sums that are kept up to date equal the plain loop over all instruments, after every step and whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from riskd.case import Books
+from riskd.exposure_sums import REVALUE_NS, ExposureSums
+from riskd.units import UNIT, amount
+from tests.riskd.kit import BTC, ETH, MS, Desk, make_test_limits, violations
+from tests.riskd.test_limit_volume import PAIRS, World
+from tests.support.builders import make_instrument
+
+ETH_BTC = "binance:ETH-BTC"
+
+
+def by_loop(books: Books, own: str) -> tuple[int | None, int | None, int]:
+    """Return (gross, gross of the same base, open) of all other instruments, from scratch."""
+    gross = same_base = count = 0
+    blind = False
+    for key in books.portfolio.net.keys() | books.commitments.by_instrument.keys() - {own}:
+        if key == own:
+            continue
+        rule, held = books.rules[key], books.portfolio.net.get(key, 0)
+        orders = books.commitments.by_instrument.get(key)
+        buy, sell, entries = (orders.buy, orders.sell, orders.entries) if orders else (0, 0, 0)
+        worst = max(held + buy, 0 if rule.is_spot else sell - held)
+        count += abs(held) > rule.dust_qty or entries > 0
+        if worst > 0:
+            view, rate = books.board.views.get(key), books.board.rate(rule.quote, long=False)
+            if view is None or not view.good_ns or rate is None:
+                blind = True
+                continue
+            notional = amount(rate, amount(view.good_ask, worst))
+            gross += notional
+            same_base += notional if rule.base == books.rules[own].base else 0
+    return (None, None, count) if blind else (gross, same_base, count)
+
+
+def by_sums(books: Books, own: str, now_ns: int) -> tuple[int | None, int | None, int]:
+    books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, now_ns)
+    return books.sums.others(own, books.rules[own].base)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sums_equal_the_loop_after_every_step_of_a_random_life(seed: int) -> None:
+    world = World(seed, drift=True)
+    books, actions = world.gate.decider.books, [action for action, weight in world.steps for _ in range(weight)]
+    began_ns, exposed = world.desk.now_ns, 0
+    books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, began_ns)
+    for _ in range(400):
+        world.rng.choice(actions)()
+        if world.rng.random() < 0.2:
+            world.tick()
+        for pair in PAIRS:
+            found = by_sums(books, pair, began_ns)  # time that stands still: nothing is valued anew as a whole
+            assert found == by_loop(books, pair)
+            exposed += bool(found[0])
+
+    assert exposed > 200
+
+
+def test_a_rate_that_moves_revalues_what_is_quoted_in_its_asset() -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(ETH_BTC, tick="0.00001")))
+    desk.quote(ETH_BTC, "0.05", "0.05001")
+    books = desk.gate.decider.books
+    books.portfolio.net[ETH_BTC] = UNIT
+    books.portfolio.moved.add(ETH_BTC)
+    before = by_sums(books, BTC, desk.now_ns)
+    desk.quote(BTC, "69999.99", "70000.01")
+    after = by_sums(books, BTC, desk.now_ns)
+
+    assert before == (3_000_600_500_100 * 1_000, 0, 1)
+    assert after == by_loop(books, BTC) == (3_500_700_500_100 * 1_000, 0, 1)
+    assert by_sums(books, ETH, desk.now_ns) == by_loop(books, ETH)
+    assert by_sums(books, ETH, desk.now_ns)[1] == after[0]
+
+
+def test_what_is_exposed_without_a_good_price_leaves_the_sums_unknown_until_there_is_one() -> None:
+    desk = Desk()
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    books = desk.gate.decider.books
+    books.board.views[ETH].good_ns = 0
+    books.sums = ExposureSums()
+
+    assert by_sums(books, BTC, desk.now_ns) == (None, None, 1)
+    assert by_sums(books, ETH, desk.now_ns) == (0, 0, 0)
+    desk.quote(ETH, "3100", "3101")
+    assert by_sums(books, BTC, desk.now_ns) == (31_010 * 10**10, 0, 1) == by_loop(books, BTC)
+
+
+def test_a_refresh_that_failed_halfway_is_done_anew_as_a_whole() -> None:
+    desk = Desk()
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.buy("0.01")
+    books = desk.gate.decider.books
+    books.sums = ExposureSums()
+    rule = books.rules.pop(ETH)
+    assert violations(desk.plain(qty="0.001"))["POS-03"] == "CHECK_ERROR"
+    books.rules[ETH] = rule
+
+    assert by_sums(books, BTC, desk.now_ns) == by_loop(books, BTC)
+    assert by_sums(books, ETH, desk.now_ns) == by_loop(books, ETH)
+
+
+@pytest.mark.parametrize(("age_ns", "noticed"), [(REVALUE_NS - 1, False), (REVALUE_NS, True), (-1, True)])
+def test_everything_is_valued_anew_at_its_age_or_when_the_clock_was_set_back(age_ns: int, noticed: bool) -> None:
+    desk = Desk(limits=make_test_limits())
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    books = desk.gate.decider.books
+    by_sums(books, BTC, desk.now_ns)
+    books.board.views[ETH].good_ask += MS  # behind the board's back
+
+    assert (by_sums(books, BTC, desk.now_ns + age_ns) == by_loop(books, BTC)) is noticed
