@@ -18,7 +18,16 @@ from execd.orders import Order
 from execd.records import RecordType
 from execd.settings import NS_PER_MS
 from execd.state import DeskState
-from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, NeverUsed, VenueAction, Verdict
+from tradebot.core.approvals import (
+    ApprovalAnswer,
+    ApprovalAsk,
+    ApproveOrder,
+    GrantTerms,
+    NeverUsed,
+    ProtectionGrant,
+    VenueAction,
+    Verdict,
+)
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import OrderIntent, SignalContext
 from tradebot.core.order_events import OrderFacts
@@ -52,8 +61,8 @@ class AskOutcome:
 
 OnOutcome = Callable[[AskOutcome, int], None]
 """Called with the outcome and the time."""
-OnGrant = Callable[[str, ApprovalAnswer, int], None]
-"""Called with the entry's client order id when its answer carries a grant."""
+OnGrant = Callable[[Order, ProtectionGrant, GrantTerms | None, int], None]
+"""Called with the order, the grant that came with its approval, and the terms if the gateway verified them."""
 
 
 @dataclass(slots=True)
@@ -240,7 +249,7 @@ class AskDesk:
         if answer.approval is not None and state.settings.journaled:
             state.record(RecordType.APPROVAL, approval_bytes(answer.approval))
         if answer.grant is not None:
-            self._on_grant(order.id, answer, now_ns)
+            self._on_grant(order, answer.grant, passed.grant, now_ns)
         pending.on_outcome(AskOutcome(AskResult.SENT), now_ns)
 
     def _refuse(

@@ -26,7 +26,7 @@ from execd.state import DeskState
 from execd.unknown import UnknownTracker
 from execd.venue_events import VenueEvents
 from execd.venue_side import ReadResult, VenueSide
-from tradebot.core.approvals import ApprovalAnswer, SessionDown, SessionUp, StopLatch
+from tradebot.core.approvals import GrantTerms, ProtectionGrant, SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import RejectedError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
@@ -134,15 +134,12 @@ class Desk:
         self._drain(now_ns)
         return answer
 
-    def _granted(self, client_order_id: str, answer: ApprovalAnswer, now_ns: int) -> None:
-        entry = self.state.orders.get(client_order_id)
-        if entry is None or answer.grant is None:
-            return
+    def _granted(self, order: Order, grant: ProtectionGrant, terms: GrantTerms | None, now_ns: int) -> None:
         try:
-            self.protection.grant(entry, answer.grant)
+            self.protection.grant(order, grant, terms)
         except RejectedError as exc:
-            instrument_id = entry.facts.terms.instrument_id
-            detail = f"entry {entry.id}: {exc}"
+            instrument_id = order.facts.terms.instrument_id
+            detail = f"entry {order.id}: {exc}"
             self.state.alarm(self.state.venue_of(instrument_id), "GRANT_INVALID", instrument_id, detail)
 
     # ---- riskd
@@ -242,7 +239,7 @@ class Desk:
     def has_output(self) -> bool:
         """True when `take` or `take_up` would return something to do."""
         out = self.state.out
-        acts = out.up_dirty or out.records or out.sends or out.answers
+        acts = out.up_dirty or out.up.order_events or out.records or out.sends or out.answers
         return bool(acts or out.reads or out.reconnects or out.notices)
 
     def take(self) -> Outbox:
@@ -250,6 +247,10 @@ class Desk:
         out = self.state.out
         self.state.out = Outbox(up=out.up, up_dirty=out.up_dirty)
         return out
+
+    def take_events(self) -> list[OrderEvent]:
+        """Return and clear the order events that `take_up` would hand to riskd."""
+        return self.risk_side.take_events()
 
     def take_up(self) -> SessionUp | None:
         """Return and clear what goes up to riskd; None when there is nothing."""

@@ -69,6 +69,8 @@ class Passed:
     legs: tuple[OrderTerms, ...]
     decision_id: str = ""
     nonce: str = ""
+    grant: GrantTerms | None = None
+    """What the verified grant of an entry says."""
 
 
 @value(frozen=True, slots=True)
@@ -179,8 +181,13 @@ class Gateway:
         blocked = self._check_approval(terms, asked, now_ns) or self._check_order(
             terms.order, terms.venue, terms.role, terms.strategy_id, position_qty, now_ns
         )
+        granted: GrantTerms | None = None
         if blocked is None and asked.role is OrderRole.ENTRY and (grant is not None or asked.wants_stop):
-            blocked = self._check_entry_grant(grant, terms)
+            opened = self._open_entry_grant(grant, terms)
+            if isinstance(opened, Blocked):
+                blocked = opened
+            else:
+                granted = opened
         if blocked is not None:
             return replace(blocked, nonce=terms.nonce)
         result: Passed | Blocked
@@ -192,7 +199,7 @@ class Gateway:
             return replace(result, nonce=terms.nonce)
         self.spend(terms.nonce)
         self._note_passed((terms.order,), now_ns)
-        return Passed(result.venue, result.data, result.kind, result.legs, terms.decision_id, terms.nonce)
+        return Passed(result.venue, result.data, result.kind, result.legs, terms.decision_id, terms.nonce, granted)
 
     def prepare(self, asked: AskedOrder, request_id: str, timestamp_ms: int) -> Prepared | None:
         """Build the request of an ask while riskd decides; None when it could not be sent as asked."""
@@ -226,7 +233,7 @@ class Gateway:
             return Blocked("APPROVAL_DIGEST_MISMATCH", f"approved {order} for ask {asked.terms}", "EXE-04")
         return None
 
-    def _check_entry_grant(self, grant: ProtectionGrant | None, approved: ApprovalTerms) -> Blocked | None:
+    def _open_entry_grant(self, grant: ProtectionGrant | None, approved: ApprovalTerms) -> GrantTerms | Blocked:
         if grant is None:
             return Blocked("GRANT_MISSING", "riskd allowed an entry with a stop without granting the stop", "EXE-01")
         try:
@@ -254,7 +261,7 @@ class Gateway:
         )
         if granted != wanted:
             return Blocked("GRANT_CONTEXT_MISMATCH", f"granted for {granted}, approved {wanted}", "EXE-04")
-        return None
+        return terms
 
     # ---- by grant
 

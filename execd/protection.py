@@ -21,7 +21,7 @@ from execd.protection_terms import protectable_qty
 from execd.records import ReadKind, RecordType
 from execd.settings import NS_PER_MS
 from execd.state import DeskState
-from tradebot.core.approvals import ProtectionGrant
+from tradebot.core.approvals import GrantTerms, ProtectionGrant
 from tradebot.core.instruments import Product
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
@@ -43,9 +43,11 @@ class Protection:
 
     # ---- grants
 
-    def grant(self, entry: Order, grant: ProtectionGrant, *, journal: bool = True) -> None:
-        """Take a grant: with the entry's approval, renewed, or restored."""
-        terms = open_grant(grant, self._state.gateway.keys)
+    def grant(
+        self, entry: Order, grant: ProtectionGrant, terms: GrantTerms | None = None, *, journal: bool = True
+    ) -> None:
+        """Take a grant: with the entry's approval, renewed, or restored; `terms` if it was verified already."""
+        terms = terms or open_grant(grant, self._state.gateway.keys)
         self.book.give(self.book.of_entry(entry), grant, terms)
         self.orders.renewing.discard(terms.grant_id)
         if journal:
@@ -57,7 +59,7 @@ class Protection:
         entry = self._state.orders.get(terms.entry_client_order_id)
         if entry is None:
             return False
-        self.grant(entry, grant)
+        self.grant(entry, grant, terms)
         return True
 
     # ---- order events

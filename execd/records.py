@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from tradebot.core.approvals import SessionUp
 from tradebot.core.intents import IntentAnswer
@@ -38,6 +39,10 @@ class RecordType(IntEnum):
     """Bytes that were stopped at the wire."""
     BASELINE = 12
     """Balance of an asset that no position of ours explains, at first sight."""
+
+
+LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK})
+"""Records that wait for company, unless their turn books a fill: no order waits for them."""
 
 
 class ReadKind(IntEnum):
@@ -87,6 +92,10 @@ class Outbox:
     """What the core wants done since it was last asked."""
 
     records: list[tuple[int, bytes]] = field(default_factory=list)
+    pressing: bool = False
+    """A record is not of the LINGERING kind."""
+    fills: bool = False
+    """An event books a fill."""
     sends: list[VenueSend] = field(default_factory=list)
     answers: list[IntentAnswer] = field(default_factory=list)
     events: list[tuple[OrderEvent, bytes]] = field(default_factory=list)

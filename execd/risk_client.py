@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
 import structlog
 
-from execd.shell import LiveDesk
+from execd.shell import EventRow, LiveDesk
 from tradebot.core.approvals import ApprovalAsk, SessionUp
 from tradebot.core.errors import RejectedError, TransientError
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1.risk_service_pb2_grpc import RiskServiceStub
 from tradebot.runtime.feeding import feed
 from tradebot.runtime.outbox import Outbox
-from tradebot.wire.execd_records import intent_bytes
-from tradebot.wire.orders import event_to_wire, terms_to_wire
+from tradebot.wire.execd_records import event_bytes, intent_bytes
+from tradebot.wire.orders import terms_to_wire
 from tradebot.wire.risk import down_from_wire, up_to_wire
 from tradebot.wire.varint import varint
 
@@ -59,11 +59,7 @@ class RiskClient:
         session_id = secrets.token_hex(8)
         try:
             await call.wait_for_connection()
-
-            def sink(up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes], urgent: bool) -> None:
-                outbox.put(encode_up(up, raw_events, raw_intents), urgent=urgent)
-
-            self._live.risk_connected(session_id, sink)
+            self._live.risk_connected(session_id, SessionUplink(outbox))
             writer = asyncio.create_task(self._write(call, outbox), name="risk session")
             _log.info("risk_session_up", session_id=session_id)
             await feed(call, self._take)
@@ -97,49 +93,57 @@ class RiskClient:
             raise TransientError(f"riskd: {exc.code().name} {exc.details()}") from exc
 
 
-def encode_up(up: SessionUp, raw_events: Mapping[int, bytes], raw_intents: Mapping[str, bytes]) -> bytes:
-    """Return the bytes of a SessionRequest.
+class SessionUplink:
+    """Session messages as bytes, into the outbox of the stream. Protobuf messages join by concatenation."""
 
-    Args:
-        up: What goes up.
-        raw_events: Serialized order events by sequence; those that are missing are serialized here.
-        raw_intents: Serialized intents by id; the same.
-    """
+    def __init__(self, outbox: Outbox[bytes]) -> None:
+        self._outbox = outbox
+
+    def ask(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
+        """Send an ask at once."""
+        raw = _encode_ask(ask, raw_intent)
+        self._outbox.put(_ASK_TAG + varint(len(raw)) + raw)
+
+    def events(self, rows: Sequence[EventRow], urgent: bool) -> None:
+        """Send order events, in order."""
+        self._outbox.put(encode_events(rows), urgent=urgent)
+
+    def rest(self, up: SessionUp) -> None:
+        """Send everything else, at once."""
+        self._outbox.put(up_to_wire(up).SerializeToString())
+
+
+def encode_events(rows: Sequence[EventRow]) -> bytes:
+    """Return order events as (part of) a SessionRequest; events without bytes are serialized here."""
     parts: list[bytes] = []
-    for event in up.order_events:
-        raw = raw_events.get(event.sequence) or event_to_wire(event).SerializeToString()
+    for event, row in rows:
+        raw = row or event_bytes(event)
         parts += (_EVENT_TAG, varint(len(raw)), raw)
-    asks, up.asks = up.asks, []
-    events, up.order_events = up.order_events, []
-    rest = up_to_wire(up).SerializeToString() if up.has_more_than_events() else b""
-    up.asks, up.order_events = asks, events
-    for ask in asks:
-        raw = _encode_ask(ask, raw_intents)
-        parts += (_ASK_TAG, varint(len(raw)), raw)
-    parts.append(rest)
     return b"".join(parts)
 
 
-def _encode_ask(ask: ApprovalAsk, raw_intents: Mapping[str, bytes]) -> bytes:
-    raw_intent = raw_intents.get(ask.parent.intent_id) if ask.parent is not None else None
+def _encode_ask(ask: ApprovalAsk, raw_intent: bytes) -> bytes:
     message = pb.ApprovalAsk(ask_id=ask.ask_id, sent_time_ns=ask.sent_time_ns)
     if ask.order is not None:
         order = ask.order
-        message.order.intent_id = order.intent_id
-        message.order.child_index = order.child_index
-        message.order.action = order.action.wire  # type: ignore[assignment]
-        message.order.order.CopyFrom(terms_to_wire(order.order))
-        message.order.role = order.role.wire  # type: ignore[assignment]
-        message.order.venue = order.venue
-        message.order.account = order.account
-        message.order.replaces_client_order_id = order.replaces_client_order_id
-        message.order.strategy_id = order.strategy_id
-        message.order.reduce_id = order.reduce_id
-        message.order.trace_id = order.trace_id
+        message.order.CopyFrom(
+            pb.ApproveOrder(
+                intent_id=order.intent_id,
+                child_index=order.child_index,
+                action=order.action.wire,  # type: ignore[arg-type]
+                order=terms_to_wire(order.order),
+                role=order.role.wire,  # type: ignore[arg-type]
+                venue=order.venue,
+                account=order.account,
+                replaces_client_order_id=order.replaces_client_order_id,
+                strategy_id=order.strategy_id,
+                reduce_id=order.reduce_id,
+                trace_id=order.trace_id,
+            )
+        )
     if ask.parent is None:
         return message.SerializeToString()
-    if not raw_intent:
-        raw_intent = intent_bytes(ask.parent)
+    raw_intent = raw_intent or intent_bytes(ask.parent)
     parent = _INTENT_TAG + varint(len(raw_intent)) + raw_intent
     return message.SerializeToString() + _PARENT_TAG + varint(len(parent)) + parent
 

@@ -15,6 +15,7 @@ from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import SessionDown, SessionHello, SessionUp, StopLatch
 from tradebot.core.errors import RejectedError
 from tradebot.core.levels import TradingLevel
+from tradebot.core.order_events import OrderEvent
 from tradebot.wire.execd_records import latch_bytes
 
 
@@ -145,11 +146,17 @@ class RiskSide:
         if count := self.intents.cancel_entries("RISK_LEASE_EXPIRED", now_ns):
             self.state.notice("error", "lease_lost", f"{count} working entries are canceled: riskd is silent")
 
+    def take_events(self) -> list[OrderEvent]:
+        """Return and clear the order events that go up to riskd, for a shell that sends them as bytes."""
+        up = self.state.out.up
+        events, up.order_events = up.order_events, []
+        return events
+
     def take_up(self) -> SessionUp | None:
         """Return and clear what goes up to riskd; None when there is nothing."""
         self._report_venues()
         out = self.state.out
-        if not out.up_dirty:
+        if not out.up_dirty and not out.up.order_events:
             return None
         up, out.up, out.up_dirty = out.up, SessionUp(), False
         return up

@@ -11,8 +11,9 @@ import structlog
 
 from execd.audit import JournalFacts, compare, read_facts
 from execd.explain import OrderStory, find_order_of_execution, tell_story
+from execd.orders import OrderTable
 from execd.risk_client import RiskClient
-from execd.shell import LiveDesk
+from execd.shell import EventRow, LiveDesk
 from tradebot._version import __version__
 from tradebot.core.amounts import format_decimal
 from tradebot.core.errors import RejectedError, TransientError
@@ -28,7 +29,7 @@ from tradebot.rpc.execution.v1.execution_service_pb2_grpc import (
 from tradebot.runtime.feeding import feed
 from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import OPERATOR_ROLES, Role, caller_role
-from tradebot.runtime.outbox import Outbox
+from tradebot.runtime.outbox import Outbox, OutboxFullError
 from tradebot.runtime.venue_reader import READ_ERRORS, VenueReader
 from tradebot.wire.fields import write_optional_decimal
 from tradebot.wire.intents import answer_to_wire, intent_from_wire
@@ -50,6 +51,30 @@ _WATCH_EVENTS_TAG: Final = b"\x1a"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _log = structlog.get_logger(__name__)
+
+
+class _EventRelay:
+    """Order events of some strategies (of all, when none is named) into one engine's outbox."""
+
+    def __init__(self, orders: OrderTable, wanted: frozenset[str], outbox: Outbox[bytes]) -> None:
+        self._orders = orders
+        self._wanted = wanted
+        self._outbox = outbox
+        self.failure: OutboxFullError | None = None
+        """The engine does not read: its stream is over."""
+
+    def take(self, row: EventRow) -> None:
+        """Take one published event. The engine acts on fills; everything else waits for company."""
+        event, raw = row
+        if self._wanted:
+            order = self._orders.get(event.client_order_id)
+            if order is None or order.facts.strategy_id not in self._wanted:
+                return
+        try:
+            self._outbox.put(_EVENTS_TAG + varint(len(raw)) + raw, urgent=event.execution is not None)
+        except OutboxFullError as exc:
+            self.failure = exc
+            self._outbox.close()
 
 
 class ExecutionServicer(ExecutionServiceServicer):
@@ -89,20 +114,19 @@ class ExecutionServicer(ExecutionServiceServicer):
             # The engine acts on fills, not on answers: these wait for company.
             outbox.put(pb.SubmitIntentsResponse(answers=[answer_to_wire(answer)]).SerializeToString(), urgent=False)
 
-        with live.hub.subscribe() as events:
+        relay = _EventRelay(live.desk.state.orders, wanted, outbox)
+        with live.hub.listen(relay.take, outbox.close):
             yield self._rehydration(wanted)
             outbox.write_through(context, b"".join)
             self._take_intents(first, take_answer)
             reader = asyncio.create_task(self._read_intents(request_iterator, take_answer, outbox), name="intents")
-            relay = asyncio.create_task(self._relay_events(events, wanted, outbox), name="intent events")
             try:
                 async for messages in outbox.batches():
                     yield b"".join(messages)
-                if relay.done():
-                    relay.result()
+                if relay.failure is not None:
+                    raise relay.failure
             finally:
                 reader.cancel()
-                relay.cancel()
 
     def _rehydration(self, wanted: frozenset[str]) -> pb.SubmitIntentsResponse:
         desk = self._live.desk
@@ -139,18 +163,6 @@ class ExecutionServicer(ExecutionServiceServicer):
             ready.append((intent, message.SerializeToString()))
         if ready:
             self._live.submit(ready, take_answer)
-
-    async def _relay_events(self, events: Any, wanted: frozenset[str], outbox: Outbox[bytes]) -> None:
-        orders = self._live.desk.state.orders
-        try:
-            while (batch := await events.next_batch(None)) is not None:
-                for event, raw in batch.items:
-                    order = orders.get(event.client_order_id)
-                    if not wanted or (order is not None and order.facts.strategy_id in wanted):
-                        data = b"".join((_EVENTS_TAG, varint(len(raw)), raw))
-                        outbox.put(data, urgent=event.execution is not None)
-        finally:
-            outbox.close()
 
     async def SubmitIntent(self, request: pb.SubmitIntentRequest, context: Context) -> pb.SubmitIntentResponse:
         role = caller_role()

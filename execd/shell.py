@@ -10,14 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from execd.desk import CancelAnswer, Desk
 from execd.latency import LatencyRing
 from execd.records import Outbox as DeskOutbox
-from execd.records import ReadJob, RecordType, VenueSend
+from execd.records import ReadJob, VenueSend
 from execd.venue_rest import do_read
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import ApprovalAsk, SessionDown, SessionUp, StopLatch
@@ -42,15 +42,21 @@ MAX_EVENTS_PER_MESSAGE: Final = 100
 _log = structlog.get_logger("execd.desk")
 
 EventRow = tuple[OrderEvent, bytes]
-UpSink = Callable[[SessionUp, dict[int, bytes], dict[str, bytes], bool], None]
-"""Called with a session message, serialized order events by sequence, serialized intents by id, and whether it is
-urgent.
-"""
+"""An order event and its serialized form; empty bytes for one of an earlier turn."""
 AnswerSink = Callable[[IntentAnswer], None]
 
 
-LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK})
-"""Records that wait for company, unless they book a fill: no order waits for them."""
+class Uplink(Protocol):
+    """The session's way up to riskd. Nothing here waits."""
+
+    def ask(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
+        """Send an ask at once; the parent's intent is serialized already, or empty."""
+
+    def events(self, rows: Sequence[EventRow], urgent: bool) -> None:
+        """Send order events, in order."""
+
+    def rest(self, up: SessionUp) -> None:
+        """Send everything else, at once."""
 
 
 @dataclass(slots=True)
@@ -58,8 +64,9 @@ class HeldEvents:
     """Order events that are told to nobody before their records are durable: what was said is never unsaid."""
 
     record_seq: int
-    for_riskd: list[OrderEvent]
+    for_riskd: Sequence[EventRow]
     rows: list[EventRow]
+    urgent: bool
 
 
 class LiveDesk:
@@ -82,7 +89,7 @@ class LiveDesk:
         self._held: deque[HeldEvents] = deque()
         self._sessions: dict[str, VenueSession] = {}
         self._rests: dict[str, VenueReader] = {}
-        self._up_sink: UpSink | None = None
+        self._uplink: Uplink | None = None
         self._answer_sinks: dict[str, AnswerSink] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -130,17 +137,17 @@ class LiveDesk:
         self.desk.on_latch(latch, self.clock.now_ns())
         self.flush()
 
-    def risk_connected(self, session_id: str, sink: UpSink) -> None:
+    def risk_connected(self, session_id: str, uplink: Uplink) -> None:
         """The session to riskd is open."""
-        self._up_sink = sink
+        self._uplink = uplink
         self.desk.session_connected(session_id, self.clock.now_ns())
         self.flush()
 
     def risk_lost(self) -> None:
         """The session to riskd is gone."""
-        self._up_sink = None
+        self._uplink = None
         for held in self._held:
-            held.for_riskd.clear()  # the next session resumes by sequence
+            held.for_riskd = ()  # the next session resumes by sequence
         self.desk.session_lost(self.clock.now_ns())
         self.flush()
 
@@ -206,21 +213,16 @@ class LiveDesk:
         out = self.desk.take()
         for send in out.sends:
             self._send(send)
-        urgent = any(event.execution is not None for event, _ in out.events) or any(
-            record_type not in LINGERING for record_type, _ in out.records
-        )
-        for record_type, payload in out.records:
-            self._journal.append(record_type, payload, urgent=urgent)
-        if out.records and self._journal.appended_seq != self.desk.state.last_record:
-            raise InvariantError("the desk's record numbers and the journal's have parted")
-        up = self.desk.take_up()
-        events: list[OrderEvent] = []
-        if up is not None and self._up_sink is not None:
-            events, up.order_events = up.order_events, events
-            if up.has_more_than_events():
-                self._up_sink(up, {}, {}, True)
+        if out.records:
+            last_seq = self._journal.append_all(out.records, urgent=out.pressing or out.fills)
+            if last_seq != self.desk.state.last_record:
+                raise InvariantError("the desk's record numbers and the journal's have parted")
+        events, up = self.desk.take_events(), self.desk.take_up()
+        if up is not None and self._uplink is not None:
+            self._uplink.rest(up)
         if events or out.events:
-            self._held.append(HeldEvents(self._journal.appended_seq, events, out.events))
+            for_riskd = _with_bytes(events, out.events) if self._uplink is not None else ()
+            self._held.append(HeldEvents(self._journal.appended_seq, for_riskd, out.events, out.fills))
             self._tell(self._journal.durable_seq)
         for answer in out.answers:
             sink = self._answer_sinks.pop(answer.intent_id, None)
@@ -237,21 +239,17 @@ class LiveDesk:
 
     def _ask_now(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
         """Send an ask at once; without a session it is void already."""
-        if self._up_sink is not None:
-            raws = {ask.parent.intent_id: raw_intent} if ask.parent is not None and raw_intent else {}
-            self._up_sink(SessionUp(asks=[ask]), {}, raws, True)
+        if self._uplink is not None:
+            self._uplink.ask(ask, raw_intent)
 
     def _tell(self, durable_seq: int) -> None:
         """Tell riskd and the readers of the streams about every event whose record is durable."""
         held = self._held
         while held and held[0].record_seq <= durable_seq:
             batch = held.popleft()
-            if batch.for_riskd and self._up_sink is not None:
-                raws = {event.sequence: raw for event, raw in batch.rows}
+            if batch.for_riskd and self._uplink is not None:
                 for start in range(0, len(batch.for_riskd), MAX_EVENTS_PER_MESSAGE):
-                    events = batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE]
-                    urgent = any(event.execution is not None for event in events)
-                    self._up_sink(SessionUp(order_events=events), raws, {}, urgent)
+                    self._uplink.events(batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE], batch.urgent)
             for row in batch.rows:
                 self.hub.publish(row)
 
@@ -319,3 +317,11 @@ class LiveDesk:
         if not session.connected:
             return "connecting", age_ms
         return ("live" if venue.live else "connecting"), age_ms
+
+
+def _with_bytes(events: Sequence[OrderEvent], rows: Sequence[EventRow]) -> Sequence[EventRow]:
+    """Return riskd's events as rows. Nearly always they are the turn's own; a session that resumes gets older ones."""
+    if len(events) == len(rows) and (not rows or events[0] is rows[0][0]):
+        return rows
+    raws = {event.sequence: raw for event, raw in rows}
+    return [(event, raws.get(event.sequence, b"")) for event in events]

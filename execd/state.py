@@ -16,7 +16,7 @@ from execd.gateway import CancelPurpose, Gateway, Passed
 from execd.latch import LatchBoard
 from execd.orders import Order, OrderTable
 from execd.quotes import QuoteBoard
-from execd.records import Outbox, ReadJob, ReadKind, RecordType, VenueSend
+from execd.records import LINGERING, Outbox, ReadJob, ReadKind, RecordType, VenueSend
 from execd.requests import PendingRequest, RequestTable
 from execd.risk_link import RiskLink
 from execd.settings import NS_PER_MS, DeskSettings
@@ -117,7 +117,10 @@ class DeskState:
 
     def record(self, record_type: RecordType, payload: bytes) -> int:
         """Ask for one journal record and return its sequence number."""
-        self.out.records.append((int(record_type), payload))
+        out = self.out
+        out.records.append((int(record_type), payload))
+        if record_type not in LINGERING:
+            out.pressing = True
         self._next_record += 1
         return self._next_record - 1
 
@@ -193,12 +196,13 @@ class DeskState:
         raw = event_bytes(event) if self.settings.journaled else b""
         if journal:
             self.record(RecordType.ORDER_EVENT, raw)
-        self.out.events.append((event, raw))
+        out = self.out
+        out.events.append((event, raw))
         if self.link.welcomed:
-            self.out.up.order_events.append(event)
-            self.out.up_dirty = True
+            out.up.order_events.append(event)
         if execution is not None:
-            self.out.positions_changed.add((order.facts.strategy_id, execution.instrument_id))
+            out.fills = True
+            out.positions_changed.add((order.facts.strategy_id, execution.instrument_id))
         self.fresh.append((order, event))
         return raw
 

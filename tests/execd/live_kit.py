@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -23,13 +23,13 @@ from execd.latch import LatchBoard
 from execd.restore import Restorer
 from execd.risk_client import RiskClient
 from execd.settings import DeskSettings, ProtectionSettings, UnknownSettings
-from execd.shell import LiveDesk
+from execd.shell import EventRow, LiveDesk
 from execd.venue_session import VenueSession
 from simexchange.config import LimitsConfig, SimexchangeConfig
 from simexchange.service import Exchange
 from tests.execd.desk_kit import ID_KEY, KEYS, Approver
 from tests.support.builders import BTC, make_intent
-from tradebot.core.approvals import LeaseAnswer, LevelTable, SessionDown, SessionUp, Welcome
+from tradebot.core.approvals import ApprovalAsk, LeaseAnswer, LevelTable, SessionDown, SessionUp, Welcome
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType
 from tradebot.runtime.clock import SystemClock
@@ -112,7 +112,7 @@ class LiveKit:
         self.session_id = f"session-{time.monotonic_ns()}"
         self._tasks = [asyncio.create_task(self._dial()), asyncio.create_task(self._quotes())]
         if self._risk_channel is None:
-            self.live.risk_connected(self.session_id, self._risk)
+            self.live.risk_connected(self.session_id, _Yes(self))
         else:
             client = RiskClient(self.live, self._risk_channel)
             self._tasks.append(asyncio.create_task(redial("riskd", client.session)))
@@ -147,19 +147,6 @@ class LiveKit:
                 quote.live, quote.receive_time_ns = True, self.clock.now_ns()
                 self.live.quotes_moved([BTC])
                 await asyncio.sleep(0.03)
-
-    def _risk(self, up: SessionUp, raw_events: dict[int, bytes], raw_intents: dict[str, bytes], urgent: bool) -> None:
-        """Play riskd: welcome, leases, and yes to every ask."""
-        down = SessionDown()
-        if up.hello is not None:
-            down.welcome = Welcome(up.hello.order_log_head, 1, "demo")
-            down.levels = LevelTable(1)
-        if up.ping is not None:
-            down.lease = LeaseAnswer(up.ping.sequence, 1_000, 1)
-        self.alarms += [alarm.cause for venue in up.venues for alarm in venue.alarms]
-        down.answers = [self.approver.answer(ask, self.session_id, self.clock.now_ns()) for ask in up.asks]
-        if not down.is_empty():
-            asyncio.get_running_loop().call_soon(self.live.risk_message, down)
 
     # ---- driving it
 
@@ -231,6 +218,32 @@ class LiveKit:
             r.client_order_id for r in snapshot.orders if (r.venue_symbol, r.venue_order_id) in snapshot.open_keys
         }
         return sorted(working)
+
+
+class _Yes:
+    """riskd's end of the session: welcome, leases, and yes to every ask."""
+
+    def __init__(self, kit: LiveKit) -> None:
+        self._kit = kit
+
+    def ask(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
+        self.rest(SessionUp(asks=[ask]))
+
+    def events(self, rows: Sequence[EventRow], urgent: bool) -> None:
+        pass
+
+    def rest(self, up: SessionUp) -> None:
+        kit = self._kit
+        down = SessionDown()
+        if up.hello is not None:
+            down.welcome = Welcome(up.hello.order_log_head, 1, "demo")
+            down.levels = LevelTable(1)
+        if up.ping is not None:
+            down.lease = LeaseAnswer(up.ping.sequence, 1_000, 1)
+        kit.alarms += [alarm.cause for venue in up.venues for alarm in venue.alarms]
+        down.answers = [kit.approver.answer(ask, kit.session_id, kit.clock.now_ns()) for ask in up.asks]
+        if not down.is_empty():
+            asyncio.get_running_loop().call_soon(kit.live.risk_message, down)
 
 
 @asynccontextmanager

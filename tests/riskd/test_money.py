@@ -550,7 +550,6 @@ def test_ledger_lines_and_margins_cross_the_wire_unchanged() -> None:
     )
 
     assert up_from_wire(up_to_wire(up)) == (up, [])
-    assert up.has_more_than_events()
 
 
 @given(st.integers(-(10**9), 10**9), st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.booleans())

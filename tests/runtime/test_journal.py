@@ -356,3 +356,30 @@ def test_whatever_is_appended_over_any_restarts_comes_back_in_order(
                 journal.append(3, payload)
 
     assert payloads_of(directory) == [payload for batch in batches for payload in batch]
+
+
+def test_records_of_one_turn_come_back_in_order_with_one_time(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, clock=ManualClock(5), segment_bytes=SEGMENT_BYTES) as journal:
+        last = journal.append_all([(1, b"one"), (2, b"two")])
+        after = journal.append(3, b"three")
+
+    assert (last, after) == (2, 3)
+    assert [(r.seq, r.now_ns, r.record_type) for r in records_of(tmp_path)] == [(1, 5, 1), (2, 5, 2), (3, 5, 3)]
+
+
+def test_of_records_that_go_together_none_is_queued_when_one_is_refused(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, clock=ManualClock(5), segment_bytes=SEGMENT_BYTES) as journal:
+        with pytest.raises(InvariantError, match="outside"):
+            journal.append_all([(1, b"good"), (MAX_RECORD_TYPE + 1, b"bad")])
+        journal.append(2, b"next")
+
+    assert payloads_of(tmp_path) == [b"next"]
+
+
+def test_a_backlog_refuses_a_whole_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "MAX_PENDING_RECORDS", 2)
+    with Journal.open(tmp_path, clock=ManualClock(5), segment_bytes=SEGMENT_BYTES) as journal:
+        with pytest.raises(JournalBacklogError):
+            journal.append_all([(1, b"a"), (1, b"b"), (1, b"c")])
+
+        assert journal.appended_seq == 0

@@ -130,3 +130,38 @@ async def test_subscribers_are_bounded_and_forgotten_when_they_leave() -> None:
     hub.subscribe()
 
     assert hub.subscribers == MAX_SUBSCRIBERS
+
+
+async def test_a_listener_is_told_every_item_in_the_turn_that_publishes_it() -> None:
+    hub: StreamHub[str] = StreamHub(SequencedLog("one", 8))
+    told: list[str] = []
+    hub.publish("before")
+
+    with hub.listen(told.append, lambda: told.append("end")):
+        hub.publish("a")
+        hub.publish("b")
+        assert (told, hub.subscribers) == (["a", "b"], 1)
+    hub.publish("after")
+
+    assert (told, hub.subscribers) == (["a", "b"], 0)
+
+
+async def test_a_listener_hears_that_the_hub_closes() -> None:
+    hub: StreamHub[str] = StreamHub(SequencedLog("one", 8))
+    told: list[str] = []
+    with hub.listen(told.append, lambda: told.append("end")):
+        hub.close()
+
+    with hub.listen(told.append, lambda: told.append("late")):
+        pass
+
+    assert told == ["end", "late"]
+
+
+async def test_listeners_count_as_subscribers() -> None:
+    hub: StreamHub[str] = StreamHub(SequencedLog("one", 8))
+    for _ in range(MAX_SUBSCRIBERS - 1):
+        hub.subscribe()
+
+    with hub.listen(lambda item: None, lambda: None), pytest.raises(TooManySubscribersError):
+        hub.subscribe()

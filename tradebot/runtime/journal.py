@@ -22,7 +22,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -199,25 +199,43 @@ class Journal:
             JournalBacklogError: Too much is pending; nothing was queued.
             JournalFailedError: An earlier write failed or the journal is closed.
         """
-        check_payload(record_type, len(payload), self._segments.max_payload_bytes)
-        size = len(payload) + RECORD_OVERHEAD
+        return self.append_all(((record_type, payload),), urgent=urgent)
+
+    def append_all(self, records: Sequence[tuple[int, bytes]], *, urgent: bool = True) -> int:
+        """Queue the records of one turn, all or none, with one time; return the last one's sequence number.
+
+        Args:
+            records: (type, payload) in order.
+            urgent: As for `append`.
+
+        Raises:
+            JournalBacklogError: Too much is pending; nothing was queued.
+            JournalFailedError: An earlier write failed or the journal is closed.
+        """
+        size, limit = 0, self._segments.max_payload_bytes
+        for record_type, payload in records:
+            check_payload(record_type, len(payload), limit)
+            size += len(payload) + RECORD_OVERHEAD
         with self._lock:
             if self._failure is not None:
                 raise self._failed()
             if self._closed:
                 raise JournalFailedError(f"journal {self._segments.directory} is closed")
-            seq = self._appended_seq + 1
+            seq = self._appended_seq
             if (
-                seq - self._durable_seq > MAX_PENDING_RECORDS
+                seq + len(records) - self._durable_seq > MAX_PENDING_RECORDS
                 or self._appended_bytes + size - self._durable_bytes > MAX_PENDING_BYTES
             ):
                 raise JournalBacklogError(
-                    f"journal {self._segments.directory}: {seq - 1 - self._durable_seq} records wait for the disk",
+                    f"journal {self._segments.directory}: {seq - self._durable_seq} records wait for the disk",
                     _BACKLOG_RETRY_NS,
                 )
+            now_ns = self._clock.now_ns()
+            for record_type, payload in records:
+                seq += 1
+                self._records.append(_Pending(seq, now_ns, record_type, payload))
             self._appended_seq = seq
             self._appended_bytes += size
-            self._records.append(_Pending(seq, self._clock.now_ns(), record_type, payload))
         if urgent or self._loop is None:
             self._signal()
         elif self._linger is None:

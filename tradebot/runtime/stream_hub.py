@@ -2,11 +2,13 @@
 
 The publisher never waits: a reader whose position has fallen out of the log is told so (SlowReaderError) and must
 reconnect. Between items a reader gets an empty batch every `idle_s`, which its handler sends as a heartbeat with the
-last sequence number.
+last sequence number. A listener is told every item in the turn that publishes it, without a task of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic
 
@@ -43,15 +45,19 @@ class StreamHub(Generic[ItemT]):
     def __init__(self, log: SequencedLog[ItemT]) -> None:
         self.log = log
         self._subscriptions: set[StreamSubscription[ItemT]] = set()
+        self._listeners: dict[Callable[[ItemT], None], Callable[[], None]] = {}
+        """What is told of an item, and of the end."""
         self._closed = False
 
     @property
     def subscribers(self) -> int:
-        return len(self._subscriptions)
+        return len(self._subscriptions) + len(self._listeners)
 
     def publish(self, item: ItemT) -> int:
-        """Append one item, wake the readers that wait, return its sequence number."""
+        """Append one item, tell the listeners, wake the readers that wait, return its sequence number."""
         sequence = self.log.append(item)
+        for take in self._listeners:
+            take(item)
         for subscription in self._subscriptions:
             subscription.wakeup.wake()
         return sequence
@@ -65,8 +71,7 @@ class StreamHub(Generic[ItemT]):
         Raises:
             TooManySubscribersError: At MAX_SUBSCRIBERS.
         """
-        if len(self._subscriptions) >= MAX_SUBSCRIBERS:
-            raise TooManySubscribersError(f"{MAX_SUBSCRIBERS} subscribers are connected already")
+        self._make_room()
         resumed = incarnation == self.log.incarnation and self.log.holds_after(resume_after)
         subscription = StreamSubscription(self, resume_after if resumed else self.log.last_sequence, resumed)
         self._subscriptions.add(subscription)
@@ -74,9 +79,35 @@ class StreamHub(Generic[ItemT]):
             subscription.close()
         return subscription
 
+    @contextmanager
+    def listen(self, take: Callable[[ItemT], None], ended: Callable[[], None]) -> Iterator[None]:
+        """Tell `take` every item from now on, until the block is left.
+
+        Args:
+            take: Called by `publish`; must neither wait nor raise nor change who listens.
+            ended: Called when the hub closes.
+
+        Raises:
+            TooManySubscribersError: At MAX_SUBSCRIBERS.
+        """
+        self._make_room()
+        self._listeners[take] = ended
+        if self._closed:
+            ended()
+        try:
+            yield
+        finally:
+            del self._listeners[take]
+
+    def _make_room(self) -> None:
+        if self.subscribers >= MAX_SUBSCRIBERS:
+            raise TooManySubscribersError(f"{MAX_SUBSCRIBERS} subscribers are connected already")
+
     def close(self) -> None:
         """End every subscription: readers get what is left and then stop."""
         self._closed = True
+        for ended in list(self._listeners.values()):
+            ended()
         for subscription in list(self._subscriptions):
             subscription.close()
 
