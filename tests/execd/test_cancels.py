@@ -50,6 +50,18 @@ def test_a_cancel_that_overtook_its_order_is_sent_again_when_the_stream_shows_th
     assert kit.status(order) is OrderStatus.CANCELED
 
 
+@pytest.mark.parametrize(("code", "text", "status"), PROVES_NOTHING)
+def test_a_cancel_that_fails_before_its_order_is_confirmed_is_sent_again(code: int, text: str, status: int) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    cancel(kit, order.id)
+    kit.refuse(RequestKind.CANCEL, code, text, status)
+    kit.place()
+    pass_time(kit, 10)
+
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
 def test_an_order_found_by_a_full_read_is_canceled_again_and_only_once() -> None:
     kit = DeskKit()
     order = kit.order(time_in_force=TimeInForce.GTC)
