@@ -158,7 +158,7 @@ class VenueSide:
     def _ask_what_became_of(self, client_order_id: str, now_ns: int) -> None:
         """A cancel was answered and did not end its order, whatever the answer was: it may have had no effect."""
         order = self.state.orders.get(client_order_id)
-        if order is not None and order.working:
+        if order is not None and order.working and order.state.status is not OrderStatus.UNKNOWN:
             self.unknown.doubt(order, now_ns)
 
     def cancel_again(self, order: Order, now_ns: int) -> None:
