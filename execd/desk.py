@@ -103,16 +103,12 @@ class Desk:
     def _after_restart(self, order: Order, now_ns: int) -> None:
         """What was on its way when we died is UNKNOWN: it may have been sent after its last journaled event."""
         status = order.state.status
+        if order.cancel_wanted and order.facts.role is OrderRole.PROTECTION:
+            order.cancel_purpose = CancelPurpose.RESIZE.value
         if status is OrderStatus.PENDING_NEW:
-            order.was_sent = True
             detail = "execd restarted before the outcome was known"
             self.state.emit(order.id, OrderEventKind.OUTCOME_UNKNOWN, now_ns, reason="RESTART", detail=detail)
         elif status in (OrderStatus.PENDING_CANCEL, OrderStatus.UNKNOWN):
-            order.was_sent = True
-            if status is OrderStatus.PENDING_CANCEL:
-                order.cancel_wanted = order.reason or "RESTART"
-                protects = order.facts.role is OrderRole.PROTECTION
-                order.cancel_purpose = CancelPurpose.RESIZE.value if protects else ""
             self.unknown.doubt(order, now_ns, at_once=True)
 
     def shut_down(self, now_ns: int) -> None:
@@ -284,9 +280,11 @@ class Desk:
         status = order.state.status
         if status is OrderStatus.UNKNOWN:
             pressing = event.reason in ("DUPLICATE_CLIENT_ID", "RESTART")
-            self.unknown.doubt(order, now_ns, at_once=pressing or event.kind is OrderEventKind.CANCEL_REJECTED)
+            just_gone = event.kind is OrderEventKind.CANCEL_REJECTED and order.cancels <= 1
+            self.unknown.doubt(order, now_ns, at_once=pressing or just_gone)
         elif status.is_terminal or event.kind is OrderEventKind.RECOVERED:
             self.unknown.settled(order.id)
+            self.venue_side.cancel_again(order, now_ns)
         else:
             return
         if status is OrderStatus.UNKNOWN or event.kind in (OrderEventKind.RECOVERED, OrderEventKind.PROVEN_ABSENT):

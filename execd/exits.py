@@ -181,6 +181,11 @@ class ExitDesk:
     def _busy(self, strategy_id: str, instrument_id: str) -> bool:
         return any((w.strategy_id, w.instrument_id) == (strategy_id, instrument_id) for w in self._works.values())
 
+    def _is_frozen(self, strategy_id: str, instrument_id: str) -> bool:
+        """Return whether an exit that is still worked keeps the protection down: a stop would lock what it sells."""
+        works = self._works.values()
+        return any(w.froze and (w.strategy_id, w.instrument_id) == (strategy_id, instrument_id) for w in works)
+
     def _cancel_entries(self, work: ExitWork, now_ns: int) -> None:
         for order in self._state.orders.working():
             facts = order.facts
@@ -307,7 +312,7 @@ class ExitDesk:
             return
         if outcome is not None and work.stage is not Stage.WORKING:
             work.finished(outcome, work.client_order_id, now_ns)
-        if work.froze and thaw:
+        if work.froze and thaw and not self._is_frozen(work.strategy_id, work.instrument_id):
             self._protection.thaw(work.strategy_id, work.instrument_id, now_ns)
 
     # ---- events and time

@@ -25,7 +25,8 @@ MAX_EXECUTIONS: Final = 100_000
 MAX_LOG_EVENTS: Final = 200_000
 """Order events kept for resuming readers; a reader that is further behind starts with a snapshot."""
 
-_FILLS: Final = (OrderEventKind.FILL, OrderEventKind.FILL_COMPLETE)
+_AT_HOME: Final = (OrderEventKind.ASKED, OrderEventKind.REFUSED)
+"""Every other event says that the order may be at the venue: a crash can take SENT away and leave what came of it."""
 
 
 @dataclass(slots=True)
@@ -42,7 +43,9 @@ class Order:
     was_sent: bool = False
     """True once it may be at the venue."""
     cancel_wanted: str = ""
-    """Reason of a cancel that is due; sent again after an unknown outcome is resolved."""
+    """Reason of a cancel that is due, folded from the one that was sent; sent again whenever the order still works."""
+    cancels: int = 0
+    """Cancels that were sent."""
     cancel_purpose: str = ""
     """Purpose that went with it, for protecting orders."""
     list_id: str = ""
@@ -193,8 +196,10 @@ class OrderTable:
                 f"order event {event.sequence}: {event.client_order_id} folds to {order.state.status.name}, "
                 f"the event says {event.status.name}"
             )
-        if event.kind is OrderEventKind.SENT:
-            order.was_sent = True
+        order.was_sent = order.was_sent or event.kind not in _AT_HOME
+        if event.kind is OrderEventKind.CANCEL_SENT:
+            order.cancel_wanted = event.reason
+            order.cancels += 1
         self._note_texts(order, event)
         self._index(order, event, was_terminal)
         self.log.append(event)
@@ -208,7 +213,6 @@ class OrderTable:
             self._executions.popitem(last=False)
         self.positions.book(order.facts.strategy_id, execution)
         self.fill_count += 1
-        order.was_sent = True
 
     def _note_texts(self, order: Order, event: OrderEvent) -> None:
         if event.reason:

@@ -109,6 +109,7 @@ class Reconciler:
                 continue
             order = self._events.stranger_or_order(venue.name, row)
             if order is not None:
+                self._events.bind(order, row, now_ns)  # a trade needs the quantity that its order has
                 rows.append((order, row))
                 by_venue_id[row.instrument_id, row.venue_order_id] = order
         for instrument_id, trade in snapshot.trades:

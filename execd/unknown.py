@@ -45,11 +45,17 @@ class UnknownTracker:
         self._doubts: dict[str, Doubt] = {}
 
     def doubt(self, order: Order, now_ns: int, *, at_once: bool = False) -> None:
-        """Ask after an order until its state is proven."""
+        """Ask after an order until its state is proven.
+
+        What is found at work is canceled again when a cancel is wanted, so each cancel without effect makes us wait
+        longer: a venue that goes on refusing must not be asked at the rate at which it answers.
+        """
         if order.id in self._doubts:
             return
-        first_ms = 0 if at_once else self._state.settings.unknown.query_at_ms[0]
-        self._doubts[order.id] = Doubt(order.id, now_ns, now_ns + first_ms * NS_PER_MS)
+        times_ms = self._state.settings.unknown.query_at_ms
+        step = min(max(0, order.cancels - 1), len(times_ms) - 1)
+        first_ms = 0 if at_once else times_ms[step]
+        self._doubts[order.id] = Doubt(order.id, now_ns, now_ns + first_ms * NS_PER_MS, step)
 
     def settled(self, client_order_id: str) -> None:
         """Its state is proven."""

@@ -43,9 +43,8 @@ class VenueEvents:
         if order is None:
             self._stranger(venue, update.order)
             return
-        order.list_id = update.order.list_id or order.list_id
         if update.execution is not None:
-            self._bind(order, update.order, now_ns)
+            self.bind(order, update.order, now_ns)
             execution = update.execution
             if execution.client_order_id != order.id:
                 execution = replace(execution, client_order_id=order.id)
@@ -54,7 +53,7 @@ class VenueEvents:
 
     def row(self, order: Order, row: VenueOrder, now_ns: int, *, from_stream: bool = False) -> None:
         """Move an order to where the venue says it stands."""
-        self._bind(order, row, now_ns)
+        self.bind(order, row, now_ns)
         status, booked = order.state.status, order.state.filled_qty
         if row.filled_qty > booked:
             # The trades behind it come with the next events, or they were lost: read them before concluding anything.
@@ -86,8 +85,9 @@ class VenueEvents:
             venue = self._state.venue_of(order.facts.terms.instrument_id)
             self._state.alarm(venue, "LATE_APPEARANCE", detail=f"order {order.id} works after it was proven absent")
 
-    def _bind(self, order: Order, row: VenueOrder, now_ns: int) -> None:
-        """Learn the venue's id, and the quantity of an order whose approval was lost with its answer."""
+    def bind(self, order: Order, row: VenueOrder, now_ns: int) -> None:
+        """Learn the list it belongs to, and the quantity of an order whose approval was lost with its answer."""
+        order.list_id = row.list_id or order.list_id  # not journaled: after a restart the first read tells it
         if order.state.terms.qty == 0 and row.qty > 0:
             facts = order.facts.decided(replace(order.facts.terms, qty=row.qty), order.facts.decision_id)
             self._state.emit(
@@ -211,7 +211,6 @@ class VenueEvents:
         for execution in reply.executions:
             if execution.client_order_id == order.id:
                 self.book(order, execution, now_ns, row.venue_order_id)
-        order.list_id = row.list_id or order.list_id
         self.row(order, row, now_ns)
 
     def _emit_accepted(self, order: Order, row: VenueOrder, now_ns: int) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from execd.exits import ExitDesk
 from execd.mass_cancel import MassCanceler
+from execd.orders import Order
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import ReadJob, ReadKind
@@ -133,6 +134,7 @@ class VenueSide:
                 self.events.place_reply(request.client_order_ids, reply, now_ns)
             case RequestKind.CANCEL | RequestKind.CANCEL_ALL:
                 self.events.cancel_reply(request.client_order_ids[0], reply, now_ns)
+                self._ask_what_became_of(request.client_order_ids[0], now_ns)
             case RequestKind.QUERY:
                 self._query_reply(request.client_order_ids[0], reply, now_ns)
             case RequestKind.TIME:
@@ -152,6 +154,17 @@ class VenueSide:
                 self.state.repeat_cancel(order, now_ns)
         elif reply.reason == "ORDER_NOT_FOUND":
             self.unknown.not_found(order, now_ns)
+
+    def _ask_what_became_of(self, client_order_id: str, now_ns: int) -> None:
+        """A cancel was answered and did not end its order, whatever the answer was: it may have had no effect."""
+        order = self.state.orders.get(client_order_id)
+        if order is not None and order.working and order.state.status is not OrderStatus.UNKNOWN:
+            self.unknown.doubt(order, now_ns)
+
+    def cancel_again(self, order: Order, now_ns: int) -> None:
+        """An order in doubt turned out to work: the cancel that went before had no effect."""
+        if order.state.status is not OrderStatus.PENDING_CANCEL and not self.events.has_waiting_row(order.id):
+            self.state.repeat_cancel(order, now_ns)
 
     def _clock_sample(self, venue: VenueState, sent_ns: int, reply: VenueReply, now_ns: int) -> None:
         if reply.server_time_ns:

@@ -184,8 +184,8 @@ class Decider:
     def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
         """Sign a grant that still protects something again, with a later end; None when there is no such grant.
 
-        `grant_id` is as in `SessionUp`. An execd that does not have the grant of an entry never got it, or the entry
-        was over without a fill and filled all the same. execd may ask before it has told of that fill.
+        `grant_id` is as in `SessionUp`. An execd that does not have the grant of an entry never got it, or forgot it
+        with an entry that was over and filled all the same. execd may ask before it has told of that fill.
         """
         known = (
             t for t in self._state.grants if grant_id in (t.grant_id, f"{GRANT_OF_ENTRY}{t.entry_client_order_id}")

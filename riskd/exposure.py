@@ -81,7 +81,7 @@ class TrackedOrder:
     cover: Cover = Cover.NONE
     """What allowed it when riskd was not asked."""
     ended_grant: GrantTerms | None = None
-    """The grant of an entry that ended without a fill: a late fill brings it back."""
+    """The grant of an entry that is over, when nothing is left to protect: a late fill brings it back."""
 
     @property
     def is_over(self) -> bool:

@@ -384,7 +384,7 @@ class RiskState:
         return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
 
     def ended_grant(self, entry_client_order_id: str) -> GrantTerms | None:
-        """Return the grant that ended with an unfilled entry; the order may be over at the venue in name only."""
+        """Return the grant that ended with an entry or its position; the order may be over in name only."""
         order = self.commitments.ended.get(entry_client_order_id)
         return None if order is None else order.ended_grant
 
@@ -392,6 +392,9 @@ class RiskState:
         self.open_risk.protect(_holding(grant), grant.entry_client_order_id, stop_ppm(grant.stop_loss_fraction))
         self.eyes.granted(grant)
         self._grant_ended(self.grants.put(grant))
+        entry = self.commitments.ended.get(grant.entry_client_order_id)
+        if entry is not None:
+            entry.ended_grant = None
 
     def _grant_ended(self, grant: GrantTerms | None) -> None:
         if grant is not None:
@@ -453,9 +456,8 @@ class RiskState:
             )
         if order is not None and event.kind is OrderEventKind.REJECTED:
             self.flow.rejected(order.strategy_id, order.venue, event.receive_time_ns)
-        if order is not None and order.ended_grant is not None and order.filled:
+        if booked is not None and order is not None and order.ended_grant is not None:
             self._grant_begins(order.ended_grant)
-            order.ended_grant = None
         if order is not None and order.is_over:
             self._drop_grants(order, booked)
         return EventOutcome(order, booked, anomaly)
@@ -468,25 +470,28 @@ class RiskState:
     def _drop_grants(self, order: TrackedOrder, booked: BookedFill | None) -> None:
         """A grant ends with an entry that never filled, and with the position that it protected."""
         if order.role is OrderRole.ENTRY and not order.filled:
-            self._set_grant_aside(order)
+            self._set_grant_aside(order.state.terms.client_order_id)
         for strategy_id in () if booked is None else booked.strategies:
             rule = self.rules[order.instrument_id]
             if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
                 continue
             for key in self.grants.entries_of(order.instrument_id, strategy_id):
                 if key not in self.commitments.orders:
-                    self._grant_ended(self.grants.drop(key))
+                    self._set_grant_aside(key)
 
-    def _set_grant_aside(self, order: TrackedOrder) -> None:
-        grant = self.grants.drop(order.state.terms.client_order_id)
+    def _set_grant_aside(self, entry_client_order_id: str) -> None:
+        """Nothing is left to protect; a late fill of the entry brings the grant back."""
+        grant = self.grants.drop(entry_client_order_id)
         self._grant_ended(grant)
-        order.ended_grant = grant or order.ended_grant
+        entry = self.commitments.ended.get(entry_client_order_id)
+        if entry is not None:
+            entry.ended_grant = grant or entry.ended_grant
 
     def _release(self, record: Release) -> None:
         if record.client_order_id:
             order = self.commitments.end(record.client_order_id, record.time_ns, self.rules)
             if order is not None and not order.filled:
-                self._set_grant_aside(order)
+                self._set_grant_aside(record.client_order_id)
         else:
             self.commitments.close_parent(record.intent_id, self.rules)
 

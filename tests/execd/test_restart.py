@@ -227,3 +227,36 @@ def test_order_event_sequences_go_on_over_a_restart() -> None:
     events = kit.desk.state.orders.log.after(0)
     assert events is not None
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+
+
+def test_an_order_that_a_crash_recovered_can_be_canceled_after_the_next_crash() -> None:
+    """Its SENT was lost with the first crash: RECOVERED says as well that it is at the venue."""
+    kit = DeskKit()
+    kit.submit(time_in_force=TimeInForce.GTC)
+    asked = len(kit.records)
+    kit.allow()
+    kit.place(answer=False, stream=False)
+    kit.restart(lose_last=len(kit.records) - asked)
+    (order,) = kit.desk.state.orders.all_orders()
+    assert kit.status(order) is OrderStatus.NEW
+    kit.restart()
+    kit.desk.on_cancel(order.id, "", kit.now_ns)
+    kit.pump()
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
+def test_fills_of_an_order_whose_size_was_lost_are_booked_without_an_anomaly() -> None:
+    kit = DeskKit()
+    kit.submit(qty=None, time_in_force=TimeInForce.GTC)
+    asked = len(kit.records)
+    kit.allow()
+    (order,) = kit.desk.state.orders.all_orders()
+    kit.place(answer=False, stream=False)
+    kit.match(order, "0.004", "60000", stream=False)
+    kit.restart(lose_last=len(kit.records) - asked)
+
+    (order,) = [o for o in kit.desk.state.orders.all_orders() if o.id == order.id]
+    assert (order.state.terms.qty, order.state.filled_qty) == (Decimal("0.01"), Decimal("0.004"))
+    assert [cause for cause, _ in kit.alarms] == ["RECOVERED_ORDER"]

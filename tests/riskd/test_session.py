@@ -190,6 +190,40 @@ def test_the_grant_of_an_entry_that_fills_after_it_was_canceled_comes_back(told:
     assert desk.replayed().state.digest() == desk.gate.state.digest()
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the fill came first", "the request came first"])
+def test_the_grant_of_a_closed_entry_comes_back_with_a_late_fill(told: bool) -> None:
+    """Filled in part, canceled, closed: the grant ended with the position, and the venue filled the rest late."""
+    desk = Desk()
+    answer = desk.plain(qty="0.01")
+    assert answer.grant is not None
+    desk.fill("c1", "0.004", complete=False)
+    desk.event("c1", OrderEventKind.CANCELED)
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.004")
+    desk.fill("c2", "0.004", side=Side.SELL)
+    assert list(desk.gate.state.grants) == []
+    if told:
+        desk.fill("c1", "0.006")
+
+    (renewed,) = desk.say(renew_grant_ids=["entry:c1"]).renewed_grants
+    if not told:
+        desk.fill("c1", "0.006")
+    assert open_grant(renewed, KEYS).grant_id == open_grant(answer.grant, KEYS).grant_id
+    assert [terms.grant_id for terms in desk.gate.state.grants] == [open_grant(answer.grant, KEYS).grant_id]
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
+def test_what_ends_an_entry_once_more_does_not_bring_its_grant_back() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.fill("c1", "0.004", complete=False)
+    desk.event("c1", OrderEventKind.CANCELED)
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.004")
+    desk.fill("c2", "0.004", side=Side.SELL)
+    desk.event("c1", OrderEventKind.CANCELED)
+
+    assert list(desk.gate.state.grants) == []
+
+
 def test_approvals_that_the_complete_order_log_never_mentions_are_released_in_the_next_session() -> None:
     desk = Desk()
     desk.plain(qty="0.01")  # execd dies before its ASK is durable

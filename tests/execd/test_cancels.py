@@ -1,0 +1,112 @@
+"""A cancel that is wanted is repeated until its order is over, whatever was answered, lost or overtaken, and slowly."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.execd.desk_kit import DeskKit
+from tradebot.core.approvals import LevelEntry, LevelTable
+from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.orders import OrderStatus, TimeInForce
+from tradebot.venues.api_orders import RequestKind
+
+GONE = (-2011, "Unknown order sent.", 400)
+PROVES_NOTHING = [(-1003, "Too many requests", 429), (-1007, "Timeout", 504), (-9999, "never documented", 400)]
+
+
+def cancel(kit: DeskKit, client_order_id: str) -> None:
+    kit.desk.on_cancel(client_order_id, "", kit.now_ns)
+    kit.pump()
+
+
+def pass_time(kit: DeskKit, seconds: int) -> None:
+    for _ in range(seconds):
+        kit.advance(1_000)
+        kit.serve_queries()
+        kit.serve_cancels()
+
+
+@pytest.mark.parametrize(("code", "text", "status"), PROVES_NOTHING)
+def test_a_cancel_whose_answer_proves_nothing_is_sent_again(code: int, text: str, status: int) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    cancel(kit, order.id)
+    kit.refuse(RequestKind.CANCEL, code, text, status)
+    pass_time(kit, 10)
+
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+def test_a_cancel_that_overtook_its_order_is_sent_again_when_the_stream_shows_the_order() -> None:
+    """The refused cancel made the order UNKNOWN; its NEW event came before the query for it was due."""
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.levels(LevelTable(2, (LevelEntry(SYSTEM_SCOPE, TradingLevel.HALTED, 2),)))
+    kit.refuse(RequestKind.CANCEL, *GONE)
+    kit.place()
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+@pytest.mark.parametrize(("code", "text", "status"), PROVES_NOTHING)
+def test_a_cancel_that_fails_before_its_order_is_confirmed_is_sent_again(code: int, text: str, status: int) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    cancel(kit, order.id)
+    kit.refuse(RequestKind.CANCEL, code, text, status)
+    kit.place()
+    pass_time(kit, 10)
+
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+def test_an_order_found_by_a_full_read_is_canceled_again_and_only_once() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    cancel(kit, order.id)
+    kit.refuse(RequestKind.CANCEL, *GONE)
+    kit.desk.reconciler.want(kit.desk.state.venues["binance"], kit.now_ns)
+    kit.pump()
+    kit.serve_reads()
+    kit.serve_queries()
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+@pytest.mark.parametrize("when", ["the cancel overtook the order", "the cancel was refused"])
+def test_a_cancel_that_was_sent_is_still_wanted_after_a_crash(when: str) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    if when == "the cancel was refused":
+        kit.place()
+    cancel(kit, order.id)
+    if when == "the cancel was refused":
+        kit.refuse(RequestKind.CANCEL, *GONE)
+    else:
+        kit.place(answer=False, stream=False)
+    kit.restart()
+    pass_time(kit, 5)
+
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
+@pytest.mark.parametrize(("code", "text", "status"), [GONE, *PROVES_NOTHING])
+def test_a_venue_that_refuses_every_cancel_is_not_stormed(code: int, text: str, status: int) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    cancel(kit, order.id)
+    cancels = queries = 0
+    for _ in range(3_000):
+        cancels += sum(send.kind is RequestKind.CANCEL for send in kit.sends)
+        kit.refuse(RequestKind.CANCEL, code, text, status)
+        kit.advance(10)
+        queries += kit.serve_queries()
+
+    assert order.working
+    assert 3 <= cancels <= 20  # in 30 s; it was one with every answer, until the venue bans us
+    assert queries <= 20
