@@ -1,6 +1,7 @@
 """RiskGate: the pure core of riskd. Told what happened and what time it is; answers asks, keeps holds, reservations,
-positions and PnL, and writes down every change as a record before anybody hears of it. Decisions are folded first and
-written down right after their answers left: execd's order log brings back what a dead riskd had not written.
+positions and PnL, and writes down every change as a record before anybody hears of it. Decisions alone are written down
+right after their answers left: execd's order log brings back what a dead riskd had not written. Each is folded before
+the next one is made, and before the call that made it returns.
 
 Live, in backtests and in tests it is the same object; records go to a sink, everything for execd into one SessionDown.
 """
@@ -281,10 +282,22 @@ class RiskGate:
         if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
+        try:
+            down = self._answers(up, malformed, now_ns)
+            if send is not None and not down.is_empty():
+                send(down)
+        finally:  # whatever became of the answers: what was decided stands
+            self._ledger.settle()
+        return down
+
+    def _answers(self, up: SessionUp, malformed: Iterable[tuple[int, str]], now_ns: int) -> SessionDown:
+        """Return the answers to a message whose news were taken, with everything else that waits."""
         for ask in up.asks:
             self._down.answers.append(self._answer(ask, now_ns))
         for ask_id, problem in malformed:
             self._down.answers.append(self.decider.refuse_malformed(ask_id, problem, now_ns))
+        if up.has_more_than_asks():
+            self._ledger.fold()
         if up.ping is not None:
             self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
             self._down.order_log_applied = self.state.applied
@@ -296,11 +309,7 @@ class RiskGate:
                 self._down.renewed_grants.append(grant)
         if up.mass_cancels or up.order_events or up.latches or up.hello:
             self._work_kills(now_ns)
-        down = self.take_down()
-        if send is not None and not down.is_empty():
-            send(down)
-        self._ledger.settle()
-        return down
+        return self.take_down()
 
     def take_down(self) -> SessionDown:
         """Return what waits for execd, and forget it. Empty without a session."""

@@ -257,9 +257,15 @@ class SessionUp:
 
     def has_more_than_events(self) -> bool:
         """True when there is anything besides order events."""
+        return bool(self.asks) or self._has_more()
+
+    def has_more_than_asks(self) -> bool:
+        """True when there is anything besides asks."""
+        return bool(self.order_events) or self._has_more()
+
+    def _has_more(self) -> bool:
         return bool(
-            self.asks
-            or self.ping
+            self.ping
             or self.hello
             or self.accounts
             or self.ledger
