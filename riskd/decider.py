@@ -111,7 +111,8 @@ class Decider:
         """Payloads of the latest ones by id, oldest first: bytes cost the garbage collector nothing."""
 
     def answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
-        """Decide an ask, fold the decision, sign what it allows; its record is owed to the ledger."""
+        """Decide an ask and sign what it allows; the decision is owed to the ledger."""
+        self._ledger.fold()
         case, stage = self._case(ask, now_ns)
         record, terms = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
         self._ledger.owe(record)
@@ -139,6 +140,7 @@ class Decider:
 
     def refuse_malformed(self, ask_id: int, problem: str, now_ns: int) -> ApprovalAnswer:
         """Refuse an ask that could not be read."""
+        self._ledger.fold()
         row: CheckRow = ("AUT-01", BLOCK, "MALFORMED_REQUEST", 0, 0)
         record = DecisionRecord(
             self._next_decision_id(),
@@ -240,6 +242,7 @@ class Decider:
         verdict = ALLOW_VERDICT
         authentic = not case.problem and case.registered
         binding = sized.binding
+        append, top = rows.append, INT64_MAX
         for check_id, check in plan.steps:
             try:
                 outcome, reason, limit, measured = check(case)
@@ -256,10 +259,10 @@ class Decider:
                     outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
                 if outcome == SOFT and verdict == ALLOW_VERDICT:
                     verdict = SOFT_VERDICT
-            if limit > INT64_MAX or measured > INT64_MAX:
-                rows.append((check_id, outcome, reason, str(limit), str(measured)))
+            if limit > top or measured > top:
+                append((check_id, outcome, reason, str(limit), str(measured)))
             else:
-                rows.append((check_id, outcome, reason, limit, measured))
+                append((check_id, outcome, reason, limit, measured))
         intent, order, allowed = case.intent, case.order, verdict != BLOCK_VERDICT
         qty = from_units(case.qty) if allowed else _ZERO
         terms = None

@@ -23,7 +23,8 @@ class Ledger:
         self._fresh: deque[Record] | None = None
         """None while nobody watches."""
         self._owed: list[Record] = []
-        """Folded, not yet appended."""
+        """Not yet appended. All but perhaps the last of them are folded."""
+        self._unfolded: Record | None = None
         self.on_settled: Callable[[Record, bytes], None] | None = None
         """Told each record that was owed, with its bytes."""
 
@@ -33,7 +34,7 @@ class Ledger:
 
     def commit(self, record: Record) -> EventOutcome | None:
         """Append a record to the journal and fold it. Returns what an order event did."""
-        if self._owed:
+        if self._owed or self._unfolded is not None:
             self.settle()
         if self._sink is not None:
             self._sink.append(TYPE_OF[type(record)], encode_record(record))
@@ -42,16 +43,25 @@ class Ledger:
         return self.state.apply(record)
 
     def owe(self, record: Record) -> None:
-        """Fold a record now and append it at the next `settle` or `commit`, in order.
+        """Take a record that is folded at the next `fold` and appended at the next `settle` or `commit`, in order.
 
-        For decisions: nobody waits for their bytes on disk, but execd waits for the answer.
+        For decisions: nobody waits for their bytes on disk, nor for the fold of a message's last one, but execd waits
+        for the answer. Who reads the state before `settle` calls `fold` first.
         """
+        self.fold()
         if self._sink is not None or self._fresh is not None:
             self._owed.append(record)
-        self.state.apply(record)
+        self._unfolded = record
+
+    def fold(self) -> None:
+        """Fold what is owed."""
+        if self._unfolded is not None:
+            record, self._unfolded = self._unfolded, None
+            self.state.apply(record)
 
     def settle(self) -> None:
-        """Append what is owed."""
+        """Fold and append what is owed."""
+        self.fold()
         owed, self._owed = self._owed, []
         for record in owed:
             if self._fresh is not None:
@@ -65,6 +75,7 @@ class Ledger:
 
     def adopt(self, record: Record) -> None:
         """Fold a record that somebody else has already appended."""
+        self.fold()
         if self._fresh is not None:
             self._fresh.append(record)
         self.state.apply(record)

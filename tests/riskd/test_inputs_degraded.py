@@ -63,7 +63,8 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "factor_ppm": "read off the level",
         "guards": "riskd's own memory", "repetition": "riskd's own memory", "duplicate": "riskd's own memory",
         "problem": "set by reading the ask", "rule": "spoiled where it comes from, before the ask is read",
-        "exposure": "computed by a check", "value": "computed by a check", "base_others": "computed by a check", "gross_others": "computed by a check",
+        "exposure": "computed by a check", "value": "computed by a check",
+        "base_others": "computed by a check", "gross_others": "computed by a check",
         "open_others": "computed by a check",
     },
     MarketView: {

@@ -8,19 +8,23 @@ from typing import Any
 
 import pytest
 
+from riskd.case import Case
 from riskd.checks import CHECKS, pnl_01
 from riskd.clusters import ClusterRule, ClusterTracker
+from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
-from riskd.records import DecisionRecord
+from riskd.records import DecisionRecord, ReduceIssued
 from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_inputs_degraded import case_of
+from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAsk, SessionUp
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 
@@ -200,3 +204,89 @@ def test_the_pnl_report_names_the_days_start_and_the_limit_in_force() -> None:
     assert pnl(with_rule.gate, with_rule.now_ns).day_start == 10_000
     assert pnl(with_rule.gate, with_rule.now_ns).day_limit_pct == -2.0
     assert pnl(without.gate, without.now_ns).day_limit_pct == 0.0
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "limit"),
+    [
+        (Side.BUY, 100 * UNIT, 70 * UNIT),
+        (Side.BUY, 100 * UNIT + 1, 110 * UNIT),
+        (Side.SELL, 100 * UNIT, 130 * UNIT),
+        (Side.SELL, 100 * UNIT - 1, 90 * UNIT),
+    ],
+)
+def test_the_collar_tells_the_bound_on_the_side_where_the_price_lies(side: Side, price: int, limit: int) -> None:
+    case = collared(side, price)
+
+    assert CHECKS["PRC-01"](case)[2] == limit
+
+
+@pytest.mark.parametrize(("side", "limit"), [(Side.BUY, 2 * UNIT), (Side.SELL, 2 * UNIT + 1)])
+def test_a_mid_between_two_steps_is_rounded_against_the_order(side: Side, limit: int) -> None:
+    case = collared(side, 2 * UNIT, bid=2 * UNIT, ask=2 * UNIT + 1, collar_ppm=0)
+
+    assert CHECKS["PRC-01"](case)[2] == limit
+
+
+@pytest.mark.parametrize(("bound_bps", "limit"), [(400, 955 * UNIT // 10), (1_000, 895 * UNIT // 10), (0, 99 * UNIT)])
+def test_a_reduce_command_widens_the_collar_to_its_bound_and_never_narrows_it(bound_bps: int, limit: int) -> None:
+    case = collared(Side.SELL, 50 * UNIT)
+    case.reducing = True
+    case.books = replace(case.books, settings=replace(case.books.settings, reduce_collar_ppm=10_000))
+    case.reduce = ReduceIssued("r1", "f1", BTC, "s1", Side.SELL, Decimal(1), bound_bps, "FLATTEN")
+
+    assert CHECKS["PRC-01"](case)[2] == limit
+
+
+def collared(side: Side, price: int, *, bid: int = 99 * UNIT, ask: int = 101 * UNIT, collar_ppm: int = 100_000) -> Case:
+    """Return an entry at a price beside a book, with a collar of 10 % and three times that on the harmless side."""
+    desk = Desk()
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+    assert case.view is not None
+    assert case.rule is not None
+    case.view.bid = case.view.good_bid = bid
+    case.view.ask = case.view.good_ask = ask
+    case.rule = replace(case.rule, collar_ppm=collar_ppm)
+    case.books = replace(case.books, settings=replace(case.books.settings, collar_far=3))
+    case.side, case.price = side, price
+    return case
+
+
+def test_the_report_counts_an_old_mark_of_a_spot_holding_or_a_closed_perpetual_once_at_most() -> None:
+    spot = Desk()
+    spot.account(("USDT", "10000"), ("BTC", "1"))
+    spot.buy("0.01")
+    closed = swap_desk()
+    trade(closed, 1, "0.1", "60000")
+    trade(closed, 2, "0.1", "60000", side=Side.SELL)
+    for desk, stale in ((spot, 1), (closed, 0)):
+        desk.now_ns += 6 * SECOND
+
+        assert pnl(desk.gate, desk.now_ns).stale_inputs == desk.gate.equity(desk.now_ns).stale_inputs == stale
+
+
+@pytest.mark.parametrize(("min_qty", "min_notional"), [("0.002", "5"), ("0.001", "120")])
+def test_a_sized_entry_may_be_as_small_as_the_venue_takes(min_qty: str, min_notional: str) -> None:
+    limits = make_test_limits({"SIZ-01": {"max_qty": {"*": "0.002"}}})
+    desk = Desk(limits=limits, instruments=(make_instrument(BTC, min_qty=min_qty, min_notional=min_notional),
+                                            make_instrument(ETH)))  # fmt: skip
+    answer = desk.plain(qty=None)
+
+    assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.002"), "SIZ-01")
+
+
+@pytest.mark.parametrize(("reason", "refused"), [("seven c", "REASON_TOO_SHORT"), ("eight ch", "")])
+def test_a_hold_is_cleared_for_a_reason_of_eight_characters(reason: str, refused: str) -> None:
+    hold = Hold("H1", TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, "OPERATOR", "ana", 1, ReleaseRule.ONE_KEY)
+    found = may_clear(hold, Clearing("ana", "trader", reason), 2)
+
+    assert ("" if found is None else found.reason) == refused
+
+
+def test_a_hello_without_instruments_forgets_none() -> None:
+    desk = Desk()
+    known, desk.instruments = desk.gate.state.instruments, ()
+    desk.hello()
+
+    assert known
+    assert desk.gate.state.instruments == known

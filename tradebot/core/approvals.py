@@ -255,6 +255,24 @@ class SessionUp:
     """Grants by their id, or `GRANT_OF_ENTRY` and the client order id of an entry whose grant execd does not have."""
     mass_cancels: list[MassCancelReport] = field(default_factory=list)
 
+    def has_more_than_asks(self) -> bool:
+        """True when there is anything besides asks."""
+        return bool(
+            self.order_events
+            or self.ping
+            or self.hello
+            or self.accounts
+            or self.ledger
+            or self.margins
+            or self.position_margins
+            or self.venues
+            or self.abandons
+            or self.never_used
+            or self.latches
+            or self.renew_grant_ids
+            or self.mass_cancels
+        )
+
 
 @value(frozen=True, slots=True)
 class LevelEntry:

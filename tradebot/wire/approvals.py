@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from tradebot.core.amounts import format_decimal, parse_decimal
 from tradebot.core.approvals import Approval, ApprovalTerms, GrantTerms, ProtectionGrant, VenueAction
 from tradebot.core.errors import RejectedError
 from tradebot.core.mac import hmac_sha256
+from tradebot.core.orders import OrderType
 from tradebot.rpc.risk.v1 import approval_pb2 as pb
 from tradebot.wire.fields import read_enum, read_optional_decimal, wire_values, write_optional_decimal
 from tradebot.wire.orders import ORDER_TYPES, ROLES, SIDES, terms_from_wire, terms_to_wire
@@ -21,6 +23,8 @@ from tradebot.wire.orders import ORDER_TYPES, ROLES, SIDES, terms_from_wire, ter
 APPROVAL_DOMAIN: Final = b"tradebot.approval.v1"
 GRANT_DOMAIN: Final = b"tradebot.grant.v1"
 ACTIONS: Final = wire_values(VenueAction)
+MAX_TYPE_SETS: Final = 16
+"""Sets of order types whose wire form is kept; riskd's grants have one."""
 
 
 def _mac(domain: bytes, key_id: str, terms: bytes, key: bytes) -> bytes:
@@ -86,6 +90,11 @@ def open_approval(approval: Approval, keys: Mapping[str, bytes]) -> ApprovalTerm
     )
 
 
+@lru_cache(MAX_TYPE_SETS)
+def _wire_types(types: frozenset[OrderType]) -> tuple[int, ...]:
+    return tuple(sorted(one.wire for one in types))
+
+
 def sign_grant(terms: GrantTerms, key_id: str, key: bytes) -> ProtectionGrant:
     """Serialize and sign a protection grant."""
     raw = pb.GrantTerms(
@@ -99,7 +108,7 @@ def sign_grant(terms: GrantTerms, key_id: str, key: bytes) -> ProtectionGrant:
         max_qty=format_decimal(terms.max_qty),
         min_price=format_decimal(terms.min_price),
         max_price=format_decimal(terms.max_price),
-        order_types=sorted(t.wire for t in terms.order_types),  # type: ignore[misc]
+        order_types=_wire_types(terms.order_types),  # type: ignore[arg-type]
         tighten_only=terms.tighten_only,
         max_orders=terms.max_orders,
         expires_time_ns=terms.expires_time_ns,
