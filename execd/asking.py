@@ -101,6 +101,11 @@ class AskDesk:
         return self._state.link.welcomed
 
     @property
+    def awaited_seq(self) -> int | None:
+        """The record without which the first allowed order cannot be sent."""
+        return self._held[0][0] if self._held else None
+
+    @property
     def pending_count(self) -> int:
         """Asks in flight."""
         return len(self._pending)

@@ -202,6 +202,13 @@ class Desk:
         self.protection.orders.durable(seq, now_ns)
         self._drain(now_ns)
 
+    def awaited_seq(self) -> int | None:
+        """Return the first record for which an order waits; None when none does."""
+        asked, derived = self.asks.awaited_seq, self.protection.orders.awaited_seq
+        if asked is None or derived is None:
+            return derived if asked is None else asked
+        return min(asked, derived)
+
     def handle_timer(self, now_ns: int) -> None:
         """Do everything that is due."""
         self.venue_side.handle_timer(now_ns)

@@ -139,6 +139,11 @@ class ProtectionOrders:
         use = self._state.gateway.uses.get(terms.grant_id)
         return use.stop_price if use else None
 
+    @property
+    def awaited_seq(self) -> int | None:
+        """The record without which the first derived order cannot be sent."""
+        return self._held[0].record_seq if self._held else None
+
     def durable(self, seq: int, now_ns: int) -> None:
         """Send the derivations that only waited for the disk."""
         if not self._held:

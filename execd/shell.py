@@ -35,6 +35,8 @@ TICK_S: Final = 0.01
 MAX_OPEN_READS: Final = 32
 STREAM_EVENTS: Final = 100_000
 """Order events kept for readers that resume."""
+TELL_LATE_S: Final = 0.007
+"""Events that nobody acts on are told with the next turn, or after this: by then a lingering group is on disk."""
 MAX_LOG_LINES: Final = 64
 MAX_EVENTS_PER_MESSAGE: Final = 100
 """A riskd that lost its journal gets the whole log again: in pieces, because gRPC bounds a message (16 MiB here)."""
@@ -87,6 +89,8 @@ class LiveDesk:
         """(time, level, text) for the heartbeat."""
         self._journal = journal
         self._held: deque[HeldEvents] = deque()
+        self._held_urgent = 0
+        self._tell_timer: asyncio.TimerHandle | None = None
         self._sessions: dict[str, VenueSession] = {}
         self._rests: dict[str, VenueReader] = {}
         self._uplink: Uplink | None = None
@@ -110,8 +114,9 @@ class LiveDesk:
 
     def stop(self) -> None:
         """No more timers and reads."""
-        if self._tick is not None:
-            self._tick.cancel()
+        for timer in (self._tick, self._tell_timer):
+            if timer is not None:
+                timer.cancel()
         for task in self._reads:
             task.cancel()
 
@@ -152,8 +157,10 @@ class LiveDesk:
         self.flush()
 
     def risk_message(self, down: SessionDown) -> None:
-        """riskd said something."""
-        self.desk.on_session(down, self.clock.now_ns())
+        """riskd said something. The disk may be further than it told, because nobody waited for it."""
+        now_ns = self.clock.now_ns()
+        self._catch_up(now_ns)
+        self.desk.on_session(down, now_ns)
         self.flush()
 
     def venue_up(self, name: str) -> None:
@@ -193,10 +200,23 @@ class LiveDesk:
         self.flush()
 
     def _durable(self, seq: int) -> None:
-        self.desk.on_durable(seq, self.clock.now_ns())
-        self._tell(seq)
+        self._catch_up(self.clock.now_ns())
         if self.desk.has_output:
             self.flush()
+        else:
+            self._tell()
+
+    def _catch_up(self, now_ns: int) -> None:
+        """Let the desk send what waited for records that are durable by now."""
+        seq = self._journal.durable_seq
+        if seq > self.desk.state.durable_seq:
+            self.desk.on_durable(seq, now_ns)
+
+    def _tell_late(self) -> None:
+        self._tell_timer = None
+        self._tell()
+        if self._held and self._journal.want(self._held[0].record_seq):
+            self._tell()
 
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_S, self._on_tick)
@@ -223,7 +243,8 @@ class LiveDesk:
         if events or out.events:
             for_riskd = _with_bytes(events, out.events) if self._uplink is not None else ()
             self._held.append(HeldEvents(self._journal.appended_seq, for_riskd, out.events, out.fills))
-            self._tell(self._journal.durable_seq)
+            self._held_urgent += out.fills
+        self._tell()
         for answer in out.answers:
             sink = self._answer_sinks.pop(answer.intent_id, None)
             if sink is not None:
@@ -242,16 +263,27 @@ class LiveDesk:
         if self._uplink is not None:
             self._uplink.ask(ask, raw_intent)
 
-    def _tell(self, durable_seq: int) -> None:
-        """Tell riskd and the readers of the streams about every event whose record is durable."""
-        held = self._held
+    def _tell(self) -> None:
+        """Tell riskd and the readers of the streams about every event whose record is durable. The journal is to
+        tell of the next record that somebody waits for.
+        """
+        held, durable_seq = self._held, self._journal.durable_seq
         while held and held[0].record_seq <= durable_seq:
             batch = held.popleft()
+            self._held_urgent -= batch.urgent
             if batch.for_riskd and self._uplink is not None:
                 for start in range(0, len(batch.for_riskd), MAX_EVENTS_PER_MESSAGE):
                     self._uplink.events(batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE], batch.urgent)
             for row in batch.rows:
                 self.hub.publish(row)
+        awaited = self.desk.awaited_seq()
+        if self._held_urgent:
+            fill = next(batch.record_seq for batch in held if batch.urgent)
+            awaited = fill if awaited is None else min(awaited, fill)
+        if awaited is not None and self._journal.want(awaited):
+            self._loop.call_soon(self._durable, awaited)  # durable since we looked
+        elif held and self._tell_timer is None:
+            self._tell_timer = self._loop.call_later(TELL_LATE_S, self._tell_late)
 
     def _rest(self, out: DeskOutbox) -> None:
         for level, event, text in out.notices:

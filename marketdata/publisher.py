@@ -82,6 +82,18 @@ class Reader:
         self.sequence = sequence
         self._batch = None
 
+    def pass_by(self) -> bool:
+        """Step over a batch just committed that holds nothing for this reader; False when it has to be woken."""
+        log, ordinal = self._log, self._batch
+        if ordinal is None or self._ready:
+            return False
+        log.cut()
+        batch = log.batch(ordinal) if log.end_batch == ordinal + 1 else None
+        if batch is None or batch.first_sequence != self.sequence + 1 or not batch.is_nothing_to(self.filter):
+            return False
+        self.sequence, self._batch = batch.last_sequence, ordinal + 1
+        return True
+
     def next_message(self, now_ns: int) -> bytes:
         """Return the next message, b"" when nothing is waiting.
 
@@ -197,7 +209,8 @@ class Publisher:
         """Make new rows readable and wake the readers."""
         if self.log.commit():
             for reader in self._readers:
-                reader.wake()
+                if reader.filter.takes_all or not reader.pass_by():
+                    reader.wake()
 
     def subscribe(
         self,

@@ -82,6 +82,15 @@ class Batch:
         start = self.first_sequence - self.page.first_sequence
         return slice_rows(self.page.rows, start, start + len(self))
 
+    def is_nothing_to(self, row_filter: RowFilter) -> bool:
+        """Return whether no row passes by its kind alone, or none by its instrument alone: cheap, may miss a few."""
+        start = self.first_sequence - self.page.first_sequence
+        part, rows = slice(start, start + len(self)), self.page.rows
+        kinds, instruments = row_filter.kinds, row_filter.instruments
+        return (kinds is not None and kinds.isdisjoint(rows.kind[part])) or (
+            instruments is not None and instruments.isdisjoint(rows.instrument[part])
+        )
+
     def encode(self, row_filter: RowFilter, sent_time_ns: int) -> bytes:
         """Return the message for this filter, b"" when no row passes. Encoded once, by the first who asks."""
         message = self._encoded.get(row_filter)

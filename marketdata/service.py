@@ -1,12 +1,10 @@
 """MarketDataService: gRPC in, market, gRPC out. No decisions.
 
-A subscription is one coroutine that waits to be woken, takes whatever is pending as ready-made bytes and writes it:
-no timer delays a row, and no task is made per message.
+How a subscription's messages are written is in `subscription_shell`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ from marketdata.market import Market
 from marketdata.publisher import TooManyReadersError, TooSlowError
 from marketdata.row_log import RowFilter
 from marketdata.status import StatusBoard
+from marketdata.subscription_shell import Subscription
 from tradebot.core.amounts import format_decimal
 from tradebot.core.errors import DisconnectedError
 from tradebot.core.instruments import Instrument
@@ -26,7 +25,7 @@ from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as pb
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2_grpc as pb_grpc
 from tradebot.rpc.marketdata.v1 import rows_pb2
-from tradebot.runtime.clock import NS_PER_MS, NS_PER_S, Clock
+from tradebot.runtime.clock import NS_PER_MS, Clock
 from tradebot.runtime.grpc_server import ServiceBinding
 from tradebot.runtime.identity import Role, caller_role
 from tradebot.runtime.stream_hub import HEARTBEAT_S, SlowReaderError, TooManySubscribersError
@@ -38,7 +37,6 @@ MAX_BARS: Final = 1_000
 MAX_INTERVAL_MS: Final = 1_000
 """Longest pause between messages that a reader may ask for: heartbeats come once a second."""
 DEFAULT_DEPTH: Final = 10
-HEARTBEAT_NS: Final = int(HEARTBEAT_S * NS_PER_S)
 _SERVICE_NAME: Final = "tradebot.rpc.marketdata.v1.MarketDataService"
 
 _INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
@@ -94,29 +92,11 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
             )
         except TooManyReadersError as exc:
             raise TooManySubscribersError(str(exc)) from exc
-        wakeup = Wakeup()
-        reader.wake = wakeup.wake
         pause_s = min(request.min_interval_ms, MAX_INTERVAL_MS) / 1000
-        write, next_message = context.write, reader.next_message
         header = pb.SubscribeResponse(incarnation=self._incarnation, instruments=self._instruments(indexes))
+        subscription = Subscription(publisher, reader, context, now_ns, self._heartbeat, pause_s)
         try:
-            # Messages join by concatenation: the header travels with the first rows when there are any.
-            wrote_ns = now_ns()
-            await write(header.SerializeToString() + next_message(wrote_ns))
-            while True:
-                message = next_message(now_ns())
-                if not message:
-                    await wakeup.wait(HEARTBEAT_S)
-                    message = next_message(now_ns())
-                    if not message:  # woken for rows that the filter leaves out, or by nothing at all
-                        if now_ns() - wrote_ns < HEARTBEAT_NS:
-                            continue
-                        message = self._heartbeat(reader.conflated_rows)
-                publisher.on_handed_out()
-                wrote_ns = now_ns()
-                await write(message)
-                if pause_s:
-                    await asyncio.sleep(pause_s)
+            await subscription.run(header.SerializeToString())
         except TooSlowError as exc:
             raise SlowReaderError(str(exc)) from exc
         except grpc.aio.InternalError:

@@ -367,3 +367,45 @@ def test_a_reader_that_left_gets_nothing_more() -> None:
     market.publisher.unsubscribe(reader)
 
     assert market.publisher.readers == 0
+
+
+def woken_by(reader: Reader) -> list[str]:
+    """Count the reader's wake-ups in a list."""
+    woken: list[str] = []
+    reader.wake = lambda: woken.append("woken")
+    return woken
+
+
+@pytest.mark.parametrize(
+    "row_filter", [RowFilter(kinds=frozenset({int(RowKind.BBO)})), RowFilter(instruments=frozenset({1}))]
+)
+def test_a_reader_sleeps_through_rows_that_its_filter_leaves_out_and_is_not_behind(row_filter: RowFilter) -> None:
+    market = make_market(2)
+    go_live(market)
+    reader = market.publisher.subscribe(row_filter, T0)
+    rows_of(reader)
+    woken = woken_by(reader)
+
+    for first_id in (1, 11, 21):
+        publish_trades(market, 10, first_id=first_id)
+
+    assert (woken, reader.backlog_rows, reader.next_message(T0)) == ([], 0, b"")
+
+
+def test_a_reader_that_slept_through_rows_gets_the_next_one_that_passes_with_its_sequence() -> None:
+    market = make_market()
+    go_live(market)
+    reader = market.publisher.subscribe(RowFilter(kinds=frozenset({int(RowKind.TRADE)})), T0)
+    everything = market.publisher.subscribe(ALL, T0)
+    rows_of(reader)
+    list(drain(everything))
+    woken = woken_by(reader)
+
+    market.books[0].handle_delta(delta(11, instrument=0), T0)
+    market.commit()
+    publish_trades(market, 1)
+
+    (message,) = drain(reader)
+    sequences = [s for m in drain(everything) for s in sequences_from_wire(m.rows)]
+    assert woken == ["woken"]
+    assert list(sequences_from_wire(message.rows)) == sequences[-1:]

@@ -215,7 +215,7 @@ async def test_wait_durable_returns_when_the_record_is_on_disk(tmp_path: Path) -
         assert payloads_of(tmp_path) == [b"x"] * 5
 
 
-async def test_durability_is_announced_once_per_group_and_never_backwards(tmp_path: Path) -> None:
+async def test_wanted_durability_is_announced_once_for_all_that_are_durable_and_never_backwards(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     with Journal.open(tmp_path, clock=ManualClock(), segment_bytes=1 << 20, loop=loop) as journal:
         heard: list[int] = []
@@ -223,6 +223,7 @@ async def test_durability_is_announced_once_per_group_and_never_backwards(tmp_pa
         last = 0
         for _ in range(300):
             last = journal.append(1, b"x")
+            journal.want(last)
         await journal.wait_durable(last)
         await asyncio.sleep(0)
 
@@ -383,3 +384,33 @@ def test_a_backlog_refuses_a_whole_turn(tmp_path: Path, monkeypatch: pytest.Monk
             journal.append_all([(1, b"a"), (1, b"b"), (1, b"c")])
 
         assert journal.appended_seq == 0
+
+
+async def test_the_loop_is_told_only_of_what_it_wants_to_hear(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    heard: list[int] = []
+    with Journal.open(tmp_path, clock=ManualClock(), segment_bytes=1 << 20, loop=loop) as journal:
+        journal.on_durable(heard.append)
+        journal.append(1, b"nobody waits")
+        journal.flush()
+        await asyncio.sleep(0)
+        silent = list(heard)
+
+        wanted = journal.append(1, b"wanted", urgent=False)
+        already = journal.want(wanted)
+        await journal.wait_durable(wanted)
+
+        assert (silent, already, heard) == ([], False, [wanted])
+        assert journal.want(wanted)
+
+
+async def test_records_wanted_later_than_others_are_heard_of_too(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    with Journal.open(tmp_path, clock=ManualClock(), segment_bytes=1 << 20, loop=loop) as journal:
+        waiting = []
+        for _ in range(50):
+            waiting.append(asyncio.ensure_future(journal.wait_durable(journal.append(1, b"x"))))
+            await asyncio.sleep(0)
+
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        assert journal.pending_records == 0

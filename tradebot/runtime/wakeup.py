@@ -14,6 +14,11 @@ class Wakeup:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[bool] | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """True while the reader waits."""
+        return self._waiter is not None
+
     def wake(self) -> None:
         """Let the waiting reader go on; nothing when nobody waits."""
         waiter = self._waiter
@@ -28,13 +33,13 @@ class Wakeup:
         self._waiter = waiter
         if timeout_s is None:
             return await waiter
-        timer = self._loop.call_later(timeout_s, _expire, waiter)
+        timer = self._loop.call_later(timeout_s, self._expire, waiter)
         try:
             return await waiter
         finally:
             timer.cancel()
 
-
-def _expire(waiter: asyncio.Future[bool]) -> None:
-    if not waiter.done():
-        waiter.set_result(False)
+    def _expire(self, waiter: asyncio.Future[bool]) -> None:
+        if not waiter.done():
+            self._waiter = None
+            waiter.set_result(False)

@@ -263,7 +263,7 @@ class CallContext:
 
     def write_now(self, message: Any) -> bool:
         """Send one message without waiting; False when the call is over or the peer takes nothing now."""
-        if self.stream.backed_up or self.stream.closed:
+        if not self.takes_now:
             return False
         self._begin()
         try:
@@ -271,6 +271,11 @@ class CallContext:
         except LinkClosedError:
             return False
         return True
+
+    @property
+    def takes_now(self) -> bool:
+        """True when `write_now` would write."""
+        return not (self.stream.backed_up or self.stream.closed)
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:
         """End the call with this status."""
