@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 from execd.gateway import CancelPurpose
 from execd.guarded import Guarded, Watch
@@ -28,6 +29,8 @@ from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderTy
 from tradebot.wire.approvals import open_grant
 from tradebot.wire.execd_records import grant_bytes, pack_parts
 
+UNPROTECTED: Final = "UNPROTECTED_POSITION"
+"""Alarm of an instrument; its all-clear ends riskd's hold."""
 ZERO = Decimal(0)
 _RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
@@ -287,12 +290,14 @@ class Protection:
         venue = self._state.venue_of(guarded.instrument_id)
         grant = "" if guarded.grant else ", no grant"
         detail = f"entry {guarded.entry.id}: {guarded.open_qty} unprotected for {naked_ns // NS_PER_MS} ms{grant}"
-        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, detail)
+        self._state.alarm(venue, UNPROTECTED, guarded.instrument_id, detail)
 
     def _clear_alarm(self, guarded: Guarded) -> None:
         guarded.alarmed = False
+        if any(g.alarmed and g.instrument_id == guarded.instrument_id for g in self.book.entries.values()):
+            return  # the all-clear is the instrument's: another entry still has no stop
         venue = self._state.venue_of(guarded.instrument_id)
-        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, cleared=True)
+        self._state.alarm(venue, UNPROTECTED, guarded.instrument_id, cleared=True)
 
     def _renew(self, guarded: Guarded, now_ns: int) -> None:
         """Ask riskd for a new grant before the old one ends, or for one that was lost."""
@@ -344,6 +349,10 @@ class Protection:
             if guarded.open_qty and guarded.terms is not None:
                 used += 1 if guarded.terms.take_profit_fraction is None else 2
         return used >= self._settings.max_stops_per_instrument
+
+    def is_naked(self, instrument_id: str) -> bool:
+        """Return whether anything in a market is without its stop now."""
+        return any(g.naked_since_ns and g.instrument_id == instrument_id for g in self.book.entries.values())
 
     def is_last_protection(self, order: Order) -> bool:
         """Return whether an open position would lose its stop with this order."""

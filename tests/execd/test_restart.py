@@ -259,4 +259,4 @@ def test_fills_of_an_order_whose_size_was_lost_are_booked_without_an_anomaly() -
 
     (order,) = [o for o in kit.desk.state.orders.all_orders() if o.id == order.id]
     assert (order.state.terms.qty, order.state.filled_qty) == (Decimal("0.01"), Decimal("0.004"))
-    assert [cause for cause, _ in kit.alarms] == ["RECOVERED_ORDER"]
+    assert [cause for cause, cleared in kit.alarms if not cleared] == ["RECOVERED_ORDER"]
