@@ -90,11 +90,12 @@ class ExecutionServicer(ExecutionServiceServicer):
             outbox.put(pb.SubmitIntentsResponse(answers=[answer_to_wire(answer)]).SerializeToString(), urgent=False)
 
         with live.hub.subscribe() as events:
+            seen = live.desk.state.orders.log.head  # the view is of now; events may still wait for the disk
             yield self._rehydration(wanted)
             outbox.write_through(context, b"".join)
             self._take_intents(first, take_answer)
             reader = asyncio.create_task(self._read_intents(request_iterator, take_answer, outbox), name="intents")
-            relay = asyncio.create_task(self._relay_events(events, wanted, outbox), name="intent events")
+            relay = asyncio.create_task(self._relay_events(events, seen, wanted, outbox), name="intent events")
             try:
                 async for messages in outbox.batches():
                     yield b"".join(messages)
@@ -140,11 +141,14 @@ class ExecutionServicer(ExecutionServiceServicer):
         if ready:
             self._live.submit(ready, take_answer)
 
-    async def _relay_events(self, events: Any, wanted: frozenset[str], outbox: Outbox[bytes]) -> None:
+    async def _relay_events(self, events: Any, seen: int, wanted: frozenset[str], outbox: Outbox[bytes]) -> None:
+        """Relay what came after the view; a fill that is in both would be booked twice."""
         orders = self._live.desk.state.orders
         try:
             while (batch := await events.next_batch(None)) is not None:
                 for event, raw in batch.items:
+                    if event.sequence <= seen:
+                        continue
                     order = orders.get(event.client_order_id)
                     if not wanted or (order is not None and order.facts.strategy_id in wanted):
                         data = b"".join((_EVENTS_TAG, varint(len(raw)), raw))
