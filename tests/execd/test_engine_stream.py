@@ -45,7 +45,7 @@ async def test_a_fill_that_is_in_the_view_is_not_told_again_when_it_is_durable(t
     risk = cast(RiskClient, None)  # only asked to explain
     servicer = ExecutionServicer(live, risk, {}, "demo", "run-1", lambda: iter(()))
     kit.match(order, "0.004", "60000")
-    stream = cast("AsyncIterator[Any]", servicer.SubmitIntents(requests(), cast(Any, None)))
+    stream = servicer.SubmitIntents(requests(), cast(Any, None))
     first = await anext(stream)
     kit.match(order, "0.003", "60000")
     fold = OrderFold()
