@@ -138,7 +138,9 @@ class Protection:
         target = self._target_qty(guarded)
         if guarded.frozen:
             self._cancel(live, CancelPurpose.EXIT, now_ns)
-            return
+            if target:  # an exit that hangs leaves it naked: nothing may be placed, but riskd has to hear of it
+                guarded.naked_since_ns = guarded.naked_since_ns or now_ns
+                return
         if not target:
             self._nothing_to_protect(guarded, live, now_ns)
             return
@@ -263,13 +265,13 @@ class Protection:
     def handle_timer(self, now_ns: int) -> None:
         """Deadlines of guarded entries."""
         for guarded in self.book.take_due(now_ns):
-            if not guarded.frozen:
-                self._deadlines(guarded, now_ns)
-                self._step(guarded, now_ns)
+            self._deadlines(guarded, now_ns)
+            self._step(guarded, now_ns)
             self._renew(guarded, now_ns)
 
     def _deadlines(self, guarded: Guarded, now_ns: int) -> None:
-        if guarded.breach_since_ns and now_ns - guarded.breach_since_ns >= self._ms(self._settings.breach_ms):
+        breach_ns = 0 if guarded.frozen else guarded.breach_since_ns
+        if breach_ns and now_ns - breach_ns >= self._ms(self._settings.breach_ms):
             self._emergency(guarded, f"the stop did not fill in {self._settings.breach_ms} ms", now_ns)
         if not guarded.naked_since_ns:
             return
@@ -277,12 +279,15 @@ class Protection:
         if naked_ns >= self._ms(self._settings.retry_deadline_ms) and not guarded.retried:
             guarded.retried = True
             self._alarm(guarded, naked_ns)
+            if guarded.frozen:
+                return
             if any(o.state.status is OrderStatus.UNKNOWN for o in guarded.live()):
                 guarded.balance_asked_ns = now_ns
                 self._state.read(ReadKind.ACCOUNT, self._state.venue_of(guarded.instrument_id).name)
             if guarded.watch is Watch.NORMAL:
                 self._cancel(guarded.live(), CancelPurpose.RESIZE, now_ns)
-        if naked_ns >= self._ms(self._settings.emergency_deadline_ms) and guarded.terms is not None:
+        ended = naked_ns >= self._ms(self._settings.emergency_deadline_ms) and not guarded.frozen
+        if ended and guarded.terms is not None:
             self._emergency(guarded, "unprotected for too long", now_ns)
 
     def _alarm(self, guarded: Guarded, naked_ns: int) -> None:
@@ -338,8 +343,8 @@ class Protection:
     def thaw(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
         """The exit is over: protect what is left."""
         for guarded in self.book.of_position(strategy_id, instrument_id):
-            guarded.frozen = False
-            guarded.next_try_ns = 0
+            guarded.frozen = guarded.retried = False
+            guarded.naked_since_ns = guarded.next_try_ns = 0
             self._step(guarded, now_ns)
 
     def slots_full(self, instrument_id: str) -> bool:

@@ -626,3 +626,27 @@ def test_an_alarm_that_a_dying_session_swallowed_is_told_to_the_next_one() -> No
     kit.desk.session_lost(kit.now_ns)
     kit.connect_risk()
     assert len(kit.alarms) == 2
+
+
+def test_a_position_whose_exit_hangs_is_told_to_riskd_and_gets_its_stop_back_when_the_exit_is_over() -> None:
+    """Its stop was taken down for the exit, whose fate is unknown: nothing may be placed, but it must not be silent."""
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(role=OrderRole.EXIT, side=Side.SELL, qty=None, intent_id="x1")
+    kit.allow()
+    kit.serve_cancels()
+    kit.allow()
+    kit.take_sends(RequestKind.PLACE)  # never reaches the venue
+    kit.advance(4_000)
+    assert kit.alarms == []
+    kit.advance(2_000)
+    assert kit.alarms == [("UNPROTECTED_POSITION", False)]
+    for _ in range(160):
+        kit.advance(500)
+        kit.serve_queries()
+        kit.place()
+
+    assert not kit.by_role(OrderRole.EMERGENCY_EXIT)
+    assert len(kit.working_stops()) == 1
+    assert ("UNPROTECTED_POSITION", True) in kit.alarms

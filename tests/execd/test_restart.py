@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from execd.latch import LatchBoard
 from execd.protection_terms import protectable_qty
 from execd.records import RecordType
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
+from tradebot.core.approvals import StopLatch
+from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
 
@@ -227,6 +230,25 @@ def test_order_event_sequences_go_on_over_a_restart() -> None:
     events = kit.desk.state.orders.log.after(0)
     assert events is not None
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+
+
+@pytest.mark.parametrize("at_venue", [True, False], ids=["the order rests", "its answer was lost"])
+def test_a_stop_that_a_crash_interrupted_still_cancels_entries_without_riskd(at_venue: bool) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place(answer=at_venue, stream=at_venue)
+    kit.desk.venue_lost("binance", kit.now_ns)
+    kit.desk.on_latch(StopLatch("l1", TradingLevel.KILLED, "anna", "stop", kit.now_ns), kit.now_ns)
+    kit.pump()
+    kit.latches = LatchBoard()
+    kit.desk = kit._new_desk()  # riskd stays away
+    kit.connect_venue()
+    kit.advance(1_000)
+    kit.serve_queries()
+
+    assert kit.latch_level() is TradingLevel.KILLED
+    assert kit.serve_cancels() >= 1
+    assert kit.status(order.id) is OrderStatus.CANCELED
 
 
 def test_an_order_that_a_crash_recovered_can_be_canceled_after_the_next_crash() -> None:
