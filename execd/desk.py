@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from execd.all_clears import AllClears
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.gateway import CancelPurpose
@@ -71,6 +72,7 @@ class Desk:
         self.unknown = UnknownTracker(self.state)
         self.events = VenueEvents(self.state)
         self.reconciler = Reconciler(self.state, self.events, self.unknown)
+        self._all_clears = AllClears(self.state, self.unknown, self.protection, self.reconciler)
         canceler = MassCanceler(self.state, self.reconciler)
         self.venue_side = VenueSide(
             self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler
@@ -98,6 +100,8 @@ class Desk:
         state.record(RecordType.INCARNATION, f"{log_incarnation} {start_number}".encode())
         for order in state.orders.working():
             self._after_restart(order, now_ns)
+        if start_number > 1:
+            self._all_clears.restarted()
         self._drain(now_ns)
 
     def _after_restart(self, order: Order, now_ns: int) -> None:
@@ -186,6 +190,7 @@ class Desk:
         if job.kind is ReadKind.SNAPSHOT:
             self.protection.audit(now_ns)
             self._drain(now_ns)
+            self._all_clears.reconciled(self.state.venues[job.venue])
 
     def quote_moved(self, instrument_id: str, now_ns: int) -> None:
         """The best prices of an instrument changed (the caller wrote them into the quote)."""

@@ -139,6 +139,8 @@ class GuardedBook:
         if guarded.open_qty and guarded.terms is not None:
             yield guarded.terms.expires_time_ns - self._renew_before_ns
         if guarded.frozen:
+            if guarded.naked_since_ns:
+                yield guarded.naked_since_ns + self._retry_deadline_ns
             return
         if guarded.breach_since_ns and guarded.watch is Watch.NORMAL:
             yield guarded.breach_since_ns + self._breach_ns

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 from execd.gateway import CancelPurpose
 from execd.guarded import Guarded, Watch
@@ -28,6 +29,8 @@ from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderTy
 from tradebot.wire.approvals import open_grant
 from tradebot.wire.execd_records import grant_bytes, pack_parts
 
+UNPROTECTED: Final = "UNPROTECTED_POSITION"
+"""Alarm of an instrument; its all-clear ends riskd's hold."""
 ZERO = Decimal(0)
 _RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
@@ -137,7 +140,9 @@ class Protection:
         target = self._target_qty(guarded)
         if guarded.frozen:
             self._cancel(live, CancelPurpose.EXIT, now_ns)
-            return
+            if target:  # an exit that hangs leaves it naked: nothing may be placed, but riskd has to hear of it
+                guarded.naked_since_ns = guarded.naked_since_ns or now_ns
+                return
         if not target:
             self._nothing_to_protect(guarded, live, now_ns)
             return
@@ -262,13 +267,13 @@ class Protection:
     def handle_timer(self, now_ns: int) -> None:
         """Deadlines of guarded entries."""
         for guarded in self.book.take_due(now_ns):
-            if not guarded.frozen:
-                self._deadlines(guarded, now_ns)
-                self._step(guarded, now_ns)
+            self._deadlines(guarded, now_ns)
+            self._step(guarded, now_ns)
             self._renew(guarded, now_ns)
 
     def _deadlines(self, guarded: Guarded, now_ns: int) -> None:
-        if guarded.breach_since_ns and now_ns - guarded.breach_since_ns >= self._ms(self._settings.breach_ms):
+        breach_ns = 0 if guarded.frozen else guarded.breach_since_ns
+        if breach_ns and now_ns - breach_ns >= self._ms(self._settings.breach_ms):
             self._emergency(guarded, f"the stop did not fill in {self._settings.breach_ms} ms", now_ns)
         if not guarded.naked_since_ns:
             return
@@ -276,12 +281,15 @@ class Protection:
         if naked_ns >= self._ms(self._settings.retry_deadline_ms) and not guarded.retried:
             guarded.retried = True
             self._alarm(guarded, naked_ns)
+            if guarded.frozen:
+                return
             if any(o.state.status is OrderStatus.UNKNOWN for o in guarded.live()):
                 guarded.balance_asked_ns = now_ns
                 self._state.read(ReadKind.ACCOUNT, self._state.venue_of(guarded.instrument_id).name)
             if guarded.watch is Watch.NORMAL:
                 self._cancel(guarded.live(), CancelPurpose.RESIZE, now_ns)
-        if naked_ns >= self._ms(self._settings.emergency_deadline_ms) and guarded.terms is not None:
+        ended = naked_ns >= self._ms(self._settings.emergency_deadline_ms) and not guarded.frozen
+        if ended and guarded.terms is not None:
             self._emergency(guarded, "unprotected for too long", now_ns)
 
     def _alarm(self, guarded: Guarded, naked_ns: int) -> None:
@@ -289,12 +297,14 @@ class Protection:
         venue = self._state.venue_of(guarded.instrument_id)
         grant = "" if guarded.grant else ", no grant"
         detail = f"entry {guarded.entry.id}: {guarded.open_qty} unprotected for {naked_ns // NS_PER_MS} ms{grant}"
-        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, detail)
+        self._state.alarm(venue, UNPROTECTED, guarded.instrument_id, detail)
 
     def _clear_alarm(self, guarded: Guarded) -> None:
         guarded.alarmed = False
+        if any(g.alarmed and g.instrument_id == guarded.instrument_id for g in self.book.entries.values()):
+            return  # the all-clear is the instrument's: another entry still has no stop
         venue = self._state.venue_of(guarded.instrument_id)
-        self._state.alarm(venue, "UNPROTECTED_POSITION", guarded.instrument_id, cleared=True)
+        self._state.alarm(venue, UNPROTECTED, guarded.instrument_id, cleared=True)
 
     def _renew(self, guarded: Guarded, now_ns: int) -> None:
         """Ask riskd for a new grant before the old one ends, or for one that was lost."""
@@ -335,8 +345,8 @@ class Protection:
     def thaw(self, strategy_id: str, instrument_id: str, now_ns: int) -> None:
         """The exit is over: protect what is left."""
         for guarded in self.book.of_position(strategy_id, instrument_id):
-            guarded.frozen = False
-            guarded.next_try_ns = 0
+            guarded.frozen = guarded.retried = False
+            guarded.naked_since_ns = guarded.next_try_ns = 0
             self._step(guarded, now_ns)
 
     def slots_full(self, instrument_id: str) -> bool:
@@ -346,6 +356,10 @@ class Protection:
             if guarded.open_qty and guarded.terms is not None:
                 used += 1 if guarded.terms.take_profit_fraction is None else 2
         return used >= self._settings.max_stops_per_instrument
+
+    def is_naked(self, instrument_id: str) -> bool:
+        """Return whether anything in a market is without its stop now."""
+        return any(g.naked_since_ns and g.instrument_id == instrument_id for g in self.book.entries.values())
 
     def is_last_protection(self, order: Order) -> bool:
         """Return whether an open position would lose its stop with this order."""

@@ -23,6 +23,8 @@ from tradebot.venues.api_orders import AccountRows, BalanceUpdate, TransferUpdat
 
 READ_MARGIN_NS: Final = NS_PER_S
 """An order sent later than this before a read began may rightly be missing in it."""
+MISMATCH: Final = "POSITION_MISMATCH"
+"""Alarm of a venue; its all-clear ends riskd's hold."""
 _ZERO: Final = Decimal(0)
 
 
@@ -207,16 +209,21 @@ class Reconciler:
                 self._mismatches.pop(key, None)
                 if key in self._alarmed:
                     self._alarmed.discard(key)
-                    self._state.alarm(venue, "POSITION_MISMATCH", instrument.instrument_id, cleared=True)
+                    if not any(name == venue.name for name, _ in self._alarmed):  # the hold is the whole venue's
+                        self._state.alarm(venue, MISMATCH, instrument.instrument_id, cleared=True)
             elif self._mismatches.get(key) == drift:
                 if key not in self._alarmed:
                     self._alarmed.add(key)
                     detail = f"{base}: venue {total}, ours {total - drift} (positions and baseline)"
-                    self._state.alarm(venue, "POSITION_MISMATCH", instrument.instrument_id, detail)
+                    self._state.alarm(venue, MISMATCH, instrument.instrument_id, detail)
             else:
                 self._mismatches[key] = drift
                 calm = False
         return calm
+
+    def has_mismatch(self, venue: str) -> bool:
+        """Return whether the last read showed a balance that nothing explains."""
+        return any(name == venue for name, _ in (*self._mismatches, *self._alarmed))
 
     def _set_baseline(self, key: tuple[str, str], amount: Decimal) -> None:
         self.baselines[key] = amount

@@ -77,6 +77,11 @@ class RiskLink:
         self.lease_until_ns = max(self.lease_until_ns, sent_ns + valid_ms * NS_PER_MS)
         self.lease_sent_ns = max(self.lease_sent_ns, sent_ns)
 
+    @property
+    def pings_sent(self) -> int:
+        """Sequence of the last ping; it goes on over sessions."""
+        return self._ping_sequence
+
     def lease_valid(self, now_ns: int) -> bool:
         """Return whether risk may be increased as far as the lease goes."""
         return self.welcomed and now_ns <= self.lease_until_ns

@@ -62,6 +62,9 @@ class RiskSide:
     def lost(self, now_ns: int) -> None:
         """The stream to riskd is gone: REDUCE_ONLY at once, open asks are void."""
         self.state.link.lost()
+        for venue in self.state.venues.values():  # what was on its way may be lost: the next session hears it (again)
+            venue.alarms[:0] = [alarm for _, alarm in venue.told]
+            venue.told.clear()
         self.asks.session_lost(now_ns)
         self.mass_canceler.session_lost()
         self.state.out.up = SessionUp()
@@ -77,6 +80,8 @@ class RiskSide:
             self.asks.answered(answer, now_ns)
         if down.lease is not None:
             self.state.link.lease_answer(down.lease)
+            for venue in self.state.venues.values():
+                venue.told = [told for told in venue.told if told[0] >= down.lease.sequence]
             if self.state.link.lease_valid(now_ns):
                 self._entries_canceled_for_lease = False
         for command in down.reduces:
@@ -170,6 +175,7 @@ class RiskSide:
                 self.state.out.up_dirty = True
                 venue.status_dirty = False
                 venue.told_weight_pct = venue.used_weight_pct
+                venue.told += [(self.state.link.pings_sent, alarm) for alarm in venue.alarms]
                 venue.alarms.clear()
 
     def venue_status(self, venue: VenueState) -> VenueStatus:

@@ -54,10 +54,15 @@ _log = structlog.get_logger(__name__)
 
 
 class _EventRelay:
-    """Order events of some strategies (of all, when none is named) into one engine's outbox."""
+    """Order events of some strategies (of all, when none is named) into one engine's outbox.
+
+    It begins with the engine's view, which is of the moment while events wait for their records: what is in both would
+    be booked twice.
+    """
 
     def __init__(self, orders: OrderTable, wanted: frozenset[str], outbox: Outbox[bytes]) -> None:
         self._orders = orders
+        self._seen = orders.log.head
         self._wanted = wanted
         self._outbox = outbox
         self.failure: OutboxFullError | None = None
@@ -66,6 +71,8 @@ class _EventRelay:
     def take(self, row: EventRow) -> None:
         """Take one published event. The engine acts on fills; everything else waits for company."""
         event, raw = row
+        if event.sequence <= self._seen:
+            return
         if self._wanted:
             order = self._orders.get(event.client_order_id)
             if order is None or order.facts.strategy_id not in self._wanted:

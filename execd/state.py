@@ -60,6 +60,8 @@ class VenueState:
     balances: dict[str, Balance] = field(default_factory=dict)
     alarms: list[VenueAlarm] = field(default_factory=list)
     """Not yet told to riskd."""
+    told: list[tuple[int, VenueAlarm]] = field(default_factory=list)
+    """Told after so many pings; riskd has them for sure when it answers a later one."""
     status_dirty: bool = True
 
     def timestamp_ms(self, now_ns: int) -> int:

@@ -9,11 +9,15 @@ changes nothing by itself: the order keeps working until its end is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from execd.orders import Order
 from execd.settings import NS_PER_MS
 from execd.state import DeskState
 from tradebot.core.orders import OrderEventKind, OrderStatus
+
+UNRESOLVED: Final = "UNRESOLVED_ORDER"
+"""Alarm of an instrument; its all-clear ends riskd's hold."""
 
 
 @dataclass(slots=True)
@@ -21,6 +25,7 @@ class Doubt:
     """One order that is asked after."""
 
     client_order_id: str
+    instrument_id: str
     since_ns: int
     next_query_ns: int
     queries: int = 0
@@ -55,11 +60,22 @@ class UnknownTracker:
         times_ms = self._state.settings.unknown.query_at_ms
         step = min(max(0, order.cancels - 1), len(times_ms) - 1)
         first_ms = 0 if at_once else times_ms[step]
-        self._doubts[order.id] = Doubt(order.id, now_ns, now_ns + first_ms * NS_PER_MS, step)
+        self._doubts[order.id] = Doubt(
+            order.id, order.facts.terms.instrument_id, now_ns, now_ns + first_ms * NS_PER_MS, step
+        )
 
     def settled(self, client_order_id: str) -> None:
-        """Its state is proven."""
-        self._doubts.pop(client_order_id, None)
+        """Its state is proven; the last one that riskd was told of ends its hold."""
+        doubt = self._doubts.pop(client_order_id, None)
+        if doubt is None or not doubt.paged:
+            return
+        instrument_id = doubt.instrument_id
+        if not any(other.paged and other.instrument_id == instrument_id for other in self._doubts.values()):
+            self._state.alarm(self._state.venue_of(instrument_id), UNRESOLVED, instrument_id, cleared=True)
+
+    def doubts(self, instrument_id: str) -> bool:
+        """Return whether an order of a market is asked after."""
+        return any(doubt.instrument_id == instrument_id for doubt in self._doubts.values())
 
     def found(self, order: Order, now_ns: int) -> None:
         """The venue answered with the order. When it works and a cancel is wanted, cancel it again."""
@@ -131,9 +147,8 @@ class UnknownTracker:
             self._state.query(order, now_ns)
             if not doubt.paged and now_ns - doubt.since_ns >= rule.page_after_ms * NS_PER_MS:
                 doubt.paged = True
-                instrument_id = order.facts.terms.instrument_id
-                venue = self._state.venue_of(instrument_id)
-                self._state.alarm(venue, "ORDER_UNKNOWN", instrument_id, f"order {order.id} is unknown since a minute")
+                venue = self._state.venue_of(doubt.instrument_id)
+                self._state.alarm(venue, UNRESOLVED, doubt.instrument_id, f"order {order.id} is unknown since a minute")
 
     def next_timer_ns(self) -> int | None:
         """Return when the next query is due."""

@@ -26,6 +26,8 @@ MIN_RESYNC_WAIT_NS: Final = 250_000_000
 MAX_RESYNC_WAIT_NS: Final = 30_000_000_000
 CALM_NS: Final = 60_000_000_000
 """A book that was LIVE for so long starts again with the shortest wait."""
+MIN_TRADES_AHEAD: Final = 3
+"""Trades on a book that does not change before it counts as lagging: one or two may come after their own diff."""
 NO_TOUCH: Final[Touch] = (0, 0, 0, 0)
 
 
@@ -38,7 +40,7 @@ class BookRules:
     quiet_stale_ns: int = 0
     """The link lives, but this market's exchange time did not progress for so long."""
     lag_stale_ns: int = 2_000_000_000
-    """The venue's best bid and offer is ahead of the book's diffs for so long."""
+    """The venue's best bid and offer is ahead of the book's diffs for so long, or trades are ahead of both."""
     lag_resync_ns: int = 10_000_000_000
     """A book that lags for so long after it became STALE is built anew."""
     first_delta_wait_ns: int = 1_000_000_000
@@ -50,7 +52,7 @@ class StaleReason(Enum):
 
     LINK = "link silent"
     QUIET = "no event"
-    LAG = "diffs behind the best bid and offer"
+    LAG = "diffs behind the best bid and offer, or both behind the trades"
 
 
 class MarketBook:
@@ -88,6 +90,10 @@ class MarketBook:
         self._buffer = DeltaBuffer()
         self._unconfirmed: deque[tuple[BboEvent, int]] = deque(maxlen=MAX_UNCONFIRMED_BBOS)
         self._bbo: BboEvent | None = None
+        self._traded_ns = 0
+        """First trade since the book last changed: a trade takes liquidity, so a change must follow."""
+        self._trades_ahead = 0
+        """Trades since then."""
         self._last_trade_id = 0
         self._trade_ids_may_restart = True
         self._link_up_ns: int | None = None
@@ -198,7 +204,7 @@ class MarketBook:
         if self._unconfirmed and not self._agrees_with_unconfirmed():
             self._break(SyncEvent.BBO_MISMATCH, now_ns)
             return
-        self.book_receive_ns = now_ns
+        self.book_receive_ns, self._trades_ahead = now_ns, 0
         self._write.changes(bids, asks, last_id, event_time_ns, now_ns)
         if self.state is BookState.STALE:
             self._recover(now_ns, caught_up=not self._unconfirmed)
@@ -244,6 +250,9 @@ class MarketBook:
         self._note_progress(trade.event_time_ns, now_ns)
         if self.state is BookState.STALE:
             self._recover(now_ns, caught_up=False)
+        if self.state is BookState.LIVE:
+            self._traded_ns = self._traded_ns if self._trades_ahead else now_ns
+            self._trades_ahead += 1
         self._write.trade(trade, now_ns)
 
     # --- time ---------------------------------------------------------------------------------------------------
@@ -265,6 +274,7 @@ class MarketBook:
             if self.stale_reason is StaleReason.LINK and self._stale_cause(now_ns, link_alive_ns) is None:
                 self._recover(now_ns, caught_up=False)  # TCP is in order: a pong proves that nothing older is missing
             elif self.stale_reason is StaleReason.LAG and now_ns - self._stale_since_ns > self._rules.lag_resync_ns > 0:
+                self._bbo = None  # its id may be of a count that the venue has begun anew
                 self._break(SyncEvent.SEQUENCE_GAP, now_ns)
 
     def snapshot_rows(self, depth: int, now_ns: int) -> RowColumns:
@@ -294,6 +304,8 @@ class MarketBook:
         if now_ns - self.progress_ns > rules.quiet_stale_ns > 0:
             return StaleReason.QUIET
         if self._unconfirmed and now_ns - self._unconfirmed[0][1] > rules.lag_stale_ns > 0:
+            return StaleReason.LAG
+        if self._trades_ahead >= MIN_TRADES_AHEAD and now_ns - self._traded_ns > rules.lag_stale_ns > 0:
             return StaleReason.LAG
         return None
 
@@ -345,6 +357,7 @@ class MarketBook:
             self._resync_wait_ns = _longer(self._resync_wait_ns)
         self.book.clear()
         self._unconfirmed.clear()
+        self._trades_ahead = 0
         self.stale_reason = None
         self.touch = NO_TOUCH
         self._move(event, now_ns)

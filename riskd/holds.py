@@ -326,6 +326,8 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "POSITION_MISMATCH": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
     "BALANCE_DRIFT": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
     "FOREIGN_ACTIVITY": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.ONE_KEY),
+    "LATE_APPEARANCE": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
+    "GRANT_INVALID": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.ONE_KEY),
     "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
     "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
 }

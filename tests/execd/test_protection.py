@@ -564,3 +564,89 @@ def test_after_a_restart_a_list_does_not_count_twice_in_what_the_venue_locks() -
         kit.take_sends(RequestKind.QUERY)  # lost
 
     assert not kit.take_sends(RequestKind.PLACE_OCO)
+
+
+def test_the_all_clear_waits_for_the_last_entry_of_the_market() -> None:
+    kit = DeskKit()
+    kit.approver.grants = False
+    entries = []
+    for number in (1, 2):
+        entries.append(kit.order(intent_id=f"i{number}", stop_loss_fraction=None))
+        kit.place()
+        kit.match(entries[-1], "0.01", "60000")
+    kit.advance(6_000)
+    for entry in entries:
+        assert ("UNPROTECTED_POSITION", True) not in kit.alarms
+        terms = kit.approver.grant_terms(entry.facts.terms, "s1", kit.now_ns)
+        kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(terms, "key-1", b"k" * 32)]), kit.now_ns)
+        kit.pump()
+        kit.advance(1_100)
+        kit.place()
+        kit.advance(10)
+
+    assert kit.alarms.count(("UNPROTECTED_POSITION", True)) == 1
+
+
+def test_an_alarm_that_a_crash_forgot_is_cleared_when_it_is_over() -> None:
+    """riskd's hold outlives execd, and nobody may clear it by hand."""
+    kit = DeskKit()
+    kit.approver.grants = False
+    entry = kit.order(stop_loss_fraction=None)
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.advance(6_000)
+    kit.restart()
+    assert ("UNPROTECTED_POSITION", True) not in kit.alarms
+
+    terms = kit.approver.grant_terms(entry.facts.terms, "s1", kit.now_ns)
+    kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(terms, "key-1", b"k" * 32)]), kit.now_ns)
+    kit.pump()
+    kit.advance(1_100)
+    kit.place()
+    kit.advance(61_000)
+
+    assert kit.alarms.count(("UNPROTECTED_POSITION", True)) == 1
+
+
+def test_an_alarm_that_a_dying_session_swallowed_is_told_to_the_next_one() -> None:
+    kit = DeskKit()
+    kit.approver.grants = False
+    kit.answer_pings = False
+    entry = kit.order(stop_loss_fraction=None)
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.advance(6_000)
+    assert kit.alarms == [("UNPROTECTED_POSITION", False)]
+    kit.desk.session_lost(kit.now_ns)
+    kit.answer_pings = True
+    kit.connect_risk()
+    assert kit.alarms == [("UNPROTECTED_POSITION", False)] * 2
+
+    kit.advance(1_000)  # this time riskd lives long enough to answer
+    kit.desk.session_lost(kit.now_ns)
+    kit.connect_risk()
+    assert len(kit.alarms) == 2
+
+
+def test_a_position_whose_exit_hangs_is_told_to_riskd_and_gets_its_stop_back_when_the_exit_is_over() -> None:
+    """Its stop was taken down for the exit, whose fate is unknown: nothing may be placed, but it must not be silent."""
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    kit.submit(role=OrderRole.EXIT, side=Side.SELL, qty=None, intent_id="x1")
+    kit.allow()
+    kit.serve_cancels()
+    kit.allow()
+    kit.take_sends(RequestKind.PLACE)  # never reaches the venue
+    kit.advance(4_000)
+    assert kit.alarms == []
+    kit.advance(2_000)
+    assert kit.alarms == [("UNPROTECTED_POSITION", False)]
+    for _ in range(160):
+        kit.advance(500)
+        kit.serve_queries()
+        kit.place()
+
+    assert not kit.by_role(OrderRole.EMERGENCY_EXIT)
+    assert len(kit.working_stops()) == 1
+    assert ("UNPROTECTED_POSITION", True) in kit.alarms

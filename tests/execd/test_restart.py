@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from execd.latch import LatchBoard
 from execd.protection_terms import protectable_qty
 from execd.records import RecordType
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
+from tradebot.core.approvals import StopLatch
+from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
 
@@ -229,6 +232,25 @@ def test_order_event_sequences_go_on_over_a_restart() -> None:
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
 
 
+@pytest.mark.parametrize("at_venue", [True, False], ids=["the order rests", "its answer was lost"])
+def test_a_stop_that_a_crash_interrupted_still_cancels_entries_without_riskd(at_venue: bool) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place(answer=at_venue, stream=at_venue)
+    kit.desk.venue_lost("binance", kit.now_ns)
+    kit.desk.on_latch(StopLatch("l1", TradingLevel.KILLED, "anna", "stop", kit.now_ns), kit.now_ns)
+    kit.pump()
+    kit.latches = LatchBoard()
+    kit.desk = kit._new_desk()  # riskd stays away
+    kit.connect_venue()
+    kit.advance(1_000)
+    kit.serve_queries()
+
+    assert kit.latch_level() is TradingLevel.KILLED
+    assert kit.serve_cancels() >= 1
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
 def test_an_order_that_a_crash_recovered_can_be_canceled_after_the_next_crash() -> None:
     """Its SENT was lost with the first crash: RECOVERED says as well that it is at the venue."""
     kit = DeskKit()
@@ -259,4 +281,4 @@ def test_fills_of_an_order_whose_size_was_lost_are_booked_without_an_anomaly() -
 
     (order,) = [o for o in kit.desk.state.orders.all_orders() if o.id == order.id]
     assert (order.state.terms.qty, order.state.filled_qty) == (Decimal("0.01"), Decimal("0.004"))
-    assert [cause for cause, _ in kit.alarms] == ["RECOVERED_ORDER"]
+    assert [cause for cause, cleared in kit.alarms if not cleared] == ["RECOVERED_ORDER"]

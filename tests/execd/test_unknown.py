@@ -151,7 +151,7 @@ def test_after_a_minute_without_proof_an_operator_is_told() -> None:
         kit.advance(1_000)
         kit.take_sends(RequestKind.QUERY)
 
-    assert ("ORDER_UNKNOWN", False) in kit.alarms
+    assert ("UNRESOLVED_ORDER", False) in kit.alarms
 
 
 def test_a_disconnect_makes_what_is_on_its_way_unknown_and_the_reconnect_resolves_it() -> None:
@@ -301,3 +301,22 @@ def test_an_order_seen_once_more_needs_the_whole_proof_again() -> None:
     kit.desk.unknown.found(order, kit.now_ns)
 
     assert (doubt.not_found, doubt.first_not_found_ns, doubt.last_not_found_ns, doubt.absent_in_read_ns) == (0, 0, 0, 0)
+
+
+def test_the_all_clear_of_unresolved_orders_comes_with_the_last_of_them() -> None:
+    kit = DeskKit()
+    first, second = (kit.order(intent_id=f"i{n}", time_in_force=TimeInForce.GTC) for n in (1, 2))
+    kit.take_sends(RequestKind.PLACE)
+    for _ in range(70):
+        kit.advance(1_000)
+        kit.take_sends(RequestKind.QUERY)
+    assert kit.alarms == [("UNRESOLVED_ORDER", False)] * 2
+    row = kit._take(first.facts.terms, False)
+    row["status"] = "CANCELED"
+    kit.report(row, "CANCELED")
+    assert ("UNRESOLVED_ORDER", True) not in kit.alarms
+
+    row = kit._take(second.facts.terms, False)
+    row["status"] = "CANCELED"
+    kit.report(row, "CANCELED")
+    assert kit.alarms.count(("UNRESOLVED_ORDER", True)) == 1

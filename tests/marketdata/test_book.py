@@ -414,6 +414,58 @@ def test_diffs_that_never_catch_up_are_given_up() -> None:
     assert desk.state() is BookState.GAP
 
 
+def test_trades_on_a_book_that_does_not_move_make_it_stale() -> None:
+    """The venue's count began anew, or it lost our subscription: trades alone kept a frozen book alive."""
+    desk = Desk().live(1_000)
+    for second in range(1, 5):
+        now = T0 + second * S
+        desk.book.handle_trade(trade(second), now)
+        desk.book.handle_delta(delta(second), now)
+        desk.book.handle_bbo(bbo(second), now)
+        desk.book.check(now, link_alive_ns=now)
+
+    assert (desk.state(), desk.book.stale_reason) == (BookState.STALE, StaleReason.LAG)
+
+
+def test_a_count_that_began_anew_is_followed_after_the_resync() -> None:
+    desk = Desk().live(1_000)
+    desk.book.handle_bbo(bbo(1_000), T0)
+    for second in range(1, 16):
+        now = desk.now = T0 + second * S
+        desk.book.handle_trade(trade(second), now)
+        desk.book.handle_delta(delta(second), now)
+        desk.book.check(now, link_alive_ns=now)
+        if desk.book.wants_snapshot(now):
+            desk.book.handle_snapshot(desk.ask(), snapshot(second), now)
+    now = desk.now + S // 2
+    desk.book.handle_delta(delta(16, bids=[(100, 7)]), now)
+    desk.book.handle_bbo(bbo(16, bid_qty=7), now)
+
+    assert desk.state() is BookState.LIVE
+    assert desk.book.update_id == 16
+    assert desk.book.gaps == 1
+
+
+def test_a_trade_that_comes_after_its_own_diff_changes_nothing() -> None:
+    desk = Desk().live(10)
+    desk.book.handle_trade(trade(1), T0)
+    desk.book.handle_trade(trade(2), T0)
+    desk.book.check(T0 + 30 * S, link_alive_ns=T0 + 30 * S)
+
+    assert desk.state() is BookState.LIVE
+
+
+def test_a_trade_that_the_book_follows_in_time_changes_nothing() -> None:
+    desk = Desk().live(10)
+    for second in range(1, 10):
+        now = T0 + second * S
+        desk.book.handle_trade(trade(second), now)
+        desk.book.check(now, link_alive_ns=now)
+        desk.book.handle_delta(delta(10 + second), now + S // 2)
+
+    assert desk.states() == [BookState.LIVE]
+
+
 def test_readers_stay_in_step_through_a_stale_spell() -> None:
     desk = Desk().live(10)
     desk.book.handle_bbo(bbo(12, bid_qty=9), T0)

@@ -63,6 +63,24 @@ def test_every_cause_that_the_code_raises_is_in_the_table() -> None:
     assert {cause for cause in found if not is_known(cause)} == set()
 
 
+def test_every_alarm_of_execd_has_its_rule() -> None:
+    """One without a rule pauses until an all-clear that execd never sends, and nobody may clear it by hand."""
+    found: set[str] = set()
+    for path in (ROOT / "execd").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "alarm":
+                found |= {c.value for c in node.args[1:2] if isinstance(c, ast.Constant)}
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                names = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+                if any(getattr(n, "id", "") in ("cause", "UNPROTECTED", "MISMATCH", "UNRESOLVED") for n in names):
+                    values = (node.value, getattr(node.value, "body", None), getattr(node.value, "orelse", None))
+                    found |= {c.value for c in values if isinstance(c, ast.Constant)}
+
+    assert len(found) >= 9
+    assert found - set(ALARMS) == set()
+
+
 @pytest.mark.parametrize("cause", ["AFTER_PNL-03", "POS-02_HARD", "NO_SESSION", "FILL_ANOMALY", "AFTER_STOP"])
 def test_derived_causes_are_known(cause: str) -> None:
     assert is_known(cause)
