@@ -224,6 +224,21 @@ class DirectVenue:
         """When the venue acts by its own clock, FAR_NS for never."""
         return self.engine.next_due_ns or FAR_NS
 
+    def warnings(self) -> list[str]:
+        """Return what a reader of the results has to know about the venue."""
+        perpetuals = self.engine.perpetuals
+        if perpetuals is None:
+            return []
+        names = [
+            line.market.rules.instrument.instrument_id for line in perpetuals.lines() if line.was_held and not line.mark
+        ]
+        found = [
+            f"{name}: no mark price in the data, so no funding was charged and no margin watched" for name in names
+        ]
+        if perpetuals.unmarked:
+            found.append(f"{perpetuals.unmarked} fundings came before the first mark price and were not charged")
+        return found
+
     def funding_terms(self, entry_id: str) -> tuple[Decimal, Decimal] | None:
         """Return (rate, mark price) of a funding entry, for whoever writes tables; None when it is none."""
         return self._fundings.get(entry_id)

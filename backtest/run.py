@@ -206,7 +206,7 @@ def _result(
     start_equity = world.start_equity
     if start_equity is None:  # no mark for something that the account began with
         start_equity = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
-    warnings = feed.warnings()
+    warnings = feed.warnings() + world.venue.warnings()
     warnings += [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
     return BacktestResult(
         strategy=options.strategy,

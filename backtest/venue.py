@@ -80,6 +80,10 @@ class BacktestVenue:
     next_due_ns = FAR_NS
     """Spot does nothing by its own clock."""
 
+    def warnings(self) -> list[str]:
+        """Nothing that a reader of the results has to know."""
+        return []
+
     def funding_terms(self, entry_id: str) -> None:
         """Nothing is funded; see `DirectVenue`."""
 

@@ -234,3 +234,25 @@ def fills_of(run: Run) -> list[dict[str, Any]]:
     """Return the fills in the order of the match."""
     table = run.tables.table("fills")
     return table.take(pc.sort_indices(table, [("heard_ns", "ascending")])).to_pylist()
+
+
+def limits_file(folder: Path, project_root: Path, currency: str = "USDT") -> str:
+    """Return a limits file that lets an account use its whole leverage."""
+    text = (project_root / "config" / "limits" / "bench.yaml").read_text()
+    wide = text.replace(
+        "max_pct_of_equity: 50, max_notional: 1000000000}", "max_pct_of_equity: 9000, max_notional: 1000000000}"
+    )
+    assert wide != text
+    path = folder / "limits.yaml"
+    path.write_text(wide.replace("currency: USDT", f"currency: {currency}"))
+    return str(path)
+
+
+def booked(run: Run, contract: Contract, wallet: str, rate: str, mark: str) -> SlowLedger:
+    """Return the slow ledger of a run with one funding between its first two fills."""
+    slow = SlowLedger(contract, Fraction(wallet))
+    for number, one in enumerate(fills_of(run)):
+        if number == 1:
+            slow.fund(Fraction(rate), Fraction(mark))
+        slow.fill(one["side"], Fraction(one["qty"]), Fraction(one["price"]), Fraction(one["fee"]))
+    return slow

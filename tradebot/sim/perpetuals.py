@@ -56,6 +56,7 @@ class Line:
     rate: int = 0
     """Funding rate that is due next, 1e-8."""
     due_ns: int = NEVER_NS
+    was_held: bool = False
 
     @property
     def lots(self) -> int:
@@ -166,6 +167,7 @@ class Perpetuals:
     def fill(self, market: int, side: Side, lots: int, ticks: int) -> int:
         """Book a fill; return what it realized, and that much moves the wallet."""
         line = self._lines[market]
+        line.was_held = True
         signed = side.sign * lots * line.lot
         flow = line.market.rules.contract.flow(signed, ticks * line.tick)
         return line.held.apply(signed, flow) // MONEY_GRAIN * MONEY_GRAIN
