@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
 from tradebot.core.orders import Execution, OrderRole, Side
 from tradebot.core.positions import Position
@@ -29,9 +29,10 @@ ZERO: Final = Decimal(0)
 class Holding:
     """Position of one strategy in one market."""
 
-    __slots__ = ("dust_notional", "dust_qty", "instrument_id", "last_exit_ns", "position")
+    __slots__ = ("_instrument", "dust_notional", "dust_qty", "instrument_id", "last_exit_ns", "position")
 
     def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
         self.instrument_id = instrument.instrument_id
         self.position = Position()
         self.dust_qty = max(instrument.min_qty, instrument.lot_size)
@@ -55,7 +56,7 @@ class Holding:
     def is_flat(self) -> bool:
         """True when nothing is held, or only dust that the venue would not take."""
         qty = abs(self.position.qty)
-        return qty < self.dust_qty or qty * self.position.avg_price < self.dust_notional
+        return qty < self.dust_qty or self._instrument.notional(qty, self.position.avg_price) < self.dust_notional
 
 
 @dataclass(slots=True)
@@ -173,7 +174,8 @@ class OrderFold:
         if position.qty * execution.side.sign < 0:
             holding.last_exit_ns = now_ns
         position.apply_fill(execution.side, qty, execution.price)
-        if fee and execution.fee_asset == self._instruments[execution.instrument_id].base:
+        instrument = self._instruments[execution.instrument_id]
+        if fee and execution.fee_asset == instrument.base and instrument.product is Product.SPOT:
             position.remove_base(fee)
 
     def _remember(self, client_order_id: str, view: OrderView) -> None:

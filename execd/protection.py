@@ -34,6 +34,9 @@ UNPROTECTED: Final = "UNPROTECTED_POSITION"
 ZERO = Decimal(0)
 _RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
+CLOSERS: Final = (OrderRole.EXIT, OrderRole.REDUCE, OrderRole.LIQUIDATION)
+"""Fills of these shrink positions that others' orders protect."""
+
 
 class Protection:
     """All guarded entries."""
@@ -111,7 +114,7 @@ class Protection:
         """Decide after an event that `fold` has seen."""
         guarded = self.book.of_order(order.id)
         if guarded is None:
-            if order.facts.role in (OrderRole.EXIT, OrderRole.REDUCE) and event.execution is not None:
+            if order.facts.role in CLOSERS and event.execution is not None:
                 for other in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
                     self._step(other, now_ns)
             return

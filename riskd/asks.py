@@ -70,7 +70,7 @@ def make_case(
             flatten=reduce is not None and reduce.reason == FLATTEN,
         ),
         level=level,
-        reducing=role is not OrderRole.ENTRY,
+        reducing=role not in (OrderRole.ENTRY, OrderRole.LIQUIDATION),
         guards=state.guards,
         repetition=state.repetition,
         registered=registered,
@@ -110,6 +110,7 @@ def _terms_of(intent: OrderIntent, books: Books) -> OrderTerms:
         None,
         intent.time_in_force,
         intent.post_only,
+        expire_time_ns=intent.expire_time_ns,
     )
     if intent.order_type is not OrderType.MARKET:
         return base

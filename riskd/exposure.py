@@ -359,8 +359,8 @@ class Commitments:
         self.moved.add(rule.instrument_id)
         if side is Side.BUY:
             committed.buy += change
-            cost = self.buy_cost(price, new) - self.buy_cost(price, old)
-            self.by_asset[rule.venue, rule.quote] += cost
+            if rule.is_spot:
+                self._lock_quote(rule, price, new, old)
         else:
             committed.sell += change
             if rule.is_spot:
@@ -374,6 +374,10 @@ class Commitments:
         elif role in CLOSING_ROLES:
             self.closing[rule.instrument_id, strategy_id, side] += change
             self.closing[rule.instrument_id, "", side] += change
+
+    def _lock_quote(self, rule: InstrumentRule, price: int, new: int, old: int) -> None:
+        """A spot buy is paid for in full; what perpetuals need is looked at as a whole (`margin_room`)."""
+        self.by_asset[rule.venue, rule.quote] += self.buy_cost(price, new) - self.buy_cost(price, old)
 
     def buy_cost(self, price: int, qty: int) -> int:
         """Return the quote asset that a buy needs, taker fee included."""
@@ -428,4 +432,5 @@ def _with_qty(terms: OrderTerms, qty: int) -> OrderTerms:
         terms.time_in_force,
         terms.post_only,
         terms.reduce_only,
+        terms.expire_time_ns,
     )

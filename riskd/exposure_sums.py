@@ -129,5 +129,5 @@ class ExposureSums:
         rate, view = self._rates[quote], board.views.get(instrument_id)
         if view is None or not view.good_ns or rate is None:
             return None
-        notional = -(-view.good_ask * worst // UNIT)
+        notional = rule.contract.quote_notional(worst, view.good_ask)
         return notional if rate == UNIT else amount(rate, notional)

@@ -84,10 +84,11 @@ def price_of(case: Case) -> int:
 
 
 def notional_of(case: Case) -> int:
+    """Return what the order is worth at its price, quote asset, rounded up."""
     price, qty = case.price, case.qty
     if price <= 0 or qty <= 0:
         raise InputMissing
-    return -(-price * qty // UNIT)
+    return rule_of(case).contract.quote_notional(qty, price)
 
 
 def value_of(case: Case) -> int:

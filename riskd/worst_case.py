@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from riskd.case import Case
 from riskd.inputs import InputMissing, in_currency, qty_of, rule_of, view_of
-from riskd.units import amount
 from tradebot.core.orders import Side
 
 
@@ -29,10 +28,15 @@ def value_price(case: Case) -> int:
     return max(view.ask, case.price)
 
 
+def quote_worth(case: Case, qty: int) -> int:
+    """Return what a quantity of the instrument is worth at that price, quote asset."""
+    return rule_of(case).contract.quote_notional(qty, value_price(case))
+
+
 def exposure(case: Case) -> int:
     """Return this instrument's worst-case notional with the order, account currency."""
     if case.exposure is None:
-        case.exposure = in_currency(case, amount(value_price(case), worst_qty(case, qty_of(case))))
+        case.exposure = in_currency(case, quote_worth(case, worst_qty(case, qty_of(case))))
     return case.exposure
 
 

@@ -45,7 +45,12 @@ _PREVENTION: Final = {
     SelfTradePrevention.EXPIRE_MAKER: at.EXPIRE_MAKER,
     SelfTradePrevention.EXPIRE_BOTH: at.EXPIRE_BOTH,
 }
-_TIME_IN_FORCE: Final = {TimeInForce.GTC: at.GTC, TimeInForce.IOC: at.IOC, TimeInForce.FOK: at.FOK}
+_TIME_IN_FORCE: Final = {
+    TimeInForce.GTC: at.GTC,
+    TimeInForce.GTD: at.GTC,  # the engine's clock ends it
+    TimeInForce.IOC: at.IOC,
+    TimeInForce.FOK: at.FOK,
+}
 
 
 class LevelChange(NamedTuple):
@@ -136,6 +141,15 @@ class Market:
     def last_price(self, price: int) -> None:
         self.cover(price)
         self._words[at.LAST_TRADE] = price - int(self._words[at.BASE]) if price else -1
+
+    @property
+    def position(self) -> int:
+        """Signed lots that our orders have traded: what reduce-only orders reduce."""
+        return int(self._words[at.X_POSITION])
+
+    @position.setter
+    def position(self, lots: int) -> None:
+        self._words[at.X_POSITION] = lots
 
     @property
     def waiting_count(self) -> int:
@@ -329,6 +343,8 @@ def _kind(new: NewOrder) -> int:
     kind = _TIME_IN_FORCE[new.time_in_force] if new.has_limit else at.MARKET
     if new.post_only:
         kind = at.POST_ONLY
+    if new.reduce_only:
+        kind |= at.REDUCE_ONLY
     if new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
         kind |= at.STOP
     elif new.has_trigger:
