@@ -26,7 +26,7 @@ from tradebot.core.orders import (
     Side,
     TimeInForce,
 )
-from tradebot.sim.orders import BalanceReport, OrderReport, ReportKind, SimEvent
+from tradebot.sim.orders import BalanceReport, NewOrder, OrderReport, ReportKind, SimEvent
 from tradebot.venues.api_orders import (
     AccountRows,
     BalanceUpdate,
@@ -41,7 +41,7 @@ from tradebot.venues.api_orders import (
     VenueReply,
     VenueTrade,
 )
-from tradebot.venues.server_api import FillView, OrderRequest, OrderView
+from tradebot.venues.server_api import FillView, OrderView
 
 NS_PER_MS: Final = 1_000_000
 MONEY_PER_UNIT: Final = 10_000
@@ -204,8 +204,8 @@ class TellingVenue(SimVenue):
         ticks = None if terms.price is None else instrument.price_ticks(terms.price)
         if lots is None or ticks is None:
             return None
-        done = self.place(
-            OrderRequest(
+        done = self.take(
+            NewOrder(
                 account,
                 terms.client_order_id,
                 index,
@@ -213,8 +213,9 @@ class TellingVenue(SimVenue):
                 OrderType.LIMIT,
                 lots,
                 ticks,
-                time_in_force=TimeInForce.GTC if terms.post_only else terms.time_in_force,
-                post_only=terms.post_only,
+                0,
+                TimeInForce.GTC if terms.post_only else terms.time_in_force,
+                terms.post_only,
             ),
             now_ns,
         )

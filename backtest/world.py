@@ -444,9 +444,9 @@ class World:
         """Do what the desk wants; return whether it wrote records, which are durable now."""
         for answer in out.answers:
             self._open_intents -= 1
-            self.outcomes.append(Outcome(now_ns, answer=answer))
+            self.outcomes.append(Outcome(now_ns, answer))
         for event, _ in out.events:
-            self.outcomes.append(Outcome(now_ns, event=event))
+            self.outcomes.append(Outcome(now_ns, None, event))
             if self._watcher is not None:
                 self._watcher.order_event(now_ns, event)
             if event.facts is not None and event.facts.role in _STOPS:

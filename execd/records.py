@@ -11,6 +11,7 @@ from enum import IntEnum
 from tradebot.core.approvals import SessionUp
 from tradebot.core.intents import IntentAnswer
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.values import value
 from tradebot.venues.api_orders import RequestKind
 
 
@@ -52,7 +53,7 @@ class ReadKind(IntEnum):
     """Working orders of all instruments, or of one, and the account: what a kill is confirmed by."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReadJob:
     """One private read for the shell to do."""
 
@@ -64,7 +65,7 @@ class ReadJob:
     venue_order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueSend:
     """Bytes for a venue connection."""
 
