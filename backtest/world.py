@@ -385,12 +385,9 @@ class World:
 
     def _frames(self, frames: list[Frame], now_ns: int) -> None:
         for data in frames:
-            self._frame(data, now_ns)
-
-    def _frame(self, data: Frame, now_ns: int) -> None:
-        event = self._codec.decode(data) if isinstance(data, bytes) else data
-        if event is not None:
-            self.desk.on_venue_event(self.venue.name, event, now_ns)
+            event = self._codec.decode(data) if isinstance(data, bytes) else data
+            if event is not None:
+                self.desk.on_venue_event(self.venue.name, event, now_ns)
 
     def _read(self, job: ReadJob, now_ns: int) -> None:
         latency_ns = self._order_latency_ns

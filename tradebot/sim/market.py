@@ -74,6 +74,7 @@ class Market:
 
     __slots__ = (
         "_address",
+        "_ahead",
         "_block",
         "_free",
         "_handle",
@@ -110,6 +111,7 @@ class Market:
         self._simulator = Simulator([terms])  # keeps the memory alive
         self._block = self._simulator.block()
         self._words = w = self._block.words
+        self._ahead: NDArray[np.float64] = self._block.orders.view(np.float64)[:, at.F_AHEAD]
         self._address = int(w.ctypes.data)
         self._handle = Handle(self._address)
         self._free = list(range(slots - 1, -1, -1))
@@ -206,7 +208,7 @@ class Market:
 
     def queue_ahead(self, slot: int) -> int:
         """Return the background lots that must trade at an order's price before it."""
-        return round(float(self._orders(slot).view(np.float64)[at.F_AHEAD]))
+        return round(float(self._ahead[slot]))
 
     # --- our orders ------------------------------------------------------------------------------------------------
 
