@@ -134,6 +134,8 @@ class EventLog:
     def intent(self, at_ns: int, intent: OrderIntent) -> None:
         """The engine decided."""
         self.intents += 1
+        if self._file is None:
+            return
         self._write(
             at_ns,
             "intent",
@@ -164,6 +166,8 @@ class EventLog:
             self.refusals[name] = self.refusals.get(name, 0) + 1
         else:
             self.accepted += 1
+        if self._file is None:
+            return
         self._write(
             at_ns,
             "answer",
@@ -185,6 +189,8 @@ class EventLog:
             self.unknown.add(event.client_order_id)
         else:
             self.unknown.discard(event.client_order_id)
+        if self._file is None:
+            return
         execution = event.execution
         self._write(
             at_ns,

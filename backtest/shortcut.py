@@ -21,12 +21,13 @@ from tradebot.core.orders import (
     Execution,
     Liquidity,
     OrderEventKind,
+    OrderStatus,
     OrderTerms,
     OrderType,
     Side,
     TimeInForce,
 )
-from tradebot.sim.orders import BalanceReport, OrderReport, ReportKind, SimEvent
+from tradebot.sim.orders import BalanceReport, NewOrder, OrderReport, ReportKind, SimEvent
 from tradebot.venues.api_orders import (
     AccountRows,
     BalanceUpdate,
@@ -41,7 +42,7 @@ from tradebot.venues.api_orders import (
     VenueReply,
     VenueTrade,
 )
-from tradebot.venues.server_api import FillView, OrderRequest, OrderView
+from tradebot.venues.server_api import FillView, OrderView
 
 NS_PER_MS: Final = 1_000_000
 MONEY_PER_UNIT: Final = 10_000
@@ -157,11 +158,14 @@ class TellingVenue(SimVenue):
     instruments: list[Instrument]
     told: list[tuple[str, Frame]]
     """(account, event) in order, until they are taken."""
+    _row: tuple[tuple[int, OrderStatus, int, int], VenueOrder] | None
+    """(order id, status, filled lots, time) and what was made of them last: an answer says what its event said."""
 
     def tell(self) -> None:
         """Begin."""
         self.instruments = [rules.instrument for rules in self.symbols]
         self.told = []
+        self._row = None
 
     def take_told(self) -> list[tuple[str, Frame]]:
         """Return the account events since the last call, in order."""
@@ -187,13 +191,19 @@ class TellingVenue(SimVenue):
 
     def _order_update(self, report: OrderReport, kind: OrderEventKind) -> OrderUpdate:
         instrument = self.instruments[report.terms.instrument]
-        order = venue_order(report, instrument, report.time_ns)
+        order = self._venue_order(report, instrument, report.time_ns)
         execution = None
         if report.fill is not None and kind is OrderEventKind.FILL:
             execution = execution_of(
                 report.fill, order.client_order_id, instrument, order.side, report.fill.liquidity, report.time_ns
             )
         return OrderUpdate(order, kind, execution)
+
+    def _venue_order(self, order: OrderReport | OrderView, instrument: Instrument, at_ns: int) -> VenueOrder:
+        key = (order.order_id, order.status, order.filled_lots, at_ns)
+        if self._row is None or self._row[0] != key:
+            self._row = key, venue_order(order, instrument, at_ns)
+        return self._row[1]
 
     # ---- requests
 
@@ -204,8 +214,8 @@ class TellingVenue(SimVenue):
         ticks = None if terms.price is None else instrument.price_ticks(terms.price)
         if lots is None or ticks is None:
             return None
-        done = self.place(
-            OrderRequest(
+        done = self.take(
+            NewOrder(
                 account,
                 terms.client_order_id,
                 index,
@@ -213,8 +223,9 @@ class TellingVenue(SimVenue):
                 OrderType.LIMIT,
                 lots,
                 ticks,
-                time_in_force=TimeInForce.GTC if terms.post_only else terms.time_in_force,
-                post_only=terms.post_only,
+                0,
+                TimeInForce.GTC if terms.post_only else terms.time_in_force,
+                terms.post_only,
             ),
             now_ns,
         )
@@ -225,7 +236,7 @@ class TellingVenue(SimVenue):
             execution_of(fill, terms.client_order_id, instrument, terms.side, Liquidity.TAKER, order.created_ns)
             for fill in done.fills
         )
-        row = venue_order(order, instrument, order.created_ns)
+        row = self._venue_order(order, instrument, order.created_ns)
         return VenueReply(request.request_id, RequestOutcome.ACCEPTED, (row,), executions)
 
     def cancel_plain(self, request: PlainRequest, account: str, index: int, now_ns: int) -> VenueReply | None:
@@ -238,7 +249,7 @@ class TellingVenue(SimVenue):
         done = self.cancel(account, order.order_id, "", now_ns)
         if done.reason or done.order is None:
             raise InvariantError(f"the venue cannot cancel order {order.order_id}: {done.reason}")
-        row = venue_order(done.order, self.instruments[index], done.order.updated_ns)
+        row = self._venue_order(done.order, self.instruments[index], done.order.updated_ns)
         return VenueReply(request.request_id, RequestOutcome.ACCEPTED, (row,))
 
 
@@ -285,8 +296,8 @@ def execution_of(
 
 def balance_update(report: BalanceReport) -> BalanceUpdate:
     """Return balances as the venue tells them."""
-    rows = tuple(Balance(one.asset, told_amount(one.free), told_amount(one.locked)) for one in report.balances)
-    return BalanceUpdate(rows, report.time_ns // NS_PER_MS * NS_PER_MS)
+    rows = [Balance(one.asset, told_amount(one.free), told_amount(one.locked)) for one in report.balances]
+    return BalanceUpdate(tuple(rows), report.time_ns // NS_PER_MS * NS_PER_MS)
 
 
 def told_amount(money: int) -> Decimal:

@@ -13,7 +13,7 @@ import numpy as np
 from tradebot.core.compiled import compiled
 from tradebot.core.ladder import Int64s
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, RowColumns, RowKind
-from tradebot.core.row_block import INSTRUMENT, KIND, PRICE, SIDE_FLAGS, RowBlock
+from tradebot.core.row_block import COLUMNS, INSTRUMENT, KIND, PRICE, SIDE_FLAGS, RowBlock
 
 BID: Final = 0
 ASK: Final = 1
@@ -21,6 +21,8 @@ TRADE: Final = 2
 NEWEST: Final = 3
 """Newest row of any kind: it says how old the market is."""
 SEEN: Final = 4
+ROW: Final = COLUMNS
+"""Line of `picked`, after the columns: which row it is."""
 
 _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
@@ -49,16 +51,42 @@ def _newest(data: Int64s, start: int, stop: int, seen: Int64s, touch: Int64s) ->
     return is_whole
 
 
+@compiled
+def _pick(data: Int64s, start: int, stop: int, seen: Int64s, touch: Int64s, picked: Int64s) -> int:
+    """Copy the rows to show into `picked` (8 columns), in order; return how many, -1 when every row has to be shown."""
+    if not _newest(data, start, stop, seen, touch):
+        return -1
+    count = 0
+    for index in range(seen.shape[0]):
+        for sort in range(SEEN):
+            row = seen[index, sort]
+            place = count
+            while place > 0 and picked[ROW, place - 1] > row:
+                place -= 1
+            if row < 0 or (place > 0 and picked[ROW, place - 1] == row):
+                continue
+            for behind in range(count, place, -1):
+                picked[ROW, behind] = picked[ROW, behind - 1]
+            picked[ROW, place] = row
+            count += 1
+    for place in range(count):
+        row = picked[ROW, place]
+        for column in range(COLUMNS):
+            picked[column, place] = data[column, row]
+    return count
+
+
 class Shown:
     """Picks what to show, market by market."""
 
     def __init__(self, markets: int) -> None:
         self._seen = np.full((markets, SEEN), -1, np.int64)
         self._touch = np.zeros((markets, 2), np.int64)
+        self._picked = np.zeros((COLUMNS + 1, markets * SEEN), np.int64)
 
     def of(self, block: RowBlock, start: int, stop: int) -> RowColumns:
         """Return rows [start, stop), or the few of them that make the rest worthless."""
-        if not _newest(block.data, start, stop, self._seen, self._touch):
+        count = _pick(block.data, start, stop, self._seen, self._touch, self._picked)
+        if count < 0:
             return block.columns(start, stop)
-        found = sorted({i for line in self._seen.tolist() for i in line if i >= 0})
-        return RowColumns(*block.data[:, found].tolist())
+        return RowColumns(*self._picked[:COLUMNS, :count].tolist())

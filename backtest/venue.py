@@ -94,7 +94,7 @@ class BacktestVenue:
     @property
     def has_orders(self) -> bool:
         """True while anything of ours rests at the venue."""
-        return bool(self.sim.engine.open_orders(ACCOUNT))
+        return self.sim.engine.open_count > 0  # the only account's
 
     def open_orders(self) -> list[tuple[str, int, SimOrder]]:
         """Return (client order id, instrument index, order) of everything of ours at the venue."""

@@ -388,12 +388,9 @@ class World:
 
     def _frames(self, frames: list[Frame], now_ns: int) -> None:
         for data in frames:
-            self._frame(data, now_ns)
-
-    def _frame(self, data: Frame, now_ns: int) -> None:
-        event = self._codec.decode(data) if isinstance(data, bytes) else data
-        if event is not None:
-            self.desk.on_venue_event(self.venue.name, event, now_ns)
+            event = self._codec.decode(data) if isinstance(data, bytes) else data
+            if event is not None:
+                self.desk.on_venue_event(self.venue.name, event, now_ns)
 
     def _read(self, job: ReadJob, now_ns: int) -> None:
         latency_ns = self._order_latency_ns
@@ -456,9 +453,9 @@ class World:
         """Do what the desk wants; return whether it wrote records, which are durable now."""
         for answer in out.answers:
             self._open_intents -= 1
-            self.outcomes.append(Outcome(now_ns, answer=answer))
+            self.outcomes.append(Outcome(now_ns, answer))
         for event, _ in out.events:
-            self.outcomes.append(Outcome(now_ns, event=event))
+            self.outcomes.append(Outcome(now_ns, None, event))
             if self._watcher is not None:
                 self._watcher.order_event(now_ns, event)
             if event.facts is not None and event.facts.role in _STOPS:

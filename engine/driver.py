@@ -122,13 +122,21 @@ class EngineDriver:
             if event_ns > stop_ns or event_ns == NEVER_NS:
                 return None
             self._now_ns = max(self._now_ns, event_ns)
-            return core.handle_order_events([self._events.popleft()], self._now_ns)
+            return core.handle_order_events(self._take_events(event_ns), self._now_ns)
         if row_ns <= timer_ns:
             return None if row_ns > stop_ns else self._take_rows(min(stop_ns, timer_ns, event_ns - 1))
         if timer_ns > stop_ns:
             return None
         self._now_ns = max(self._now_ns, timer_ns)
         return core.handle_timer(self._now_ns)
+
+    def _take_events(self, event_ns: int) -> list[OrderEvent]:
+        """Take the events of one time up to the first fill: that one a strategy sees, and it may set a timer."""
+        waiting = self._events
+        taken = [waiting.popleft()]
+        while taken[-1].execution is None and waiting and waiting[0].receive_time_ns == event_ns:
+            taken.append(waiting.popleft())
+        return taken
 
     def _take_rows(self, to_ns: int) -> list[Wish]:
         """Take rows received up to `to_ns` that nobody has to see, or one that somebody has to."""

@@ -154,7 +154,8 @@ class AskDesk:
         pending = PendingAsk(0, now_ns, 0, asked, context, on_outcome)
         self._ask(intent if with_parent else None, order, pending, raw_intent)
         raw_event = state.emit(terms.client_order_id, OrderEventKind.ASKED, now_ns, facts=facts, journal=False)
-        pending.record_seq = state.record(RecordType.ASK, pack_parts(raw_intent, raw_event))
+        payload = pack_parts(raw_intent, raw_event) if state.settings.journaled else b""
+        pending.record_seq = state.record(RecordType.ASK, payload)
         if terms.qty > 0 and len(self._unprepared) < MAX_UNPREPARED:
             self._unprepared.append(pending)
 

@@ -249,7 +249,7 @@ class Desk:
             self.state.link.next_timer_ns(),
             self.risk_side.lease_timer_ns(),
         )
-        return min((t for t in times if t is not None), default=None)
+        return min([at_ns for at_ns in times if at_ns is not None], default=None)
 
     # ---- outbox
 
@@ -293,21 +293,21 @@ class Desk:
         fresh = self.state.fresh
         while fresh:
             order, event = fresh.popleft()
-            self._watch_doubt(order, event, now_ns)
+            status = order.state.status
+            if status is OrderStatus.UNKNOWN or status.is_terminal or event.kind is OrderEventKind.RECOVERED:
+                self._watch_doubt(order, event, now_ns)
             self.exits.after_event(order, event, now_ns)
             self.protection.after_event(order, event, now_ns)
 
     def _watch_doubt(self, order: Order, event: OrderEvent, now_ns: int) -> None:
-        """Orders become unproven and proven; riskd hears of both with the venue's state."""
+        """An order is unproven now, or proven: riskd hears of both with the venue's state."""
         status = order.state.status
         if status is OrderStatus.UNKNOWN:
             pressing = event.reason in ("DUPLICATE_CLIENT_ID", "RESTART")
             just_gone = event.kind is OrderEventKind.CANCEL_REJECTED and order.cancels <= 1
             self.unknown.doubt(order, now_ns, at_once=pressing or just_gone)
-        elif status.is_terminal or event.kind is OrderEventKind.RECOVERED:
+        else:
             self.unknown.settled(order.id)
             self.venue_side.cancel_again(order, now_ns)
-        else:
-            return
         if status is OrderStatus.UNKNOWN or event.kind in (OrderEventKind.RECOVERED, OrderEventKind.PROVEN_ABSENT):
             self.state.venue_of(order.facts.terms.instrument_id).status_dirty = True

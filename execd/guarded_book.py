@@ -115,7 +115,8 @@ class GuardedBook:
 
     def next_timer_ns(self) -> int | None:
         """Return when something may be due."""
-        self._settle()
+        if self._touched:
+            self._settle()
         return self._deadlines.next_ns()
 
     def _settle(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -49,10 +49,11 @@ class Order:
     cancel_purpose: str = ""
     """Purpose that went with it, for protecting orders."""
     list_id: str = ""
+    id: str = field(init=False)
+    """Client order id; facts may change, this never does."""
 
-    @property
-    def id(self) -> str:
-        return self.facts.terms.client_order_id
+    def __post_init__(self) -> None:
+        self.id = self.facts.terms.client_order_id
 
     @property
     def working(self) -> bool:
@@ -227,7 +228,7 @@ class OrderTable:
         status = order.state.status
         if status is OrderStatus.UNKNOWN:
             self._unknown[order.id] = None
-        else:
+        elif self._unknown:
             self._unknown.pop(order.id, None)
         if status.is_terminal:
             self._working.pop(order.id, None)

@@ -74,7 +74,8 @@ class Reconciler:
 
     def next_timer_ns(self) -> int | None:
         """Return when the next read is due."""
-        return min((due for name, due in self._next_ns.items() if self._state.venues[name].live), default=None)
+        venues = self._state.venues
+        return min([due_ns for name, due_ns in self._next_ns.items() if venues[name].live], default=None)
 
     # ---- answers
 

@@ -12,6 +12,7 @@ from typing import Final
 from tradebot.core.approvals import SessionUp
 from tradebot.core.intents import IntentAnswer
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.values import value
 from tradebot.venues.api_orders import RequestKind
 
 
@@ -57,7 +58,7 @@ class ReadKind(IntEnum):
     """Working orders of all instruments, or of one, and the account: what a kill is confirmed by."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReadJob:
     """One private read for the shell to do."""
 
@@ -69,7 +70,7 @@ class ReadJob:
     venue_order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VenueSend:
     """Bytes for a venue connection."""
 

@@ -21,6 +21,7 @@ from tradebot.sim.order_records import MAX_CLOSED_ORDERS
 from tradebot.sim.orders import (
     AssetBalance,
     BalanceReport,
+    Fill,
     ListReport,
     NewOrder,
     OrderReport,
@@ -196,10 +197,13 @@ class SimVenue:
     # --- orders (VenueBackend) -------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest, now_ns: int) -> Done:
-        if not self._takes_orders(request.instrument):
+        return self.take(_new_order(request), now_ns)
+
+    def take(self, new: NewOrder, now_ns: int) -> Done:
+        """Take one order, or say why not."""
+        if not self._takes_orders(new.instrument):
             return Done(RejectReason.MARKET_CLOSED.value)
-        outcome = self.engine.place(_new_order(request), now_ns)
-        return self._done(outcome, request.instrument, now_ns)
+        return self._done(self.engine.place(new, now_ns), new.instrument, now_ns)
 
     def _takes_orders(self, instrument: int) -> bool:
         return instrument in self._served and self.feed.is_open(instrument)
@@ -222,20 +226,27 @@ class SimVenue:
     def _done(self, outcome: Outcome, instrument: int, now_ns: int) -> Done:
         if outcome.rejection is not None:
             return Done(outcome.rejection.reason.value)
-        for order in (outcome.order, *(outcome.order_list.legs if outcome.order_list else ())):
-            if order is not None:
-                self._by_client_id[order.terms.account, order.terms.client_order_id] = order.order_id
-                if len(self._by_client_id) > MAX_CLOSED_ORDERS:
-                    del self._by_client_id[next(iter(self._by_client_id))]
+        order = outcome.order
+        if order is not None:
+            self._remember(order)
+        for leg in outcome.order_list.legs if outcome.order_list else ():
+            self._remember(leg)
         self.on_events(outcome.events, now_ns)
         self.feed.after_own_action(instrument)
-        order = outcome.order
-        fills = [
-            event.fill
-            for event in outcome.events
-            if isinstance(event, OrderReport) and event.fill and order and event.order_id == order.order_id
-        ]
+        fills: list[Fill] = []
+        if order is not None and order.filled_lots:
+            fills = [
+                event.fill
+                for event in outcome.events
+                if isinstance(event, OrderReport) and event.fill and event.order_id == order.order_id
+            ]
         return Done("", order, outcome.order_list, fills)
+
+    def _remember(self, order: SimOrder) -> None:
+        known = self._by_client_id
+        known[order.terms.account, order.terms.client_order_id] = order.order_id
+        if len(known) > MAX_CLOSED_ORDERS:
+            del known[next(iter(known))]
 
     def find_order(self, account: str, instrument: int, order_id: int | None, client_order_id: str) -> SimOrder | None:
         """Return an order by venue id, else the newest one with that client id."""

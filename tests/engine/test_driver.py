@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from tests.engine.builders import (
     T0,
     S,
     columns,
+    end_event,
     feed_empty_history,
     fill_event,
     live_market,
@@ -23,6 +26,8 @@ from tests.support.builders import BTC, make_instrument
 from tradebot.core.errors import RejectedError
 from tradebot.core.intents import OrderIntent, Wish
 from tradebot.core.market import MarketRow
+from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderEventKind, OrderStatus
 from tradebot.core.row_block import RowBlock
 
 FAR = T0 + 10_000 * S
@@ -80,6 +85,31 @@ def test_an_order_event_comes_before_a_row_of_the_same_time() -> None:
 
     assert core.fold.holdings["s1", BTC].qty == 1
     assert core.markets[BTC].last_price == 10_000
+
+
+def test_events_of_one_time_are_told_together_up_to_a_fill_that_a_strategy_may_answer() -> None:
+    driver, core = make_driver(trigger="bbo")
+    add(driver, [*live_market(), trade(10_000, T0 + S, receive_ns=T0 + S)])
+    ((_, intent),) = driver.step([], [], T0, 1).intents
+    assert isinstance(intent, OrderIntent)
+    told: list[list[int]] = []
+    handle = core.handle_order_events
+
+    def watch(events: Iterable[OrderEvent], now_ns: int) -> list[Wish]:
+        listed = list(events)
+        told.append([event.sequence for event in listed])
+        return handle(listed, now_ns)
+
+    core.handle_order_events = watch  # type: ignore[method-assign]
+    new = [
+        end_event(intent, OrderEventKind.ACCEPTED, OrderStatus.NEW, sequence=k, now_ns=at_ns)
+        for k, at_ns in ((1, T0 + S), (2, T0 + S), (4, T0 + S), (5, T0 + 2 * S))
+    ]
+    fill = fill_event(intent, "1", "100", status=OrderStatus.PARTIALLY_FILLED, sequence=3, now_ns=T0 + S)
+    driver.step([new[0], new[1], fill, new[2], new[3]], [], T0 + 2 * S, 1)
+
+    assert told == [[1, 2, 3], [4], [5]]
+    assert core.fold.holdings["s1", BTC].qty == 1
 
 
 def test_the_past_cannot_be_changed() -> None:

@@ -31,7 +31,7 @@ def by_loop(books: Books, own: str) -> tuple[int | None, int | None, int]:
             if view is None or not view.good_ns or rate is None:
                 blind = True
                 continue
-            notional = amount(rate, amount(view.good_ask, worst))
+            notional = amount(rate, rule.contract.quote_notional(worst, view.good_ask))
             gross += notional
             same_base += notional if rule.base == books.rules[own].base else 0
     return (None, None, count) if blind else (gross, same_base, count)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.sim.kit import make_order, make_rules
 from tradebot.core.errors import InvariantError
@@ -76,6 +80,21 @@ def limited_rules(**changes: Any) -> MarketRules:
 )
 def test_the_first_broken_rule_is_named(order: Any, broken: RejectReason | None) -> None:
     assert limited_rules().broken_by(order, last_price=100) is broken
+
+
+@given(
+    down=st.decimals("0.01", "1", places=4),
+    up=st.decimals("1", "9", places=3),
+    price=st.integers(1, 9_000),
+    last=st.integers(1, 1_000),
+)
+def test_a_price_is_too_far_exactly_where_the_multipliers_of_the_last_price_say(
+    down: Decimal, up: Decimal, price: int, last: int
+) -> None:
+    rules = replace(make_rules(), price_multiplier_down=down, price_multiplier_up=up)
+    broken = rules.broken_by(make_order(Side.BUY, 5, price), last)
+
+    assert (broken is RejectReason.PERCENT_PRICE) == (not Fraction(down) * last <= price <= Fraction(up) * last)
 
 
 def test_the_generator_is_the_published_one_and_its_distributions_have_their_means() -> None:

@@ -20,10 +20,12 @@ class Side(WireEnum):
     BUY = 1
     SELL = 2
 
-    @property
-    def sign(self) -> int:
-        """+1 for BUY, -1 for SELL."""
-        return 1 if self is Side.BUY else -1
+    sign: int
+    """+1 for BUY, -1 for SELL."""
+
+    def __init__(self, wire: int) -> None:
+        super().__init__(wire)
+        self.sign = 1 if wire == 1 else -1
 
     @property
     def opposite(self) -> Side:
@@ -71,10 +73,12 @@ class OrderStatus(WireEnum):
     EXPIRED = 8
     UNKNOWN = 9
 
-    @property
-    def is_terminal(self) -> bool:
-        """True when nothing but a late fill can still happen."""
-        return 4 <= self.wire <= 8 and self is not OrderStatus.PENDING_CANCEL
+    is_terminal: bool
+    """True when nothing but a late fill can still happen. An attribute: it is read some forty times per order."""
+
+    def __init__(self, wire: int) -> None:
+        super().__init__(wire)
+        self.is_terminal = wire in (4, 6, 7, 8)
 
 
 TERMINAL_STATUSES: Final = frozenset(

@@ -225,14 +225,12 @@ class MatchingEngine(OrderRecords):
         with_bbo = self._no_bbo if with_bbo is None else with_bbo
         while True:
             start = take_rows(block.data, start, to_ns, with_bbo, self._addresses)
-            if start == len(block) or not self._cover(block.row(start), to_ns):
+            if start == len(block) or block.time_ns(start) > to_ns or not self._cover(block.row(start)):
                 return start
 
-    def _cover(self, row: MarketRow, to_ns: int) -> bool:
+    def _cover(self, row: MarketRow) -> bool:
         """Make room for a row's price; False when that was not what the row waited for."""
-        if row.receive_time_ns > to_ns or row.kind not in PRICED:
-            return False
-        return self.markets[row.instrument].cover(row.price)
+        return row.kind in PRICED and self.markets[row.instrument].cover(row.price)
 
     def on_rows(self, columns: RowColumns, start: int, end: int, now_ns: int) -> list[SimEvent]:
         """Apply rows [start, end) of a recording. Instrument columns are market indexes; `now_ns` stamps our fills."""

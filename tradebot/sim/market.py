@@ -22,7 +22,7 @@ from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import meeting, venue
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
-from tradebot.sim.kernels.requests import withdraw, would_take
+from tradebot.sim.kernels.requests import would_take
 from tradebot.sim.kernels.simulator import ERRORS, Simulator
 from tradebot.sim.kernels.stops import first_triggered, reaches
 from tradebot.sim.kernels.terms import Market as Terms
@@ -78,6 +78,8 @@ class Market:
     """Book and resting orders of one instrument. Knows nothing of accounts, fees or order life cycles."""
 
     __slots__ = (
+        "_address",
+        "_ahead",
         "_block",
         "_free",
         "_handle",
@@ -114,7 +116,9 @@ class Market:
         self._simulator = Simulator([terms])  # keeps the memory alive
         self._block = self._simulator.block()
         self._words = w = self._block.words
-        self._handle = Handle(int(w.ctypes.data))
+        self._ahead: NDArray[np.float64] = self._block.orders.view(np.float64)[:, at.F_AHEAD]
+        self._address = int(w.ctypes.data)
+        self._handle = Handle(self._address)
         self._free = list(range(slots - 1, -1, -1))
         w[at.MEETING] = 1
         w[at.IMPACT] = 1 if is_recorded else at.BOOK_IS_OURS
@@ -129,7 +133,7 @@ class Market:
     @property
     def address(self) -> int:
         """Where the kernels find this market."""
-        return self._handle.address
+        return self._address
 
     @property
     def last_price(self) -> int:
@@ -218,7 +222,7 @@ class Market:
 
     def queue_ahead(self, slot: int) -> int:
         """Return the background lots that must trade at an order's price before it."""
-        return round(float(self._orders(slot).view(np.float64)[at.F_AHEAD]))
+        return round(float(self._ahead[slot]))
 
     # --- our orders ------------------------------------------------------------------------------------------------
 
@@ -240,7 +244,7 @@ class Market:
             self.cover(new.price)
         slot = self._free.pop()
         venue.place(
-            self._handle,
+            self._address,
             slot,
             order_id,
             new.side.sign,
@@ -257,7 +261,7 @@ class Market:
 
     def withdraw(self, slot: int) -> None:
         """Take an order out of the book or off the list of those that wait."""
-        withdraw(self._handle, slot)
+        venue.withdraw(self._address, slot)
 
     def free(self, slot: int) -> None:
         """Say that a slot's order is no more."""
@@ -276,7 +280,7 @@ class Market:
 
     def fire(self, slot: int, budget: int, now_ns: int) -> None:
         """Send an order whose trigger was reached on to the book."""
-        venue.fire(self._handle, slot, budget, now_ns)
+        venue.fire(self._address, slot, budget, now_ns)
 
     def take_messages(self) -> list[Message]:
         """Return what the kernels reported since the last call."""
@@ -307,7 +311,7 @@ class Market:
         """Let one row of a recording happen."""
         if kind in PRICED:
             self.cover(price)
-        venue.apply_row(self._handle, int(kind), side_flags, price, qty, row_id, now_ns)
+        venue.apply_row(self._address, int(kind), side_flags, price, qty, row_id, now_ns)
 
     def clear_background(self) -> None:
         """Forget the background (a snapshot follows); our orders keep their queue position until it is known."""

@@ -12,12 +12,14 @@ from typing import Final
 
 from tradebot.core.accounts import LedgerKind
 from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.values import value
+from tradebot.core.wire_enum import WireEnum
 
 NO_LIST: Final = -1
 """`list_id` of an order outside any order list."""
 
 
-class SelfTradePrevention(Enum):
+class SelfTradePrevention(WireEnum):
     """What ends when an order would trade with another order of its own account. The taker decides."""
 
     NONE = 0
@@ -78,7 +80,7 @@ class EndReason(Enum):
     """Ended by the venue itself, e.g. a gap in the feed that feeds a paper market."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NewOrder:
     """One order request, complete and immutable."""
 
@@ -185,7 +187,7 @@ class SimOrderList:
     updated_ns: int = 0
 
 
-class ReportKind(Enum):
+class ReportKind(WireEnum):
     """What happened to an order."""
 
     ACCEPTED = 1
@@ -196,7 +198,7 @@ class ReportKind(Enum):
     EXPIRED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Fill:
     """One match of one of our orders."""
 
@@ -211,7 +213,7 @@ class Fill:
     liquidity: Liquidity
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderReport:
     """One event of one order, with the order's state right after it."""
 
@@ -235,7 +237,7 @@ class OrderReport:
     """The cancel request's own id, when it was canceled on request."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ListReport:
     """An order list started or ended."""
 
@@ -249,7 +251,7 @@ class ListReport:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AssetBalance:
     """One asset of one account, Money."""
 
@@ -258,7 +260,7 @@ class AssetBalance:
     locked: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BalanceReport:
     """Absolute balances of the assets that changed."""
 
@@ -267,7 +269,7 @@ class BalanceReport:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TapeTrade:
     """A public trade made inside the simulator (a live market only; a recorded tape prints itself)."""
 
@@ -319,7 +321,7 @@ class LiquidationReport:
 SimEvent = OrderReport | ListReport | BalanceReport | TapeTrade | LedgerReport | LiquidationReport
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rejection:
     """A refused request. Nothing changed."""
 

@@ -5,6 +5,7 @@ Each check answers the first broken rule or None. What text and code a venue giv
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -99,8 +100,11 @@ class MarketRules:
         return to_money(self.instrument.min_notional), None if most is None else to_money(most)
 
     @cached_property
-    def _multipliers(self) -> tuple[Fraction, Fraction]:
-        return Fraction(self.price_multiplier_down), Fraction(self.price_multiplier_up)
+    def _multipliers(self) -> tuple[int, int, int]:
+        """Both price multipliers as numerators over one denominator."""
+        down, up = Fraction(self.price_multiplier_down), Fraction(self.price_multiplier_up)
+        scale = math.lcm(down.denominator, up.denominator)
+        return int(down * scale), int(up * scale), scale
 
     def broken_by(self, order: NewOrder, last_price: int) -> RejectReason | None:
         """Return the first rule an order breaks; `last_price` in ticks, 0 when the market has no price at all."""
@@ -108,8 +112,8 @@ class MarketRules:
             if price and not self._price_bounds[0] <= price <= self._price_bounds[1]:
                 return RejectReason.PRICE_FILTER
         if order.has_limit and last_price:
-            down, up = self._multipliers
-            if not down * last_price <= order.price <= up * last_price:
+            low, high, scale = self._multipliers
+            if not low * last_price <= order.price * scale <= high * last_price:
                 return RejectReason.PERCENT_PRICE
         if order.quote_money:
             return self._broken_notional(order.quote_money, is_market=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
+from tradebot.core.values import value
 
 
 class _Valued(Protocol):
@@ -53,7 +54,7 @@ class RulesView(Protocol):
     def money_per_lot(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OrderRequest:
     """One order as a client asked for it, in ticks and lots."""
 
@@ -281,7 +282,7 @@ class PublicTrade:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AccountTrade:
     """One fill of an account, as its trade history keeps it."""
 
@@ -313,7 +314,7 @@ class Touch:
     ask_lots: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Done:
     """What a request to the backend did. `reason` names the refusal ("" = done); the views say the result."""
 

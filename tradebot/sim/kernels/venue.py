@@ -2,7 +2,8 @@
 
 The strategy's side, latencies and the clock are not used. Our orders are several accounts' and meet each other
 (`meeting`); a trigger that is reached waits for `fire`, because who placed it answers for its funds first. The caller
-keeps the ladder wide enough (`inside`) for every price it brings, and empties the ring after each call.
+keeps the ladder wide enough (`inside`) for every price it brings, and empties the ring after each call. What it calls
+per order or row takes a market's address: numba works out the type of a plain integer in C, of a Handle in Python.
 
 Rows are those of `tradebot.core.row_block`. The best bid and offer stream is believed over an older book event.
 """
@@ -24,6 +25,7 @@ from tradebot.sim.kernels.matching import level_changed, touch_reached, traded
 from tradebot.sim.kernels.meeting import NOBODY, best_offer, next_level, next_offer, offered_at, sweep
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, handle_at, words, words_at
 from tradebot.sim.kernels.requests import accept, enter, set_terms
+from tradebot.sim.kernels.requests import withdraw as take_out
 from tradebot.sim.kernels.stops import stop_waiting
 
 Bools = NDArray[np.bool_]
@@ -45,7 +47,7 @@ SIDES: Final = SIDE_MASK
 
 @compiled
 def place(
-    market: Handle,
+    address: int,
     slot: int,
     order_id: int,
     side: int,
@@ -59,6 +61,7 @@ def place(
     time_ns: int,
 ) -> None:
     """Let an order arrive. `slot` is a free one, `budget` the tick-lots that it may spend or NO_BUDGET."""
+    market = handle_at(address)
     w = words(market)
     order = words_at(w[at.ORDERS] + 8 * slot * at.ORDER_WORDS)
     order[at.ID] = order_id
@@ -79,8 +82,15 @@ def place(
 
 
 @compiled
-def fire(market: Handle, slot: int, budget: int, time_ns: int) -> None:
+def withdraw(address: int, slot: int) -> None:
+    """Take an order out of the book, or off the list of those that wait."""
+    take_out(handle_at(address), slot)
+
+
+@compiled
+def fire(address: int, slot: int, budget: int, time_ns: int) -> None:
     """Send an order whose trigger was reached on to the book."""
+    market = handle_at(address)
     w = words(market)
     words_at(w[at.ORDERS])[slot * at.ORDER_WORDS + at.BUDGET] = budget
     stop_waiting(w, slot)
@@ -167,8 +177,9 @@ def is_old(w: Words, side: int, index: int, row_id: int) -> bool:
 
 
 @compiled
-def apply_row(market: Handle, kind: int, flags: int, price: int, qty: int, row_id: int, time_ns: int) -> None:
+def apply_row(address: int, kind: int, flags: int, price: int, qty: int, row_id: int, time_ns: int) -> None:
     """Let one row happen; its price is inside the ladder."""
+    market = handle_at(address)
     w = words(market)
     side = 1 if flags & SIDES == BUY else -1
     index = price - w[at.BASE]
@@ -234,13 +245,12 @@ def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: In
         number = data[INSTRUMENT, i]
         if kind == BBO and with_bbo[number]:
             return i
-        market = handle_at(markets[number])
-        w = words(market)
+        w = words(handle_at(markets[number]))
         price = data[PRICE, i]
         flags = data[SIDE_FLAGS, i]
         if not inside(w, price) or may_concern_us(w, kind, flags, price - w[at.BASE]):
             return i
-        apply_row(market, kind, flags, price, data[QTY, i], data[ID, i], data[RECEIVE_TIME, i])
+        apply_row(markets[number], kind, flags, price, data[QTY, i], data[ID, i], data[RECEIVE_TIME, i])
     return rows
 
 
