@@ -379,8 +379,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
           ("BALANCE_DRIFT",), "venue", "0.1 % or 1 step"),
     _seen("PTR-05", "foreign activity", "an order whose id is not of our shape; where this is off, PTR-01 judges it",
           ("FOREIGN_ACTIVITY",), "instrument", "0"),
-    _later("PTR-06", "unprotected position", "a position without a live stop for its full size",
-           ("UNPROTECTED_POSITION",), "instrument", "5 s / 15 s", owner=_POST, severity=_HOLD),
+    _watched("PTR-06", "unprotected position", "a position that was granted a stop rests behind one for all of it; "
+             "then no entries, then riskd closes it", ("UNPROTECTED_POSITION",), "instrument", "5 s / 15 s",
+             owner=_POST),
     _later("PTR-07", "dependency heartbeats", "marketdata, engine, execd, recorder", ("DEPENDENCY_DOWN",), "system",
            "2 s / 5 s", owner=_POST, severity=_HOLD),
     _later("PTR-08", "journal health", "free space, sync time, last sync ok", ("JOURNAL_UNAVAILABLE",), "system",

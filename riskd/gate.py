@@ -26,6 +26,7 @@ from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
+from riskd.protection_watch import ProtectionMemory, ProtectionWatch
 from riskd.records import (
     ControlTested,
     DecisionRecord,
@@ -118,6 +119,7 @@ class RiskGate:
         self._signer = signer
         self._flattener = Flattener(self.state, self.board)
         self.eye_memory = EyeMemory()
+        self._protection_memory = ProtectionMemory()
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -154,6 +156,9 @@ class RiskGate:
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
         self.eye_watch = EyeWatch(ledger, self.keeper, self.session, settings.eyes, self._venues, self.eye_memory)
+        self._protection = ProtectionWatch(
+            ledger, self.keeper, self._flattener, settings.watches.protection, self._protection_memory
+        )
 
     # ---- life
 
@@ -201,6 +206,7 @@ class RiskGate:
         self._next_evaluation_ns = now_ns
         self.day_rules.go_on(now_ns)
         self.eye_watch.start(stood_ns, now_ns)
+        self._protection.start(now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
@@ -208,6 +214,7 @@ class RiskGate:
         self.session.statuses.clear()
         self._abandoned.clear()
         self.eye_watch.session_changed()
+        self._protection.session_changed()
         self.kills.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
@@ -329,6 +336,8 @@ class RiskGate:
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
+            in_step = bool(self.session.session_id) and self.state.applied >= self._log_head
+            self._protection.watch(now_ns, in_step=in_step)
         self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
@@ -518,6 +527,7 @@ class RiskGate:
         self.kills.session_changed()
         self.session.statuses.clear()
         self.eye_watch.session_changed()
+        self._protection.session_changed()
         self._abandoned.clear()
         self._down = SessionDown()
         self._sent_epoch = 0

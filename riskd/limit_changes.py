@@ -33,7 +33,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "max_offset_ms", "max_age_s", "max_p99_ms", "fills", "floor_bps", "entry_pct", "reduce_pct",
     "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct",
     "max_times_equity",
-    "max_silence_s", "max_steps", "fill_grace_s", "max_drift_pct",
+    "max_silence_s", "max_steps", "fill_grace_s", "max_drift_pct", "alarm_s", "action_s",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({

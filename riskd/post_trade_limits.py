@@ -1,6 +1,10 @@
-"""Limits of the checks after the trade that the eyes feed: PTR of the limits file."""
+"""Limits of the checks after the trade: PTR of the limits file."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveInt
 
@@ -28,3 +32,12 @@ class BalanceDrift(Enforced):
 
     max_drift_pct: NonNegativeDecimal
     """Of the balance, inclusive; one price step of the asset is always allowed."""
+
+
+class UnprotectedPosition(Enforced):
+    """PTR-06: a position that was granted a stop and does not rest behind one for all of it."""
+
+    alarm_s: Annotated[int, Field(gt=0, le=60)] = 5
+    """Longer than this and no entry is allowed in the instrument."""
+    action_s: Annotated[int, Field(gt=0, le=300)] = 15
+    """Longer than this and riskd closes the position; a person has to look before anything is entered there again."""

@@ -108,6 +108,8 @@ FILLS: dict[str, dict[str, Any]] = {
     "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
 }
 """Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
+WATCHES: dict[str, dict[str, Any]] = {"PTR-06": {"status": "enforced", "alarm_s": 5, "action_s": 15}}
+"""Off unless a test asks for them: a desk has positions without stops and lets hours pass in silence."""
 
 
 @cache
@@ -118,7 +120,7 @@ def _profile(name: str) -> dict[str, Any]:
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
-    for check_id in (*MARKET, *FORM, *FILLS):
+    for check_id in (*MARKET, *FORM, *FILLS, *WATCHES):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 

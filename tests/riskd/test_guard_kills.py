@@ -23,6 +23,7 @@ from tests.riskd.test_eyes_orders import OURS, PTR_05, eyes_desk, look_and_hear,
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_guards import desk_loss, limits_with, losing, morning, stale_loss, worth
 from tests.riskd.test_profiles import shipped
+from tests.riskd.test_protection_watch import pass_time, watched
 from tests.riskd.test_saga_desk import DRILLED, drill
 from tests.riskd.test_soft_caps import caps, drifted, move, wait
 from tests.support.builders import make_instrument
@@ -243,6 +244,15 @@ def silent_eyes() -> Desk:
     return desk
 
 
+def unprotected(seconds: float) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = watched()
+        pass_time(desk, seconds)
+        return desk
+
+    return trip
+
+
 TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "OPERATOR": (operator,),
     "STOP": (stopped,),
@@ -280,6 +290,7 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "PTR-03": (seen_balance("BTC", "0.02"),),
     "PTR-04": (seen_balance("USDT", "9300"),),
     "PTR-05": (seen_order("web_1a2b", PTR_05=PTR_05),),
+    "PTR-06": (unprotected(7), unprotected(17)),
     "PTR-09": (lambda: acknowledged(4, 500),),
     "EYES_SILENT": (silent_eyes,),
     "<POS cap>_HARD": (above_the_hard_cap,),
