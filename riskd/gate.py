@@ -16,9 +16,11 @@ from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
+from riskd.journal_watch import JournalHealth, JournalMemory, JournalWatch
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
 from riskd.limit_changes import Direction
@@ -120,6 +122,8 @@ class RiskGate:
         self._flattener = Flattener(self.state, self.board)
         self.eye_memory = EyeMemory()
         self._protection_memory = ProtectionMemory()
+        self.heartbeats = Heartbeats()
+        self._journal_memory = JournalMemory()
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -159,6 +163,8 @@ class RiskGate:
         self._protection = ProtectionWatch(
             ledger, self.keeper, self._flattener, settings.watches.protection, self._protection_memory
         )
+        self._dependencies = DependencyWatch(self.keeper, settings.watches.dependencies, self.heartbeats)
+        self._journal_watch = JournalWatch(self.keeper, settings.watches.journal, self._journal_memory)
 
     # ---- life
 
@@ -207,6 +213,8 @@ class RiskGate:
         self.day_rules.go_on(now_ns)
         self.eye_watch.start(stood_ns, now_ns)
         self._protection.start(now_ns)
+        self._dependencies.start(now_ns)
+        self._journal_watch.start(now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
@@ -244,6 +252,7 @@ class RiskGate:
             self._hello(up.hello, now_ns)
         elif not self.session.session_id:
             raise RejectedError("NO_HELLO", "the first message of a session says hello")
+        self.heartbeats.heard_ns[EXECD] = now_ns
         if up.order_events:
             self._order_events(up.order_events, now_ns)
         moved = bool(up.ledger)
@@ -313,7 +322,12 @@ class RiskGate:
 
     def handle_market(self, rows: Columns, now_ns: int) -> None:
         """Fold market rows."""
+        self.heartbeats.heard_ns[MARKETDATA] = now_ns
         self.board.apply(rows)
+
+    def market_heard(self, now_ns: int) -> None:
+        """marketdata had nothing to say, and said so."""
+        self.heartbeats.heard_ns[MARKETDATA] = now_ns
 
     def market_lost(self, now_ns: int) -> None:
         """The market data stream ended."""
@@ -338,6 +352,8 @@ class RiskGate:
             self.eye_watch.handle_timer(now_ns)
             in_step = bool(self.session.session_id) and self.state.applied >= self._log_head
             self._protection.watch(now_ns, in_step=in_step)
+            self._dependencies.watch(now_ns)
+            self._journal_watch.watch(now_ns)
         self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
@@ -474,6 +490,14 @@ class RiskGate:
     def journal_doubted(self, problem: str, now_ns: int) -> None:
         """The journal that was read back is not the one that was signed: nobody knows what is missing."""
         self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
+
+    def journal_measured(self, health: JournalHealth, now_ns: int) -> None:
+        """The disk of the journal was measured."""
+        self._journal_watch.measured(health, now_ns)
+
+    def journal_failed_before(self, problem: str, now_ns: int) -> None:
+        """The life before this one ended because its journal could not be written."""
+        self._journal_watch.failed_before(problem, now_ns)
 
     def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
         """Controls were given what they must refuse."""

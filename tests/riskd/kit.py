@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from riskd.gate import RiskGate, Signer
+from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
 from riskd.units import from_units
@@ -108,7 +109,11 @@ FILLS: dict[str, dict[str, Any]] = {
     "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
 }
 """Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
-WATCHES: dict[str, dict[str, Any]] = {"PTR-06": {"status": "enforced", "alarm_s": 5, "action_s": 15}}
+WATCHES: dict[str, dict[str, Any]] = {
+    "PTR-06": {"status": "enforced", "alarm_s": 5, "action_s": 15},
+    "PTR-07": {"status": "enforced", "watched": ["marketdata", "execd", "recorder"], "reduce_only_s": 2, "pause_s": 5},
+    "PTR-08": {"status": "enforced", "min_free_gib": 5, "max_sync_p99_ms": 250, "min_syncs": 20},
+}
 """Off unless a test asks for them: a desk has positions without stops and lets hours pass in silence."""
 
 
@@ -192,6 +197,8 @@ class Desk:
     executions: int = 0
     session: int = 0
     looks: int = 0
+    attended: bool = True
+    """Whether all daemons are heard and the journal's disk is measured and well while time passes."""
 
     def __post_init__(self) -> None:
         self.sink = MemorySink()
@@ -283,6 +290,10 @@ class Desk:
                 )
         if looks:
             self.look()
+        if self.attended:
+            for name in ("execd", "marketdata", "recorder"):
+                self.gate.heartbeats.heard_ns[name] = self.now_ns
+            self.gate.journal_measured(JournalHealth(100 << 30, 0, 0, 0), self.now_ns)
         return self.gate.handle_timer(self.now_ns)
 
     # ---- the eyes speak

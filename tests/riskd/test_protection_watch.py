@@ -123,7 +123,7 @@ def test_a_stop_that_is_lost_is_missed_and_one_that_is_back_ends_the_alarm() -> 
 
 
 def test_a_position_that_was_promised_no_stop_is_not_watched() -> None:
-    desk = Desk(limits=make_test_limits(WATCHES))
+    desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"]}))
     desk.buy("0.01", protection=ProtectionPlan())
     pass_time(desk, 30)
 
