@@ -19,6 +19,7 @@ DOWN: Final = "PTR-07"
 EXECD: Final = "execd"
 MARKETDATA: Final = "marketdata"
 RECORDER: Final = "recorder"
+WATCHED: Final = (EXECD, MARKETDATA, RECORDER)
 LATE_LOOK_NS: Final = 2_000_000_000
 """Looks come once a second."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
@@ -291,7 +292,7 @@ class Desk:
         if looks:
             self.look()
         if self.attended:
-            for name in ("execd", "marketdata", "recorder"):
+            for name in WATCHED:
                 self.gate.heartbeats.heard_ns[name] = self.now_ns
             self.gate.journal_measured(JournalHealth(100 << 30, 0, 0, 0), self.now_ns)
         return self.gate.handle_timer(self.now_ns)

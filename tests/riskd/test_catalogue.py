@@ -95,7 +95,7 @@ def test_reducing_orders_run_only_what_the_catalogue_allows_and_report_the_rest_
 
     assert [check_id for check_id, _ in plan.steps] == [
         "AUT-01", "AUT-02", "AUT-04", "STA-01", "STA-02",
-        "SPC-01", "SPC-02", "SPC-03", "SPC-04", "SPC-05", "SPC-06", "PRC-01", "SIZ-06", "RAT-03",
+        "SPC-01", "SPC-02", "SPC-03", "SPC-04", "SPC-05", "SPC-06", "SPC-07", "PRC-01", "SIZ-06", "RAT-03",
     ]  # fmt: skip
     assert plan.others["POS-01"] == (CheckOutcome.SKIPPED, "NOT_RUN_FOR_REDUCING_ORDERS")
 

@@ -31,6 +31,20 @@ class InstrumentStatus(Enum):
 
 
 @dataclass(frozen=True)
+class PriceBand:
+    """Prices that the venue takes (SPC-07). None = it has no such rule."""
+
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    buy_up: Decimal | None = None
+    """A buy is at most this multiple of the venue's average price."""
+    buy_down: Decimal | None = None
+    """A buy is at least this multiple of it."""
+    sell_up: Decimal | None = None
+    sell_down: Decimal | None = None
+
+
+@dataclass(frozen=True)
 class Instrument:
     """One tradable market at one venue. Prices are quote per base; quantities are base units or contracts."""
 
@@ -65,6 +79,8 @@ class Instrument:
     order_types: frozenset[str] = frozenset()
     """Names of `OrderType` members that the venue takes here."""
     oco_allowed: bool = False
+    price_band: PriceBand | None = None
+    """None = not known."""
 
     @cached_property
     def money_per_tick_lot(self) -> Decimal:
