@@ -172,6 +172,13 @@ class Desk:
         """The private connection is open: measure the clock, log in."""
         self.venue_side.connected(name, now_ns)
 
+    def rules_read(self, name: str, found: str, now_ns: int) -> None:
+        """The venue's trading rules were read again: riskd compares their hash with that of the rules in use."""
+        venue = self.state.venues[name]
+        if venue.rules_hash not in ("", found):
+            self.state.notice("error", "rules_changed", f"{name} changed its trading rules: restart execd to use them")
+        venue.rules_time_ns, venue.rules_hash, venue.status_dirty = now_ns, found, True
+
     def venue_lost(self, name: str, now_ns: int) -> None:
         """The private connection is gone: whatever was on its way is unproven."""
         self.venue_side.lost(name, now_ns)

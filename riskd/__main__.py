@@ -9,7 +9,7 @@ import sys
 from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
 from riskd.gate import RiskGate, Signer
-from riskd.journal_probe import JournalProbe, mark_failed, read_mark, remove_mark
+from riskd.journal_shell import JournalProbe, mark_failed, read_mark, remove_mark
 from riskd.limits import load_limits
 from riskd.market_client import MarketClient
 from riskd.metrics_shell import GateMetrics

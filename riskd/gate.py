@@ -155,6 +155,7 @@ class RiskGate:
             state.flow,
             state.open_risk,
             self._build,
+            state.rules_hashes,
         )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment

@@ -25,7 +25,7 @@ from riskd.records import MemorySink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, SessionHello, SessionUp, VenueAction
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product
+from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product, rules_hash
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -83,8 +83,11 @@ class ProbeWorld:
         self.say(hello=SessionHello("s", "log", 0, KIND, (replace(self.instrument, **changes),)))
 
     def status(self, **changes: Any) -> None:
-        known = VenueStatus(self.instrument.venue, "main", True, self.now_ns, False)
-        self.say(venues=[replace(known, clock_error_ns=1, clock_time_ns=self.now_ns, **changes)])
+        known = VenueStatus(
+            self.instrument.venue, "main", True, self.now_ns, False, clock_error_ns=1, clock_time_ns=self.now_ns,
+            rules_time_ns=self.now_ns, rules_hash=rules_hash((self.instrument,)),
+        )  # fmt: skip
+        self.say(venues=[replace(known, **changes)])
 
     def quote(self, bid: Decimal, ask: Decimal, state: BookState = BookState.LIVE) -> None:
         rows, tick = RowColumns(), self.instrument.tick_size
@@ -338,6 +341,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_held, ("STA-01",)),
     (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
+    (_status(rules_hash="another"), ("SPC-10",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),
     (_working, ("STA-06", "RAT-08", "RAT-09")),

@@ -1,11 +1,14 @@
-"""Checks of the venue's own rules as far as they move: its price band. Pure functions of a Case as in `checks`."""
+"""Checks of the venue's own rules: its price band, and whether they still are what riskd knows. Pure functions of a
+Case as in `checks`.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from riskd.case import Case
-from riskd.inputs import BLOCK, PASS, CheckFunction, InputMissing, Row, best_prices, price_of, rule_of
+from riskd.inputs import BLOCK, PASS, CheckFunction, InputMissing, Row, best_prices, need, price_of, rule_of
+from riskd.settings import NS_PER_MS
 from riskd.units import PPM
 from tradebot.core.orders import Side
 
@@ -35,4 +38,16 @@ def spc_07(case: Case) -> Row:
     return (BLOCK, OUTSIDE, high, price) if price > high else (PASS, "", high, price)
 
 
-VENUE_RULE_CHECKS: Final[dict[str, CheckFunction]] = {"SPC-07": spc_07}
+def spc_10(case: Case) -> Row:
+    """The rules in use are those that the venue had when they were last read, and that is not long ago."""
+    oldest, status = need(case.books.settings.orders.rules_age_ns), case.venue_status
+    used = case.books.rules_hashes.get(case.venue, "")
+    if status is None or status.rules_time_ns <= 0 or not status.rules_hash or not used:
+        raise InputMissing
+    age = abs(case.now_ns - status.rules_time_ns)  # what was read in the far future would never age
+    if age > oldest or status.rules_hash != used:
+        return BLOCK, "INSTRUMENT_RULES_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
+    return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
+
+
+VENUE_RULE_CHECKS: Final[dict[str, CheckFunction]] = {"SPC-07": spc_07, "SPC-10": spc_10}

@@ -31,7 +31,7 @@ from tradebot.core.approvals import (
     VenueAction,
 )
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, rules_hash
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -252,7 +252,15 @@ class Desk:
 
     def make_venue(self) -> VenueStatus:
         return VenueStatus(
-            self.venue_name, "main", True, self.now_ns, False, clock_error_ns=MS, clock_time_ns=self.now_ns
+            self.venue_name,
+            "main",
+            True,
+            self.now_ns,
+            False,
+            clock_error_ns=MS,
+            clock_time_ns=self.now_ns,
+            rules_time_ns=self.now_ns,
+            rules_hash=rules_hash(one for one in self.instruments if one.venue == self.venue_name),
         )
 
     # ---- the market speaks
@@ -287,7 +295,7 @@ class Desk:
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
                 self.gate.session.statuses[name] = replace(
-                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns
+                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns, rules_time_ns=self.now_ns
                 )
         if looks:
             self.look()

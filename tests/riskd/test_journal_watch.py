@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from riskd.journal_probe import FAILED_MARK, JournalProbe, mark_failed, read_mark, remove_mark
+from riskd.journal_shell import FAILED_MARK, JournalProbe, mark_failed, read_mark, remove_mark
 from riskd.journal_watch import JournalHealth
 from riskd.shell import LiveGate
 from tests.riskd.kit import SECOND, WATCHES, Desk, make_test_limits

@@ -13,10 +13,10 @@ from tests.riskd.edges.kit import (
     edge,
     roomy,
 )
-from tests.riskd.kit import BTC, ETH, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, VenueAction
-from tradebot.core.instruments import Instrument, PriceBand, Product
+from tradebot.core.instruments import Instrument, PriceBand, Product, rules_hash
 from tradebot.core.intents import Algo
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 
@@ -93,6 +93,23 @@ def _no_band() -> ApprovalAnswer:
     desk.hello()
     desk.venue()
     return desk.plain()
+
+
+def read(age_ns: int, **status: Any) -> ApprovalAnswer:
+    """Ask so long after the venue's rules were read; at most an hour."""
+    desk = Desk()
+    desk.venue(rules_time_ns=desk.now_ns - age_ns, **status)
+    return desk.plain()
+
+
+STALE = "INSTRUMENT_RULES_STALE"
+add("SPC-10", "read just now", None, lambda: read(0))
+add("SPC-10", "read an hour ago", None, lambda: read(3_600 * SECOND))
+add("SPC-10", "read longer ago", STALE, lambda: read(3_600 * SECOND + 1))
+add("SPC-10", "read in the future", STALE, lambda: read(-3_600 * SECOND - 1))
+add("SPC-10", "never read", "CHECK_INPUT_MISSING", lambda: read(10**19))
+add("SPC-10", "not read", "CHECK_INPUT_MISSING", lambda: read(0, rules_hash=""))
+add("SPC-10", "the venue has other rules now", STALE, lambda: read(0, rules_hash=rules_hash([make_instrument(BTC)])))
 
 
 for label, reason, changes in (
