@@ -30,6 +30,7 @@ from tradebot.runtime.journal import Journal
 from tradebot.runtime.sequenced_log import SequencedLog
 from tradebot.runtime.stream_hub import StreamHub
 from tradebot.runtime.venue_reader import READ_ERRORS, VenueReader
+from tradebot.venues.api_orders import KeyRights
 
 TICK_S: Final = 0.01
 """Timers are looked at so often; every deadline of the core is far longer."""
@@ -158,6 +159,11 @@ class LiveDesk:
     def rules_read(self, name: str, instruments: Iterable[Instrument]) -> None:
         """The venue's trading rules were read."""
         self.desk.rules_read(name, rules_hash(instruments), self.clock.now_ns())
+        self.flush()
+
+    def rights_read(self, name: str, rights: KeyRights | None) -> None:
+        """The venue told what the key may do; None = it did not."""
+        self.desk.rights_read(name, rights, self.clock.now_ns())
         self.flush()
 
     def venue_down(self, name: str) -> None:

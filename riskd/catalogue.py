@@ -388,8 +388,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
              ("JOURNAL_UNAVAILABLE",), "system", "5 GiB, 250 ms", owner=_POST),
     _watched("PTR-09", "latency", "approval to venue acknowledgement, p99 of a minute; then CAUTIOUS",
              ("LATENCY_BREACH",), "system", "2 s", owner=_POST),
-    _later("PTR-10", "key permissions", "no withdraw or transfer right", ("KEY_OVERPRIVILEGED",), "venue", "hourly",
-           owner=_POST, severity=_HOLD),
+    _watched("PTR-10", "key permissions", "execd asks every hour: no withdraw or transfer right; told within 3 h",
+             ("KEY_OVERPRIVILEGED", "KEY_UNCHECKED"), "venue", "hourly", owner=_POST),
 )  # fmt: skip
 
 SPEC_BY_ID: Final = {spec.check_id: spec for spec in CATALOGUE}

@@ -117,6 +117,8 @@ ALARM_MEANINGS: Final = {
     "BALANCE_DRIFT": ("the venue's balance is not what our fills make it", "ends with a clean reconciliation"),
     "FOREIGN_ACTIVITY": ("orders or positions that are not ours", "remove them at the venue, then clear"),
     "UNRESOLVED_ORDER": ("an order whose fate is unknown", "ends when the venue has told"),
+    "KEY_OVERPRIVILEGED": ("the trading key may withdraw or transfer", "take that right from it, then clear"),
+    "KEY_UNCHECKED": ("the venue does not tell what the trading key may do", "ends when it tells again"),
     "UNPROTECTED_POSITION": ("a position without its stop", "ends when the stop rests again; else flatten"),
 }
 """Of the causes that execd reports: what each means, how it ends."""

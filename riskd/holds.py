@@ -327,5 +327,7 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "BALANCE_DRIFT": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
     "FOREIGN_ACTIVITY": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.ONE_KEY),
     "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
+    "KEY_OVERPRIVILEGED": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
+    "KEY_UNCHECKED": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
     "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
 }
