@@ -16,15 +16,18 @@ from execd.id_key_shell import load_id_key
 from execd.latch import LatchBoard
 from execd.market_client import MarketClient
 from execd.restore import Restorer
+from execd.rights_shell import RightsReader, rights_at_start
 from execd.risk_client import RiskClient
+from execd.rules_shell import RulesReader
 from execd.service import ExecutionServicer, execution_binding
 from execd.shell import LiveDesk
 from execd.stop_service import StopServicer, stop_binding
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import StopLatch
 from tradebot.core.errors import ConfigError, TransientError
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, rules_hash
 from tradebot.runtime.build import build_hash
+from tradebot.runtime.config import Mode
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -36,7 +39,7 @@ from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
 from tradebot.runtime.venue_reader import VenueReader
 from tradebot.venues import load_venue_part
-from tradebot.venues.api_orders import OrderCodec, OrderVenue, VenueCredentials
+from tradebot.venues.api_orders import KeyRights, OrderCodec, OrderVenue, VenueCredentials
 
 VENUE_RETRY_S = 1.0
 SHUTDOWN_CANCELS_S = 0.5
@@ -97,12 +100,18 @@ async def _trade(
 ) -> None:
     common, section = shell.common, shell.section
     instruments: dict[str, Instrument] = {}
+    read_rules: dict[str, list[Instrument]] = {}
+    rights: dict[str, KeyRights | None] = {}
+    tells_rights = common.mode is not Mode.TESTNET
     codecs: dict[str, OrderCodec] = {}
     for name, venue in venues.items():
         listed = await _load_instruments(shell, rests[name])
         if listed is None:
             return
         instruments |= {instrument.instrument_id: instrument for instrument in listed}
+        read_rules[name] = listed
+        if tells_rights:
+            rights[name] = await rights_at_start(name, rests[name])
         codecs[name] = venue.codec(credentials[name], listed, section.recv_window_ms)
     latches = LatchBoard()
     desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches, build_hash())
@@ -114,6 +123,10 @@ async def _trade(
     log_incarnation = restorer.log_incarnation or uuid.uuid4().hex
     live = LiveDesk(desk, journal, shell.clock, log_incarnation)
     desk.start(log_incarnation, restorer.starts + 1, journal.appended_seq + 1, shell.clock.now_ns())
+    for name, listed in read_rules.items():
+        desk.rules_read(name, rules_hash(listed), shell.clock.now_ns())
+    for name, known in rights.items():
+        desk.rights_read(name, known, shell.clock.now_ns())
     working = desk.state.orders.working_count
     _log.info("restored", records=restorer.records, starts=restorer.starts, orders_working=working)
 
@@ -144,6 +157,9 @@ async def _trade(
         session = _venue_session(live, name, config.trade_ws_url)
         live.attach(session, rests[name])
         shell.tasks.start(f"venue {name}", session.keep_connected(partial(live.quiet_s, name)))
+    shell.tasks.start("trading rules", RulesReader(live, rests).run())
+    if tells_rights:
+        shell.tasks.start("key rights", RightsReader(live, rests).run())
     shell.tasks.start("risk session", redial("riskd", risk.session))
     shell.tasks.start("market data", redial("marketdata", market.session))
     await server.set_serving(True)

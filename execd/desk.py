@@ -9,6 +9,7 @@ every part, so the outbox is complete. The same object runs live, in the backtes
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from execd.all_clears import AllClears
 from execd.asking import AskDesk
@@ -34,9 +35,12 @@ from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
 from tradebot.core.order_events import OrderEvent, PositionView
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
-from tradebot.venues.api_orders import OrderCodec, VenueEvent
+from tradebot.venues.api_orders import KeyRights, OrderCodec, VenueEvent
 
 __all__ = ["CancelAnswer", "Desk", "ReadResult"]
+
+MAX_RIGHTS_AGE_NS: Final = 3 * 3_600 * 1_000_000_000
+"""What a key may do is asked every hour; not told for so long is as good as never."""
 
 
 class Desk:
@@ -178,6 +182,28 @@ class Desk:
     def venue_connected(self, name: str, now_ns: int) -> None:
         """The private connection is open: measure the clock, log in."""
         self.venue_side.connected(name, now_ns)
+
+    def rules_read(self, name: str, found: str, now_ns: int) -> None:
+        """The venue's trading rules were read again: riskd compares their hash with that of the rules in use."""
+        venue = self.state.venues[name]
+        if venue.rules_hash not in ("", found):
+            self.state.notice("error", "rules_changed", f"{name} changed its trading rules: restart execd to use them")
+        venue.rules_time_ns, venue.rules_hash, venue.status_dirty = now_ns, found, True
+
+    def rights_read(self, name: str, rights: KeyRights | None, now_ns: int) -> None:
+        """The venue told what the key may do, or (None) did not (PTR-10)."""
+        venue = self.state.venues[name]
+        if rights is None:
+            if now_ns - venue.rights_ns > MAX_RIGHTS_AGE_NS and not venue.key_unchecked:
+                venue.key_unchecked = True
+                self.state.alarm(venue, "KEY_UNCHECKED", detail=f"{name} does not tell what the trading key may do")
+            return
+        venue.rights_ns = now_ns
+        if venue.key_unchecked:
+            venue.key_unchecked = False
+            self.state.alarm(venue, "KEY_UNCHECKED", detail="the venue told again", cleared=True)
+        if rights.may_move_money:
+            self.state.alarm(venue, "KEY_OVERPRIVILEGED", detail=f"the trading key of {name} may withdraw or transfer")
 
     def venue_lost(self, name: str, now_ns: int) -> None:
         """The private connection is gone: whatever was on its way is unproven."""

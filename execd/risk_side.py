@@ -203,6 +203,8 @@ class RiskSide:
             venue.clock_error_ns,
             venue.clock_time_ns,
             venue.quiet_until_ns,
+            venue.rules_time_ns,
+            venue.rules_hash,
         )
 
     def lease_timer_ns(self) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -22,6 +22,7 @@ from execd.venue_rest import do_read
 from execd.venue_session import VenueSession
 from tradebot.core.approvals import ApprovalAsk, SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError, RateLimitedError, VenueProtocolError
+from tradebot.core.instruments import Instrument, rules_hash
 from tradebot.core.intents import IntentAnswer, OrderIntent
 from tradebot.core.order_events import OrderEvent
 from tradebot.runtime.clock import NS_PER_S, Clock
@@ -29,6 +30,7 @@ from tradebot.runtime.journal import Journal
 from tradebot.runtime.sequenced_log import SequencedLog
 from tradebot.runtime.stream_hub import StreamHub
 from tradebot.runtime.venue_reader import READ_ERRORS, VenueReader
+from tradebot.venues.api_orders import KeyRights
 
 TICK_S: Final = 0.01
 """Timers are looked at so often; every deadline of the core is far longer."""
@@ -166,6 +168,16 @@ class LiveDesk:
     def venue_up(self, name: str) -> None:
         """A private connection is open."""
         self.desk.venue_connected(name, self.clock.now_ns())
+        self.flush()
+
+    def rules_read(self, name: str, instruments: Iterable[Instrument]) -> None:
+        """The venue's trading rules were read."""
+        self.desk.rules_read(name, rules_hash(instruments), self.clock.now_ns())
+        self.flush()
+
+    def rights_read(self, name: str, rights: KeyRights | None) -> None:
+        """The venue told what the key may do; None = it did not."""
+        self.desk.rights_read(name, rights, self.clock.now_ns())
         self.flush()
 
     def venue_down(self, name: str) -> None:

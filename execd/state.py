@@ -54,6 +54,14 @@ class VenueState:
     """When it was measured."""
     quiet_until_ns: int = 0
     """The venue told us to send nothing but cancels until then."""
+    rights_ns: int = 0
+    """When the venue last told what the key may do."""
+    key_unchecked: bool = False
+    """Whether riskd was told that it does not."""
+    rules_time_ns: int = 0
+    """When its trading rules were read last."""
+    rules_hash: str = ""
+    """Of the rules as read then."""
     used_weight_pct: float = 0.0
     told_weight_pct: float = 0.0
     """What riskd was told last."""

@@ -9,6 +9,7 @@ import sys
 from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
 from riskd.gate import RiskGate, Signer
+from riskd.journal_shell import JournalProbe, mark_failed, read_mark, remove_mark
 from riskd.limits import load_limits
 from riskd.market_client import MarketClient
 from riskd.metrics_shell import GateMetrics
@@ -18,6 +19,7 @@ from riskd.shell import LateSink, LiveGate
 from riskd.stop_flag import StopFlag
 from riskd.stop_service import StopServicer
 from tradebot.core.approvals import StopLatch
+from tradebot.core.errors import TradebotError
 from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
@@ -53,18 +55,27 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         signer.restored(record)
         gate.restore_one(record.record_type, record.payload)
 
+    def journal_failed(error: TradebotError) -> None:
+        mark_failed(common.state_dir, str(error))
+        shell.journal_failed(error)
+
     journal = Journal.open(
         directory,
         clock=clock,
         segment_bytes=section.journal.segment_bytes,
         on_record=restore,
         loop=asyncio.get_running_loop(),
-        on_failure=shell.journal_failed,
+        on_failure=journal_failed,
     )
     try:
         sink.open(journal)
         prefix = secrets.token_hex(PREFIX_BYTES)
         gate.start(prefix, clock.now_ns())
+        failed = read_mark(common.state_dir)
+        if failed:
+            gate.journal_failed_before(failed, clock.now_ns())
+            journal.flush()
+            remove_mark(common.state_dir)
         for problem in signer.finish_restore().problems:
             gate.journal_doubted(problem, clock.now_ns())
         live = LiveGate(gate, clock, journal, incarnation=prefix)
@@ -81,6 +92,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         stop_server.start()
         market = MarketClient(live, open_channel(common, Role.MARKETDATA, shell.role))
         shell.tasks.start("clock", live.run_clock())
+        shell.tasks.start("journal's disk", JournalProbe(live, journal, directory).run())
         shell.tasks.start("metrics", GateMetrics(shell.metrics, live).run())
         shell.tasks.start("market data", redial("marketdata", market.session))
         shell.tasks.start("limits self-test", test_limits(live))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from riskd.exposure import Commitments, Parent
@@ -40,6 +41,8 @@ class Books:
     sums: ExposureSums
     build: str
     """Build that riskd runs; empty = nobody said."""
+    rules_hashes: Mapping[str, str]
+    """Venue -> hash over the trading rules in use."""
 
 
 @dataclass(slots=True)

@@ -95,6 +95,14 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "find the transfer; clearing it accepts what the venue holds"),
     CauseSpec("PTR-05", "REDUCE_ONLY", "instrument, else venue", "ONE_KEY", "the eyes see an order that is not ours",
               "remove it at the venue, then clear"),
+    CauseSpec("PTR-06", "REDUCE_ONLY, then HALTED", "instrument", "AUTO; HALTED: ONE_KEY",
+              "riskd sees a position without the stop it was granted; at the second deadline it closes it",
+              "ends when the stop rests again. HALTED: find out why execd had not protected it, then clear"),
+    CauseSpec("PTR-07", "REDUCE_ONLY, then PAUSED", "system", "AUTO", "a daemon that trading depends on is silent",
+              "is it running? The evidence names it; ends when everybody is heard again"),
+    CauseSpec("PTR-08", "REDUCE_ONLY; after a failed sync HALTED", "system", "AUTO; HALTED: ONE_KEY",
+              "riskd's disk is almost full or slow; or its journal failed and riskd started again",
+              "make room, look at the disk. HALTED: compare with the venue, then clear"),
     CauseSpec("EYES_SILENT", "REDUCE_ONLY", "venue", "AUTO", "no complete look at the venue for too long",
               "is `eyes` running, does the venue answer it? Ends with the next look"),
     CauseSpec("<POS cap>_HARD", "HALTED", "of the cap", "ONE_KEY", "5 min above the hard cap in spite of reducing",
@@ -112,6 +120,8 @@ ALARM_MEANINGS: Final = {
     "LATE_APPEARANCE": ("an order works or filled after it was proven absent", _ONE_KEY),
     "GRANT_INVALID": ("execd cannot read a protection grant: do both have the same keys?", _ONE_KEY),
     "UNRESOLVED_ORDER": ("an order whose fate is unknown", "ends when the venue has told"),
+    "KEY_OVERPRIVILEGED": ("the trading key may withdraw or transfer", "take that right from it, then clear"),
+    "KEY_UNCHECKED": ("the venue does not tell what the trading key may do", "ends when it tells again"),
     "UNPROTECTED_POSITION": ("a position without its stop", "ends when the stop rests again; else flatten"),
 }
 """Of the causes that execd reports: what each means, how it ends."""

@@ -22,6 +22,7 @@ from riskd.inputs import (
     InputMissing,
     LimitUndefined,
     Row,
+    best_prices,
     bounded,
     cap_of,
     need,
@@ -39,6 +40,7 @@ from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import InstrumentRule, is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
+from riskd.venue_rule_checks import VENUE_RULE_CHECKS
 from riskd.worst_case import exposure, gross_others, open_others
 from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
@@ -322,15 +324,7 @@ def _reference(case: Case) -> int:
     """
     if case.stop_price:
         return case.stop_price
-    view = view_of(case)
-    if case.reducing:
-        if not view.good_ns or case.now_ns - view.good_ns > need(case.books.settings.reduce_reference_ns):
-            raise InputMissing
-        bid, ask = view.good_bid, view.good_ask
-    else:
-        if not view.is_good:
-            raise InputMissing
-        bid, ask = view.bid, view.ask
+    bid, ask = best_prices(case)
     return (bid + ask) // 2 if case.side is Side.BUY else -(-(bid + ask) // 2)
 
 
@@ -447,6 +441,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
     **CONDUCT_CHECKS,
     **READINESS_CHECKS,
+    **VENUE_RULE_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

@@ -17,10 +17,12 @@ from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
+from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
+from riskd.journal_watch import JournalHealth, JournalMemory, JournalWatch
 from riskd.keeper import Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
 from riskd.limit_changes import Direction
@@ -28,6 +30,7 @@ from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
+from riskd.protection_watch import ProtectionMemory, ProtectionWatch
 from riskd.records import (
     ControlTested,
     DecisionRecord,
@@ -122,6 +125,9 @@ class RiskGate:
         self._signer = signer
         self._flattener = Flattener(self.state, self.board)
         self.eye_memory = EyeMemory()
+        self._protection_memory = ProtectionMemory()
+        self.heartbeats = Heartbeats()
+        self._journal_memory = JournalMemory()
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -156,11 +162,17 @@ class RiskGate:
             state.open_risk,
             ExposureSums(),
             self._build,
+            state.rules_hashes,
         )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
         )
         self.eye_watch = EyeWatch(ledger, self.keeper, self.session, settings.eyes, self._venues, self.eye_memory)
+        self._protection = ProtectionWatch(
+            ledger, self.keeper, self._flattener, settings.watches.protection, self._protection_memory
+        )
+        self._dependencies = DependencyWatch(self.keeper, settings.watches.dependencies, self.heartbeats)
+        self._journal_watch = JournalWatch(self.keeper, settings.watches.journal, self._journal_memory)
 
     # ---- life
 
@@ -220,6 +232,9 @@ class RiskGate:
         self._next_evaluation_ns = now_ns
         self.day_rules.go_on(now_ns)
         self.eye_watch.start(stood_ns, now_ns)
+        self._protection.start(now_ns)
+        self._dependencies.start(now_ns)
+        self._journal_watch.start(now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""
@@ -227,6 +242,7 @@ class RiskGate:
         self.session.statuses.clear()
         self._abandoned.clear()
         self.eye_watch.session_changed()
+        self._protection.session_changed()
         self.kills.session_changed()
         self.keeper.raise_(TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, NO_SESSION, ReleaseRule.AUTO, now_ns, "session lost")
         return self.take_down()
@@ -256,6 +272,7 @@ class RiskGate:
             self._hello(up.hello, now_ns)
         elif not self.session.session_id:
             raise RejectedError("NO_HELLO", "the first message of a session says hello")
+        self.heartbeats.heard_ns[EXECD] = now_ns
         if up.order_events:
             self._order_events(up.order_events, now_ns)
         moved = bool(up.ledger)
@@ -335,7 +352,12 @@ class RiskGate:
 
     def handle_market(self, rows: Columns, now_ns: int) -> None:
         """Fold market rows."""
+        self.heartbeats.heard_ns[MARKETDATA] = now_ns
         self.board.apply(rows)
+
+    def market_heard(self, now_ns: int) -> None:
+        """marketdata had nothing to say, and said so."""
+        self.heartbeats.heard_ns[MARKETDATA] = now_ns
 
     def market_lost(self, now_ns: int) -> None:
         """The market data stream ended."""
@@ -358,6 +380,10 @@ class RiskGate:
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
+            in_step = bool(self.session.session_id) and self.state.applied >= self._log_head
+            self._protection.watch(now_ns, in_step=in_step)
+            self._dependencies.watch(now_ns)
+            self._journal_watch.watch(now_ns)
         self._work_kills(now_ns)
         self._work_flattens(now_ns)
         return self.take_down()
@@ -495,6 +521,14 @@ class RiskGate:
         """The journal that was read back is not the one that was signed: nobody knows what is missing."""
         self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
 
+    def journal_measured(self, health: JournalHealth, now_ns: int) -> None:
+        """The disk of the journal was measured."""
+        self._journal_watch.measured(health, now_ns)
+
+    def journal_failed_before(self, problem: str, now_ns: int) -> None:
+        """The life before this one ended because its journal could not be written."""
+        self._journal_watch.failed_before(problem, now_ns)
+
     def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
         """Controls were given what they must refuse."""
         detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
@@ -547,6 +581,7 @@ class RiskGate:
         self.kills.session_changed()
         self.session.statuses.clear()
         self.eye_watch.session_changed()
+        self._protection.session_changed()
         self._abandoned.clear()
         self._down = SessionDown()
         self._sent_epoch = 0

@@ -332,5 +332,7 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "LATE_APPEARANCE": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
     "GRANT_INVALID": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.ONE_KEY),
     "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
+    "KEY_OVERPRIVILEGED": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
+    "KEY_UNCHECKED": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
     "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
 }

@@ -71,6 +71,18 @@ def view_of(case: Case) -> MarketView:
     return case.view
 
 
+def best_prices(case: Case) -> tuple[int, int]:
+    """Return (bid, ask) of a good book; reducing orders take the last good ones within their age."""
+    view = view_of(case)
+    if case.reducing:
+        if not view.good_ns or case.now_ns - view.good_ns > need(case.books.settings.reduce_reference_ns):
+            raise InputMissing
+        return view.good_bid, view.good_ask
+    if not view.is_good:
+        raise InputMissing
+    return view.bid, view.ask
+
+
 def qty_of(case: Case) -> int:
     if case.qty <= 0:
         raise InputMissing

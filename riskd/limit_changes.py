@@ -21,25 +21,24 @@ FIXED: Final = ("profile", "currency", "operators", "operator_keys")
 MISSING: Final = ""
 
 LOWER_IS_TIGHTER: Final = frozenset({
-    "max_age_ms", "max_future_ms", "max_reconcile_age_s", "max_session_age_ms", "collar_bps", "far_multiple",
-    "reduce_collar_bps", "reduce_reference_age_s", "max_qty", "max_pct_of_equity", "max_notional", "hard_pct",
-    "soft_pct", "soft_notional", "max_positions", "strategy_per_second", "strategy_per_minute", "system_per_second",
-    "max_loss",
-    "max_drawdown_pct", "pause_after", "halt_after", "soft_h", "hard_h", "quote_amount", "cautious_size_factor",
-    "approval_valid_ms", "lease_valid_ms", "parent_ttl_s", "grace_s", "holding_grace_s", "max_orders", "valid_hours",
-    "price_range_pct", "emergency_bound_bps", "target_pct", "sign_off_min", "join_at", "leave_below",
-    "max_per_instrument", "max_per_venue", "max_spread_bps", "max_bound_bps", "max_distance_bps", "max_risk_pct",
-    "max_risk", "max_move_bps", "sigmas", "max_drift_bps", "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio",
-    "max_offset_ms", "max_age_s", "max_p99_ms", "fills", "floor_bps", "entry_pct", "reduce_pct",
-    "venue_per_minute", "max_entries", "max_per_day", "soft_multiple", "hard_multiple", "min_orders", "max_loss_pct",
-    "max_times_equity",
-    "max_silence_s", "max_steps", "fill_grace_s", "max_drift_pct",
+    "max_age_ms", "max_age_min", "max_future_ms", "max_reconcile_age_s", "max_session_age_ms", "collar_bps",
+    "far_multiple", "reduce_collar_bps", "reduce_reference_age_s", "max_qty", "max_pct_of_equity", "max_notional",
+    "hard_pct", "soft_pct", "soft_notional", "max_positions", "strategy_per_second", "strategy_per_minute",
+    "system_per_second", "max_loss", "max_drawdown_pct", "pause_after", "halt_after", "soft_h", "hard_h",
+    "quote_amount", "cautious_size_factor", "approval_valid_ms", "lease_valid_ms", "parent_ttl_s", "grace_s",
+    "holding_grace_s", "max_orders", "valid_hours", "price_range_pct", "emergency_bound_bps", "target_pct",
+    "sign_off_min", "join_at", "leave_below", "max_per_instrument", "max_per_venue", "max_spread_bps",
+    "max_bound_bps", "max_distance_bps", "max_risk_pct", "max_risk", "max_move_bps", "sigmas", "max_drift_bps",
+    "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio", "max_offset_ms", "max_age_s", "max_p99_ms", "fills",
+    "floor_bps", "entry_pct", "reduce_pct", "venue_per_minute", "max_entries", "max_per_day", "soft_multiple",
+    "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity", "max_silence_s", "max_steps", "fill_grace_s",
+    "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({
     "pause_at_pct", "halt_at_pct", "rearm_at_pct", "pause_min", "second_pause_min", "cautious_min", "cool_off_min",
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
-    "min_samples", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
+    "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})
@@ -127,7 +126,7 @@ def _direction(path: str, old: object, new: object, was: Decimal | None, now: De
     elif was is not None and now is not None:
         tightens = (now < was and bool(names & LOWER_IS_TIGHTER)) or (now > was and bool(names & HIGHER_IS_TIGHTER))
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        wider, narrower = (new, old) if parts[-1] in ("deny", "cluster_pins") else (old, new)
+        wider, narrower = (new, old) if parts[-1] in ("deny", "cluster_pins", "watched") else (old, new)
         tightens = ANY in wider or all(item in wider for item in narrower)
     elif old is None and path.startswith("checks/"):
         tightens = True  # a limit of a check that begins to run; its status says so too

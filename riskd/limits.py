@@ -33,7 +33,14 @@ from riskd.order_limits import (
     OrderValue,
     SizeOutlier,
 )
-from riskd.post_trade_limits import BalanceDrift, OrdersOut, PositionDrift
+from riskd.post_trade_limits import (
+    BalanceDrift,
+    Dependencies,
+    JournalSpace,
+    OrdersOut,
+    PositionDrift,
+    UnprotectedPosition,
+)
 from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
@@ -157,6 +164,9 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PTR-01": OrdersOut,
     "PTR-03": PositionDrift,
     "PTR-04": BalanceDrift,
+    "PTR-06": UnprotectedPosition,
+    "PTR-07": Dependencies,
+    "PTR-08": JournalSpace,
 }
 """Limits of the checks that have some; the other built checks take `status` alone."""
 
@@ -365,6 +375,14 @@ def contradictions(limits: Limits) -> list[str]:
     if cluster is not None:
         leave, join = cluster.leave_below, cluster.join_at
         above("checks.POS-07.leave_below", leave, "join_at", join, leave > join)
+    naked = limits.enforced("PTR-06", UnprotectedPosition)
+    if naked is not None:
+        soon, late = naked.alarm_s, naked.action_s
+        above("checks.PTR-06.alarm_s", soon, "action_s", late, soon > late)
+    silent = limits.enforced("PTR-07", Dependencies)
+    if silent is not None:
+        soon, late = silent.reduce_only_s, silent.pause_s
+        above("checks.PTR-07.reduce_only_s", soon, "pause_s", late, soon > late)
     roles = {key.role for key in limits.file.operator_keys.values()}
     if limits.file.operators == "team" and len(roles) < 2:
         found.append("operators: team needs the keys of a trader and of a risk officer in operator_keys")

@@ -39,6 +39,8 @@ class MarketClient:
                     _log.info("market_data_up", incarnation=message.incarnation, instruments=len(message.instruments))
                 if message.rows.kind:
                     self._live.market_rows(message.rows)
+                else:
+                    self._live.market_heard()
         finally:
             self._live.market_ended()
             call.cancel()

@@ -204,6 +204,13 @@ class ClockSanity(Enforced):
     """Of the measurement; execd measures once a minute."""
 
 
+class RulesAge(Enforced):
+    """SPC-10."""
+
+    max_age_min: Annotated[int, Field(gt=0, le=1_440)] = 60
+    """Since execd last read the venue's trading rules; it reads them every quarter of an hour."""
+
+
 class WeightBudget(Enforced):
     """RAT-03: shares of the venue's request weight; cancels may use all of it."""
 
@@ -309,6 +316,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
     "MKT-07": VolatilityBreaker,
+    "SPC-10": RulesAge,
     "PRC-01": PriceCollar,
     "PRC-02": DriftCollar,
     "PRC-04": MarketBound,

@@ -22,6 +22,7 @@ from riskd.order_limits import (
     PortfolioHeat,
     RejectRate,
     RepeatedExecution,
+    RulesAge,
     SizeOutlier,
     StrategyAllocation,
     StressLoss,
@@ -65,6 +66,7 @@ class OrderSettings:
     """Of equity."""
     clock: ClockSanity | None
     weight: WeightBudget | None
+    rules_age_ns: int | None
     warm_up_samples: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
@@ -111,6 +113,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     working, turnover = limits.enforced("RAT-08", WorkingOrders), limits.enforced("RAT-10", Turnover)
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
+    rules = limits.enforced("SPC-10", RulesAge)
     allocation = limits.enforced("POS-09", StrategyAllocation)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
@@ -134,6 +137,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
         clock=limits.enforced("AUT-06", ClockSanity),
         weight=limits.enforced("RAT-03", WeightBudget),
+        rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,

@@ -1,6 +1,11 @@
-"""Limits of the checks after the trade that the eyes feed: PTR of the limits file."""
+"""Limits of the checks after the trade: PTR of the limits file."""
 
 from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveInt
 
@@ -28,3 +33,36 @@ class BalanceDrift(Enforced):
 
     max_drift_pct: NonNegativeDecimal
     """Of the balance, inclusive; one price step of the asset is always allowed."""
+
+
+class UnprotectedPosition(Enforced):
+    """PTR-06: a position that was granted a stop and does not rest behind one for all of it."""
+
+    alarm_s: Annotated[int, Field(gt=0, le=60)] = 5
+    """Longer than this and no entry is allowed in the instrument."""
+    action_s: Annotated[int, Field(gt=0, le=300)] = 15
+    """Longer than this and riskd closes the position; a person has to look before anything is entered there again."""
+
+
+class Dependencies(Enforced):
+    """PTR-07: silence of those that trading depends on."""
+
+    watched: Annotated[tuple[Literal["marketdata", "execd", "recorder"], ...], Field(min_length=1)] = (
+        "marketdata",
+        "execd",
+        "recorder",
+    )
+    reduce_only_s: Annotated[int, Field(ge=2, le=60)] = 2
+    """Longer than this and nothing may increase exposure. marketdata speaks at least once a second."""
+    pause_s: Annotated[int, Field(gt=0, le=300)] = 5
+    """Longer than this and strategies do nothing at all."""
+
+
+class JournalSpace(Enforced):
+    """PTR-08: riskd's journal and its disk."""
+
+    min_free_gib: Annotated[Decimal, Field(gt=0, le=10_000)] = Decimal(5)
+    max_sync_p99_ms: Annotated[int, Field(gt=0, le=10_000)] = 250
+    """99th percentile of a minute; also the longest that a sync may hang."""
+    min_syncs: PositiveInt = 20
+    """Fewer than this within the minute prove nothing of the percentile."""

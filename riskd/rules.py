@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from riskd.base_limits import ANY
 from riskd.limits import Limits, for_key
 from riskd.order_limits import BookAge, MaxSpread, OrderQty, PriceCollar
-from riskd.units import PPM_PER_BPS, to_units
-from tradebot.core.instruments import Instrument, InstrumentStatus, Product
+from riskd.units import PPM, PPM_PER_BPS, to_units
+from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product
 from tradebot.core.pnl import SPOT, Contract, contract_of
 
 MAX_RULES = 10_000
 """Instruments known at once; a venue lists a few thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandRule:
+    """SPC-07. Prices in units, multiples of the market's price in ppm; None = the venue has no such rule."""
+
+    min_price: int | None
+    max_price: int | None
+    buy: tuple[int | None, int | None]
+    """Lowest, highest."""
+    sell: tuple[int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class InstrumentRule:
     """Asset in which PnL is paid; the quote asset for spot."""
     contract: Contract = SPOT
     """How price and quantity become money."""
+    band: BandRule | None = None
+    """SPC-07; None = not known, which refuses."""
 
 
 def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
@@ -86,7 +100,25 @@ def make_rule(instrument: Instrument, limits: Limits) -> InstrumentRule:
         dust_qty=max(lot, min_qty) - 1,
         settle=instrument.settle,
         contract=contract_of(instrument),
+        band=None if instrument.price_band is None else _band(instrument.price_band),
     )
+
+
+def _band(band: PriceBand) -> BandRule:
+    return BandRule(
+        None if band.min_price is None else to_units(band.min_price),
+        None if band.max_price is None else to_units(band.max_price),
+        (_least(band.buy_down), _most(band.buy_up)),
+        (_least(band.sell_down), _most(band.sell_up)),
+    )
+
+
+def _least(multiple: Decimal | None) -> int | None:
+    return None if multiple is None else -int(-multiple * PPM // 1)
+
+
+def _most(multiple: Decimal | None) -> int | None:
+    return None if multiple is None else int(multiple * PPM // 1)
 
 
 def may_trade(limits: Limits, strategy_id: str, instrument_id: str) -> tuple[bool, bool]:

@@ -20,7 +20,6 @@ import msgspec
 from riskd.records import KillMark, KillSaga
 from tradebot.core.levels import Hold
 from tradebot.core.mass_cancel import MassCancel, MassCancelReport, VenueRead
-from tradebot.core.orders import OrderRole
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000 * NS_PER_MS
@@ -334,7 +333,3 @@ TO_DO: Final = {
 def _named(items: tuple[str, ...] | list[str]) -> str:
     more = len(items) - MAX_NAMED
     return ", ".join(items[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-STAYS: Final = frozenset({OrderRole.PROTECTION})
-"""Roles that a kill leaves at the venue as long as their position is open."""

@@ -17,12 +17,13 @@ from riskd.flatten import LADDERS, Flattener
 from riskd.holds import FLATTEN, may_raise
 from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
+from riskd.protection_cover import IN_FLIGHT, RESTING, STAYS, Position, uncovered
 from riskd.records import DrillDone, FlattenState, KillSaga
-from riskd.saga import DONE, RELEASED, STAYS, Sight, advance, begin
+from riskd.saga import DONE, RELEASED, Sight, advance, begin
 from riskd.units import from_units
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.mass_cancel import MassCancel, MassCancelReport
-from tradebot.core.orders import OrderRole, OrderStatus
+from tradebot.core.orders import OrderRole
 
 DRILL: Final = "DRILL"
 """Cause of a drill's hold."""
@@ -32,11 +33,6 @@ DRILL_SCOPE: Final = Scope(ScopeKind.STRATEGY, DRILL_STRATEGY)
 REAL: Final = "real"
 MAX_FLATTEN_IDS: Final = 200
 """Closing jobs that a kill remembers as its own."""
-_IN_FLIGHT: Final = (OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN)
-_RESTING: Final = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
-
-Position = tuple[str, str]
-"""(instrument, strategy)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +234,18 @@ class SagaDesk:
         busy = {(job.instrument_id, job.strategy_id) for job in self._state.flattens.values()}
         for order, position in self._orders(scope):
             key, status = order.state.terms.client_order_id, order.state.status
-            if status in _IN_FLIGHT:
+            if status in IN_FLIGHT:
                 found.doubtful.add(order.instrument_id)
             if order.role is OrderRole.REDUCE:
                 found.reducing = True
             elif order.role in STAYS:
                 if not self._is_open(position):
                     found.orphans.append(key)
-                elif status in _RESTING:
+                elif status in RESTING:
                     found.kept.add(key)
                 elif position not in busy:
                     found.in_flight.append(key)
-            elif status in _IN_FLIGHT:
+            elif status in IN_FLIGHT:
                 found.in_flight.append(key)
             else:
                 found.working.append(key)
@@ -260,12 +256,7 @@ class SagaDesk:
         closable = self._flattener.closable_in(saga.scope)
         if saga.flatten:
             return closable
-        promised = {(grant.instrument_id, grant.strategy_id) for grant in self._state.grants}
-        covered: dict[Position, int] = {}
-        for order, position in self._orders(saga.scope):
-            if order.role in STAYS and order.state.terms.stop_price is not None:
-                covered[position] = covered.get(position, 0) + order.leaves
-        return [at for at in closable if at in promised and covered.get(at, 0) + self._dust(at) < abs(self._units(at))]
+        return uncovered(self._state, closable, resting_only=False)
 
     def _left(self, saga: KillSaga) -> Iterator[str]:
         targets = set(self._targets(saga))

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from riskd.base_limits import ANY, Enforced
 from riskd.catalogue import CATALOGUE
+from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.holds import OPERATOR_CAUSE
+from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits
 from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution
 from riskd.rates import NS_PER_MIN, NS_PER_S
@@ -23,7 +25,7 @@ from riskd.records import MemorySink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, SessionHello, SessionUp, VenueAction
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument, InstrumentStatus, Product
+from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product, rules_hash
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -66,8 +68,11 @@ class ProbeWorld:
             self.now_ns += NS_PER_S
             self.quote(PRICE - Decimal("0.01"), PRICE + Decimal("0.01"))
             self.gate.board.sample(self.now_ns)
-        self.gate.handle_timer(self.now_ns)
         self.status()
+        for name in WATCHED:
+            self.gate.heartbeats.heard_ns[name] = self.now_ns
+        self.gate.journal_measured(JournalHealth(1 << 50, 0, 0, 0), self.now_ns)
+        self.gate.handle_timer(self.now_ns)
 
     # ---- the world speaks
 
@@ -78,8 +83,11 @@ class ProbeWorld:
         self.say(hello=SessionHello("s", "log", 0, KIND, (replace(self.instrument, **changes),)))
 
     def status(self, **changes: Any) -> None:
-        known = VenueStatus(self.instrument.venue, "main", True, self.now_ns, False)
-        self.say(venues=[replace(known, clock_error_ns=1, clock_time_ns=self.now_ns, **changes)])
+        known = VenueStatus(
+            self.instrument.venue, "main", True, self.now_ns, False, clock_error_ns=1, clock_time_ns=self.now_ns,
+            rules_time_ns=self.now_ns, rules_hash=rules_hash((self.instrument,)),
+        )  # fmt: skip
+        self.say(venues=[replace(known, **changes)])
 
     def quote(self, bid: Decimal, ask: Decimal, state: BookState = BookState.LIVE) -> None:
         rows, tick = RowColumns(), self.instrument.tick_size
@@ -158,6 +166,7 @@ def _instrument(limits: Limits) -> Instrument:
         instrument_id, venue, pair, Product.SPOT, base, quote, quote, Decimal("0.01"), smallest, smallest,
         Decimal(1_000_000), Decimal(1_000_000), Decimal(1), Decimal(1_000_000),
         order_types=frozenset({"LIMIT", "STOP_LIMIT"}),
+        price_band=PriceBand(buy_up=Decimal(5), buy_down=Decimal("0.2"), sell_up=Decimal(5), sell_down=Decimal("0.2")),
     )  # fmt: skip
 
 
@@ -321,7 +330,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_huge, ("SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04", "POS-06",
              "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
     (_cautious, ("SIZ-07",)),
-    (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "PRC-01")),
+    (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
     (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),
     (AskProbe(strength=Decimal(2)), ("AUT-01",)),
     (_unregistered, ("AUT-02",)),
@@ -333,6 +342,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_held, ("STA-01",)),
     (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
+    (_status(rules_hash="another"), ("SPC-10",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),
     (_working, ("STA-06", "RAT-08", "RAT-09")),

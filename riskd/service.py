@@ -317,7 +317,10 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         self, request: pb.WatchRiskEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRiskEventsResponse]:
         holds = self._gate.state.holds
-        with self._live.events.subscribe(request.incarnation, request.resume_after_sequence) as reader:
+        with (
+            self._live.keeping_stream(caller_role()),
+            self._live.events.subscribe(request.incarnation, request.resume_after_sequence) as reader,
+        ):
             first = self._risk_events(reader.position)
             first.holds.extend(hold_to_wire(hold) for hold in holds.listed())
             first.levels.CopyFrom(level_table_to_wire(holds.table()))

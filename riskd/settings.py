@@ -26,6 +26,7 @@ from riskd.order_limits import (
 from riskd.order_settings import OrderSettings, make_order_settings
 from riskd.sizing_methods import SizingRule, make_sizing
 from riskd.units import PPM, PPM_PER_BPS
+from riskd.watch_rule import WatchRule, make_watch_rule
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -86,6 +87,7 @@ class Settings:
     solo: bool
     sign_off_ns: int
     eyes: EyeRule
+    watches: WatchRule
 
 
 def make_settings(limits: Limits) -> Settings:
@@ -138,6 +140,7 @@ def make_settings(limits: Limits) -> Settings:
         solo=file.operators == "solo",
         sign_off_ns=file.sign_off_min * 60 * NS_PER_S,
         eyes=make_eye_rule(limits),
+        watches=make_watch_rule(limits),
     )
 
 

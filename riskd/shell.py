@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from riskd.gate import RiskGate
+from riskd.journal_watch import JournalHealth
 from riskd.marks import Columns
 from riskd.records import (
     Command,
@@ -136,9 +138,17 @@ class LiveGate:
         """Rows of that stream."""
         self.gate.handle_market(rows, self.clock.now_ns())
 
+    def market_heard(self) -> None:
+        """A message of it that had no rows."""
+        self.gate.market_heard(self.clock.now_ns())
+
     def market_ended(self) -> None:
         """No book is known to be true any more."""
         self.gate.market_lost(self.clock.now_ns())
+
+    def journal_measured(self, health: JournalHealth) -> None:
+        """The disk of the journal was measured."""
+        self.gate.journal_measured(health, self.clock.now_ns())
 
     async def run_clock(self) -> None:
         """Tell the gate the time, for ever."""
@@ -154,6 +164,15 @@ class LiveGate:
         self.push()
 
     # ---- watchers
+
+    @contextmanager
+    def keeping_stream(self, name: str) -> Iterator[None]:
+        """Somebody keeps a stream open: he is there until it ends."""
+        self.gate.heartbeats.opened(name)
+        try:
+            yield
+        finally:
+            self.gate.heartbeats.closed(name, self.clock.now_ns())
 
     async def settle(self) -> None:
         """Return when everything written down so far survives a power cut: only then is an operator answered."""

@@ -64,7 +64,7 @@ from riskd.settings import Settings, make_settings
 from riskd.units import UNIT, to_units_floor
 from tradebot.core.approvals import CheckOutcome, GrantTerms, VenueAction, Verdict
 from tradebot.core.errors import ConfigError, InvariantError
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, rules_hash
 from tradebot.core.orders import Execution, OrderEventKind, OrderRole, OrderState, OrderTerms, Side
 
 MAX_SEEN_INTENTS: Final = 200_000
@@ -107,6 +107,8 @@ class RiskState:
         self.refusals = 0
         self.instruments: list[Instrument] = []
         self.rules: dict[str, InstrumentRule] = {}
+        self.rules_hashes: dict[str, str] = {}
+        """Venue -> hash over its instruments' rules."""
         self.order_log = ""
         """Incarnation of execd's log; empty = never seen."""
         self.applied = 0
@@ -297,6 +299,8 @@ class RiskState:
         if len(instruments) > MAX_RULES:
             raise InvariantError(f"{len(instruments)} instruments, more than {MAX_RULES}")
         self.instruments = instruments
+        for venue in {instrument.venue for instrument in instruments}:
+            self.rules_hashes[venue] = rules_hash(one for one in instruments if one.venue == venue)
         for instrument in instruments:  # those that are gone keep their rule: positions and late fills need it
             try:
                 self.rules[instrument.instrument_id] = make_rule(instrument, self.limits)

@@ -12,7 +12,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
+from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
 from riskd.records import MemorySink
 from riskd.units import from_units
@@ -29,7 +31,7 @@ from tradebot.core.approvals import (
     VenueAction,
 )
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, rules_hash
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.looks import LookAnswer, LookReport, SeenFill, SeenOrder, SeenPosition, VenueLook
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -108,6 +110,12 @@ FILLS: dict[str, dict[str, Any]] = {
     "PNL-08": {"status": "enforced", "max_ratio": 3, "fills": 2, "floor_bps": 5, "cautious_min": 30},
 }
 """Off unless a test asks for it: tests fill orders at whatever price makes the loss that they are about."""
+WATCHES: dict[str, dict[str, Any]] = {
+    "PTR-06": {"status": "enforced", "alarm_s": 5, "action_s": 15},
+    "PTR-07": {"status": "enforced", "watched": ["marketdata", "execd", "recorder"], "reduce_only_s": 2, "pause_s": 5},
+    "PTR-08": {"status": "enforced", "min_free_gib": 5, "max_sync_p99_ms": 250, "min_syncs": 20},
+}
+"""Off unless a test asks for them: a desk has positions without stops and lets hours pass in silence."""
 
 
 @cache
@@ -118,7 +126,7 @@ def _profile(name: str) -> dict[str, Any]:
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
-    for check_id in (*MARKET, *FORM, *FILLS):
+    for check_id in (*MARKET, *FORM, *FILLS, *WATCHES):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 
@@ -190,6 +198,8 @@ class Desk:
     executions: int = 0
     session: int = 0
     looks: int = 0
+    attended: bool = True
+    """Whether all daemons are heard and the journal's disk is measured and well while time passes."""
 
     def __post_init__(self) -> None:
         self.sink = MemorySink()
@@ -242,7 +252,15 @@ class Desk:
 
     def make_venue(self) -> VenueStatus:
         return VenueStatus(
-            self.venue_name, "main", True, self.now_ns, False, clock_error_ns=MS, clock_time_ns=self.now_ns
+            self.venue_name,
+            "main",
+            True,
+            self.now_ns,
+            False,
+            clock_error_ns=MS,
+            clock_time_ns=self.now_ns,
+            rules_time_ns=self.now_ns,
+            rules_hash=rules_hash(one for one in self.instruments if one.venue == self.venue_name),
         )
 
     # ---- the market speaks
@@ -277,10 +295,14 @@ class Desk:
         for name, status in list(self.gate.session.statuses.items()):
             if status.reconciled_time_ns:
                 self.gate.session.statuses[name] = replace(
-                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns
+                    status, reconciled_time_ns=self.now_ns, clock_time_ns=self.now_ns, rules_time_ns=self.now_ns
                 )
         if looks:
             self.look()
+        if self.attended:
+            for name in WATCHED:
+                self.gate.heartbeats.heard_ns[name] = self.now_ns
+            self.gate.journal_measured(JournalHealth(100 << 30, 0, 0, 0), self.now_ns)
         return self.gate.handle_timer(self.now_ns)
 
     # ---- the eyes speak

@@ -85,7 +85,7 @@ def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
     outcomes = {check.check_id: check.outcome for check in decision.checks}
     assert all(outcomes[check_id] is CheckOutcome.PASS for check_id in CHECKS)
     others = {check_id: outcome for check_id, outcome in outcomes.items() if check_id not in CHECKS}
-    assert {check_id for check_id, outcome in others.items() if outcome is CheckOutcome.SKIPPED} == {"PTR-09"}
+    assert {check_id for check_id, outcome in others.items() if outcome is CheckOutcome.SKIPPED} == {"PTR-09", "PTR-10"}
     assert set(others.values()) == {CheckOutcome.SKIPPED, CheckOutcome.NOT_APPLICABLE}
 
 
@@ -95,7 +95,7 @@ def test_reducing_orders_run_only_what_the_catalogue_allows_and_report_the_rest_
 
     assert [check_id for check_id, _ in plan.steps] == [
         "AUT-01", "AUT-02", "AUT-04", "STA-01", "STA-02",
-        "SPC-01", "SPC-02", "SPC-03", "SPC-04", "SPC-05", "SPC-06", "PRC-01", "SIZ-06", "RAT-03",
+        "SPC-01", "SPC-02", "SPC-03", "SPC-04", "SPC-05", "SPC-06", "SPC-07", "PRC-01", "SIZ-06", "RAT-03",
     ]  # fmt: skip
     assert plan.others["POS-01"] == (CheckOutcome.SKIPPED, "NOT_RUN_FOR_REDUCING_ORDERS")
 

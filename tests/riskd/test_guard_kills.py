@@ -13,16 +13,18 @@ import pytest
 from riskd.causes import RAISED, all_causes
 from riskd.gate import RiskGate
 from riskd.holds import ALARMS
+from riskd.journal_watch import JournalHealth
 from riskd.records import HoldRaised, MemorySink, decode_record
 from tests.riskd.edges.conduct_edges import repeating
 from tests.riskd.edges.kit import limited
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, SECOND, WATCHES, Desk, make_test_limits
 from tests.riskd.test_conduct import acknowledged, jump, paying
 from tests.riskd.test_eyes_drift import looks, settled_desk
 from tests.riskd.test_eyes_orders import OURS, PTR_05, eyes_desk, look_and_hear, seen
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_guards import desk_loss, limits_with, losing, morning, stale_loss, worth
 from tests.riskd.test_profiles import shipped
+from tests.riskd.test_protection_watch import pass_time, watched
 from tests.riskd.test_saga_desk import DRILLED, drill
 from tests.riskd.test_soft_caps import caps, drifted, move, wait
 from tests.support.builders import make_instrument
@@ -243,6 +245,40 @@ def silent_eyes() -> Desk:
     return desk
 
 
+def unprotected(seconds: float) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = watched()
+        pass_time(desk, seconds)
+        return desk
+
+    return trip
+
+
+def silent_market(seconds: int) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = Desk(
+            limits=make_test_limits({"PTR-07": WATCHES["PTR-07"] | {"watched": ["marketdata"]}}), attended=False
+        )
+        for _ in range(seconds):
+            desk.wait(1)
+        return desk
+
+    return trip
+
+
+def full_disk() -> Desk:
+    desk = Desk(limits=make_test_limits({"PTR-08": WATCHES["PTR-08"]}), attended=False)
+    desk.gate.journal_measured(JournalHealth(0, 0, 0, 0), desk.now_ns)
+    desk.wait(1)
+    return desk
+
+
+def failed_journal() -> Desk:
+    desk = Desk()
+    desk.gate.journal_failed_before("write failed", desk.now_ns)
+    return desk
+
+
 TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "OPERATOR": (operator,),
     "STOP": (stopped,),
@@ -280,6 +316,9 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "PTR-03": (seen_balance("BTC", "0.02"),),
     "PTR-04": (seen_balance("USDT", "9300"),),
     "PTR-05": (seen_order("web_1a2b", PTR_05=PTR_05),),
+    "PTR-06": (unprotected(7), unprotected(17)),
+    "PTR-07": (silent_market(4), silent_market(7)),
+    "PTR-08": (full_disk, failed_journal),
     "PTR-09": (lambda: acknowledged(4, 500),),
     "EYES_SILENT": (silent_eyes,),
     "<POS cap>_HARD": (above_the_hard_cap,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from tradebot.core.instruments import Instrument, Product
+from tradebot.core.instruments import Instrument, PriceBand, Product
 from tradebot.core.intents import OrderIntent, ProtectionPlan, SignalContext
 from tradebot.core.orders import Execution, Liquidity, OrderRole, OrderTerms, OrderType, Side, TimeInForce
 
@@ -41,6 +41,9 @@ def make_instrument(
         max_notional=Decimal(9_000_000),
         order_types=frozenset({"LIMIT", "MARKET", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}),
         oco_allowed=True,
+        price_band=PriceBand(
+            Decimal("0.01"), Decimal(1_000_000), Decimal(5), Decimal("0.2"), Decimal(5), Decimal("0.2")
+        ),
     )
 
 

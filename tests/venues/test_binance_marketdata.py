@@ -12,7 +12,7 @@ from tests.conftest import PROJECT_ROOT
 from tests.support.builders import make_instrument
 from tests.venues import binance_frames as frames
 from tradebot.core.errors import ConfigError, VenueProtocolError
-from tradebot.core.instruments import InstrumentStatus
+from tradebot.core.instruments import InstrumentStatus, PriceBand
 from tradebot.core.market import BUY_FLAG, SELL_FLAG
 from tradebot.venues import load_market_data
 from tradebot.venues.api import (
@@ -25,6 +25,7 @@ from tradebot.venues.api import (
     PlannedShutdown,
     TradeEvent,
 )
+from tradebot.wire.instruments import instrument_from_wire, instrument_to_wire
 
 VENUE = load_market_data("binance")
 INDEX = 7
@@ -224,6 +225,41 @@ def test_an_instrument_carries_every_trading_rule() -> None:
     assert instrument.order_types == {"LIMIT", "MARKET", "STOP", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}
     assert instrument.oco_allowed
     assert instrument.status is InstrumentStatus.TRADING
+
+
+BY_SIDE = {
+    "filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": "5", "bidMultiplierDown": "0.2",
+    "askMultiplierUp": "4", "askMultiplierDown": "0.5", "avgPriceMins": 5,
+}  # fmt: skip
+BOTH_SIDES = {"filterType": "PERCENT_PRICE", "multiplierUp": "3", "multiplierDown": "0.3", "avgPriceMins": 5}
+
+
+@pytest.mark.parametrize(
+    ("item", "multiples"),
+    [
+        (BY_SIDE, (Decimal(5), Decimal("0.2"), Decimal(4), Decimal("0.5"))),
+        (BOTH_SIDES, (Decimal(3), Decimal("0.3"), Decimal(3), Decimal("0.3"))),
+        (None, (None, None, None, None)),
+    ],
+)
+def test_the_price_band_is_that_of_the_filters(
+    item: dict[str, Any] | None, multiples: tuple[Decimal | None, ...]
+) -> None:
+    symbol = frames.symbol()
+    symbol["filters"] += [] if item is None else [item]
+    (instrument,) = VENUE.decode_instruments(frames.exchange_info(symbol), ["BTCUSDT"])
+    band = instrument.price_band
+
+    assert band == PriceBand(Decimal("0.01"), Decimal(1_000_000), *multiples)
+    assert instrument_from_wire(instrument_to_wire(instrument)) == instrument
+
+
+def test_a_price_rule_of_zero_is_switched_off() -> None:
+    symbol = frames.symbol()
+    symbol["filters"][0] |= {"minPrice": "0.00000000", "maxPrice": "0.00000000"}
+    (instrument,) = VENUE.decode_instruments(frames.exchange_info(symbol), ["BTCUSDT"])
+
+    assert instrument.price_band == PriceBand()
 
 
 @pytest.mark.parametrize(

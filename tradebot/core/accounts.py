@@ -145,3 +145,7 @@ class VenueStatus:
     """When it was measured."""
     quiet_until_ns: int = 0
     """The venue asked for silence until then; 0 = it did not."""
+    rules_time_ns: int = 0
+    """When the venue's trading rules were read last; 0 = never."""
+    rules_hash: str = ""
+    """Of the rules as read then, `core.instruments.rules_hash`."""

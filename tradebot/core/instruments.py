@@ -6,12 +6,14 @@ venue's own spelling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 
-from tradebot.core.amounts import MONEY_ONE, steps_ceil, steps_exact, steps_floor
+from tradebot.core.amounts import MONEY_ONE, format_decimal, steps_ceil, steps_exact, steps_floor
 
 
 class Product(Enum):
@@ -28,6 +30,20 @@ class InstrumentStatus(Enum):
     TRADING = "trading"
     CANCEL_ONLY = "cancel_only"
     HALTED = "halted"
+
+
+@dataclass(frozen=True)
+class PriceBand:
+    """Prices that the venue takes (SPC-07). None = it has no such rule."""
+
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    buy_up: Decimal | None = None
+    """A buy is at most this multiple of the venue's average price."""
+    buy_down: Decimal | None = None
+    """A buy is at least this multiple of it."""
+    sell_up: Decimal | None = None
+    sell_down: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,8 @@ class Instrument:
     order_types: frozenset[str] = frozenset()
     """Names of `OrderType` members that the venue takes here, and GTD where it ends orders by its own clock."""
     oco_allowed: bool = False
+    price_band: PriceBand | None = None
+    """None = not known."""
 
     @cached_property
     def money_per_tick_lot(self) -> Decimal:
@@ -118,3 +136,27 @@ class Instrument:
         exact = self.money_per_tick_lot * ticks * lots
         whole = int(exact)
         return whole if whole == exact else whole + (1 if exact > 0 else -1)
+
+
+def rules_hash(instruments: Iterable[Instrument]) -> str:
+    """Return one hash over all trading rules, hex: who has the same one reads the same rules (SPC-10).
+
+    The status is left out: it changes with the hour, and the venue refuses by itself.
+    """
+    digest = hashlib.sha256()
+    for one in sorted(instruments, key=lambda item: item.instrument_id):
+        rules = [_canonical(getattr(one, field.name)) for field in fields(one) if field.name != "status"]
+        digest.update("\n".join(rules).encode() + b"\n\n")
+    return digest.hexdigest()
+
+
+def _canonical(value: object) -> str:
+    match value:
+        case Decimal():
+            return format_decimal(value.normalize())
+        case frozenset():
+            return " ".join(sorted(value))
+        case PriceBand():
+            return " ".join(_canonical(getattr(value, field.name)) for field in fields(value))
+        case _:
+            return str(value)

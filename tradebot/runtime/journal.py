@@ -42,6 +42,8 @@ MAX_PENDING_RECORDS = 65_536
 MAX_PENDING_BYTES = 32 << 20
 MAX_GROUP_RECORDS = 4_096
 MAX_GROUP_BYTES = 1 << 20
+MAX_SYNCS_KEPT = 4_096
+"""Durations of the latest groups that are remembered."""
 FLUSH_TIMEOUT_S = 30.0
 LINGER_S = 0.005
 """Longest time a record that is not urgent waits for company before its group is written."""
@@ -117,6 +119,7 @@ class Journal:
         self._appended_bytes = 0
         self._durable_bytes = 0
         self.stats = JournalStats(0, 0, 0, 0, 0)
+        self._syncs: deque[tuple[int, int]] = deque(maxlen=MAX_SYNCS_KEPT)
         self._failure: JournalFailedError | None = None
         self._closed = False
         self._ended = threading.Event()
@@ -304,6 +307,10 @@ class Journal:
             self._wanted_seq = min(self._wanted_seq, seq)
             return False
 
+    def syncs_since(self, since_ns: int) -> list[int]:
+        """Return what the latest groups took to become durable, in ns, as far as kept; `since_ns` is monotonic."""
+        return [took_ns for ended_ns, took_ns in self._syncs.copy() if ended_ns >= since_ns]
+
     async def wait_durable(self, seq: int) -> None:
         """Return when record `seq` is durable; raise JournalFailedError if it never will be."""
         if seq <= self._durable_seq:
@@ -415,7 +422,9 @@ class Journal:
 
     def _made_durable(self, group: list[_Pending], started_ns: int) -> None:
         size = sum(len(record.payload) + RECORD_OVERHEAD for record in group)
-        self._count(group, size, time.monotonic_ns() - started_ns)
+        ended_ns = time.monotonic_ns()
+        self._count(group, size, ended_ns - started_ns)
+        self._syncs.append((ended_ns, ended_ns - started_ns))
         with self._lock:
             self._durable_bytes += size
             self._durable_seq = seq = group[-1].seq

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Final
 
 from tradebot.core.amounts import format_decimal, parse_decimal
-from tradebot.core.instruments import Instrument, InstrumentStatus, Product
+from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product
 from tradebot.rpc.common.v1 import instrument_pb2 as pb
 from tradebot.wire.fields import read_enum, read_optional_decimal, require, write_optional_decimal
 
@@ -20,6 +21,7 @@ _STATUSES: Final[dict[int, InstrumentStatus]] = {
     pb.INSTRUMENT_STATUS_CANCEL_ONLY: InstrumentStatus.CANCEL_ONLY,
     pb.INSTRUMENT_STATUS_HALTED: InstrumentStatus.HALTED,
 }
+_BAND_FIELDS: Final = tuple(field.name for field in fields(PriceBand))
 _STATUSES_BACK: Final = {member: value for value, member in _STATUSES.items()}
 
 
@@ -45,7 +47,16 @@ def instrument_to_wire(instrument: Instrument, index: int = 0) -> pb.Instrument:
         order_types=sorted(instrument.order_types),
         oco_allowed=instrument.oco_allowed,
         instrument_index=index,
+        price_band=None if instrument.price_band is None else _band_to_wire(instrument.price_band),
     )
+
+
+def _band_to_wire(band: PriceBand) -> pb.PriceBand:
+    return pb.PriceBand(**{name: write_optional_decimal(getattr(band, name)) for name in _BAND_FIELDS})
+
+
+def _band_from_wire(message: pb.PriceBand) -> PriceBand:
+    return PriceBand(**{name: read_optional_decimal(getattr(message, name), name) for name in _BAND_FIELDS})
 
 
 def instrument_from_wire(message: pb.Instrument) -> Instrument:
@@ -73,4 +84,5 @@ def instrument_from_wire(message: pb.Instrument) -> Instrument:
         status=read_enum(_STATUSES, message.status, "status"),
         order_types=frozenset(message.order_types),
         oco_allowed=message.oco_allowed,
+        price_band=_band_from_wire(message.price_band) if message.HasField("price_band") else None,
     )

@@ -197,6 +197,8 @@ def venue_to_wire(status: VenueStatus) -> risk_service_pb2.VenueStatus:
         clock_error_ns=status.clock_error_ns,
         clock_time_ns=status.clock_time_ns,
         quiet_until_ns=status.quiet_until_ns,
+        rules_time_ns=status.rules_time_ns,
+        rules_hash=status.rules_hash,
     )
 
 
@@ -217,6 +219,8 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
         clock_error_ns=message.clock_error_ns,
         clock_time_ns=message.clock_time_ns,
         quiet_until_ns=message.quiet_until_ns,
+        rules_time_ns=message.rules_time_ns,
+        rules_hash=message.rules_hash,
     )
 
 

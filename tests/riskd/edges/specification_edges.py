@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from tests.riskd.edges.kit import (
@@ -12,12 +13,12 @@ from tests.riskd.edges.kit import (
     edge,
     roomy,
 )
-from tests.riskd.kit import BTC, ETH, Desk
+from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, VenueAction
-from tradebot.core.instruments import Instrument, Product
+from tradebot.core.instruments import Instrument, PriceBand, Product, rules_hash
 from tradebot.core.intents import Algo
-from tradebot.core.orders import OrderType, TimeInForce
+from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
 
@@ -47,6 +48,68 @@ add("SPC-04", "at the minimum", None, lambda: with_rules(min_notional="60").plai
 add("SPC-04", "below", "NOTIONAL_BELOW_MIN", lambda: with_rules(min_notional="60.01").plain(qty="0.001"))
 add("SPC-04", "at the maximum", None, lambda: roomy().plain(qty="150"))  # 9,000,000 / 60,000
 add("SPC-04", "above", "NOTIONAL_ABOVE_VENUE_MAX", lambda: roomy().plain(qty="150.00001"))
+
+
+def banded(**band: str) -> Desk:
+    """A desk whose limits let any price pass, at a venue with this band; the middle of the book is 60,000."""
+    desk = Desk(limits=make_test_limits({"PRC-01": {"collar_bps": {"*": 9_000}, "reduce_collar_bps": 9_000}}))
+    rules = PriceBand(**{name: Decimal(value) for name, value in band.items()})
+    desk.instruments = (replace(make_instrument(BTC), price_band=rules), make_instrument(ETH))
+    desk.hello()
+    desk.venue()
+    return desk
+
+
+def leaving(price: str, **band: str) -> ApprovalAnswer:
+    desk = banded(**band)
+    desk.buy("0.01")
+    return desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.01", limit_price=price)
+
+
+OUTSIDE = "PRICE_OUTSIDE_VENUE_BAND"
+add("SPC-07", "at the lowest price", None, lambda: banded(min_price="59000").plain(limit_price="59000"))
+add("SPC-07", "below it", OUTSIDE, lambda: banded(min_price="59000").plain(limit_price="58999.99"))
+add("SPC-07", "at the highest price", None, lambda: banded(max_price="61000").plain(limit_price="61000"))
+add("SPC-07", "above it", OUTSIDE, lambda: banded(max_price="61000").plain(limit_price="61000.01"))
+add("SPC-07", "a trigger above it", OUTSIDE, lambda: banded(max_price="61000").plain(
+    limit_price="61000", terms_order_type=STOP_LIMIT, terms_stop_price="61000.01"))  # fmt: skip
+add("SPC-07", "a buy at its highest multiple", None, lambda: banded(buy_up="1.1").plain(limit_price="66000"))
+add("SPC-07", "a buy above it", OUTSIDE, lambda: banded(buy_up="1.1").plain(limit_price="66000.01"))
+add("SPC-07", "a buy at its lowest multiple", None, lambda: banded(buy_down="0.9").plain(limit_price="54000"))
+add("SPC-07", "a buy below it", OUTSIDE, lambda: banded(buy_down="0.9").plain(limit_price="53999.99"))
+add("SPC-07", "the multiples of sells are not those of buys", None,
+    lambda: banded(sell_up="1.01", sell_down="0.99").plain(limit_price="66000"))  # fmt: skip
+add("SPC-07", "a sell at its highest multiple", None, lambda: leaving("66000", sell_up="1.1"))
+add("SPC-07", "a sell above it", OUTSIDE, lambda: leaving("66000.01", sell_up="1.1"))
+add("SPC-07", "a sell at its lowest multiple", None, lambda: leaving("54000", sell_down="0.9"))
+add("SPC-07", "a sell below it", OUTSIDE, lambda: leaving("53999.99", sell_down="0.9"))
+add("SPC-07", "a venue without a band", None, lambda: banded().plain(limit_price="66000"))
+
+
+@edge("SPC-07", "a band that is not known", "CHECK_INPUT_MISSING")
+def _no_band() -> ApprovalAnswer:
+    desk = Desk()
+    desk.instruments = (replace(make_instrument(BTC), price_band=None), make_instrument(ETH))
+    desk.hello()
+    desk.venue()
+    return desk.plain()
+
+
+def read(age_ns: int, **status: Any) -> ApprovalAnswer:
+    """Ask so long after the venue's rules were read; at most an hour."""
+    desk = Desk()
+    desk.venue(rules_time_ns=desk.now_ns - age_ns, **status)
+    return desk.plain()
+
+
+STALE = "INSTRUMENT_RULES_STALE"
+add("SPC-10", "read just now", None, lambda: read(0))
+add("SPC-10", "read an hour ago", None, lambda: read(3_600 * SECOND))
+add("SPC-10", "read longer ago", STALE, lambda: read(3_600 * SECOND + 1))
+add("SPC-10", "read in the future", STALE, lambda: read(-3_600 * SECOND - 1))
+add("SPC-10", "never read", "CHECK_INPUT_MISSING", lambda: read(10**19))
+add("SPC-10", "not read", "CHECK_INPUT_MISSING", lambda: read(0, rules_hash=""))
+add("SPC-10", "the venue has other rules now", STALE, lambda: read(0, rules_hash=rules_hash([make_instrument(BTC)])))
 
 
 for label, reason, changes in (

@@ -13,7 +13,7 @@ import msgspec
 
 from tradebot.core.amounts import parse_decimal
 from tradebot.core.errors import ConfigError, RejectedError, VenueProtocolError
-from tradebot.core.instruments import Instrument, InstrumentStatus, Product
+from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product
 from tradebot.core.orders import OrderType
 
 VENUE: Final = "binance"
@@ -47,6 +47,14 @@ class _Filter(msgspec.Struct, rename="camel", gc=False):
     max_qty: str = ""
     min_notional: str = ""
     max_notional: str = ""
+    min_price: str = ""
+    max_price: str = ""
+    multiplier_up: str = ""
+    multiplier_down: str = ""
+    bid_multiplier_up: str = ""
+    bid_multiplier_down: str = ""
+    ask_multiplier_up: str = ""
+    ask_multiplier_down: str = ""
 
 
 class _Symbol(msgspec.Struct, rename="camel", gc=False):
@@ -114,6 +122,24 @@ def _instrument(symbol: _Symbol) -> Instrument:
         status=STATUSES.get(symbol.status, InstrumentStatus.HALTED),
         order_types=frozenset(ORDER_TYPES[name].name for name in symbol.order_types if name in ORDER_TYPES),
         oco_allowed=symbol.oco_allowed,
+        price_band=_price_band(symbol, filters, price),
+    )
+
+
+def _price_band(symbol: _Symbol, filters: dict[str, _Filter], price: _Filter) -> PriceBand:
+    """Return the band of PRICE_FILTER and PERCENT_PRICE(_BY_SIDE); 0 and absence switch a rule off."""
+    item = filters.get("PERCENT_PRICE_BY_SIDE") or filters.get("PERCENT_PRICE") or _Filter("PERCENT_PRICE")
+
+    def rule(of: _Filter, text: str, field: str) -> Decimal | None:
+        return (_amount(symbol, of, text, field) or None) if text else None
+
+    return PriceBand(
+        rule(price, price.min_price, "minPrice"),
+        rule(price, price.max_price, "maxPrice"),
+        rule(item, item.bid_multiplier_up or item.multiplier_up, "bidMultiplierUp"),
+        rule(item, item.bid_multiplier_down or item.multiplier_down, "bidMultiplierDown"),
+        rule(item, item.ask_multiplier_up or item.multiplier_up, "askMultiplierUp"),
+        rule(item, item.ask_multiplier_down or item.multiplier_down, "askMultiplierDown"),
     )
 
 
