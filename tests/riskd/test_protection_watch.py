@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from riskd.protection_watch import MAX_DOUBT_NS
 from riskd.records import MemorySink
-from tests.riskd.kit import BTC, ETH, SECOND, WATCHES, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, WATCHES, Desk, make_test_limits
+from tests.support.builders import make_instrument
 from tradebot.core.approvals import SessionDown
 from tradebot.core.errors import ConfigError
 from tradebot.core.intents import ProtectionPlan
@@ -84,6 +84,7 @@ def test_after_the_second_deadline_riskd_closes_it_and_a_person_has_to_look() ->
     assert hold is not None
     assert (hold.level, hold.release.name) == (TradingLevel.HALTED, "ONE_KEY")
     assert "0.01 binance:BTC-USDT of s1 without its stop" in hold.evidence
+    assert hold.evidence.endswith("; riskd closes it")
 
 
 @pytest.mark.parametrize(("qty", "expected"), [("0.01", "RUNNING"), ("0.00999", "HALTED"), ("0.011", "RUNNING")])
@@ -143,10 +144,11 @@ def test_an_exit_under_way_and_a_stop_in_flight_are_waited_for_and_not_for_ever(
     for begin in (_exit, _stop_in_flight):
         desk = watched()
         begin(desk)
-        waited = pass_time(desk, 15 + MAX_DOUBT_NS // SECOND)
+        waited = pass_time(desk, 15 + 45)
+        waiting = level(desk)
         acted = pass_time(desk, 2)
 
-        assert reduces(waited) == []
+        assert (reduces(waited), waiting) == ([], "REDUCE_ONLY")
         assert any(job.cause == "FLATTEN" for job in desk.gate.state.flattens.values())
         assert level(desk) == "HALTED"
         assert reduces(acted) == ([] if begin is _exit else [(BTC, "s1", Decimal("0.01"))])
@@ -236,3 +238,35 @@ def test_new_limits_keep_the_clock() -> None:
 def test_deadlines_that_contradict_each_other_are_refused_with_the_numbers() -> None:
     with pytest.raises(ConfigError, match=r"PTR-06.alarm_s is 20, above action_s 15"):
         make_test_limits({"PTR-06": {"status": "enforced", "alarm_s": 20, "action_s": 15}})
+
+
+@pytest.mark.parametrize(("min_notional", "expected"), [("5.97", "HALTED"), ("5.98", "RUNNING")])
+def test_what_a_stop_at_its_price_could_carry_is_watched(min_notional: str, expected: str) -> None:
+    markets = (make_instrument(BTC, min_qty="0.0001", min_notional=min_notional), make_instrument(ETH))
+    desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"]}), instruments=markets)
+    pass_time(desk, 10)
+    desk.buy("0.0001")  # its stop lies at 59,700: 5.97 USDT
+    pass_time(desk, 20)
+
+    assert level(desk) == expected
+
+
+@pytest.mark.parametrize(("second", "expected"), [("0.00999", "RUNNING"), ("0.00998", "HALTED")])
+def test_each_further_entry_may_lack_less_than_a_lot(second: str, expected: str) -> None:
+    desk = watched()
+    protect(desk)
+    desk.buy("0.01")
+    protect(desk, second, "p2")
+    pass_time(desk, 20)
+
+    assert level(desk) == expected
+
+
+def test_a_ladder_that_found_no_buyer_is_not_begun_again_while_the_hold_stands() -> None:
+    desk = watched()
+    tried = reduces(pass_time(desk, 120))
+    again = reduces(pass_time(desk, 60))
+
+    assert len(tried) == 30
+    assert again == []
+    assert not desk.gate.state.flattens
