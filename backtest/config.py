@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from backtest.history.rows import Market
 from backtest.history_feed import HistoryOptions
+from backtest.perpetuals import PerpetualConfig
 from tradebot.core.errors import InvariantError
 from tradebot.runtime.config import ConfigModel
 from tradebot.sim.engine import FeeRates
@@ -57,6 +58,8 @@ class BacktestConfig(ConfigModel):
     fee_tiers: tuple[FeeTierConfig, ...] = ()
     """The venue's fee table by the volume of 30 days, instead of the two rates above. Volumes of all instruments count
     in their quote assets, one for one."""
+    perpetuals: dict[str, PerpetualConfig] = Field(default_factory=dict)
+    """Venue symbol -> perpetual. Symbols that are not here are spot."""
     prior_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     """Traded in the 30 days before the data begin; fades day by day."""
 

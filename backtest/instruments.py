@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from backtest.history.rows import Market
+from backtest.perpetuals import PerpetualConfig
 from simexchange.config import DEFAULT_SYMBOLS, SymbolConfig
 from tradebot.core.amounts import parse_decimal
 from tradebot.core.errors import ConfigError, RejectedError, TradebotError
@@ -26,6 +27,7 @@ def find_rules(
     symbols: Sequence[str],
     exchange_info: Path | None = None,
     markets: Sequence[Market] = (),
+    perpetuals: Mapping[str, PerpetualConfig] | None = None,
 ) -> list[MarketRules]:
     """Return the rules of venue symbols.
 
@@ -35,13 +37,23 @@ def find_rules(
         symbols: The venue's spelling.
         exchange_info: The venue's saved list of trading rules; None = the built-in ones.
         markets: Steps that go before those of the built-in rules: what a data file says of itself, or the caller.
+        perpetuals: By venue symbol; they have all their rules from here.
 
     Raises:
         ConfigError: If a symbol has no rules.
     """
+    if perpetuals:
+        spot = [symbol for symbol in symbols if symbol not in perpetuals]
+        found = {
+            one.instrument.venue_symbol: one for one in find_rules(venue_name, venue, spot, exchange_info, markets)
+        }
+        found |= {name: perpetuals[name].rules(venue_name, name) for name in symbols if name in perpetuals}
+        return [found[symbol] for symbol in symbols]
     if exchange_info is None:
         known = {market.venue_symbol: market for market in markets}
         return [_built_in(venue_name, symbol, known.get(symbol)) for symbol in symbols]
+    if not symbols:
+        return []
     try:
         instruments = venue.decode_instruments(exchange_info.read_bytes(), list(symbols))
     except (OSError, TradebotError) as exc:

@@ -40,6 +40,12 @@ class BacktestResult:
     fees: Decimal = Decimal(0)
     realized_pnl: Decimal = Decimal(0)
     unrealized_pnl: Decimal = Decimal(0)
+    funding: Decimal = Decimal(0)
+    """Received > 0, paid < 0."""
+    other_income: Decimal = Decimal(0)
+    """Charges and adjustments of the venue's ledger, e.g. liquidation fees: received > 0."""
+    liquidations: int = 0
+    """Positions that the venue closed, by strategy."""
     start_equity: Decimal = Decimal(0)
     equity: Decimal = Decimal(0)
     open_positions: dict[str, Decimal] = field(default_factory=dict)
@@ -55,6 +61,16 @@ class BacktestResult:
         """Return plain values; decimals as strings."""
         tree = {name: _plain(value) for name, value in asdict(self).items()}
         return tree | {"net_pnl": format_decimal(self.net_pnl)}
+
+    def _perpetual_lines(self) -> list[str]:
+        """Return what only perpetuals have, where there is any."""
+        found = []
+        if self.funding:
+            found.append(f"funding         {self.funding:+,.4f}")
+        if self.liquidations or self.other_income:
+            count = self.liquidations
+            found.append(f"liquidations    {count}, charges and adjustments {_money(self.other_income)}")
+        return found
 
     def lines(self) -> list[str]:
         """Return the summary for people."""
@@ -72,6 +88,7 @@ class BacktestResult:
             f"fees            {_money(self.fees)}",
             f"realized PnL    {_money(self.realized_pnl)} (before fees)",
             f"unrealized PnL  {_money(self.unrealized_pnl)}" + (f" ({held})" if held else ""),
+            *self._perpetual_lines(),
             f"equity          {_money(self.equity)}, {self.net_pnl:+.2f} ({percent:+.3f} %)",
             *(f"warning         {text}" for text in self.warnings),
         ]
@@ -95,6 +112,7 @@ class EventLog:
         self.refusals: dict[str, int] = {}
         self.roles: dict[str, int] = {}
         self.unknown: set[str] = set()
+        self.liquidations = 0
         self._orders: set[str] = set()
 
     @property
@@ -160,6 +178,7 @@ class EventLog:
         """Something happened to an order."""
         if event.facts is not None:
             self._facts(event.client_order_id, event.facts.role, event)
+            self.liquidations += event.facts.role is OrderRole.LIQUIDATION
         if event.kind is OrderEventKind.SENT:
             self._orders.add(event.client_order_id)
         if event.status is OrderStatus.UNKNOWN:

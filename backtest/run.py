@@ -26,6 +26,7 @@ from engine.config import EngineConfig
 from engine.runs import StrategySettings
 from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
+from riskd.pnl import sums
 from riskd.units import from_units
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
@@ -55,7 +56,7 @@ def run_backtest(options: BacktestOptions) -> BacktestResult:
 async def _run(options: BacktestOptions) -> BacktestResult:
     config, engine_config = _load(options.config)
     venue = load_market_data(config.venue)
-    source = find_source(options, config.venue)
+    source = find_source(options, config.venue, config.perpetuals)
     rules = rules_of(options, source)
     instruments = [one.instrument for one in rules]
     plan = _plan(options, engine_config, [one.instrument_id for one in instruments])
@@ -102,14 +103,16 @@ async def _run(options: BacktestOptions) -> BacktestResult:
 
 def data_of(options: BacktestOptions) -> DataSource:
     """Return the data of a run: its files, or the synthetic market."""
-    return find_source(options, _load(options.config)[0].venue)
+    config = _load(options.config)[0]
+    return find_source(options, config.venue, config.perpetuals)
 
 
 def rules_of(options: BacktestOptions, source: DataSource) -> list[MarketRules]:
     """Return the trading rules of a run's instruments, in the order of their indexes."""
     config, _ = _load(options.config)
     symbols, markets = options.symbols or source.symbols, source.markets
-    return find_rules(config.venue, load_market_data(config.venue), symbols, options.exchange_info, markets)
+    venue = load_market_data(config.venue)
+    return find_rules(config.venue, venue, symbols, options.exchange_info, markets, config.perpetuals)
 
 
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
@@ -196,12 +199,14 @@ def _result(
     """Collect the figures: money as riskd's core books it, counts from the event log."""
     gate, now_ns = world.gate, world.now_ns
     portfolio = gate.state.portfolio
-    held = list(portfolio.positions.items())
+    pnl = sums(portfolio, gate.state.rules, gate.board).total
     open_positions: dict[str, Decimal] = {}
     for _, instrument_id, qty in world.open_positions():
         open_positions[instrument_id] = open_positions.get(instrument_id, Decimal(0)) + qty
-    day_start = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
-    warnings = feed.warnings()
+    start_equity = world.start_equity
+    if start_equity is None:  # no mark for something that the account began with
+        start_equity = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
+    warnings = feed.warnings() + world.venue.warnings()
     warnings += [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
     return BacktestResult(
         strategy=options.strategy,
@@ -219,10 +224,13 @@ def _result(
         fills=world.fills,
         unknown_orders=len(log.unknown),
         turnover=world.turnover,
-        fees=sum((position.position.fees_paid for _, position in held), Decimal(0)),
-        realized_pnl=sum((position.position.realized_pnl for _, position in held), Decimal(0)),
-        unrealized_pnl=world.money()[1] or Decimal(0),
-        start_equity=day_start,
+        fees=from_units(pnl.fees),
+        realized_pnl=from_units(pnl.realized),
+        unrealized_pnl=from_units(pnl.unrealized),
+        funding=from_units(pnl.funding),
+        other_income=world.other_income(),
+        liquidations=log.liquidations,
+        start_equity=start_equity,
         equity=from_units(gate.equity(now_ns).value),
         open_positions=open_positions,
         warnings=warnings[:MAX_WARNINGS],

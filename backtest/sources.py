@@ -6,7 +6,7 @@ else through the readers of `backtest.history`. Both are streams of row blocks i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from backtest.history.rows import Market
 from backtest.history.sources import Format, detect, markets_of, symbols_of
 from backtest.history_feed import HistorySource
 from backtest.instruments import built_in_symbol
+from backtest.perpetuals import PerpetualConfig, perpetual_symbol
 from backtest.recording import recorded, synthetic
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
@@ -49,8 +50,10 @@ class DataSource(Protocol):
     def cut(self, instruments: Sequence[Instrument], at_ns: int, folder: Path) -> Path: ...
 
 
-def find_source(options: BacktestOptions, venue_name: str) -> DataSource:
-    """Return the data of a run.
+def find_source(
+    options: BacktestOptions, venue_name: str, perpetuals: Mapping[str, PerpetualConfig] | None = None
+) -> DataSource:
+    """Return the data of a run. With perpetuals all files go through the readers: live codecs are those of spot.
 
     Raises:
         ConfigError: If a file is missing, of no known format, or about instruments that nobody knows.
@@ -61,20 +64,28 @@ def find_source(options: BacktestOptions, venue_name: str) -> DataSource:
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"{path}: no such recording; `tradebot sample-data FILE` makes one")
-    as_live = not options.markets and not options.history.corrected
+    as_live = not perpetuals and not options.markets and not options.history.corrected
     if as_live and all(detect(path) is Format.FRAMES for path in paths):
         return recorded(*paths)
     markets = {market.venue_symbol: market for path in paths for market in markets_of(path)}
     markets |= {market.venue_symbol: market for market in options.markets}
-    return HistorySource(paths, _symbols(options, venue_name, paths), options.history, tuple(markets.values()))
+    return HistorySource(
+        paths, _symbols(options, venue_name, paths, perpetuals or {}), options.history, tuple(markets.values())
+    )
 
 
-def _symbols(options: BacktestOptions, venue_name: str, paths: Sequence[Path]) -> tuple[str, ...]:
+def _symbols(
+    options: BacktestOptions, venue_name: str, paths: Sequence[Path], perpetuals: Mapping[str, PerpetualConfig]
+) -> tuple[str, ...]:
     if options.symbols:
         return options.symbols
     known = {
         name: market.venue_symbol for market in options.markets for name in (market.instrument_id, market.venue_symbol)
     }
+    for name in (name for path in paths for name in symbols_of(path)):
+        symbol = perpetual_symbol(perpetuals, venue_name, name)
+        if symbol is not None:
+            known[name] = symbol
     names = dict.fromkeys(name for path in paths for name in symbols_of(path))
     found = dict.fromkeys(known.get(name) or built_in_symbol(venue_name, name) or name for name in names)
     found |= dict.fromkeys(market.venue_symbol for market in options.markets)

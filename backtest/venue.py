@@ -30,6 +30,7 @@ from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import RequestKind, RestRead, VenueCredentials, VenueReply
 from tradebot.venues.server_api import HttpRequest, ServerLimits
 
+FAR_NS: Final = 1 << 62
 ACCOUNT: Final = "backtest"
 CREDENTIALS: Final = VenueCredentials("backtest-key", "backtest-secret")
 PEER: Final = "backtest"
@@ -75,6 +76,20 @@ class BacktestVenue:
         self._index = {one.instrument.instrument_id: index for index, one in enumerate(rules)}
         self._server = self.sim.server
         self._session: Any = self._server.session(PEER, now_ns)
+
+    next_due_ns = FAR_NS
+    """Spot does nothing by its own clock."""
+
+    def warnings(self) -> list[str]:
+        """Nothing that a reader of the results has to know."""
+        return []
+
+    def funding_terms(self, entry_id: str) -> None:
+        """Nothing is funded; see `DirectVenue`."""
+
+    def run_due(self, now_ns: int) -> list[Frame]:
+        """Nothing; see `next_due_ns`."""
+        return []
 
     @property
     def has_orders(self) -> bool:

@@ -17,16 +17,18 @@ import numpy as np
 
 from backtest.config import BacktestConfig
 from backtest.results.recorder import RunRecorder
-from backtest.shortcut import Frame, ShortcutCodec
+from backtest.shortcut import Frame
 from backtest.shown import Shown
-from backtest.venue import ACCOUNT, CREDENTIALS, BacktestVenue
+from backtest.venue import ACCOUNT
+from backtest.venues import RECV_WINDOW_MS, open_venue
 from execd.desk import Desk, ReadResult
 from execd.records import Outbox, ReadJob, ReadKind, VenueSend
 from execd.settings import DeskSettings, ProtectionSettings
 from riskd.gate import RiskGate, Signer
 from riskd.limits import Limits
 from riskd.records import JournalSink
-from riskd.units import from_units
+from riskd.units import amount_floor, from_units
+from tradebot.core.accounts import LedgerEntry, LedgerKind
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import CancelWish, IntentAnswer, OrderIntent, Wish
@@ -36,8 +38,7 @@ from tradebot.core.orders import OrderRole
 from tradebot.core.positions import Position
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.rules import MarketRules
-from tradebot.venues import load_venue_part
-from tradebot.venues.api_orders import OrderCodec, VenueOrder, VenueSnapshot
+from tradebot.venues.api_orders import VenueOrder, VenueSnapshot
 
 ENVIRONMENT: Final = "backtest"
 BUILD: Final = "backtest"
@@ -47,7 +48,6 @@ KEY: Final = b"backtest approvals: nobody else reads them"
 ID_KEY: Final = b"backtest client order ids"
 MAX_ROUNDS: Final = 1_000
 """Exchanges between desk and gate at one instant; more is a loop."""
-RECV_WINDOW_MS: Final = 5_000
 RECONNECT_NS: Final = 1_000_000_000
 FAR_NS: Final = 1 << 62
 AT_VENUE: Final = object()
@@ -92,13 +92,7 @@ class World:
         self._order_latency_ns, self._link_latency_ns = config.order_latency_ns, config.link_latency_ns
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
-        self.venue = BacktestVenue(
-            config.venue, rules, config.balances, config.fees, now_ns, in_bytes=config.venue_bytes
-        )
-        part = load_venue_part(config.venue, "execution", "EXECUTION")
-        self._codec: OrderCodec = part.codec(CREDENTIALS, self.instruments, RECV_WINDOW_MS)
-        if not config.venue_bytes:
-            self._codec = ShortcutCodec(self._codec, CREDENTIALS.api_key, RECV_WINDOW_MS)
+        self.venue, self._codec = open_venue(config, rules, now_ns)
         settings = DeskSettings(
             ENVIRONMENT,
             {config.venue: ACCOUNT},
@@ -127,6 +121,8 @@ class World:
         self.turnover = Decimal(0)
         """Sum of price x quantity over fills, quote asset."""
         self.start_balances = dict(config.balances)
+        self.start_equity: Decimal | None = None
+        """In account currency, as soon as everything in the account has a price."""
         self._quotes = [self.desk.state.quotes.quote(one.instrument_id) for one in self.instruments]
         self._heap: list[tuple[int, int, Callable[[int], object]]] = []
         self._sent = 0
@@ -178,7 +174,7 @@ class World:
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
-        next_ns = min(self._timer_ns(), self._heap[0][0] if self._heap else FAR_NS)
+        next_ns = min(self._timer_ns(), self._heap[0][0] if self._heap else FAR_NS, self.venue.next_due_ns)
         return None if next_ns == FAR_NS else next_ns
 
     def take_outcomes(self) -> list[Outcome]:
@@ -205,12 +201,16 @@ class World:
         """Let everything happen up to and including `to_ns`."""
         while True:
             heap_ns = self._heap[0][0] if self._heap else FAR_NS
-            timer_ns = self._timer_ns()
-            limit_ns = min(to_ns, heap_ns, timer_ns)
-            # Rows strictly before the next event; those of its very time come after arrivals and before timers.
-            if self._apply_rows(limit_ns if heap_ns > limit_ns else limit_ns - 1):
+            timer_ns, due_ns = self._timer_ns(), self.venue.next_due_ns
+            limit_ns = min(to_ns, heap_ns, timer_ns, due_ns)
+            # Rows strictly before the next event; those of its very time come after arrivals and before timers. What
+            # the venue does by its own clock comes after rows and before arrivals, as in the kernels.
+            if self._apply_rows(limit_ns if heap_ns > limit_ns or due_ns == limit_ns else limit_ns - 1):
                 continue
-            if heap_ns <= limit_ns:
+            if due_ns <= limit_ns:
+                self._now_ns = max(self._now_ns, due_ns)
+                self._send_back(self.venue.run_due(self._now_ns), self._now_ns)
+            elif heap_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, heap_ns)
                 self._arrivals(heap_ns)
             elif timer_ns <= limit_ns:
@@ -251,6 +251,8 @@ class World:
         desk_ns, gate_ns = self._desk_timer_ns, self.gate.next_timer_ns()
         if gate_ns is not None and gate_ns <= now_ns:
             down = self.gate.handle_timer(now_ns)
+            if self.start_equity is None:
+                self.start_equity = self.money()[0]
             if not down.is_empty():
                 self.desk.on_session(down, now_ns)
                 desk_ns = self.desk.next_timer_ns(now_ns)
@@ -327,13 +329,14 @@ class World:
                 watcher.before(now_ns, self._mids())
             if watcher.equity_due(now_ns):
                 watcher.equity(now_ns, *self.money())
+        due_ns = self.venue.next_due_ns
         frames = self.venue.apply_rows(part, start - first, end - first, now_ns)
         if frames and watcher is not None:
             watcher.matched()
         if frames:
             self._send_back(frames, now_ns)
         self.gate.handle_market(part, now_ns)
-        return self._quote(part) or bool(frames)
+        return self._quote(part) or bool(frames) or self.venue.next_due_ns != due_ns
 
     def _quote(self, rows: RowColumns) -> bool:
         """Write execd's quotes; True when a stop that execd watches was looked at."""
@@ -434,11 +437,20 @@ class World:
                 down = self.gate.handle(up, now_ns)
                 if self._watcher is not None:
                     self._watcher.booked(now_ns, self.gate.state.portfolio.positions)
+                    self._watch_funding(up.ledger)
                 if not down.is_empty():
                     self.desk.on_session(down, now_ns)
             elif not wrote:
                 return
         raise InvariantError(f"execd and riskd exchange more than {MAX_ROUNDS} messages at {now_ns}: a loop")
+
+    def _watch_funding(self, entries: Sequence[LedgerEntry]) -> None:
+        """Give the table what each strategy's share of a funding was, with the venue's rate and mark."""
+        watcher = self._watcher
+        for entry in entries:
+            terms = self.venue.funding_terms(entry.entry_id)
+            if watcher is not None and terms is not None:
+                watcher.funding(entry, *terms, self.gate.state.portfolio.positions)
 
     def _carry_out(self, out: Outbox, now_ns: int) -> bool:
         """Do what the desk wants; return whether it wrote records, which are durable now."""
@@ -483,6 +495,15 @@ class World:
                 result = portfolio.unrealized(held, self.gate.state.rules[instrument_id], self.gate.board)
                 unrealized = None if result is None else unrealized + from_units(result)
         return (from_units(equity.value) if equity.complete else None), unrealized
+
+    def other_income(self) -> Decimal:
+        """Return charges and adjustments of the venue's ledger, account currency, received > 0."""
+        board, total = self.gate.board, 0
+        for (asset, kind), units in self.gate.state.portfolio.income.items():
+            if kind not in (LedgerKind.CHARGE, LedgerKind.ADJUSTMENT):
+                continue
+            total += amount_floor(board.rate(asset, units > 0) or 0, units)
+        return from_units(total)
 
     def _mids(self) -> dict[str, Decimal | None]:
         """Return the middle of each touch that everybody sees; None for a side that is empty."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.order_events import OrderEvent, OrderSnapshot, PositionView
 from tradebot.core.orders import Execution, OrderRole, Side
 from tradebot.core.positions import Position
@@ -173,7 +173,8 @@ class OrderFold:
         if position.qty * execution.side.sign < 0:
             holding.last_exit_ns = now_ns
         position.apply_fill(execution.side, qty, execution.price)
-        if fee and execution.fee_asset == self._instruments[execution.instrument_id].base:
+        instrument = self._instruments[execution.instrument_id]
+        if fee and execution.fee_asset == instrument.base and instrument.product is Product.SPOT:
             position.remove_base(fee)
 
     def _remember(self, client_order_id: str, view: OrderView) -> None:

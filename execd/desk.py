@@ -15,6 +15,7 @@ from execd.exits import ExitDesk
 from execd.gateway import CancelPurpose
 from execd.intent_desk import CancelAnswer, IntentDesk
 from execd.latch import LatchBoard
+from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
 from execd.orders import Order
 from execd.protection import Protection
@@ -72,11 +73,20 @@ class Desk:
         self.events = VenueEvents(self.state)
         self.reconciler = Reconciler(self.state, self.events, self.unknown)
         canceler = MassCanceler(self.state, self.reconciler)
+        margin_desk = MarginDesk(self.state)
         self.venue_side = VenueSide(
-            self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler
+            self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler, margin_desk
         )
         self.risk_side = RiskSide(
-            self.state, self.asks, self.intents, self.exits, self.protection, self.reconciler, canceler, build_hash
+            self.state,
+            self.asks,
+            self.intents,
+            self.exits,
+            self.protection,
+            self.reconciler,
+            canceler,
+            margin_desk,
+            build_hash,
         )
 
     # ---- start and stop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.orders import Execution
 from tradebot.core.positions import Position
 
@@ -14,8 +14,12 @@ PositionKey = tuple[str, str]
 
 
 def base_fee(execution: Execution, instrument: Instrument) -> Decimal:
-    """Return the part of the fee that was taken in base units, 0 when it was taken in anything else."""
-    return execution.fee if execution.fee_asset == instrument.base else ZERO
+    """Return the part of the fee that was taken in base units, 0 when it was taken in anything else.
+
+    A fee in the base asset makes a spot position smaller; an inverse perpetual pays it from the margin wallet.
+    """
+    taken = instrument.product is Product.SPOT and execution.fee_asset == instrument.base
+    return execution.fee if taken else ZERO
 
 
 class PositionBook:
@@ -53,7 +57,7 @@ class PositionBook:
             (
                 p.qty
                 for (_, i), p in self._positions.items()
-                if i in self._instruments and self._instruments[i].base == base
+                if (one := self._instruments.get(i)) is not None and one.base == base and one.product is Product.SPOT
             ),
             ZERO,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 from execd.gateway import CancelPurpose
 from execd.guarded import Guarded, Watch
@@ -30,6 +31,9 @@ from tradebot.wire.execd_records import grant_bytes, pack_parts
 
 ZERO = Decimal(0)
 _RESTING = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+
+CLOSERS: Final = (OrderRole.EXIT, OrderRole.REDUCE, OrderRole.LIQUIDATION)
+"""Fills of these shrink positions that others' orders protect."""
 
 
 class Protection:
@@ -106,7 +110,7 @@ class Protection:
         """Decide after an event that `fold` has seen."""
         guarded = self.book.of_order(order.id)
         if guarded is None:
-            if order.facts.role in (OrderRole.EXIT, OrderRole.REDUCE) and event.execution is not None:
+            if order.facts.role in CLOSERS and event.execution is not None:
                 for other in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
                     self._step(other, now_ns)
             return

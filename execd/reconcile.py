@@ -18,6 +18,7 @@ from execd.state import DeskState, VenueState
 from execd.unknown import UnknownTracker
 from execd.venue_events import VenueEvents
 from tradebot.core.accounts import AccountSnapshot, Balance
+from tradebot.core.instruments import Product
 from tradebot.core.orders import OrderStatus
 from tradebot.venues.api_orders import AccountRows, BalanceUpdate, TransferUpdate, VenueOrder, VenueSnapshot
 
@@ -192,7 +193,8 @@ class Reconciler:
     def _check_balances(self, venue: VenueState) -> bool:
         """Compare base balances with positions; a difference counts when two reads in a row show the same one."""
         calm = True
-        bases = {i.base: i for i in self._state.instruments.values() if i.venue == venue.name}
+        spot = (i for i in self._state.instruments.values() if i.venue == venue.name and i.product is Product.SPOT)
+        bases = {i.base: i for i in spot}
         for base, instrument in bases.items():
             key = (venue.name, base)
             balance = venue.balances.get(base)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.intent_desk import IntentDesk
+from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
@@ -30,6 +31,7 @@ class RiskSide:
         protection: Protection,
         reconciler: Reconciler,
         mass_canceler: MassCanceler,
+        margin_desk: MarginDesk,
         build_hash: str,
     ) -> None:
         self.state = state
@@ -39,6 +41,7 @@ class RiskSide:
         self.protection = protection
         self.reconciler = reconciler
         self.mass_canceler = mass_canceler
+        self.margin_desk = margin_desk
         self._build_hash = build_hash
         self._entries_canceled_for_lease = False
 
@@ -106,6 +109,7 @@ class RiskSide:
         for venue in state.venues.values():
             venue.status_dirty = True
             self.reconciler.resend_account(venue, now_ns)
+        self.margin_desk.resend()
         self.protection.session_started()
         self.ping(now_ns)
 

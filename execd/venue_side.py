@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from execd.exits import ExitDesk
+from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
@@ -18,7 +19,10 @@ from tradebot.core.orders import OrderStatus
 from tradebot.venues.api_orders import (
     AccountRows,
     BalanceUpdate,
+    LedgerUpdate,
+    LiquidationUpdate,
     ListUpdate,
+    MarginUpdate,
     OrderUpdate,
     RequestKind,
     RequestOutcome,
@@ -48,8 +52,10 @@ class VenueSide:
         exits: ExitDesk,
         protection: Protection,
         mass_canceler: MassCanceler,
+        margin_desk: MarginDesk,
     ) -> None:
         self.state = state
+        self.margin_desk = margin_desk
         self.events = events
         self.mass_canceler = mass_canceler
         self.unknown = unknown
@@ -97,6 +103,12 @@ class VenueSide:
                 self.exits.balances_changed(now_ns)
             case TransferUpdate():
                 self.reconciler.transfer(venue, event)
+            case LedgerUpdate():
+                self.margin_desk.ledger(event.entry)
+            case MarginUpdate():
+                self.margin_desk.margins(name, event)
+            case LiquidationUpdate():
+                self.margin_desk.liquidation(venue, event.execution, now_ns)
             case ListUpdate():
                 self._list_update(event, now_ns)
             case StreamEnded():

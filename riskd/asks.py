@@ -68,7 +68,7 @@ def make_case(
             flatten=reduce is not None and reduce.reason == FLATTEN,
         ),
         level=level,
-        reducing=role is not OrderRole.ENTRY,
+        reducing=role not in (OrderRole.ENTRY, OrderRole.LIQUIDATION),
         guards=state.guards,
         repetition=state.repetition,
         registered=registered,

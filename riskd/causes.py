@@ -105,6 +105,7 @@ ALARM_MEANINGS: Final = {
     "FILL_ANOMALY": ("a fill that no order explains", _ONE_KEY),
     "RECOVERED_ORDER": ("an order was found at the venue that a crash had made unknown", _ONE_KEY),
     "UNAPPROVED_ORDER": ("an order with our id that riskd never approved", "find out who sent it. Then: " + _TWO_KEY),
+    "LIQUIDATED": ("the venue closed a position because its margin was used up", _ONE_KEY),
     "POSITION_MISMATCH": ("the venue's position is not ours", "ends with a clean reconciliation"),
     "BALANCE_DRIFT": ("the venue's balance is not what our fills make it", "ends with a clean reconciliation"),
     "FOREIGN_ACTIVITY": ("orders or positions that are not ours", "remove them at the venue, then clear"),

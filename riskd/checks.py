@@ -32,6 +32,7 @@ from riskd.inputs import (
     rule_of,
     view_of,
 )
+from riskd.margin_room import margin_available, margin_needed
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
 from riskd.readiness_checks import READINESS_CHECKS
@@ -257,7 +258,7 @@ def spc_04(case: Case) -> Row:
 
 
 def spc_05(case: Case) -> Row:
-    """Type, time in force and flags belong together and the venue takes them."""
+    """Type, time in force and flags belong together and the venue takes them; a perpetual's leverage is known."""
     rule, terms = rule_of(case), case.terms
     if not rule.order_types:
         raise InputMissing
@@ -271,7 +272,7 @@ def spc_05(case: Case) -> Row:
         and (not terms.post_only or (rests and kind is OrderType.LIMIT))
         and (case.intent is None or case.intent.algo is Algo.PLAIN)
         and (case.order is None or _action_fits(case))
-        and rule.is_spot
+        and (rule.is_spot or case.instrument_id in case.books.portfolio.position_margins)
     )
     return OK if fits else (BLOCK, "UNSUPPORTED_ORDER_SPEC", 0, kind.value)
 
@@ -366,9 +367,11 @@ def free_balance(case: Case) -> int:
 
 
 def pos_01(case: Case) -> Row:
-    """Enough is free."""
+    """Enough is free: balance for spot, margin for perpetuals."""
     need(case.books.settings.fee_ppm)
     qty = qty_of(case)
+    if not rule_of(case).is_spot:
+        return bounded(margin_needed(case, qty), margin_available(case), "INSUFFICIENT_FUNDS")
     needed = case.books.commitments.buy_cost(price_of(case), qty) if case.side is Side.BUY else qty
     return bounded(needed, free_balance(case), "INSUFFICIENT_FUNDS")
 

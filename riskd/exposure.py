@@ -356,8 +356,8 @@ class Commitments:
         committed = self.by_instrument[rule.instrument_id]
         if side is Side.BUY:
             committed.buy += change
-            cost = self.buy_cost(price, new) - self.buy_cost(price, old)
-            self.by_asset[rule.venue, rule.quote] += cost
+            if rule.is_spot:
+                self._lock_quote(rule, price, new, old)
         else:
             committed.sell += change
             if rule.is_spot:
@@ -371,6 +371,10 @@ class Commitments:
         elif role in CLOSING_ROLES:
             self.closing[rule.instrument_id, strategy_id, side] += change
             self.closing[rule.instrument_id, "", side] += change
+
+    def _lock_quote(self, rule: InstrumentRule, price: int, new: int, old: int) -> None:
+        """A spot buy is paid for in full; what perpetuals need is looked at as a whole (`margin_room`)."""
+        self.by_asset[rule.venue, rule.quote] += self.buy_cost(price, new) - self.buy_cost(price, old)
 
     def buy_cost(self, price: int, qty: int) -> int:
         """Return the quote asset that a buy needs, taker fee included."""

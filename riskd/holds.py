@@ -99,6 +99,8 @@ def action_of(role: OrderRole, *, operator: bool, replaces: bool, flatten: bool)
             return Action.AMEND_PROTECTION if replaces else Action.PROTECTION
         case OrderRole.EMERGENCY_EXIT:
             return Action.EMERGENCY_EXIT
+        case OrderRole.LIQUIDATION:  # nobody asks for one: who does is judged most strictly
+            return Action.ENTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,7 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "FILL_ANOMALY": AlarmRule(TradingLevel.HALTED, False, ReleaseRule.ONE_KEY),
     "RECOVERED_ORDER": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
     "UNAPPROVED_ORDER": AlarmRule(TradingLevel.KILLED, True, ReleaseRule.TWO_KEY),
+    "LIQUIDATED": AlarmRule(TradingLevel.HALTED, False, ReleaseRule.ONE_KEY),
     "POSITION_MISMATCH": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
     "BALANCE_DRIFT": AlarmRule(TradingLevel.PAUSED, True, ReleaseRule.AUTO),
     "FOREIGN_ACTIVITY": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.ONE_KEY),

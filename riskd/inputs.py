@@ -81,7 +81,8 @@ def price_of(case: Case) -> int:
 
 
 def notional_of(case: Case) -> int:
-    return amount(price_of(case), qty_of(case))
+    """Return what the order is worth at its price, quote asset."""
+    return rule_of(case).contract.quote_notional(qty_of(case), price_of(case))
 
 
 def in_currency(case: Case, value: int) -> int:

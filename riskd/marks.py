@@ -20,6 +20,8 @@ _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
 _STATE: Final = int(RowKind.BOOK_STATE)
 _MARK: Final = int(RowKind.MARK_PRICE)
+FINE_UNITS: Final = UNIT // 10**8
+"""Units of one step of a mark price, which no tick binds."""
 _NOWHERE: Final[Path] = ()
 HALF_LIFE_MIN: Final = 60
 """Of measured volatility where sizing asks for none."""
@@ -145,7 +147,7 @@ class MarketBoard:
             elif kind == _TRADE:
                 view.last_price = price * view.tick
             elif kind == _MARK:
-                view.mark_price = price * view.tick
+                view.mark_price = price * FINE_UNITS
             elif kind == _STATE:
                 view.state = price
                 if price != BookState.LIVE:

@@ -279,6 +279,21 @@ class Portfolio:
         mark = board.mark(rule.instrument_id, held.inventory.qty >= 0, mid=mid)
         return None if mark is None else held.inventory.unrealized(rule.contract, mark)
 
+    def open_result(
+        self, venue: str, settle: str, rules: Mapping[str, InstrumentRule], board: MarketBoard
+    ) -> int | None:
+        """Return the open results of all derivatives of a venue that settle in an asset; None = one has no mark."""
+        total = 0
+        for (instrument_id, _), held in self._derivatives.items():
+            rule = rules[instrument_id]
+            if rule.venue != venue or rule.settle != settle or not held.inventory.qty:
+                continue
+            result = self.unrealized(held, rule, board)
+            if result is None:
+                return None
+            total += result
+        return total
+
     def day_ppm(self, equity: int) -> int | None:
         """Return day PnL in ppm of the day's starting equity, rounded down; None when that is not known."""
         if self.day_start is None or self.day_start <= 0:

@@ -17,6 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
+from riskd.margin_room import margin_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
     Offer,
@@ -77,7 +78,7 @@ def size_entry(case: Case, strength: Decimal, enforced: frozenset[str]) -> Sized
             continue  # the check itself refuses, with the right reason
         if room < best:
             best, binding = room, check_id
-    if best < rule.min_qty or best * price < rule.min_notional * UNIT:
+    if best < rule.min_qty or rule.contract.quote_notional(best, price) < rule.min_notional:
         return Sized(wanted, offer.factor)  # nothing useful fits: let the binding check say so
     return Sized(best, binding)
 
@@ -193,11 +194,19 @@ def _order_qty(case: Case) -> int:
     return case.rule.max_order_qty
 
 
+def _qty(case: Case, quote: int, price: int = 0) -> int:
+    """Return the quantity that an amount of quote asset is worth at a price, else at the order's; 0 for none."""
+    assert case.rule is not None
+    return case.rule.contract.qty_for(quote, price or case.price)
+
+
 def _order_value(case: Case) -> int:
-    return _quote_room(case, case.books.settings.order_cap) * UNIT // case.price
+    return _qty(case, _quote_room(case, case.books.settings.order_cap))
 
 
 def _balance(case: Case) -> int:
+    if case.rule is not None and not case.rule.is_spot:
+        return margin_qty(case)
     free = free_balance(case)
     if case.side is Side.SELL:
         return free
@@ -219,12 +228,12 @@ def _at_risk(case: Case, room: int, share: int) -> int:
     """
     if share <= 0:
         raise InputMissing
-    return (room - 3) * UNIT // share * UNIT // case.price
+    return _qty(case, (room - 3) * UNIT // share)
 
 
 def _position(case: Case) -> int:
     room = _quote_room(case, case.books.settings.position_hard)
-    return room * UNIT // value_price(case) - _worst_before(case)
+    return _qty(case, room, value_price(case)) - _worst_before(case)
 
 
 def _gross(case: Case) -> int:
@@ -236,12 +245,12 @@ def _concentration(case: Case) -> int:
 
 
 def _allocation(case: Case) -> int:
-    return _in_quote(case, allocation_of(case) - strategy_used(case) - 2) * UNIT // case.price
+    return _qty(case, _in_quote(case, allocation_of(case) - strategy_used(case) - 2))
 
 
 def _open_orders(case: Case) -> int:
     cap = cap_of(case.books.settings.orders.open_order_value, case)
-    return _in_quote(case, cap - unfilled_value(case) - 2) * UNIT // case.price
+    return _qty(case, _in_quote(case, cap - unfilled_value(case) - 2))
 
 
 def _heat(case: Case) -> int:
@@ -252,12 +261,12 @@ def _heat(case: Case) -> int:
 def _stress(case: Case) -> int:
     orders = case.books.settings.orders
     room = cap_of(orders.stress_loss, case) * PPM // need(orders.stress_ppm)
-    return _in_quote(case, room - gross_others(case) - 2) * UNIT // value_price(case) - _worst_before(case)
+    return _qty(case, _in_quote(case, room - gross_others(case) - 2), value_price(case)) - _worst_before(case)
 
 
 def _beside(case: Case, cap: Cap | None, others: int) -> int:
     """Return what fits under a cap on the worst case of this instrument and others."""
-    return _in_quote(case, cap_of(cap, case) - others - 2) * UNIT // value_price(case) - _worst_before(case)
+    return _qty(case, _in_quote(case, cap_of(cap, case) - others - 2), value_price(case)) - _worst_before(case)
 
 
 def _worst_before(case: Case) -> int:

@@ -1,7 +1,8 @@
 """Which markets turn an asset into account currency: straight, the other way round, or through one other asset.
 
-Only spot markets count, and no peg is assumed: a stablecoin is worth what a market pays for it. Paths are made once per
-instrument list; the shortest wins, then the first by name, so that every start of the process takes the same.
+Spot markets count, and no peg is assumed: a stablecoin is worth what a market pays for it. Where no spot market joins
+the two assets of an inverse perpetual, its own price does: it settles in one and is worth the other. Paths are made
+once per instrument list; the shortest wins, then the first by name, so that every start of the process takes the same.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ Path = tuple[Leg, ...]
 
 def asset_paths(rules: Iterable[InstrumentRule], currency: str) -> dict[str, Path]:
     """Return asset -> path for every asset that spot markets connect with the account currency in at most two steps."""
+    rules = list(rules)
     steps: dict[str, dict[str, Leg]] = {}
     for rule in sorted(rules, key=lambda r: r.instrument_id):
         if rule.is_spot:
+            steps.setdefault(rule.base, {}).setdefault(rule.quote, Leg(rule.instrument_id, False))
+    for rule in sorted(rules, key=lambda r: r.instrument_id):
+        if rule.contract.inverse:
             steps.setdefault(rule.base, {}).setdefault(rule.quote, Leg(rule.instrument_id, False))
     for base, quotes in list(steps.items()):
         for quote, leg in list(quotes.items()):

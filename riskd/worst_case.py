@@ -29,10 +29,15 @@ def value_price(case: Case) -> int:
     return max(view.ask, case.price)
 
 
+def quote_worth(case: Case, qty: int) -> int:
+    """Return what a quantity of the instrument is worth at that price, quote asset."""
+    return rule_of(case).contract.quote_notional(qty, value_price(case))
+
+
 def exposure(case: Case) -> int:
     """Return this instrument's worst-case notional with the order, account currency."""
     if case.exposure is None:
-        case.exposure = in_currency(case, amount(value_price(case), worst_qty(case, qty_of(case))))
+        case.exposure = in_currency(case, quote_worth(case, worst_qty(case, qty_of(case))))
     return case.exposure
 
 
@@ -90,7 +95,10 @@ def _survey(case: Case) -> None:
         if view is None or not view.good_ns or rate is None:
             known = False
             continue
-        notional = -(-view.good_ask * worst // UNIT)
+        # Spot has no multiplier; the call costs as much as all the rest of the loop.
+        notional = (
+            -(-view.good_ask * worst // UNIT) if rule.is_spot else rule.contract.quote_notional(worst, view.good_ask)
+        )
         if rate != UNIT:
             notional = amount(rate, notional)
         gross += notional

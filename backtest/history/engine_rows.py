@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from backtest.history.rows import BBO as BBO_FACT
-from backtest.history.rows import OTHER, Rows
+from backtest.history.rows import FUNDING_RATE, MARK_PRICE, OTHER, Rows
 from tradebot.core.columns import AT_LOCAL, BUYER, CLEAR, KIND_MASK, LEVEL, SNAPSHOT, TRADE, Flags
 from tradebot.core.compiled import compiled
 from tradebot.core.ladder import ASKS, BEST, BIDS, Int64s, LadderBook, Ladders, lots_at, put
@@ -50,9 +50,11 @@ _FULL: Final = 1 << 40
 _TRADE_ROW, _LEVEL_ROW, _SNAPSHOT_ROW, _BBO_ROW, _STATE_ROW = (
     int(kind) for kind in (RowKind.TRADE, RowKind.BOOK_LEVEL, RowKind.SNAPSHOT_LEVEL, RowKind.BBO, RowKind.BOOK_STATE)
 )
+_MARK_ROW, _FUNDING_ROW = int(RowKind.MARK_PRICE), int(RowKind.FUNDING_RATE)
 _BUY, _SELL, _LAST, _IS_LIVE = BUY_FLAG, SELL_FLAG, LAST_FLAG, int(BookState.LIVE)
 _LEVEL, _TRADE, _CLEAR, _SNAPSHOT, _KINDS = LEVEL, TRADE, CLEAR, SNAPSHOT, KIND_MASK
 _BUYER, _LOCAL, _OTHER, _BBO = BUYER, AT_LOCAL, OTHER, BBO_FACT
+_MARK, _FUNDING = MARK_PRICE, FUNDING_RATE
 
 
 @compiled
@@ -185,6 +187,10 @@ def convert(
                 is_pair = side == BIDS and not _ends_event(i, flags, instrument, ids, exchange_ns, local_ns)
                 if not is_pair or flags[i + 1] & _BUYER:
                     done = _told_touch(out, done, line, index, ids[i], exchange_ns[i], local_ns[i])
+        elif kind == _MARK:
+            done = _emit(out, done, _MARK_ROW, index, _LAST, price[i], 0, 0, exchange_ns[i], local_ns[i])
+        elif kind == _FUNDING:
+            done = _emit(out, done, _FUNDING_ROW, index, _LAST, price[i], qty[i], 0, exchange_ns[i], local_ns[i])
         elif kind == _CLEAR or not kind & _OTHER:
             count[0] = done
             return i

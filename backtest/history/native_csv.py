@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from backtest.history.amounts import Refuse, TimeColumn, check_amounts, text_steps
+from backtest.history.amounts import Refuse, TimeColumn, check_amounts, text_ints, text_steps
 from backtest.history.csv_table import TextBatch, header_of, text_batches
 from backtest.history.rows import (
     BBO,
@@ -102,7 +102,11 @@ def _amounts(batch: TextBatch, name: str, instrument: Int64s, kind: Int64s, mark
         return text_steps(column, markets[int(used[0])].step(name), refuse)
     values = np.zeros(len(batch), np.int64)
     parts = [(traded & (instrument == index), markets[int(index)].step(name)) for index in used]
-    parts.append((~traded, FINE_STEP if name == "price" else Decimal(1)))
+    if name == "price":
+        parts.append((~traded, FINE_STEP))
+    else:  # a time, which has more digits than any amount
+        places = np.flatnonzero(~traded)
+        values[places] = text_ints(column.take(pa.array(places)), _at(places, refuse))
     for mask, step in parts:
         places = np.flatnonzero(mask)
         if len(places):

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 
 from backtest.results.files import ResultWriter
 from backtest.results.schemas import amount
+from riskd.units import from_units
+from tradebot.core.accounts import LedgerEntry
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
@@ -83,6 +85,8 @@ class RunRecorder:
         self._decisions: dict[str, _Decision] = {}
         self._undated: list[_Decision] = []
         self._positions: dict[tuple[str, str], tuple[Decimal, ...]] = {}
+        self._funding: dict[tuple[str, str], Decimal] = {}
+        """Received so far by (instrument, strategy)."""
         self._fees: dict[tuple[str, str, str], list[Any]] = {}
         self._slippage: dict[str, list[Decimal]] = {"decision": [], "arrival": []}
 
@@ -178,6 +182,30 @@ class RunRecorder:
                 },
             )
 
+    def funding(
+        self, entry: LedgerEntry, rate: Decimal, mark: Decimal, positions: Mapping[tuple[str, str], Any]
+    ) -> None:
+        """riskd has booked a funding and shared it among the strategies."""
+        for (instrument_id, strategy_id), held in positions.items():
+            total = from_units(held.funding)
+            received = total - self._funding.get((instrument_id, strategy_id), Decimal(0))
+            if instrument_id != entry.instrument_id or not received:
+                continue
+            self._funding[instrument_id, strategy_id] = total
+            self._writer.add(
+                "funding",
+                {
+                    "at_ns": entry.event_time_ns,
+                    "strategy_id": strategy_id,
+                    "instrument_id": instrument_id,
+                    "qty": amount(from_units(held.units)),
+                    "mark_price": amount(mark),
+                    "rate": amount(rate),
+                    "paid": amount(-received),
+                    "asset": entry.asset,
+                },
+            )
+
     def equity_due(self, now_ns: int) -> bool:
         """Return whether a multiple of the resolution lies before `now_ns` that has not been written."""
         if not self._next_equity_ns:
@@ -198,7 +226,7 @@ class RunRecorder:
                 "realized_pnl": amount(realized),
                 "unrealized_pnl": amount(unrealized),
                 "fees_paid": amount(fees),
-                "funding_paid": amount(Decimal(0)),
+                "funding_paid": amount(-sum(self._funding.values(), Decimal(0))),
             },
         )
 

@@ -185,6 +185,8 @@ class OrderRole(WireEnum):
     """Closes under a protection grant when the resting stop did not do its work."""
     REDUCE = 5
     """riskd's own auto-close or flatten."""
+    LIQUIDATION = 6
+    """The venue closed the position because its margin was used up. Never asked for, never sent."""
 
 
 @value(frozen=True, slots=True)

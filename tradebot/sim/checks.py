@@ -9,15 +9,23 @@ from tradebot.sim.accounts import Account
 from tradebot.sim.market import Market
 from tradebot.sim.order_records import OrderRecords
 from tradebot.sim.orders import NewOrder, Rejection, RejectReason
+from tradebot.sim.perpetuals import Perpetuals
 
 
 class OrderChecks:
     """Answers the first broken rule; changes nothing."""
 
-    def __init__(self, markets: Sequence[Market], accounts: Mapping[str, Account], records: OrderRecords) -> None:
+    def __init__(
+        self,
+        markets: Sequence[Market],
+        accounts: Mapping[str, Account],
+        records: OrderRecords,
+        perpetuals: Perpetuals | None,
+    ) -> None:
         self._markets = markets
         self._accounts = accounts
         self._records = records
+        self._perpetuals = perpetuals
 
     def check(self, new: NewOrder) -> Rejection | None:
         """Return why an order would be refused right now, None when it would be taken. Changes nothing."""
@@ -51,6 +59,8 @@ class OrderChecks:
         return None
 
     def _broken_funds(self, new: NewOrder, market: Market) -> RejectReason | None:
+        if market.rules.is_perpetual:
+            return self._broken_margin((new,), market)
         free = self._accounts[new.account].free(self.paid_asset(new))
         if new.order_type is not OrderType.MARKET:
             needed = self.required_for(new, new.lots)
@@ -60,6 +70,17 @@ class OrderChecks:
             lots = new.lots or market.lots_for_quote(Side.SELL, new.quote_money)
             needed = lots * market.rules.money_per_lot
         return RejectReason.INSUFFICIENT_BALANCE if needed > free else None
+
+    def _broken_margin(self, legs: Sequence[NewOrder], market: Market) -> RejectReason | None:
+        perpetuals = self._perpetuals
+        assert perpetuals is not None, "the engine keeps margin for every perpetual"
+        for new in legs:
+            if new.reduce_only and market.position * new.side.sign >= 0:
+                return RejectReason.NOTHING_TO_REDUCE
+            price = new.price or new.stop_price or market.best(new.side.opposite) or 0
+            if perpetuals.lacks_margin(new, new.lots, price, self._records.open_orders(new.account)):
+                return RejectReason.INSUFFICIENT_BALANCE
+        return None
 
     def check_oco(self, limit_leg: NewOrder, stop_leg: NewOrder) -> Rejection | None:
         """Return why a list would be refused right now, None when it would be taken."""
@@ -80,6 +101,9 @@ class OrderChecks:
         broken = self._broken_prices(limit_leg, market)
         if broken is not None:
             return Rejection(broken)
+        if market.rules.is_perpetual:
+            lacking = self._broken_margin((limit_leg, stop_leg), market)
+            return None if lacking is None else Rejection(lacking)
         needed = max(self.required_for(leg, leg.lots) for leg in (limit_leg, stop_leg))
         if needed > self._accounts[limit_leg.account].free(self.paid_asset(limit_leg)):
             return Rejection(RejectReason.INSUFFICIENT_BALANCE)
@@ -87,11 +111,14 @@ class OrderChecks:
 
     def paid_asset(self, new: NewOrder) -> str:
         """Return what an order costs."""
-        return self._markets[new.instrument].rules.paid_asset(new.side)
+        rules = self._markets[new.instrument].rules
+        return rules.instrument.settle if rules.is_perpetual else rules.paid_asset(new.side)
 
     def required_for(self, new: NewOrder, lots: int) -> int:
-        """Return the Money to set aside for `lots` of an order."""
+        """Return the Money to set aside for `lots` of an order; margin is looked at as a whole instead."""
         rules = self._markets[new.instrument].rules
+        if rules.is_perpetual:
+            return 0
         if new.side is Side.SELL:
             return lots * rules.money_per_lot
         if new.order_type is OrderType.MARKET:

@@ -45,10 +45,12 @@ from tradebot.sim.orders import (
     SimOrderList,
     TapeTrade,
 )
+from tradebot.sim.perpetuals import MONEY_GRAIN, NEVER_NS, Perpetuals
 from tradebot.sim.rules import MarketRules
 
-_FEE_GRAIN: Final = 10_000
+_FEE_GRAIN: Final = MONEY_GRAIN
 """Fees are cut to 8 decimals of the asset, as venues do."""
+_VENUE_ROWS: Final = (int(RowKind.MARK_PRICE), int(RowKind.FUNDING_RATE))
 _END_REASONS: Final = {
     at.BY_ITSELF: EndReason.TIME_IN_FORCE,
     at.SELF_TRADE_MET: EndReason.SELF_TRADE,
@@ -102,10 +104,23 @@ class MatchingEngine(OrderRecords):
         self._next_order_id = 1
         self._next_exec_id = 1
         self._next_list_id = 0
-        self._checks = OrderChecks(self.markets, self.accounts, self)
+        self.perpetuals = self._make_perpetuals()
+        """None without any."""
+        self._checks = OrderChecks(self.markets, self.accounts, self, self.perpetuals)
         self._account_numbers = {name: number for number, name in enumerate(accounts)}
         self._addresses = np.array([market.address for market in self.markets], np.int64)
         self._no_bbo = np.zeros(len(markets), np.bool_)
+
+    def _make_perpetuals(self) -> Perpetuals | None:
+        if not any(market.rules.is_perpetual for market in self.markets):
+            return None
+        if len(self.accounts) != 1:
+            raise InvariantError("perpetuals need a venue with one account: the kernels keep one position per market")
+        (name, account), *_ = self.accounts.items()
+        return Perpetuals(
+            self.markets, account, lambda market, now_ns: self._end_all(name, market, now_ns),
+            lambda money, now_ns: self._fee(name, money, Liquidity.TAKER, now_ns),
+        )  # fmt: skip
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -223,11 +238,47 @@ class MatchingEngine(OrderRecords):
         for i in range(start, end):
             market = self.markets[columns.instrument[i]]
             kind = columns.kind[i]
+            if kind in _VENUE_ROWS:
+                self._venue_row(market, kind, columns.price[i], columns.qty[i], now_ns)
+                continue
             market.apply_row(kind, columns.side_flags[i], columns.price[i], columns.qty[i], columns.id[i], now_ns)
             self._book_messages(market, now_ns)
             if kind == RowKind.TRADE:
                 self._fire_triggers(market, now_ns)
         return self._finish(now_ns) if self._events else []
+
+    def _venue_row(self, market: Market, kind: int, price: int, qty: int, now_ns: int) -> None:
+        if self.perpetuals is not None:
+            self.perpetuals.take_row(market.index, price, qty, now_ns, is_mark=kind == RowKind.MARK_PRICE)
+            self._take_margin_events()
+
+    @property
+    def next_due_ns(self) -> int | None:
+        """When the venue does something by its own clock; None for never, as far as is known."""
+        if self.perpetuals is None or self.perpetuals.next_due_ns == NEVER_NS:
+            return None
+        return self.perpetuals.next_due_ns
+
+    def run_due(self, now_ns: int) -> list[SimEvent]:
+        """Do what is due by the venue's clock."""
+        if self.perpetuals is not None:
+            self.perpetuals.run_due(now_ns)
+            self._take_margin_events()
+        return self._finish(now_ns)
+
+    def _take_margin_events(self) -> None:
+        if self.perpetuals is not None and self.perpetuals.events:
+            self._events += self.perpetuals.events
+            self.perpetuals.events.clear()
+
+    def _end_all(self, account: str, market: int, now_ns: int) -> None:
+        """The venue ends every order in a market."""
+        for order in self.open_orders(account, market):
+            if not order.status.is_terminal:
+                self._end(order, ReportKind.CANCELED, EndReason.LIQUIDATION, now_ns)
+                order_list = self._lists.get(order.list_id)
+                if order_list is not None:
+                    self._close_list(order_list, now_ns)
 
     # --- life cycle ------------------------------------------------------------------------------------------------
 
@@ -254,7 +305,7 @@ class MatchingEngine(OrderRecords):
     def _budget(self, order: SimOrder) -> int:
         """Return what a taker may spend, tick-lots. Only a market buy can run short: its lock is an estimate."""
         terms = order.terms
-        if terms.side is Side.SELL or terms.has_limit:
+        if terms.side is Side.SELL or terms.has_limit or self.markets[terms.instrument].rules.is_perpetual:
             return at.NO_BUDGET
         money = order.lock.amount + self.accounts[terms.account].free(order.lock.asset)
         return min(money // self.markets[terms.instrument].rules.money_per_tick_lot, at.VALUE_BOUND)
@@ -279,11 +330,15 @@ class MatchingEngine(OrderRecords):
                 liquidity = Liquidity.MAKER if is_maker else Liquidity.TAKER
                 order.queue_ahead = market.queue_ahead(order.slot)
                 self._fill(order, message.lots, message.price, liquidity, trade_id, now_ns)
+                if not message.leaves_lots and not order.status.is_terminal:
+                    self._ended(order, ReportKind.EXPIRED, EndReason.REDUCED, now_ns)
             elif message.kind == at.NEW:
                 order.resting = order.working
                 if order.resting:
                     order.queue_ahead = market.queue_ahead(order.slot)
                     market.show(order.terms.side, order.terms.price)
+            elif order.terms.reduce_only and message.kind in (at.CANCELED, at.REJECTED):
+                self._ended(order, ReportKind.EXPIRED, EndReason.REDUCED, now_ns)
             else:
                 self._ended(order, ReportKind.EXPIRED, _END_REASONS[message.maker], now_ns)
 
@@ -297,19 +352,10 @@ class MatchingEngine(OrderRecords):
     def _fill(self, order: SimOrder, lots: int, price: int, liquidity: Liquidity, trade_id: int, now_ns: int) -> None:
         terms = order.terms
         rules = self.markets[terms.instrument].rules
-        account = self.accounts[terms.account]
-        base, quote = lots * rules.money_per_lot, lots * price * rules.money_per_tick_lot
-        cost, gain = (quote, base) if terms.side is Side.BUY else (base, quote)
-        from_lock = min(order.lock.amount, cost)
-        order.lock.amount -= from_lock
-        account.pay_locked(order.lock.asset, from_lock)
-        if cost > from_lock:
-            account.credit(order.lock.asset, from_lock - cost)
-        fees = self._fees[terms.account]
-        fee = gain * fees.scaled(liquidity is Liquidity.MAKER, now_ns) // (RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
-        fees.traded_money(quote, now_ns)
-        fee_asset = rules.received_asset(terms.side)
-        account.credit(fee_asset, gain - fee)
+        quote = rules.quote_money(price, lots)
+        pay = self._pay_margin if rules.is_perpetual else self._pay_spot
+        fee_asset, fee = pay(order, rules, lots, price, quote, liquidity, now_ns)
+        self._fees[terms.account].traded_money(quote, now_ns)
         order.filled_lots += lots
         order.filled_money += quote
         order.updated_ns = now_ns
@@ -322,6 +368,40 @@ class MatchingEngine(OrderRecords):
             self._close(order)
         if order.list_id != NO_LIST:
             self._end_other_legs(order, now_ns)
+
+    def _pay_spot(
+        self, order: SimOrder, rules: MarketRules, lots: int, _: int, quote: int, liquidity: Liquidity, now_ns: int
+    ) -> tuple[str, int]:
+        """Exchange base and quote; return (fee asset, fee): a share of what was received."""
+        terms = order.terms
+        account = self.accounts[terms.account]
+        base = lots * rules.money_per_lot
+        cost, gain = (quote, base) if terms.side is Side.BUY else (base, quote)
+        from_lock = min(order.lock.amount, cost)
+        order.lock.amount -= from_lock
+        account.pay_locked(order.lock.asset, from_lock)
+        if cost > from_lock:
+            account.credit(order.lock.asset, from_lock - cost)
+        fee = self._fee(terms.account, gain, liquidity, now_ns)
+        fee_asset = rules.received_asset(terms.side)
+        account.credit(fee_asset, gain - fee)
+        return fee_asset, fee
+
+    def _pay_margin(
+        self, order: SimOrder, rules: MarketRules, lots: int, price: int, _: int, liquidity: Liquidity, now_ns: int
+    ) -> tuple[str, int]:
+        """Move the margin wallet by what a fill realized and its fee, a share of the value; return (asset, fee)."""
+        perpetuals, one = self.perpetuals, rules.instrument
+        assert perpetuals is not None, "made with the markets"
+        fee = self._fee(order.terms.account, perpetuals.value(order.terms.instrument, lots, price), liquidity, now_ns)
+        realized = perpetuals.fill(order.terms.instrument, order.terms.side, lots, price)
+        perpetuals.move(one.settle, realized - fee, now_ns)
+        self._take_margin_events()
+        return one.settle, fee
+
+    def _fee(self, account: str, money: int, liquidity: Liquidity, now_ns: int) -> int:
+        rate = self._fees[account].scaled(liquidity is Liquidity.MAKER, now_ns)
+        return money * rate // (RATE_ONE * _FEE_GRAIN) * _FEE_GRAIN
 
     def _end_other_legs(self, order: SimOrder, now_ns: int) -> None:
         order_list = self._lists[order.list_id]

@@ -138,6 +138,15 @@ class Market:
         self._words[at.LAST_TRADE] = price - int(self._words[at.BASE]) if price else -1
 
     @property
+    def position(self) -> int:
+        """Signed lots that our orders have traded: what reduce-only orders reduce."""
+        return int(self._words[at.X_POSITION])
+
+    @position.setter
+    def position(self, lots: int) -> None:
+        self._words[at.X_POSITION] = lots
+
+    @property
     def waiting_count(self) -> int:
         """Orders that wait for a trigger."""
         return int(self._words[at.WAITING_COUNT])
@@ -329,6 +338,8 @@ def _kind(new: NewOrder) -> int:
     kind = _TIME_IN_FORCE[new.time_in_force] if new.has_limit else at.MARKET
     if new.post_only:
         kind = at.POST_ONLY
+    if new.reduce_only:
+        kind |= at.REDUCE_ONLY
     if new.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
         kind |= at.STOP
     elif new.has_trigger:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from tradebot.core.accounts import LedgerKind
 from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side, TimeInForce
 
 NO_LIST: Final = -1
@@ -48,6 +49,8 @@ class RejectReason(Enum):
     MARKET_CLOSED = "market_closed"
     NO_REFERENCE_PRICE = "no_reference_price"
     """Nothing has traded yet, so a trigger or a market order cannot be judged."""
+    NOTHING_TO_REDUCE = "nothing_to_reduce"
+    """A reduce-only order without a position against it."""
     UNKNOWN_ORDER = "unknown_order"
     CANCEL_RESTRICTION = "cancel_restriction"
 
@@ -65,6 +68,10 @@ class EndReason(Enum):
     SELF_TRADE = "self_trade"
     FUNDS = "funds"
     """A triggered market stop could not be paid for."""
+    REDUCED = "reduced"
+    """Rest of a reduce-only order: the position is smaller than it."""
+    LIQUIDATION = "liquidation"
+    """The venue closes the account's positions."""
     VENUE = "venue"
     """Ended by the venue itself, e.g. a gap in the feed that feeds a paper market."""
 
@@ -91,6 +98,8 @@ class NewOrder:
     quote_money: int = 0
     """MARKET only: spend or receive about this much quote, in Money."""
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
+    reduce_only: bool = False
+    """Perpetuals only: trades no more than the position that it reduces."""
 
     @property
     def has_trigger(self) -> bool:
@@ -266,7 +275,44 @@ class TapeTrade:
     time_ns: int
 
 
-SimEvent = OrderReport | ListReport | BalanceReport | TapeTrade
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """The wallet of perpetuals moved without a fill."""
+
+    account: str
+    entry_id: int
+    """Rises by one with every entry."""
+    kind: LedgerKind
+    asset: str
+    money: int
+    """Received > 0."""
+    instrument: int
+    """-1 for the account as a whole."""
+    rate: int
+    """Of a funding, 1e-8."""
+    mark_price: int
+    """At that time, 1e-8; 0 before the first."""
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationReport:
+    """The venue closed a position because its margin was used up. No order of ours did it."""
+
+    account: str
+    instrument: int
+    side: Side
+    """Of the closing trade."""
+    lots: int
+    price: int
+    """Ticks."""
+    trade_id: int
+    fee_money: int
+    fee_asset: str
+    time_ns: int
+
+
+SimEvent = OrderReport | ListReport | BalanceReport | TapeTrade | LedgerReport | LiquidationReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,27 @@ from functools import cached_property
 
 from tradebot.core.amounts import MONEY_ONE, to_money
 from tradebot.core.errors import InvariantError
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.orders import OrderType, Side
+from tradebot.core.pnl import Contract, contract_of
 from tradebot.sim.orders import NewOrder, RejectReason
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTerms:
+    """What a venue asks of positions in one perpetual."""
+
+    leverage: Decimal
+    """Largest position value as a multiple of the margin balance, > 0."""
+    maintenance_ppm: int
+    """Share of the value at the mark below which the venue liquidates."""
+    liquidation_fee_ppm: int = 0
+    """Share of the liquidated value, besides the taker fee."""
+
+    @property
+    def leverage_units(self) -> int:
+        """Leverage in 1e-12."""
+        return int(self.leverage * MONEY_ONE)
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,22 @@ class MarketRules:
     """Open orders per account on this market."""
     max_num_algo_orders: int = 5
     """Of these, orders with a trigger."""
+    margin: MarginTerms | None = None
+    """Of a perpetual."""
+
+    @property
+    def is_perpetual(self) -> bool:
+        """True for a contract that is carried by margin."""
+        return self.instrument.product is not Product.SPOT
+
+    @cached_property
+    def contract(self) -> Contract:
+        """How quantity and price become money of the settlement asset."""
+        return contract_of(self.instrument)
+
+    def quote_money(self, price: int, lots: int) -> int:
+        """Return what lots are worth at a price in ticks, quote Money; of an inverse contract that is fixed."""
+        return lots * self.money_per_lot if self.contract.inverse else price * lots * self.money_per_tick_lot
 
     @cached_property
     def money_per_tick_lot(self) -> int:
@@ -43,7 +77,7 @@ class MarketRules:
 
     @cached_property
     def money_per_lot(self) -> int:
-        """Base Money of one lot."""
+        """Base Money of one lot; quote Money of an inverse contract's."""
         return int(self.instrument.lot_size * self.instrument.contract_multiplier * MONEY_ONE)
 
     @cached_property
@@ -88,7 +122,7 @@ class MarketRules:
         price = order.price or order.stop_price or last_price
         if not price:
             return None
-        return self._broken_notional(price * order.lots * self.money_per_tick_lot, is_market)
+        return self._broken_notional(self.quote_money(price, order.lots), is_market)
 
     def _broken_notional(self, money: int, is_market: bool) -> RejectReason | None:
         least, most = self._notional_bounds

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from tradebot.core.accounts import Balance
+from tradebot.core.accounts import Balance, LedgerEntry, MarginState, PositionMargin
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, OrderTerms, OrderType, Side, TimeInForce
 from tradebot.core.values import value
@@ -146,7 +146,37 @@ class StreamEnded(NamedTuple):
     reason: str
 
 
-VenueEvent = VenueReply | OrderUpdate | ListUpdate | BalanceUpdate | TransferUpdate | StreamEnded
+class LedgerUpdate(NamedTuple):
+    """The venue moved a balance without a fill or transfer: funding, a charge, an adjustment."""
+
+    entry: LedgerEntry
+
+
+class MarginUpdate(NamedTuple):
+    """The venue's own figures of margin accounts and of the positions in them, flat ones included."""
+
+    accounts: tuple[MarginState, ...]
+    positions: tuple[PositionMargin, ...]
+
+
+class LiquidationUpdate(NamedTuple):
+    """The venue closed a position because its margin was used up: an execution of no order of ours."""
+
+    execution: Execution
+    """`client_order_id` is empty."""
+
+
+VenueEvent = (
+    VenueReply
+    | OrderUpdate
+    | ListUpdate
+    | BalanceUpdate
+    | TransferUpdate
+    | LedgerUpdate
+    | MarginUpdate
+    | LiquidationUpdate
+    | StreamEnded
+)
 
 
 class VenueTrade(NamedTuple):

@@ -34,6 +34,8 @@ BOOK_STATE: Final = int(RowKind.BOOK_STATE)
 BOOK_LEVEL: Final = int(RowKind.BOOK_LEVEL)
 SNAPSHOT_LEVEL: Final = int(RowKind.SNAPSHOT_LEVEL)
 BOOK_CLEAR: Final = int(RowKind.BOOK_CLEAR)
+MARK_PRICE: Final = int(RowKind.MARK_PRICE)
+FUNDING_RATE: Final = int(RowKind.FUNDING_RATE)
 LIVE: Final = int(BookState.LIVE)
 BUY: Final = BUY_FLAG
 SIDES: Final = SIDE_MASK
@@ -209,8 +211,8 @@ def may_concern_us(w: Words, kind: int, flags: int, index: int) -> bool:
 def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: Int64s) -> int:
     """Apply rows of a block received up to `to_ns`; return the first one that was not applied.
 
-    It stops before a row that could concern an order of ours, that changes a book's state, or has no place in its
-    market's ladder; and before best bids and offers where `with_bbo` says so.
+    It stops before a row that could concern an order of ours, that changes a book's state, that moves a perpetual's
+    margin or funding, or has no place in its market's ladder; and before best bids and offers where `with_bbo` says so.
 
     Args:
         data: A row block.
@@ -224,7 +226,7 @@ def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: In
         if data[RECEIVE_TIME, i] > to_ns:
             return i
         kind = data[KIND, i]
-        if kind in (BOOK_STATE, BOOK_CLEAR):
+        if kind in (BOOK_STATE, BOOK_CLEAR, MARK_PRICE, FUNDING_RATE):
             return i
         if not has_price(kind):
             continue
