@@ -170,7 +170,7 @@ class World:
         """False for flat and for dust, which the venue would not let anybody close."""
         instrument = self._by_id[instrument_id]
         qty = abs(position.qty)
-        return qty >= instrument.min_qty and qty * position.avg_price >= instrument.min_notional
+        return qty >= instrument.min_qty and instrument.notional(qty, position.avg_price) >= instrument.min_notional
 
     def next_event_ns(self) -> int | None:
         """Return when something other than a row happens next."""
@@ -465,7 +465,8 @@ class World:
                 self._stopped[self._index[event.facts.terms.instrument_id]] = True
             if event.execution is not None:
                 self.fills += 1
-                self.turnover += event.execution.qty * event.execution.price
+                instrument = self._by_id[event.execution.instrument_id]
+                self.turnover += instrument.notional(event.execution.qty, event.execution.price)
         if out.notices:
             self.notices += [(now_ns, level, event, text) for level, event, text in out.notices]
         for send in out.sends:

@@ -29,9 +29,10 @@ ZERO: Final = Decimal(0)
 class Holding:
     """Position of one strategy in one market."""
 
-    __slots__ = ("dust_notional", "dust_qty", "instrument_id", "last_exit_ns", "position")
+    __slots__ = ("_instrument", "dust_notional", "dust_qty", "instrument_id", "last_exit_ns", "position")
 
     def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
         self.instrument_id = instrument.instrument_id
         self.position = Position()
         self.dust_qty = max(instrument.min_qty, instrument.lot_size)
@@ -55,7 +56,7 @@ class Holding:
     def is_flat(self) -> bool:
         """True when nothing is held, or only dust that the venue would not take."""
         qty = abs(self.position.qty)
-        return qty < self.dust_qty or qty * self.position.avg_price < self.dust_notional
+        return qty < self.dust_qty or self._instrument.notional(qty, self.position.avg_price) < self.dust_notional
 
 
 @dataclass(slots=True)

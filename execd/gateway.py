@@ -394,11 +394,10 @@ class Gateway:
     ) -> Blocked | None:
         caps = self._settings.backstop
         price = max(leg.price or Decimal(0), leg.stop_price or Decimal(0))
-        multiplier = instrument.contract_multiplier
         if role is OrderRole.ENTRY:
-            if leg.qty * price * multiplier > caps.max_order_notional:
+            if instrument.notional(leg.qty, price) > caps.max_order_notional:
                 return Blocked("EXECD_BACKSTOP", f"order value above {caps.max_order_notional}", "EXE-07")
-            after = abs(position_qty + leg.side.sign * leg.qty) * price * multiplier
+            after = instrument.notional(abs(position_qty + leg.side.sign * leg.qty), price)
             if after > caps.max_position_notional:
                 return Blocked("EXECD_BACKSTOP", f"position value above {caps.max_position_notional}", "EXE-07")
             times = self._sent_times

@@ -31,7 +31,7 @@ class ProtectionPrices:
 def protectable_qty(open_qty: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
     """Return the quantity that an order can carry: whole lots, 0 when that is below the venue's minimum (dust)."""
     qty = instrument.qty(instrument.qty_lots_floor(open_qty))
-    if qty < instrument.min_qty or qty * price < instrument.min_notional:
+    if qty < instrument.min_qty or instrument.notional(qty, price) < instrument.min_notional:
         return Decimal(0)
     return min(qty, instrument.max_qty)
 

@@ -273,7 +273,8 @@ class RunRecorder:
         order.filled_notional += notional
         key = (execution.instrument_id, execution.liquidity.name, execution.fee_asset)
         total = self._fees.setdefault(key, [0, Decimal(0), Decimal(0)])
-        total[0], total[1], total[2] = total[0] + 1, total[1] + notional, total[2] + execution.fee
+        worth = self._instruments[execution.instrument_id].notional(execution.qty, execution.price)
+        total[0], total[1], total[2] = total[0] + 1, total[1] + worth, total[2] + execution.fee
         decision = self._decision(order)
         mids = {"decision": decision.mid if decision is not None else None, "arrival": order.mid_at_arrival}
         slippage = {}

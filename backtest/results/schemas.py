@@ -88,8 +88,8 @@ TABLES: Final[dict[str, Columns]] = {
         ("instrument_id", _TEXT, "Where."),
         ("qty", AMOUNT, "Signed: > 0 long."),
         ("avg_price", AMOUNT, "Average entry price; null when flat."),
-        ("realized_pnl", AMOUNT, "Closed result so far, before fees, quote asset."),
-        ("fees_paid", AMOUNT, "Fees so far, quote asset."),
+        ("realized_pnl", AMOUNT, "Closed result so far, before fees and funding, settlement asset (quote for spot)."),
+        ("fees_paid", AMOUNT, "Fees so far, settlement asset."),
     ),
     "equity": (
         ("at_ns", _TIME, "A multiple of the chosen resolution (those in which nothing came are left out), or the end."),
@@ -104,7 +104,7 @@ TABLES: Final[dict[str, Columns]] = {
         ("liquidity", _TEXT, "MAKER or TAKER."),
         ("fee_asset", _TEXT, "Asset of the fees."),
         ("fills", _COUNT, "Number of fills."),
-        ("notional", AMOUNT, "Sum of price x quantity, quote asset."),
+        ("notional", AMOUNT, "Sum of what was traded, quote asset."),
         ("fee", AMOUNT, "Sum of fees."),
     ),
     "funding": (

@@ -110,10 +110,10 @@ def test_a_position_is_marked_at_the_worse_of_touch_and_venue_mark(long: bool, m
 def test_the_venues_mark_price_comes_with_the_rows() -> None:
     board = board_of("USDT", ETH_USDT=("99", "101"))
     rows = RowColumns()
-    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 987_654, 0, 1, 8, 8))
+    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 9_876_543_219, 0, 1, 8, 8))
     board.apply(rows)
 
-    assert board.mark("x:ETH-USDT", True) == 987_654 * UNIT // 10_000
+    assert board.mark("x:ETH-USDT", True) == 9_876_543_219 * UNIT // 10**8
     assert board.mark("x:NEVER-SEEN", True) is None
 
 

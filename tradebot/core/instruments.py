@@ -56,11 +56,11 @@ class Instrument:
     market_max_qty: Decimal
     """Largest quantity of a market order."""
     min_notional: Decimal
-    """Smallest accepted price x qty, quote asset."""
+    """Smallest accepted notional, quote asset."""
     max_notional: Decimal | None = None
-    """Largest accepted price x qty; None = no such rule."""
+    """Largest accepted notional; None = no such rule."""
     contract_multiplier: Decimal = Decimal(1)
-    """Base units per contract for perpetuals, 1 for spot."""
+    """Base units per contract of a linear perpetual, quote units of an inverse one, 1 for spot."""
     status: InstrumentStatus = InstrumentStatus.TRADING
     order_types: frozenset[str] = frozenset()
     """Names of `OrderType` members that the venue takes here."""
@@ -70,6 +70,12 @@ class Instrument:
     def money_per_tick_lot(self) -> Decimal:
         """Value of one tick x one lot in quote asset, as Money (may be fractional for extreme steps)."""
         return self.tick_size * self.lot_size * self.contract_multiplier * MONEY_ONE
+
+    def notional(self, qty: Decimal, price: Decimal) -> Decimal:
+        """Return what a quantity is worth at a price, quote asset; of an inverse contract that is fixed."""
+        if self.product is Product.INVERSE_PERPETUAL:
+            return qty * self.contract_multiplier
+        return qty * price * self.contract_multiplier
 
     @cached_property
     def _money_unit(self) -> int | None:
