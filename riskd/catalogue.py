@@ -246,7 +246,7 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("SPC-04", "venue notional range", "min <= p x q <= max", ("NOTIONAL_BELOW_MIN", "NOTIONAL_ABOVE_VENUE_MAX"),
            "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
     _built("SPC-05", "order type, time in force, flags",
-           "the combination is in the capability table; no raw market order",
+           "the combination is in the capability table; no raw market order; of a perpetual the leverage is known",
            ("UNSUPPORTED_ORDER_SPEC",), "order", "-", stages="PO", reducing=True),
     _built("SPC-06", "client order id", "made by execd for this strategy; its form fits every venue",
            ("INVALID_CLIENT_ORDER_ID",), "order", "-", stages="O", reducing=True),
@@ -288,7 +288,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
     _built("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
            ("CAUTIOUS_SIZE_LIMIT",), "system", "0.5 x", stages="P", unit=Unit.UNITS),
-    _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base)",
+    _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base); perpetuals: "
+           "balance + open result >= initial margin of all with it, worse side, + fee",
            ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
     _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
            "12.5 % E (soft 10)", stages="P", unit=Unit.UNITS),

@@ -7,7 +7,7 @@ count with what works beside them as if the worse side of that were filled; the 
 from __future__ import annotations
 
 from riskd.case import Case
-from riskd.inputs import InputMissing, price_of, rule_of
+from riskd.inputs import InputMissing, price_of, rule_of, view_of
 from riskd.margin import initial_margin
 from riskd.rules import InstrumentRule
 from riskd.units import PPM, UNIT, plus_ppm, to_units_floor
@@ -30,13 +30,14 @@ def margin_needed(case: Case, qty: int) -> int:
     """Return the initial margin of everything with `qty` more of this instrument, and the fee of that order."""
     rule = rule_of(case)
     fee = _value(rule, qty, price_of(case))
-    own = initial_margin(_value(rule, worst_qty(case, qty), value_price(case)), _leverage(case, rule))
+    own = initial_margin(_value(rule, worst_qty(case, qty), _worst_price(case, rule)), _leverage(case, rule))
     return own + _others(case, rule) + plus_ppm(fee, case.books.commitments.fee_ppm) - fee
 
 
 def margin_qty(case: Case) -> int:
     """Return the largest quantity that POS-01 would let pass, rounded down."""
-    rule, price = rule_of(case), value_price(case)
+    rule = rule_of(case)
+    price = _worst_price(case, rule)
     leverage = _leverage(case, rule)
     # Rounded up in the check twice (value, then margin and fee): a few units of slack keep the sized order inside.
     room = margin_available(case) - margin_needed(case, 0) - 4
@@ -67,6 +68,11 @@ def _others(case: Case, rule: InstrumentRule) -> int:
         price = view.good_bid if other.contract.inverse else view.good_ask
         total += initial_margin(_value(other, worst, price), _leverage(case, other))
     return total
+
+
+def _worst_price(case: Case, rule: InstrumentRule) -> int:
+    """Return the price at which this instrument needs most: coins are worth more contracts when it falls."""
+    return min(view_of(case).bid, price_of(case)) if rule.contract.inverse else value_price(case)
 
 
 def _value(rule: InstrumentRule, qty: int, price: int) -> int:

@@ -83,7 +83,7 @@ add(
 )  # fmt: skip
 add("SPC-05", "capabilities unknown", "CHECK_INPUT_MISSING", lambda: with_instrument(order_types=frozenset()))
 add(
-    "SPC-05", "product that is not built", "UNSUPPORTED_ORDER_SPEC",
+    "SPC-05", "a perpetual whose leverage nobody has told", "UNSUPPORTED_ORDER_SPEC",
     lambda: with_instrument(product=Product.INVERSE_PERPETUAL),
 )  # fmt: skip
 
