@@ -122,6 +122,7 @@ def submissions(draw: st.DrawFn) -> Step:
         "kind": kind,
         "trigger": draw(st.integers(98, 102)),
         "display": draw(st.sampled_from((0, 0, 0, 1, 2))),
+        "lives": draw(st.sampled_from((0, 0, 0, 5, 12, 30))),
     }
 
 
@@ -302,8 +303,9 @@ def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
             case "wait":
                 api.wait_feed(sim, values["ns"], values["responses"])
             case "submit":
-                side, price, qty, kind, trigger, display = values.values()
-                orders.append(api.submit(market, side, price, qty, kind, 0, trigger, display))
+                side, price, qty, kind, trigger, display, lives = values.values()
+                until = api.now(sim) + lives if lives else 0
+                orders.append(api.submit_until(market, side, price, qty, kind, 0, trigger, display, until))
             case "cancel" if values["number"] < len(orders):
                 seen.append(api.cancel(market, orders[values["number"]]))
             case "modify" if values["number"] < len(orders):

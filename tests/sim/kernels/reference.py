@@ -1,7 +1,7 @@
 """A slow, obvious simulator: one list of everything that will happen, taken in order of time; books are dictionaries.
 
 At equal times the strategy's rows come first, then its responses, then the exchange's rows, then the venue's marks and
-fundings, then arriving requests.
+fundings, then expiries, then arriving requests.
 Written from docs/simulator.md, not from the kernels.
 """
 
@@ -24,7 +24,7 @@ from tradebot.sim.rng import SplitMix64
 
 BUY: Final = 1
 SELL: Final = -1
-LOCAL_ROW, RESPONSE, EXCHANGE_ROW, VENUE_EVENT, REQUEST = range(5)
+LOCAL_ROW, RESPONSE, EXCHANGE_ROW, VENUE_EVENT, EXPIRY, REQUEST = range(6)
 NOTHING: Final = at.NO_PRICE
 
 
@@ -86,6 +86,7 @@ class Order:
     shown: int = 0
     waiting: bool = False
     arrival: int = 0
+    expires: int = 0
 
     @property
     def rule(self) -> int:
@@ -212,9 +213,10 @@ class ReferenceSimulator:
 
     # --- the strategy's side ------------------------------------------------------------------------------------------
 
-    def submit(self, side: int, price: int, qty: int, kind: int, trigger: int, display: int) -> Order:
+    def submit(self, side: int, price: int, qty: int, kind: int, trigger: int, display: int, lives: int) -> Order:
         """Send an order."""
         order = Order(len(self.orders), side, price, qty, kind, leaves=qty, trigger=trigger, display=display)
+        order.expires = self.now + lives if lives else 0
         self.orders.append(order)
         self.send(order, at.REQUEST_NEW, price, qty)
         return order
@@ -304,6 +306,9 @@ class ReferenceSimulator:
             heads.append((self.exchange_rows[0][0], EXCHANGE_ROW))
         if self.events:
             heads.append((self.events[0][0], VENUE_EVENT))
+        expiries = [order.expires for order in self.orders if order.expires and (order.resting or order.waiting)]
+        if expiries:
+            heads.append((min(expiries), EXPIRY))
         if self.requests:
             heads.append((self.requests[0][0], REQUEST))
         return min(heads, default=None)
@@ -321,6 +326,8 @@ class ReferenceSimulator:
             self.on_response(*self.responses.pop(0)[1:])
         elif kind == VENUE_EVENT:
             self.on_venue_event(*self.events.pop(0))
+        elif kind == EXPIRY:
+            self.expire()
         elif kind == EXCHANGE_ROW:
             self.on_exchange_row(self.exchange_rows.pop(0))
         else:
@@ -566,6 +573,18 @@ class ReferenceSimulator:
         moved = order.ahead - (1.0 - share) * change + min(back - share * change, 0.0)
         order.ahead = float(after) if math.isnan(moved) else min(moved, float(after))
 
+    def expire(self) -> None:
+        """End the orders whose time has come: those that rest by age, then those that wait."""
+        here = [order for order in self.orders if order.expires and (order.resting or order.waiting)]
+        time = min(order.expires for order in here)
+        over = [order for order in here if order.expires <= time]
+        resting = sorted((order for order in over if order.resting), key=lambda order: order.arrival)
+        for order in resting + [order for order in self.waiting if order in over]:
+            if order.waiting:
+                self.waiting.remove(order)
+            order.resting = order.waiting = False
+            self.respond(time, order, at.EXPIRED)
+
     def on_request(self, time: int, order: Order, kind: int, price: int, qty: int) -> None:
         """Let a request arrive."""
         if kind == at.REQUEST_NEW:
@@ -592,6 +611,9 @@ class ReferenceSimulator:
 
     def accept(self, time: int, order: Order) -> None:
         """Check the rules, let a stop wait."""
+        if 0 < order.expires <= time:
+            self.respond(time, order, at.EXPIRED)
+            return
         best = self.exchange.best[-order.side]
         valued = best if order.rule == at.MARKET else order.x_price
         small = valued is not None and order.x_leaves * valued < self.model.min_value

@@ -77,6 +77,45 @@ def test_waiting_for_a_response_stops_at_its_arrival() -> None:
     assert sim.now_ns == 7
 
 
+def submit_until(sim: Simulator, expires_ns: int, kind: int = at.GTC, trigger: int = 0) -> tuple[int, int]:
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 0)
+    return market, api.submit_until(market, 1, 99, 2, kind, 0, trigger, 0, expires_ns)
+
+
+def test_an_order_good_till_a_time_ends_at_it_by_the_exchanges_clock() -> None:
+    sim = simulator([level(100, True, 98, 1)], latency=ConstantLatency(3, 4))
+    market, order = submit_until(sim, 30)
+    api.elapse(sim.handle, 33)
+    before = api.order_status(market, order)  # it is over, and nobody has told us yet
+    api.elapse(sim.handle, 1)
+
+    assert (before, api.order_status(market, order)) == (at.NEW, at.EXPIRED)
+
+
+def test_the_rows_of_its_last_instant_still_fill_an_order_and_a_cancel_comes_too_late() -> None:
+    sim = simulator([sold(30, 99, 6), sold(31, 99, 9), level(100, True, 98, 1)], latency=ConstantLatency(10, 10))
+    market, order = submit_until(sim, 30)
+    api.elapse(sim.handle, 20)
+    api.cancel(market, order)  # arrives at 30
+    api.elapse(sim.handle, 60)
+
+    assert fill_prices(sim) == [(99, 1)]
+    assert api.order_status(market, order) == at.EXPIRED
+    assert api.order_request(market, order) == at.NO_REQUEST
+
+
+def test_a_waiting_stop_ends_at_its_time_and_what_arrives_later_ends_at_once() -> None:
+    sim = simulator([level(100, True, 98, 1)], latency=ConstantLatency(3, 4))
+    market, stop = submit_until(sim, 20, at.GTC | at.STOP, 105)
+    late = api.submit_until(market, 1, 99, 2, at.GTC, 0, 0, 0, 3)
+    api.elapse(sim.handle, 10)
+    assert (api.order_status(market, stop), api.order_status(market, late)) == (at.NEW, at.EXPIRED)
+    api.elapse(sim.handle, 20)
+
+    assert api.order_status(market, stop) == at.EXPIRED
+
+
 def test_what_a_taker_ate_is_gone_until_the_feed_speaks_of_the_level() -> None:
     sim = simulator([level(10, False, 101, 4)], partial_fills=True, impact=True)
     market = api.market(sim.handle, 0)

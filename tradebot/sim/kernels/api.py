@@ -298,6 +298,7 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
     order[at.TAG] = tag
     order[at.TRIGGER] = trigger
     order[at.DISPLAY] = display
+    order[at.EXPIRES] = 0
     order[at.X_WAITING] = 0
     order[at.SUBMITTED_AT] = words_at(w[at.CLOCK])[at.NOW]
     order[at.LAST_PRICE] = 0
@@ -308,6 +309,22 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
     w[at.SUBMITS] += 1
     send(of_market, slot, at.REQUEST_NEW, price, qty)
     return order[at.ID]
+
+
+@compiled
+def submit_until(
+    of_market: Handle, side: int, price: int, qty: int, kind: int, tag: int, trigger: int, display: int, expires_ns: int
+) -> int:
+    """Send a good-till-date order: as `submit`, and the exchange ends it when its clock reaches `expires_ns`.
+
+    The rows of that instant still fill it, a request that arrives then finds it gone; an order that arrives as late as
+    that expires at once. 0 = never.
+    """
+    order_id = submit(of_market, side, price, qty, kind, tag, trigger, display)
+    if order_id != 0:
+        w = words(of_market)
+        words_at(w[at.ORDERS])[find(w, order_id) * at.ORDER_WORDS + at.EXPIRES] = expires_ns
+    return order_id
 
 
 @compiled

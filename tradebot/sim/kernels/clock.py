@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.expiry import expire
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.local import receive_responses, receive_rows
 from tradebot.sim.kernels.matching import first_response, run_rows
@@ -32,13 +33,17 @@ def run_exchange(market: Handle, until_ns: int, stop_at_response: int) -> int:
         arrival = at.NEVER
         if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
             arrival = requests[(w[at.REQUEST_HEAD] & mask) * at.MESSAGE_WORDS + at.M_TIME]
-        due = next_event(w)
+        event = next_event(w)
+        due = min(event, w[at.NEXT_EXPIRY])
         if w[at.RUNNER]:
             reached = call_runner(w[at.RUNNER], market, min(limit, arrival, due), stop_at_response)
         else:
             reached = run_rows(market, min(limit, arrival, due), stop_at_response)
         if due <= reached:
-            venue_event(market)
+            if event == due:
+                venue_event(market)
+            else:
+                expire(market)
             continue
         if arrival > reached:
             w[at.RAN_TO] = reached
@@ -111,7 +116,7 @@ def next_response(c: Words, until_ns: int) -> int:
             if w[at.REQUEST_HEAD] < w[at.REQUEST_TAIL]:
                 slot = (w[at.REQUEST_HEAD] & w[at.REQUEST_MASK]) * at.MESSAGE_WORDS
                 event = min(event, words_at(w[at.REQUESTS])[slot + at.M_TIME])
-            event = min(event, first_response(w), next_event(w))
+            event = min(event, first_response(w), next_event(w), w[at.NEXT_EXPIRY])
         if event > until_ns:
             return until_ns
         # One event at a time where latency is zero, else a whole lookahead.

@@ -203,6 +203,8 @@ MEETING: Final = 128
 """1: our orders are several accounts' and meet each other; a stop waits until `venue.fire` sends it on."""
 BBO_ID: Final = 129
 """Update id of the newest best bid or offer of a venue's rows: older book rows are not believed at the touch."""
+NEXT_EXPIRY: Final = 130
+"""When the exchange next looks for orders whose time has come, NEVER for none."""
 MARKET_WORDS: Final = 136
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
@@ -258,6 +260,8 @@ ARRIVED: Final = 26
 """Number of the arrival that gave it its place in the queue."""
 X_RANK: Final = 27
 """Rows of the feed that had happened when it took its place."""
+EXPIRES: Final = 28
+"""Time at which the exchange ends it, 0 for never."""
 ACCOUNT: Final = 32
 """Whose order it is, where orders meet each other."""
 PREVENTION: Final = 33

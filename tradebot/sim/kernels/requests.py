@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.book import available
+from tradebot.sim.kernels.expiry import is_over, watch
 from tradebot.sim.kernels.impact import eat
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.meeting import best_offer, offered, sweep
@@ -76,6 +77,7 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
     if kind == at.GTC and w[at.IMPACT]:
         if not walk(market, slot, last, time_ns) and orders[order + at.X_LEAVES] > 0:
             rest(market, slot, time_ns)
+            watch(w, order)
             respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
         return
     if kind == at.GTC:
@@ -156,6 +158,7 @@ def enter(market: Handle, slot: int, time_ns: int) -> None:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
     else:
         rest(market, slot, time_ns)
+        watch(w, order)
         respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
 
 
@@ -189,6 +192,9 @@ def accept(market: Handle, slot: int, time_ns: int) -> None:
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
     kind = orders[order + at.KIND]
+    if is_over(w, order, time_ns):
+        respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
+        return
     if too_small(w, order) or (not kind & at.REDUCE_ONLY and lacks_margin(w, floats(market), order)):
         respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
         return
@@ -196,6 +202,7 @@ def accept(market: Handle, slot: int, time_ns: int) -> None:
         w[at.USES_REDUCE_ONLY] = 1
     if kind & at.TRIGGERED and (w[at.LAST_TRADE] < 0 or not is_triggered(w, order, w[at.LAST_TRADE])):
         wait(w, slot)
+        watch(w, order)
         respond(market, slot, at.NEW, orders[order + at.PRICE_AT_EXCHANGE], 0, 0, time_ns)
         return
     enter(market, slot, time_ns)

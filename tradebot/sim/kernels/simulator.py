@@ -85,7 +85,7 @@ class Block:
         w[at.IMPACT] = market.impact
         w[at.SELF_TRADE] = market.self_trade
         w[at.MIN_QTY], w[at.MIN_VALUE] = market.min_qty_lots, market.min_value_tick_lots
-        w[at.RAN_TO] = -at.NEVER
+        w[at.RAN_TO], w[at.NEXT_EXPIRY] = -at.NEVER, at.NEVER
         self._make_latency(market.latency)
         self._make_fees(market, volumes)
         if market.perpetual is not None:

@@ -71,6 +71,7 @@ def place(
     order[at.ACCOUNT] = account
     order[at.PREVENTION] = prevention
     order[at.BUDGET] = budget
+    order[at.EXPIRES] = 0
     order[at.X_WAITING] = 0
     order[at.X_PLACE] = -1
     set_terms(w, slot, price, qty)
