@@ -41,6 +41,7 @@ class HoldParams(Params):
     qty: Decimal = Decimal("0.01")
     enter_s: Annotated[int, Field(ge=0)] = 5
     leave_s: Annotated[int, Field(ge=0)] = 30
+    again_s: Annotated[int, Field(ge=0)] = 10_000
 
 
 @strategy("hold")
@@ -65,7 +66,7 @@ class Hold(Strategy):
             return None if held.is_flat else leave(held, "time_is_up")
         if age_s < self.params.enter_s or not held.is_flat:
             return None
-        self.params = self.params.model_copy(update={"enter_s": 10**9})
+        self.params = self.params.model_copy(update={"enter_s": self.params.again_s, "again_s": 10**9})
         side = Side[self.params.side]
         return Proposal(side, OrderRole.ENTRY, "hold", qty=self.params.qty, market=market)
 '''

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from backtest.config import BacktestOptions
+from backtest.lookahead import check_lookahead
 from tests.backtest.perpetual_kit import FUNDING_S, T0, Contract, Run, S, Tape, booked, fills_of, limits_file, play
 
 CENT = Fraction(1, 100)
@@ -144,6 +146,41 @@ def test_the_venue_liquidates_a_position_whose_margin_is_used_up(tmp_path: Path,
     (event,) = events_of(run, "LIQUIDATION")
     assert (event["kind"], event["reason"]) == ("FILL_COMPLETE", "LIQUIDATED")
     assert any("liquidated" in text for text in run.result.warnings)
+
+
+def test_after_a_liquidation_the_instrument_is_halted(tmp_path: Path, project_root: Path) -> None:
+    run = play(
+        tmp_path,
+        Tape(moves=FALL),
+        HIGH,
+        side="BUY",
+        qty="0.03",
+        balances='{USDT: "100"}',
+        limits=limits_file(tmp_path, project_root),
+        leave_s=10_000,
+        again_s=25,
+    )
+
+    assert run.result.intents == 2
+    assert run.result.answers_refused == 1
+    assert "STA-01" in run.result.refusals_by_check
+
+
+def test_cutting_the_future_off_changes_no_decision(tmp_path: Path) -> None:
+    play(tmp_path, Tape(), LINEAR)
+    options = BacktestOptions(
+        "hold",
+        data=tmp_path / "tape.csv",
+        config=tmp_path / "config.yaml",
+        strategy_path=(str(tmp_path / "own.py"),),
+        params={"stop_loss_fraction": None},
+        in_process=True,
+    )
+
+    report = check_lookahead(options, cuts=3)
+
+    assert report.decisions
+    assert not [cut for cut in report.cuts if cut.difference], report
 
 
 def test_a_wallet_that_cannot_pay_is_made_whole_by_the_venue(tmp_path: Path, project_root: Path) -> None:

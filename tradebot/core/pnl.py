@@ -49,6 +49,8 @@ class Contract:
 
     def quote_notional(self, qty: int, price: int) -> int:
         """Return the value of |qty| in quote asset, rounded up; of an inverse contract it is fixed."""
+        if self.multiplier == UNIT and not self.inverse:  # spot, many times per risk decision
+            return -(-abs(qty) * price // UNIT)
         return -(-abs(qty) * self.multiplier // UNIT) if self.inverse else self.notional(qty, price)
 
     def qty_for(self, quote: int, price: int) -> int:
