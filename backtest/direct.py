@@ -364,6 +364,7 @@ class DirectVenue:
             terms.time_in_force,
             terms.post_only,
             reduce_only=terms.reduce_only and self.engine.markets[index].rules.is_perpetual,
+            expires_ns=terms.expire_time_ns,
         )
 
     def _remember(self, order: SimOrder) -> SimOrder:

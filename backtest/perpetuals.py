@@ -11,7 +11,7 @@ from pydantic import Field
 from tradebot.core.amounts import MONEY_ONE
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument, Product
-from tradebot.core.orders import OrderType
+from tradebot.core.orders import OrderType, TimeInForce
 from tradebot.runtime.config import ConfigModel
 from tradebot.sim.rules import MarginTerms, MarketRules
 
@@ -63,7 +63,7 @@ class PerpetualConfig(ConfigModel):
             market_max_qty=self.max_qty,
             min_notional=self.min_notional,
             contract_multiplier=self.multiplier,
-            order_types=frozenset(kind.name for kind in OrderType),
+            order_types=frozenset(kind.name for kind in OrderType) | {TimeInForce.GTD.name},
             oco_allowed=True,
         )
         unit = instrument.money_per_tick_lot if is_linear else self.lot_size * self.multiplier * MONEY_ONE

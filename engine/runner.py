@@ -563,6 +563,7 @@ class EngineCore:
                 strength=proposal.strength,
                 limit_price=instrument.tick_size * ticks if ticks else None,
                 post_only=proposal.post_only,
+                expire_time_ns=proposal.expire_time_ns,
                 protection=run.protection if is_entry else _NO_PROTECTION,
                 context=SignalContext(
                     proposal.signal,

@@ -71,6 +71,8 @@ class Proposal:
     """None: beyond the best opposite price by `entry_bound_bps`."""
     time_in_force: TimeInForce = TimeInForce.IOC
     post_only: bool = False
+    expire_time_ns: int = 0
+    """When the venue ends it, for GTD."""
     market: Market | None = None
     """Where; None: the market of the callback."""
 

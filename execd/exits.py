@@ -25,7 +25,7 @@ from execd.state import DeskState
 from tradebot.core.approvals import ReduceCommand
 from tradebot.core.intents import OrderIntent
 from tradebot.core.order_events import OrderEvent, OrderFacts
-from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderTerms, OrderType, Side, TimeInForce
 
 ZERO = Decimal(0)
 MAX_EXITS: Final = 1_000
@@ -104,7 +104,7 @@ class ExitDesk:
                 _refused("RAT-01", "EXIT_IN_PROGRESS", "another exit of this position is being worked"), "", now_ns
             )
             return
-        rests = intent.order_type is OrderType.LIMIT and intent.time_in_force is TimeInForce.GTC
+        rests = intent.order_type is OrderType.LIMIT and intent.time_in_force in RESTING_TIMES
         if rests and self._protection.has_grants(intent.strategy_id, intent.instrument_id):
             detail = "a resting exit would leave the position without its stop: use IOC, or a take-profit in the plan"
             finished(_refused("PTR-06", "RESTING_EXIT_UNPROTECTED", detail), "", now_ns)

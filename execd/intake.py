@@ -10,7 +10,7 @@ from execd.quotes import QuoteBoard
 from execd.settings import NS_PER_MS, DeskSettings
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import Algo, IntentAnswer, IntentStatus, OrderIntent
-from tradebot.core.orders import OrderRole, OrderTerms, OrderType, TimeInForce
+from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderTerms, OrderType, TimeInForce
 from tradebot.core.values import value
 
 MAX_ID_LENGTH: Final = 128
@@ -82,7 +82,18 @@ def check_intent(intent: OrderIntent, instruments: dict[str, Instrument]) -> Ref
         return refuse("INTENT_MALFORMED", f"qty {intent.qty} is not a positive multiple of {instrument.lot_size}")
     if not 0 < intent.strength <= 1:
         return refuse("INTENT_MALFORMED", f"strength {intent.strength} is not in (0, 1]")
-    return _check_price(intent, instrument)
+    return _check_expiry(intent, instrument) or _check_price(intent, instrument)
+
+
+def _check_expiry(intent: OrderIntent, instrument: Instrument) -> Refusal | None:
+    is_dated = intent.time_in_force is TimeInForce.GTD
+    if is_dated != (intent.expire_time_ns > 0) or (is_dated and intent.order_type is not OrderType.LIMIT):
+        return Refusal(
+            "AUT-01", "INTENT_MALFORMED", "expire_time_ns belongs to a LIMIT intent with GTD, and to no other"
+        )
+    if is_dated and TimeInForce.GTD.name not in instrument.order_types:
+        return Refusal("AUT-01", "NOT_SUPPORTED", "the venue ends no orders by its clock here: use GTC and cancel")
+    return None
 
 
 def _check_price(intent: OrderIntent, instrument: Instrument) -> Refusal | None:
@@ -95,8 +106,8 @@ def _check_price(intent: OrderIntent, instrument: Instrument) -> Refusal | None:
         return Refusal(
             "AUT-01", "INTENT_MALFORMED", f"limit_price {price} is not a positive multiple of {instrument.tick_size}"
         )
-    if intent.post_only and intent.time_in_force is not TimeInForce.GTC:
-        return Refusal("AUT-01", "INTENT_MALFORMED", "a post_only order rests: time_in_force must be GTC")
+    if intent.post_only and intent.time_in_force not in RESTING_TIMES:
+        return Refusal("AUT-01", "INTENT_MALFORMED", "a post_only order rests: time_in_force must be GTC or GTD")
     return None
 
 
@@ -121,6 +132,7 @@ def order_terms(
             intent.time_in_force,
             intent.post_only,
             reduce_only,
+            intent.expire_time_ns,
         )
     max_age_ns = settings.quote_max_age_ms * NS_PER_MS
     if intent.role is OrderRole.ENTRY and not quotes.is_fresh(intent.instrument_id, now_ns, max_age_ns):

@@ -108,6 +108,7 @@ def _terms_of(intent: OrderIntent, books: Books) -> OrderTerms:
         None,
         intent.time_in_force,
         intent.post_only,
+        expire_time_ns=intent.expire_time_ns,
     )
     if intent.order_type is not OrderType.MARKET:
         return base

@@ -288,7 +288,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
     _built("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
            ("CAUTIOUS_SIZE_LIMIT",), "system", "0.5 x", stages="P", unit=Unit.UNITS),
-    _built("POS-01", "free balance with reservations", "total - committed >= p x q + fees (buy: quote; sell: base); perpetuals: "
+    _built("POS-01", "free balance with reservations",
+           "total - committed >= p x q + fees (buy: quote; sell: base); perpetuals: "
            "balance + open result >= initial margin of all with it, worse side, + fee",
            ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
     _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",

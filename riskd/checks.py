@@ -36,7 +36,7 @@ from riskd.margin_room import margin_available, margin_needed
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
 from riskd.readiness_checks import READINESS_CHECKS
-from riskd.rules import is_operator
+from riskd.rules import InstrumentRule, is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
 from riskd.worst_case import exposure, gross_others, open_others
@@ -44,7 +44,7 @@ from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.levels import TradingLevel
 from tradebot.core.market import BookState
-from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderType, Side, TimeInForce
 
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 LADDER_SLACK_PPM: Final = 5_000
@@ -262,7 +262,7 @@ def spc_05(case: Case) -> Row:
     rule, terms = rule_of(case), case.terms
     if not rule.order_types:
         raise InputMissing
-    kind, rests = terms.order_type, terms.time_in_force is TimeInForce.GTC
+    kind, rests = terms.order_type, terms.time_in_force in RESTING_TIMES
     fits = (
         kind in RESTING_TYPES
         and kind.name in rule.order_types
@@ -270,11 +270,20 @@ def spc_05(case: Case) -> Row:
         and (terms.stop_price is not None) == (kind in TRIGGER_TYPES)
         and (rests or kind is OrderType.LIMIT)
         and (not terms.post_only or (rests and kind is OrderType.LIMIT))
+        and _expiry_fits(case, rule)
         and (case.intent is None or case.intent.algo is Algo.PLAIN)
         and (case.order is None or _action_fits(case))
         and (rule.is_spot or case.instrument_id in case.books.portfolio.position_margins)
     )
     return OK if fits else (BLOCK, "UNSUPPORTED_ORDER_SPEC", 0, kind.value)
+
+
+def _expiry_fits(case: Case, rule: InstrumentRule) -> bool:
+    """A time to end at comes with GTD alone, lies ahead, and the venue takes it."""
+    expires_ns = case.terms.expire_time_ns
+    if case.terms.time_in_force is not TimeInForce.GTD:
+        return not expires_ns
+    return expires_ns > case.now_ns and TimeInForce.GTD.name in rule.order_types
 
 
 def _action_fits(case: Case) -> bool:

@@ -429,4 +429,5 @@ def _with_qty(terms: OrderTerms, qty: int) -> OrderTerms:
         terms.time_in_force,
         terms.post_only,
         terms.reduce_only,
+        terms.expire_time_ns,
     )

@@ -31,7 +31,7 @@ from riskd.rates import NS_PER_S, amends_of
 from riskd.units import PPM, UNIT, amount, plus_ppm
 from riskd.worst_case import base_others, exposure, gross_others
 from tradebot.core.approvals import VenueAction
-from tradebot.core.orders import OrderType, Side, TimeInForce
+from tradebot.core.orders import RESTING_TIMES, OrderType, Side
 
 RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """Types with a limit price: the only ones that may reach a venue."""
@@ -76,7 +76,7 @@ def prc_04(case: Case) -> Row:
         raise InputMissing
     touch = view.ask if sign > 0 else view.bid
     beyond_ppm = -(-(price_of(case) - touch) * sign * PPM // touch)
-    if case.terms.time_in_force is TimeInForce.GTC:
+    if case.terms.time_in_force in RESTING_TIMES:
         return BLOCK, "MARKET_ORDER_FORBIDDEN", bound, beyond_ppm
     return bounded(beyond_ppm, bound, "MARKET_ORDER_FORBIDDEN")
 

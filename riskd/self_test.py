@@ -108,6 +108,7 @@ class ProbeWorld:
             None,
             intent.time_in_force,
             intent.post_only,
+            expire_time_ns=intent.expire_time_ns,
         )
         venue = self.instrument.venue
         order = ApproveOrder(

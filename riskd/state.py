@@ -539,6 +539,7 @@ def _with_qty(terms: OrderTerms, qty: Decimal) -> OrderTerms:
         terms.time_in_force,
         terms.post_only,
         terms.reduce_only,
+        terms.expire_time_ns,
     )
 
 

@@ -40,7 +40,7 @@ TABLES: Final[dict[str, Columns]] = {
         ("role", _TEXT, "OrderRole: ENTRY, EXIT, PROTECTION, EMERGENCY_EXIT, REDUCE."),
         ("side", _TEXT, "BUY or SELL."),
         ("order_type", _TEXT, "OrderType."),
-        ("time_in_force", _TEXT, "GTC, IOC or FOK."),
+        ("time_in_force", _TEXT, "GTC, GTD, IOC or FOK."),
         ("post_only", pa.bool_(), "Must not take."),
         ("reduce_only", pa.bool_(), "Must not open or flip a position."),
         ("qty", AMOUNT, "Ordered."),

@@ -65,6 +65,7 @@ ALTERATIONS: list[tuple[str, Callable[[ApprovalTerms], ApprovalTerms], str]] = [
         "APPROVAL_DIGEST_MISMATCH",
     ),
     ("post-only", lambda t: replace(t, order=replace(t.order, post_only=True)), "APPROVAL_DIGEST_MISMATCH"),
+    ("expiry", lambda t: replace(t, order=replace(t.order, expire_time_ns=1)), "APPROVAL_DIGEST_MISMATCH"),
     ("reduce-only", lambda t: replace(t, order=replace(t.order, reduce_only=True)), "APPROVAL_DIGEST_MISMATCH"),
     ("instrument", lambda t: replace(t, order=replace(t.order, instrument_id="x:A-B")), "APPROVAL_DIGEST_MISMATCH"),
     ("client id", lambda t: replace(t, order=replace(t.order, client_order_id="ff")), "APPROVAL_DIGEST_MISMATCH"),

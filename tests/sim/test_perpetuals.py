@@ -17,7 +17,7 @@ from tradebot.core.amounts import MONEY_ONE
 from tradebot.core.errors import InvariantError
 from tradebot.core.instruments import Product
 from tradebot.core.market import LAST_FLAG, MarketRow, RowColumns, RowKind
-from tradebot.core.orders import OrderStatus, Side
+from tradebot.core.orders import OrderStatus, Side, TimeInForce
 from tradebot.sim.engine import MatchingEngine
 from tradebot.sim.orders import (
     EndReason,
@@ -177,6 +177,25 @@ def test_a_liquidation_ends_every_order_and_the_position() -> None:
     assert (resting.status, resting.end_reason) == (OrderStatus.CANCELED, EndReason.LIQUIDATION)
     assert wallet_of(engine) == 110 - 70
     assert engine.markets[0].position == 0
+
+
+def test_an_order_good_till_a_time_ends_by_the_venues_clock_and_none_is_taken_afterwards() -> None:
+    engine = engine_of()
+    dated = {"time_in_force": TimeInForce.GTD, "expires_ns": NOW_NS + S}
+    order = engine.place(make_order(Side.BUY, 3, 98, **dated), NOW_NS).order
+    stays = engine.place(make_order(Side.BUY, 3, 97, time_in_force=TimeInForce.GTD, expires_ns=NOW_NS + 9 * S), NOW_NS)
+    assert order is not None
+    assert engine.next_due_ns == NOW_NS + S
+
+    events = engine.run_due(NOW_NS + S)
+
+    assert kinds(events) == [ReportKind.EXPIRED]
+    assert (order.status, order.end_reason) == (OrderStatus.EXPIRED, EndReason.TIME_IN_FORCE)
+    assert engine.open_orders("me") == [stays.order]
+    assert engine.next_due_ns == NOW_NS + 9 * S
+    late = engine.place(make_order(Side.BUY, 3, 98, **dated), NOW_NS + S)
+    assert late.rejection is not None
+    assert late.rejection.reason is RejectReason.EXPIRED
 
 
 def test_perpetuals_want_a_venue_with_one_account() -> None:

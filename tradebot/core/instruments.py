@@ -63,7 +63,7 @@ class Instrument:
     """Base units per contract of a linear perpetual, quote units of an inverse one, 1 for spot."""
     status: InstrumentStatus = InstrumentStatus.TRADING
     order_types: frozenset[str] = frozenset()
-    """Names of `OrderType` members that the venue takes here."""
+    """Names of `OrderType` members that the venue takes here, and GTD where it ends orders by its own clock."""
     oco_allowed: bool = False
 
     @cached_property

@@ -71,6 +71,8 @@ class OrderIntent:
     time_to_live_ms: int = 0
     """0 = riskd's default."""
     trace_id: str = ""
+    expire_time_ns: int = 0
+    """When the venue ends the order, UTC nanoseconds; set for GTD and for nothing else."""
 
 
 @value(frozen=True, slots=True)

@@ -50,6 +50,12 @@ class TimeInForce(WireEnum):
     GTC = 1
     IOC = 2
     FOK = 3
+    GTD = 4
+    """Good till date: the venue's clock ends it at `expire_time_ns`."""
+
+
+RESTING_TIMES: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+"""Times in force with which an order may stay at the venue."""
 
 
 class OrderStatus(WireEnum):
@@ -207,6 +213,8 @@ class OrderTerms:
     post_only: bool = False
     reduce_only: bool = False
     """Enforced by the venue for perpetuals; by our checks everywhere."""
+    expire_time_ns: int = 0
+    """When the venue ends it, UTC nanoseconds; set for GTD and for nothing else."""
 
 
 class Liquidity(WireEnum):

@@ -104,6 +104,7 @@ class MatchingEngine(OrderRecords):
         self._next_order_id = 1
         self._next_exec_id = 1
         self._next_list_id = 0
+        self._next_expiry_ns = NEVER_NS
         self.perpetuals = self._make_perpetuals()
         """None without any."""
         self._checks = OrderChecks(self.markets, self.accounts, self, self.perpetuals)
@@ -130,7 +131,7 @@ class MatchingEngine(OrderRecords):
 
     def place(self, new: NewOrder, now_ns: int) -> Outcome:
         """Take one order, or refuse it."""
-        rejection = self.check(new)
+        rejection = Rejection(RejectReason.EXPIRED) if 0 < new.expires_ns <= now_ns else self.check(new)
         if rejection is not None:
             return Outcome(rejection=rejection)
         order = self._create(new, NO_LIST, FundsLock(self._checks.paid_asset(new)), now_ns)
@@ -255,16 +256,29 @@ class MatchingEngine(OrderRecords):
     @property
     def next_due_ns(self) -> int | None:
         """When the venue does something by its own clock; None for never, as far as is known."""
-        if self.perpetuals is None or self.perpetuals.next_due_ns == NEVER_NS:
-            return None
-        return self.perpetuals.next_due_ns
+        due_ns = self._next_expiry_ns
+        if self.perpetuals is not None:
+            due_ns = min(due_ns, self.perpetuals.next_due_ns)
+        return None if due_ns == NEVER_NS else due_ns
 
     def run_due(self, now_ns: int) -> list[SimEvent]:
         """Do what is due by the venue's clock."""
         if self.perpetuals is not None:
             self.perpetuals.run_due(now_ns)
             self._take_margin_events()
+        if self._next_expiry_ns <= now_ns:
+            self._expire(now_ns)
         return self._finish(now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        """End the orders whose time has come, oldest first. The look may come early: orders end in other ways, too."""
+        left_ns = [NEVER_NS]
+        for order in [order for order in self._open.values() if order.terms.expires_ns]:
+            if order.terms.expires_ns > now_ns:
+                left_ns.append(order.terms.expires_ns)
+            else:
+                self._end(order, ReportKind.EXPIRED, EndReason.TIME_IN_FORCE, now_ns)
+        self._next_expiry_ns = min(left_ns)
 
     def _take_margin_events(self) -> None:
         if self.perpetuals is not None and self.perpetuals.events:
@@ -288,6 +302,8 @@ class MatchingEngine(OrderRecords):
             lots = self.markets[new.instrument].lots_for_quote(new.side, new.quote_money)
         order = SimOrder(new, self._next_order_id, list_id, now_ns, lots, lock, updated_ns=now_ns)
         self._next_order_id += 1
+        if new.expires_ns:
+            self._next_expiry_ns = min(self._next_expiry_ns, new.expires_ns)
         self.open_an_order(order)
         return order
 

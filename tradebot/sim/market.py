@@ -45,7 +45,12 @@ _PREVENTION: Final = {
     SelfTradePrevention.EXPIRE_MAKER: at.EXPIRE_MAKER,
     SelfTradePrevention.EXPIRE_BOTH: at.EXPIRE_BOTH,
 }
-_TIME_IN_FORCE: Final = {TimeInForce.GTC: at.GTC, TimeInForce.IOC: at.IOC, TimeInForce.FOK: at.FOK}
+_TIME_IN_FORCE: Final = {
+    TimeInForce.GTC: at.GTC,
+    TimeInForce.GTD: at.GTC,  # the engine's clock ends it
+    TimeInForce.IOC: at.IOC,
+    TimeInForce.FOK: at.FOK,
+}
 
 
 class LevelChange(NamedTuple):

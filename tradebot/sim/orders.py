@@ -49,6 +49,8 @@ class RejectReason(Enum):
     MARKET_CLOSED = "market_closed"
     NO_REFERENCE_PRICE = "no_reference_price"
     """Nothing has traded yet, so a trigger or a market order cannot be judged."""
+    EXPIRED = "expired"
+    """It came when its time was over."""
     NOTHING_TO_REDUCE = "nothing_to_reduce"
     """A reduce-only order without a position against it."""
     UNKNOWN_ORDER = "unknown_order"
@@ -62,7 +64,7 @@ class EndReason(Enum):
     USER = "user"
     """Canceled on request."""
     TIME_IN_FORCE = "time_in_force"
-    """Remainder of IOC, FOK or MARKET."""
+    """Remainder of IOC, FOK or MARKET; GTD whose time has come."""
     LIST = "list"
     """The other leg of its list was hit or canceled."""
     SELF_TRADE = "self_trade"
@@ -100,6 +102,8 @@ class NewOrder:
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
     reduce_only: bool = False
     """Perpetuals only: trades no more than the position that it reduces."""
+    expires_ns: int = 0
+    """When the venue ends it, for GTD; 0 = never."""
 
     @property
     def has_trigger(self) -> bool:

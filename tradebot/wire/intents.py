@@ -37,6 +37,7 @@ def intent_to_wire(intent: OrderIntent) -> pb.OrderIntent:
         limit_price=write_optional_decimal(intent.limit_price),
         time_in_force=intent.time_in_force.wire,  # type: ignore[arg-type]
         post_only=intent.post_only,
+        expire_time_ns=intent.expire_time_ns,
         algo=intent.algo.wire,  # type: ignore[arg-type]
         context=pb.SignalContext(
             signal=context.signal,
@@ -100,6 +101,7 @@ def intent_from_wire(message: pb.OrderIntent, *, with_context: bool = True) -> O
         context=_context_from_wire(message.context) if with_context else _NO_CONTEXT,
         time_to_live_ms=message.time_to_live_ms,
         trace_id=message.trace_id,
+        expire_time_ns=message.expire_time_ns,
     )
 
 

@@ -42,6 +42,7 @@ def terms_to_wire(terms: OrderTerms) -> pb.OrderTerms:
         time_in_force=terms.time_in_force.wire,  # type: ignore[arg-type]
         post_only=terms.post_only,
         reduce_only=terms.reduce_only,
+        expire_time_ns=terms.expire_time_ns,
     )
 
 
@@ -58,6 +59,7 @@ def terms_from_wire(message: pb.OrderTerms) -> OrderTerms:
         time_in_force=read_enum(TIMES_IN_FORCE, message.time_in_force, "order.time_in_force"),
         post_only=message.post_only,
         reduce_only=message.reduce_only,
+        expire_time_ns=message.expire_time_ns,
     )
 
 

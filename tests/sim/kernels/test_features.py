@@ -94,7 +94,8 @@ def test_an_order_good_till_a_time_ends_at_it_by_the_exchanges_clock() -> None:
 
 
 def test_the_rows_of_its_last_instant_still_fill_an_order_and_a_cancel_comes_too_late() -> None:
-    sim = simulator([sold(30, 99, 6), sold(31, 99, 9), level(100, True, 98, 1)], latency=ConstantLatency(10, 10))
+    rows = [sold(30, 99, 6), sold(31, 99, 9), level(100, True, 98, 1)]
+    sim = simulator(rows, latency=ConstantLatency(10, 10), partial_fills=True)
     market, order = submit_until(sim, 30)
     api.elapse(sim.handle, 20)
     api.cancel(market, order)  # arrives at 30

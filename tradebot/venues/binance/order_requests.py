@@ -43,6 +43,8 @@ def type_name(terms: OrderTerms) -> str:
 
 def place_params(terms: OrderTerms, symbol: str) -> Params:
     """Return the parameters of `order.place` without identity, time and signature."""
+    if terms.expire_time_ns:
+        raise InvariantError(f"order {terms.client_order_id}: spot has no good-till-date orders")
     name = type_name(terms)
     params: Params = {
         "newClientOrderId": terms.client_order_id,

@@ -193,12 +193,15 @@ def _needed(params: Params, name: str, is_needed: bool) -> Decimal | None:
     return value
 
 
+_TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK")
+
+
 def _time_in_force(params: Params, name: str, kind: str) -> TimeInForce:
     text = params.get(name, "")
     if kind in _WITH_TIME_IN_FORCE:
         if not text:
             raise missing(name)
-        if text not in TimeInForce.__members__:
+        if text not in _TIMES_IN_FORCE:
             raise VenueError(-1115, "Invalid timeInForce.")
         return TimeInForce[text]
     if text:
