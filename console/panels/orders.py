@@ -31,6 +31,7 @@ ROLES: Final = {
     OrderRole.PROTECTION: "prot",
     OrderRole.EMERGENCY_EXIT: "emerg",
     OrderRole.REDUCE: "reduc",
+    OrderRole.LIQUIDATION: "liq",
 }
 
 

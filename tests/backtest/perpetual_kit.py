@@ -234,7 +234,8 @@ class SlowLedger:
 def fills_of(run: Run) -> list[dict[str, Any]]:
     """Return the fills in the order of the match."""
     table = run.tables.table("fills")
-    return table.take(pc.sort_indices(table, [("heard_ns", "ascending")])).to_pylist()
+    rows: list[dict[str, Any]] = table.take(pc.sort_indices(table, [("heard_ns", "ascending")])).to_pylist()
+    return rows
 
 
 def limits_file(folder: Path, project_root: Path, currency: str = "USDT") -> str:

@@ -51,7 +51,7 @@ class Dated(Strategy):
 '''
 
 
-def dated(folder: Path, tape: Tape, **params: object) -> Run:
+def dated(folder: Path, tape: Tape, **params: Any) -> Run:
     return play(folder, tape, Contract(), strategy=DATED, kind="dated", **params)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.execd.desk_kit import BTC, DeskKit
+from tests.execd.desk_kit import DeskKit
+from tests.support.builders import BTC
 from tradebot.core.accounts import LedgerEntry, LedgerKind, MarginState, PositionMargin
 from tradebot.core.approvals import SessionUp
 from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderRole, OrderStatus, Side

@@ -123,7 +123,7 @@ class ReferenceMarket:
             self.trade(entry, new.side, min(self.left[mine], entry.lots), mine)
         if mine in self.ended:
             return
-        if limit and new.time_in_force is TimeInForce.GTC:
+        if limit and new.time_in_force in (TimeInForce.GTC, TimeInForce.GTD):
             self.book.append(Entry(new.side, new.price, self.left[mine], mine, new.account))
         else:
             self.ended[mine] = "EXPIRED"

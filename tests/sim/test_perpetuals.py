@@ -36,7 +36,7 @@ S = 10**9
 
 def perpetual(*, inverse: bool = False, multiplier: str = "1", **terms: Any) -> MarketRules:
     product = Product.INVERSE_PERPETUAL if inverse else Product.LINEAR_PERPETUAL
-    margin = MarginTerms(**({"leverage": Decimal(10), "maintenance_ppm": 50_000} | terms))
+    margin = replace(MarginTerms(Decimal(10), 50_000), **terms)
     rules = make_rules(margin=margin)
     instrument = replace(
         rules.instrument,
@@ -129,10 +129,11 @@ def test_funding_is_charged_at_its_time_at_the_mark_of_that_time() -> None:
     say(engine, RowKind.MARK_PRICE, 100 * FINE)
     say(engine, RowKind.FUNDING_RATE, FINE // 100, NOW_NS + S)
     say(engine, RowKind.MARK_PRICE, 102 * FINE, now_ns=NOW_NS + S // 2)
-    assert engine.next_due_ns == NOW_NS + S
+    due_ns = engine.next_due_ns
 
     events = engine.run_due(NOW_NS + S)
 
+    assert due_ns == NOW_NS + S
     (entry,) = [event for event in events if isinstance(event, LedgerReport)]
     assert (entry.kind, entry.money, entry.time_ns) == (LedgerKind.FUNDING, 10 * 102 * MONEY_ONE // 100, NOW_NS + S)
     assert wallet_of(engine) == 1_000 + Fraction(1_020, 100)

@@ -87,7 +87,7 @@ def terms(draw: st.DrawFn) -> OrderTerms:
         draw(amounts),
         draw(prices) if limited else None,
         draw(prices) if kind is not OrderType.LIMIT else None,
-        TimeInForce.GTC if resting else draw(st.sampled_from(TimeInForce)),
+        TimeInForce.GTC if resting else draw(st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))),
         post_only,
     )
 

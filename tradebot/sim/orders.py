@@ -281,7 +281,7 @@ class TapeTrade:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LedgerReport:
     """The wallet of perpetuals moved without a fill."""
 
@@ -301,7 +301,7 @@ class LedgerReport:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LiquidationReport:
     """The venue closed a position because its margin was used up. No order of ours did it."""
 

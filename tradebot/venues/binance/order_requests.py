@@ -13,7 +13,7 @@ import msgspec
 
 from tradebot.core.amounts import format_decimal
 from tradebot.core.errors import InvariantError
-from tradebot.core.orders import OrderTerms, OrderType
+from tradebot.core.orders import OrderTerms, OrderType, TimeInForce
 from tradebot.venues.binance.auth import sign
 
 RESPONSE_TYPE: Final = "FULL"
@@ -43,7 +43,7 @@ def type_name(terms: OrderTerms) -> str:
 
 def place_params(terms: OrderTerms, symbol: str) -> Params:
     """Return the parameters of `order.place` without identity, time and signature."""
-    if terms.expire_time_ns:
+    if terms.expire_time_ns or terms.time_in_force is TimeInForce.GTD:
         raise InvariantError(f"order {terms.client_order_id}: spot has no good-till-date orders")
     name = type_name(terms)
     params: Params = {
