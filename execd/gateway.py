@@ -31,6 +31,8 @@ from tradebot.wire.approvals import open_approval, open_grant
 MAX_NONCES: Final = 100_000
 """Spent nonces remembered. Older ones cannot come back: they belong to a session that is over, or have long expired."""
 MAX_SENT_IDS: Final = 200_000
+EMERGENCY_SHARE: Final = 10
+"""One in so many orders of a grant is kept for emergency exits: stops resized often must not use up the way out."""
 _TYPES_WITHOUT_BOUND: Final = frozenset({OrderType.MARKET, OrderType.STOP, OrderType.TAKE_PROFIT})
 _BPS: Final = Decimal(10_000)
 
@@ -319,7 +321,8 @@ class Gateway:
         if now_ns >= terms.expires_time_ns:
             return Blocked("GRANT_EXPIRED", f"ended {(now_ns - terms.expires_time_ns) / NS_PER_S:.0f} s ago", "EXE-02")
         used = self.uses.get(terms.grant_id, GrantUse()).orders
-        if used + len(legs) > terms.max_orders:
+        kept = 0 if role is OrderRole.EMERGENCY_EXIT else terms.max_orders // EMERGENCY_SHARE
+        if used + len(legs) > terms.max_orders - kept:
             return Blocked("GRANT_SPENT", f"{used} of {terms.max_orders} orders are sent", "EXE-03")
         return None
 

@@ -124,10 +124,10 @@ class Reconciler:
                 self._events.book(order, execution, now_ns, trade.venue_order_id)
         for order, row in rows:
             self._events.row(order, row, now_ns)
-            if (
-                order.state.status is not OrderStatus.PENDING_CANCEL
-            ):  # that one needs its own answer, younger than the cancel
-                self._unknown.found(order, now_ns)
+            if order.state.status is OrderStatus.PENDING_CANCEL:
+                continue  # that one needs its own answer, younger than the cancel
+            if self._unknown.found(order, now_ns) and not self._events.has_waiting_row(order.id):
+                self._state.repeat_cancel(order, now_ns)
         return {order.id for order, _ in rows}
 
     def _look_for_missing(self, venue: VenueState, snapshot: VenueSnapshot, seen: set[str], now_ns: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.intent_desk import IntentDesk
@@ -18,6 +20,9 @@ from tradebot.core.errors import RejectedError
 from tradebot.core.levels import TradingLevel
 from tradebot.core.order_events import OrderEvent
 from tradebot.wire.execd_records import latch_bytes
+
+MAX_TOLD_ALARMS: Final = 1_000
+"""Alarms of one venue that are kept until riskd has surely heard them: a silent riskd loses its session long before."""
 
 
 class RiskSide:
@@ -179,7 +184,8 @@ class RiskSide:
                 self.state.out.up_dirty = True
                 venue.status_dirty = False
                 venue.told_weight_pct = venue.used_weight_pct
-                venue.told += [(self.state.link.pings_sent, alarm) for alarm in venue.alarms]
+                told = venue.told + [(self.state.link.pings_sent, alarm) for alarm in venue.alarms]
+                venue.told = told[-MAX_TOLD_ALARMS:]
                 venue.alarms.clear()
 
     def venue_status(self, venue: VenueState) -> VenueStatus:

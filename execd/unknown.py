@@ -77,13 +77,16 @@ class UnknownTracker:
         """Return whether an order of a market is asked after."""
         return any(doubt.instrument_id == instrument_id for doubt in self._doubts.values())
 
-    def found(self, order: Order, now_ns: int) -> None:
-        """The venue answered with the order. When it works and a cancel is wanted, cancel it again."""
+    def found(self, order: Order, now_ns: int) -> bool:
+        """The venue showed the order; return whether that ended a doubt. A cancel that is wanted had no effect then."""
         doubt = self._doubts.get(order.id)
-        if order.state.status is not OrderStatus.UNKNOWN:
-            self.settled(order.id)
-        elif doubt is not None:
+        if doubt is None:
+            return False
+        if order.state.status is OrderStatus.UNKNOWN:
             doubt.start_over()
+            return False
+        self.settled(order.id)
+        return True
 
     def not_found(self, order: Order, now_ns: int) -> None:
         """The venue does not know the order. That counts only long after the request's deadline."""

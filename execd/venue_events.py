@@ -180,7 +180,8 @@ class VenueEvents:
 
     def has_waiting_row(self, client_order_id: str) -> bool:
         """Return whether the venue told an end of this order that waits for its trades."""
-        return client_order_id in self._rows_waiting
+        row = self._rows_waiting.get(client_order_id)
+        return row is not None and row.status.is_terminal
 
     # ---- answers
 

@@ -184,7 +184,7 @@ class Decider:
         )
 
     def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
-        """Sign a grant that still protects something again, with a later end; None when there is no such grant.
+        """Sign a grant that still protects something again: a later end, more orders. None when there is no such grant.
 
         `grant_id` is as in `SessionUp`. An execd that does not have the grant of an entry never got it, or forgot it
         with an entry that was over and filled all the same. execd may ask before it has told of that fill.
@@ -195,8 +195,12 @@ class Decider:
         terms = next(known, None) or self._state.ended_grant(grant_id.removeprefix(GRANT_OF_ENTRY))
         if terms is None:
             return None
-        valid_ns = self._limits.file.grants.valid_hours * 3600 * NS_PER_S
-        fresh = replace(terms, expires_time_ns=now_ns + valid_ns)
+        limits = self._limits.file.grants
+        fresh = replace(
+            terms,
+            expires_time_ns=now_ns + limits.valid_hours * 3600 * NS_PER_S,
+            max_orders=terms.max_orders + limits.max_orders,  # execd counts all that were ever sent under it
+        )
         self._ledger.commit(GrantRenewed(fresh))
         return self._signer.grant(fresh)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.execd.desk_kit import DeskKit
@@ -72,6 +74,38 @@ def test_an_order_found_by_a_full_read_is_canceled_again_and_only_once() -> None
     kit.pump()
     kit.serve_reads()
     kit.serve_queries()
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+def test_a_fill_that_is_found_with_the_order_does_not_make_its_cancel_forgotten() -> None:
+    """The answer to the query told of a fill whose event was lost: its trade is read first, the order works on."""
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    cancel(kit, order.id)
+    kit.take_sends(RequestKind.CANCEL)  # lost
+    kit.match(order, "0.004", "60000", stream=False)
+    kit.advance(3_600)
+    kit.serve_queries()
+    kit.serve_reads()
+
+    assert kit.serve_cancels() == 1
+    assert (kit.status(order), order.state.filled_qty) == (OrderStatus.CANCELED, Decimal("0.004"))
+
+
+def test_a_fill_on_the_stream_and_a_full_read_do_not_make_a_cancel_forgotten() -> None:
+    """The fill makes the UNKNOWN order PARTIALLY_FILLED, so the read that ends the doubt recovers nothing."""
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    cancel(kit, order.id)
+    kit.refuse(RequestKind.CANCEL, *GONE)
+    kit.match(order, "0.004", "60000")
+    kit.desk.reconciler.want(kit.desk.state.venues["binance"], kit.now_ns)
+    kit.pump()
+    kit.serve_reads()
 
     assert kit.serve_cancels() == 1
     assert kit.status(order) is OrderStatus.CANCELED

@@ -243,6 +243,22 @@ def test_a_grant_is_not_used_more_often_than_it_says() -> None:
     assert kit.renewals
 
 
+def test_many_resizes_leave_orders_of_the_grant_for_the_emergency_exit() -> None:
+    kit = DeskKit(
+        DeskSettings("demo", {"binance": "main"}, protection=ProtectionSettings(retry_ms=10, blocked_retry_ms=50))
+    )
+    kit.approver.grant_orders = 20
+    filled_entry(kit)
+    for _ in range(40):
+        kit.refuse(RequestKind.PLACE, -1013, "Filter failure")
+        kit.advance(20)
+    kit.take_sends(RequestKind.PLACE)
+    kit.advance(15_000)
+
+    (request,) = kit.take_sends(RequestKind.PLACE)
+    assert (request["params"]["type"], request["params"]["timeInForce"]) == ("LIMIT", "IOC")
+
+
 def test_an_expired_grant_is_not_used() -> None:
     kit = DeskKit()
     order = kit.order(time_in_force=TimeInForce.GTC)

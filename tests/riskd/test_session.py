@@ -158,6 +158,7 @@ def test_a_grant_is_renewed_while_its_position_is_open_and_ends_with_it() -> Non
     desk.fill("c2", "0.01", side=Side.SELL)
 
     assert [open_grant(g, KEYS).expires_time_ns for g in renewed] == [desk.now_ns + 24 * 3600 * SECOND]
+    assert [open_grant(g, KEYS).max_orders for g in renewed] == [2 * open_grant(answer.grant, KEYS).max_orders]
     assert desk.say(renew_grant_ids=[grant_id]).renewed_grants == []
 
 
