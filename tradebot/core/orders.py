@@ -20,10 +20,12 @@ class Side(WireEnum):
     BUY = 1
     SELL = 2
 
-    @property
-    def sign(self) -> int:
-        """+1 for BUY, -1 for SELL."""
-        return 1 if self is Side.BUY else -1
+    sign: int
+    """+1 for BUY, -1 for SELL."""
+
+    def __init__(self, wire: int) -> None:
+        super().__init__(wire)
+        self.sign = 1 if wire == 1 else -1
 
     @property
     def opposite(self) -> Side:
@@ -65,10 +67,12 @@ class OrderStatus(WireEnum):
     EXPIRED = 8
     UNKNOWN = 9
 
-    @property
-    def is_terminal(self) -> bool:
-        """True when nothing but a late fill can still happen."""
-        return 4 <= self.wire <= 8 and self is not OrderStatus.PENDING_CANCEL
+    is_terminal: bool
+    """True when nothing but a late fill can still happen."""
+
+    def __init__(self, wire: int) -> None:
+        super().__init__(wire)
+        self.is_terminal = 4 <= wire <= 8 and wire != 5  # 5 is PENDING_CANCEL, which has no name yet
 
 
 TERMINAL_STATUSES: Final = frozenset(
