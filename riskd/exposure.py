@@ -272,11 +272,11 @@ class Commitments:
     def _advance(self, order: TrackedOrder, event: OrderEvent) -> str:
         state = order.state
         try:
-            if event.kind in _FILLS and event.execution is not None:
-                if not state.apply_fill(event.execution, event.receive_time_ns):
-                    return ""
-            else:
+            if event.kind not in _FILLS or event.execution is None:
                 state.apply(event.kind, event.receive_time_ns, reason=event.reason, venue_order_id=event.venue_order_id)
+                return ""
+            if not state.apply_fill(event.execution, event.receive_time_ns):
+                return ""
         except InvariantError as exc:  # the venue or execd broke the rules: take what they say, and stop trading there
             state.status = event.status
             if event.execution is not None:
@@ -359,25 +359,23 @@ class Commitments:
         self.moved.add(rule.instrument_id)
         if side is Side.BUY:
             committed.buy += change
-            if rule.is_spot:
-                self._lock_quote(rule, price, new, old)
+            if rule.is_spot:  # paid for in full; what perpetuals need is looked at as a whole (`margin_room`)
+                cost = (self.buy_cost(price, new) if new else 0) - (self.buy_cost(price, old) if old else 0)
+                self.by_asset[rule.venue, rule.quote] += cost
         else:
             committed.sell += change
             if rule.is_spot:
                 self.by_asset[rule.venue, rule.base] += change
         if role is OrderRole.ENTRY:
             committed.entries += change
-            after, before = rule.contract.quote_notional(new, price), rule.contract.quote_notional(old, price)
+            after = rule.contract.quote_notional(new, price) if new else 0
+            before = rule.contract.quote_notional(old, price) if old else 0
             self.entry_value[rule.quote] += after - before
             self.strategy_entries[strategy_id, rule.quote] += after - before
             self.entry_risk[rule.quote] += -(-after * stop_ppm // PPM) + (-before * stop_ppm // PPM)
         elif role in CLOSING_ROLES:
             self.closing[rule.instrument_id, strategy_id, side] += change
             self.closing[rule.instrument_id, "", side] += change
-
-    def _lock_quote(self, rule: InstrumentRule, price: int, new: int, old: int) -> None:
-        """A spot buy is paid for in full; what perpetuals need is looked at as a whole (`margin_room`)."""
-        self.by_asset[rule.venue, rule.quote] += self.buy_cost(price, new) - self.buy_cost(price, old)
 
     def buy_cost(self, price: int, qty: int) -> int:
         """Return the quote asset that a buy needs, taker fee included."""
@@ -413,11 +411,11 @@ def _adopt(facts: OrderFacts, venue: str) -> TrackedOrder:
 
 def _correct(order: TrackedOrder, facts: OrderFacts) -> None:
     """execd repeats facts when the approved quantity was smaller than asked. Ours never grows by it once approved."""
-    told = to_units_floor(facts.terms.qty)
+    told = qty = to_units_floor(facts.terms.qty)
     if order.approved:
-        told = min(told, order.qty) or order.qty
-    order.qty = told
-    order.state.terms = facts.terms if to_units_floor(facts.terms.qty) == told else _with_qty(facts.terms, told)
+        qty = min(told, order.qty) or order.qty
+    order.qty = qty
+    order.state.terms = facts.terms if told == qty else _with_qty(facts.terms, qty)
 
 
 def _with_qty(terms: OrderTerms, qty: int) -> OrderTerms:

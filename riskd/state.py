@@ -383,8 +383,8 @@ class RiskState:
             self._grant_begins(record.grant)
 
     def _stop_of(self, record: DecisionRecord) -> int:
-        """Return the distance of an entry's stop; that of a child stands with its parent."""
-        parent = None if record.parent else self.commitments.parents.get(record.intent_id)
+        """Return the distance of an entry's stop; it stands with its parent."""
+        parent = self.commitments.parents.get(record.intent_id)
         return stop_ppm(record.stop_loss) if parent is None else parent.stop_ppm
 
     def ended_grant(self, entry_client_order_id: str) -> GrantTerms | None:
