@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,11 +17,11 @@ from typing import Final
 
 from benchmarks import fanout
 from benchmarks.engine import speed as engine_speed
-from benchmarks.figures import Figure, figure, median, say
+from benchmarks.figures import Figure, busy_note, figure, median, say
 from benchmarks.floors.chain import ChainFigures, run_chain
 from benchmarks.risk import speed as risk_speed
 from benchmarks.sim import speed as sim_speed
-from benchmarks.system import SystemFigures, running_system
+from benchmarks.system import ORDER_PATH, SystemFigures, running_system
 
 RESULT: Final = Path("build/bench.json")
 ROUNDS: Final = 5
@@ -33,6 +34,7 @@ RECORDER_SECONDS: Final = 4.0
 
 def order_path() -> list[Figure]:
     """tick_to_wire_p50, tick_to_wire_p99 and risk_round_trip at RATE, journal on."""
+    busy = busy_note(os.getloadavg()[0])
     floors: list[ChainFigures] = []
     mine: list[SystemFigures] = []
     for number in range(ROUNDS):
@@ -44,29 +46,32 @@ def order_path() -> list[Figure]:
         recorded = system.run(RATE, RECORDER_SECONDS)
     lost = sum(item.ticks - item.orders for item in mine)
     frame = median([item.frame_to_wire.p50 for item in mine])
+    cpu = {name: median([item.cpu_us[name] for item in mine]) for name in ORDER_PATH}
     note = (
         f"{lost} of {sum(item.ticks for item in mine)} ticks without an order; from the venue frame's arrival p50 "
         f"{frame:.0f} us; with the recorder on p50 {recorded.tick_to_wire.p50:.0f} us, "
-        f"p99 {recorded.tick_to_wire.p99:.0f} us"
+        f"p99 {recorded.tick_to_wire.p99:.0f} us; processor time per order {sum(cpu.values()):.0f} us ("
+        + ", ".join(f"{name} {cpu_us:.0f}" for name, cpu_us in cpu.items())
+        + ")"
     )
     return [
         figure(
             "tick_to_wire_p50",
             [item.tick_to_wire.p50 for item in mine],
             [item.tick_to_wire.p50 for item in floors],
-            1.5, 1.35, "lower", "us", note,
+            1.5, 1.35, "lower", "us", f"{busy}; {note}" if busy else note,
         ),
         figure(
             "tick_to_wire_p99",
             [item.tick_to_wire.p99 for item in mine],
             [item.tick_to_wire.p99 for item in floors],
-            2.0, 2.0, "lower", "us",
+            2.0, 2.0, "lower", "us", busy,
         ),
         figure(
             "risk_round_trip",
             [item.risk_leg.p50 for item in mine],
             [item.risk_leg.p50 for item in floors],
-            1.4, 1.4, "lower", "us",
+            1.4, 1.4, "lower", "us", busy,
         ),
     ]  # fmt: skip
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+QUIET_LOAD: Final = 1.5
+"""Load average above which latencies say more about the machine's other work than about ours."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -66,6 +70,17 @@ def figure(
     ratio = mine / other
     ok = ratio <= must if better == "lower" else ratio >= must
     return Figure(name, round(mine, 1), round(other, 1), round(ratio, 3), must, aim, better, ok, unit, note)
+
+
+def busy_note(load: float) -> str:
+    """Return what to write beside latencies that were measured on a machine with other work; "" on a quiet one.
+
+    Args:
+        load: Load average of the minute before the benchmark began.
+    """
+    if load <= QUIET_LOAD:
+        return ""
+    return f"NOT A JUDGEMENT: the machine had other work (load average {load:.1f} before the start); repeat it alone"
 
 
 def say(text: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 READY_TIMEOUT_S: Final = 30.0
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 END_TIMEOUT_S: Final = 5.0
 
 
@@ -40,6 +43,11 @@ class Member:
             if line.startswith(prefix):
                 return line
         raise RuntimeError(f"{self.process.args!r}: no line {prefix!r} (exit code {self.process.poll()})")
+
+    def cpu_s(self) -> float:
+        """Return the processor time that it has used so far, all threads, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
     def terminate(self) -> int:
         """Ask it to end, insist after `END_TIMEOUT_S`, return its exit code."""

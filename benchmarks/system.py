@@ -45,18 +45,23 @@ class SystemFigures:
     ticks: int
     orders: int
     """In the measured time and the drain after it."""
+    cpu_us: dict[str, float]
+    """Processor time per order, microseconds, by daemon: what a busy machine disturbs least."""
 
 
 class System:
     """Daemons and venue of one run, started and warm."""
 
-    def __init__(self, venue: Member, daemons: Daemons) -> None:
+    def __init__(self, venue: Member, members: dict[str, Member], daemons: Daemons) -> None:
         self._venue = venue
+        self._members = members
         self._daemons = daemons
 
     def run(self, rate: int, seconds: float) -> SystemFigures:
         """Let the venue tick at a rate (0 = as fast as it can) and measure."""
+        before = {name: member.cpu_s() for name, member in self._members.items()}
         sent = self._tick(rate, seconds)
+        used_s = {name: member.cpu_s() - before[name] for name, member in self._members.items()}
         status, *_ = self._daemons.execd_status()
 
         def summary(name: str) -> LatencySummary:
@@ -70,6 +75,7 @@ class System:
             sent["orders_in_time"] / seconds,
             sent["ticks"],
             sent["orders"],
+            {name: cpu_s * 1e6 / max(1, sent["orders"]) for name, cpu_s in used_s.items()},
         )
 
     def _tick(self, rate: int, seconds: float) -> dict[str, int]:
@@ -107,11 +113,13 @@ def running_system(*, extra: tuple[str, ...] = ()) -> Iterator[System]:
         prepare_state_dir(state)
         prepare_keys(Plan(CONFIG, state, common, ORDER_PATH, overrides))
         flags = [flag for override in overrides for flag in ("--set", override)]
-        for daemon in (*ORDER_PATH, *extra):
-            group.start([sys.executable, "-m", daemon, "--config", str(CONFIG), "--state", folder, *flags])
+        members = {
+            daemon: group.start([sys.executable, "-m", daemon, "--config", str(CONFIG), "--state", folder, *flags])
+            for daemon in (*ORDER_PATH, *extra)
+        }
         with Daemons(common, Role.TRADER, "bench") as daemons:
             _wait_serving(daemons)
-            system = System(venue, daemons)
+            system = System(venue, members, daemons)
             system.warm_up()
             yield system
 

@@ -11,6 +11,7 @@ import pytest
 
 from execd.service import ExecutionServicer
 from tests.execd.live_kit import LiveKit, live_kit
+from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderStatus
 from tradebot.rpc.execution.v1 import execution_service_pb2 as pb
 from tradebot.runtime.outbox import Outbox, OutboxFullError
@@ -64,7 +65,7 @@ async def test_an_engine_hears_of_its_own_orders_from_the_first_event_to_the_las
         await next_message(stream)
         kit.submit(kit.market_intent(strategy_id="s2"))
         requests.send(pb.SubmitIntentsRequest(intents=[intent_to_wire(kit.market_intent(strategy_id="s1"))]))
-        events = []
+        events: list[OrderEvent] = []
         while not any(event.status is OrderStatus.FILLED for event in events):
             events += [event_from_wire(raw) for raw in (await next_message(stream)).order_events]
 
