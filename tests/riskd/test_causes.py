@@ -70,12 +70,12 @@ def test_every_alarm_of_execd_has_its_rule() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "alarm":
-                found |= {c.value for c in node.args[1:2] if isinstance(c, ast.Constant)}
+                found |= {str(c.value) for c in node.args[1:2] if isinstance(c, ast.Constant)}
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 names = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
                 if any(getattr(n, "id", "") in ("cause", "UNPROTECTED", "MISMATCH", "UNRESOLVED") for n in names):
                     values = (node.value, getattr(node.value, "body", None), getattr(node.value, "orelse", None))
-                    found |= {c.value for c in values if isinstance(c, ast.Constant)}
+                    found |= {str(c.value) for c in values if isinstance(c, ast.Constant)}
 
     assert len(found) >= 9
     assert found - set(ALARMS) == set()

@@ -17,7 +17,7 @@ from backtest.config import BacktestConfig
 from backtest.instruments import find_rules
 from backtest.recording import Recording, synthetic
 from backtest.shortcut import Frame
-from backtest.venue import ACCOUNT, CREDENTIALS, PEER
+from backtest.venue import ACCOUNT, CREDENTIALS, PEER, BacktestVenue
 from backtest.world import ENVIRONMENT, ID_KEY, KEY, KEY_ID, World
 from execd.desk import Desk
 from execd.records import Outbox, VenueSend
@@ -101,6 +101,11 @@ class FaultyWorld(World):
         self.start_ns = first_ns - 2 * NS_PER_S
         self.journal = MemorySink()
         super().__init__(config, self._limits, rules, self.start_ns, journal=self.journal)
+
+    @property
+    def _spot(self) -> BacktestVenue:
+        assert isinstance(self.venue, BacktestVenue)
+        return self.venue
 
     # ---- two daemons that can die
 
@@ -211,7 +216,7 @@ class FaultyWorld(World):
 
     def _arrived(self, data: bytes, connection: int, now_ns: int) -> None:
         if connection == self._connection:
-            self._frame(data, now_ns)
+            self._frames([data], now_ns)
 
     def _latency(self) -> int:
         late = self.chance.randint(200, 2_500) if self._draw(self.faults.late) else 0
@@ -226,7 +231,7 @@ class FaultyWorld(World):
 
     def _new_connection(self, now_ns: int) -> None:
         self._connection += 1
-        self.venue._session = self.venue._server.session(PEER, now_ns)
+        self._spot._session = self._spot._server.session(PEER, now_ns)
 
     def _reconnect(self, now_ns: int) -> None:
         if not self.desk.state.venues[self.venue.name].connected:
@@ -296,7 +301,7 @@ class FaultyWorld(World):
 
     def venue_client_ids(self) -> list[str]:
         """Return the client ids of every order that the venue ever took."""
-        return [order.terms.client_order_id for order in self.venue.sim.engine.all_orders(ACCOUNT, 0)]
+        return [order.terms.client_order_id for order in self._spot.sim.engine.all_orders(ACCOUNT, 0)]
 
     def venue_base(self) -> Decimal:
         """Return the venue's balance of the base asset."""

@@ -14,6 +14,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.sim.kernels import api
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
 from tradebot.sim.kernels.simulator import Simulator
 from tradebot.sim.kernels.terms import ConstantLatency, Market, RecordedLatency
@@ -77,7 +78,7 @@ def test_waiting_for_a_response_stops_at_its_arrival() -> None:
     assert sim.now_ns == 7
 
 
-def submit_until(sim: Simulator, expires_ns: int, kind: int = at.GTC, trigger: int = 0) -> tuple[int, int]:
+def submit_until(sim: Simulator, expires_ns: int, kind: int = at.GTC, trigger: int = 0) -> tuple[Handle, int]:
     market = api.market(sim.handle, 0)
     api.elapse(sim.handle, 0)
     return market, api.submit_until(market, 1, 99, 2, kind, 0, trigger, 0, expires_ns)
