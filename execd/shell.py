@@ -95,7 +95,7 @@ class LiveDesk:
         self._tell_timer: asyncio.TimerHandle | None = None
         self._sessions: dict[str, VenueSession] = {}
         self._rests: dict[str, VenueReader] = {}
-        self._uplink: Uplink | None = None
+        self.uplink: Uplink | None = None
         self._answer_sinks: dict[str, AnswerSink] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -146,13 +146,13 @@ class LiveDesk:
 
     def risk_connected(self, session_id: str, uplink: Uplink) -> None:
         """The session to riskd is open."""
-        self._uplink = uplink
+        self.uplink = uplink
         self.desk.session_connected(session_id, self.clock.now_ns())
         self.flush()
 
     def risk_lost(self) -> None:
         """The session to riskd is gone."""
-        self._uplink = None
+        self.uplink = None
         for held in self._held:
             held.for_riskd = ()  # the next session resumes by sequence
         self.desk.session_lost(self.clock.now_ns())
@@ -250,10 +250,11 @@ class LiveDesk:
             if last_seq != self.desk.state.last_record:
                 raise InvariantError("the desk's record numbers and the journal's have parted")
         events, up = self.desk.take_events(), self.desk.take_up()
-        if up is not None and self._uplink is not None:
-            self._uplink.rest(up)
+        if up is not None and self.uplink is not None:
+            self._tell()  # an approval is given back after riskd has heard that its order was asked for
+            self.uplink.rest(up)
         if events or out.events:
-            for_riskd = _with_bytes(events, out.events) if self._uplink is not None else ()
+            for_riskd = _with_bytes(events, out.events) if self.uplink is not None else ()
             self._held.append(HeldEvents(self._journal.appended_seq, for_riskd, out.events, out.fills))
             self._held_urgent += out.fills
         self._tell()
@@ -272,8 +273,8 @@ class LiveDesk:
 
     def _ask_now(self, ask: ApprovalAsk, raw_intent: bytes) -> None:
         """Send an ask at once; without a session it is void already."""
-        if self._uplink is not None:
-            self._uplink.ask(ask, raw_intent)
+        if self.uplink is not None:
+            self.uplink.ask(ask, raw_intent)
 
     def _tell(self) -> None:
         """Tell riskd and the readers of the streams about every event whose record is durable. The journal is to
@@ -283,9 +284,9 @@ class LiveDesk:
         while held and held[0].record_seq <= durable_seq:
             batch = held.popleft()
             self._held_urgent -= batch.urgent
-            if batch.for_riskd and self._uplink is not None:
+            if batch.for_riskd and self.uplink is not None:
                 for start in range(0, len(batch.for_riskd), MAX_EVENTS_PER_MESSAGE):
-                    self._uplink.events(batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE], batch.urgent)
+                    self.uplink.events(batch.for_riskd[start : start + MAX_EVENTS_PER_MESSAGE], batch.urgent)
             for row in batch.rows:
                 self.hub.publish(row)
         awaited = self.desk.awaited_seq()
