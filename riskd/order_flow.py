@@ -6,6 +6,7 @@ Operators are counted too but for repeated entries: RAT-06 is about what happens
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from typing import Final, TypeVar
 
@@ -66,8 +67,10 @@ class OrderFlow:
         self.entries: dict[Repeated, EntryCount] = {}
         self.fills: dict[str, deque[Fill]] = {}
         """Strategy -> the latest fills of its entries."""
-        self.latencies: deque[tuple[int, int]] = deque(maxlen=MAX_LATENCIES)
+        self.latencies: deque[tuple[int, int]] = deque()
         """(when, ns from approval to acknowledgement), latest last. No part of the fold: only a minute counts."""
+        self._ranked: list[int] = []
+        """Their durations, ascending."""
         self.touched: set[str | tuple[str, str] | Repeated] = set()
         """Keys of `orders`, `rejects` and `entries` that rose since the watch last looked. No part of the fold."""
 
@@ -114,7 +117,14 @@ class OrderFlow:
 
     def acknowledged(self, took_ns: int, now_ns: int) -> None:
         """The venue has acknowledged an order for the first time."""
+        if len(self.latencies) == MAX_LATENCIES:
+            self._forget_latency()
         self.latencies.append((now_ns, took_ns))
+        insort(self._ranked, took_ns)
+
+    def _forget_latency(self) -> None:
+        _, took_ns = self.latencies.popleft()
+        del self._ranked[bisect_left(self._ranked, took_ns)]
 
     def begin_again(self, strategy_id: str) -> None:
         """A person looked at what a strategy repeats: its count begins again."""
@@ -143,7 +153,9 @@ class OrderFlow:
 
     def ack_p99_ns(self, now_ns: int, fewest: int) -> int:
         """Return the 99th percentile of the last minute's acknowledgements, 0 when there were too few."""
-        took = sorted(ns for at, ns in self.latencies if now_ns - at < NS_PER_MIN)
+        while self.latencies and now_ns - self.latencies[0][0] >= NS_PER_MIN:
+            self._forget_latency()
+        took = self._ranked
         return 0 if len(took) < fewest else took[-(-99 * len(took) // 100) - 1]
 
     def digest(self) -> list[object]:
