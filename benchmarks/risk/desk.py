@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from riskd.catalogue import CATALOGUE
 from riskd.gate import RiskGate, Signer
+from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
 from riskd.records import JournalSink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
@@ -27,7 +28,7 @@ from tradebot.core.approvals import (
     VenueAction,
 )
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument, Product
+from tradebot.core.instruments import Instrument, PriceBand, Product, rules_hash
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderFacts
@@ -56,11 +57,17 @@ TICK_NS: Final = 10_000_000
 BID: Final = 1_000_00
 """Ticks of 0.01; instruments cost a little more each."""
 
+BAND: Final = PriceBand(Decimal("0.01"), Decimal(1_000_000), Decimal(5), Decimal("0.2"), Decimal(5), Decimal("0.2"))
+DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
+"""Room, and nothing that waits."""
+
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
     "POS-07": {"hard_pct": 20000, "soft_pct": 20000, "max_notional": 10**12},
     "POS-14": {"soft_h": 1000, "hard_h": 2000},
+    "SPC-07": {},
+    "SPC-10": {"max_age_min": 60},
     "RAT-07": {"window_ms": 1000},
     "RAT-09": {},
     "PNL-02": {"halt_at_pct": -40},
@@ -73,6 +80,10 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PTR-03": {"max_steps": 1, "fill_grace_s": 3600},
     "PTR-04": {"max_drift_pct": 0.1},
     "PTR-05": {},
+    "PTR-06": {"alarm_s": 60, "action_s": 300},
+    "PTR-07": {"watched": ["marketdata", "execd"], "reduce_only_s": 5, "pause_s": 15},
+    "PTR-08": {"min_free_gib": 0.25, "max_sync_p99_ms": 2000, "min_syncs": 20},
+    "PTR-10": {},
 }
 """What the profile of the order path leaves out, with limits that do not bind."""
 
@@ -99,7 +110,7 @@ def make_instruments() -> tuple[Instrument, ...]:
         Instrument(
             f"{VENUE}:A{number:02}-USDT", VENUE, f"A{number:02}USDT", Product.SPOT, f"A{number:02}", "USDT", "USDT",
             Decimal("0.01"), Decimal("0.001"), Decimal("0.001"), Decimal(9000), Decimal(9000), Decimal(5),
-            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}),
+            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}), price_band=BAND,
         )
         for number in range(INSTRUMENTS)
     )  # fmt: skip
@@ -112,6 +123,7 @@ class Desk:
         self.now_ns = start_ns
         self.limits = all_checks()
         self.instruments = make_instruments()
+        self._rules_hash = rules_hash(self.instruments)
         self.gate = RiskGate(self.limits, environment="demo", signer=SIGNER, sink=sink, venues=(VENUE,), build="build")
         self.working: list[ApproveOrder] = []
         """Oldest first."""
@@ -171,6 +183,7 @@ class Desk:
             ):
                 rows.append(MarketRow(int(kind), index, side | LAST_FLAG, price, 1, 1, self.now_ns, self.now_ns))
         self.gate.handle_market(rows, self.now_ns)
+        self.gate.journal_measured(DISK, self.now_ns)
 
     def tell_account(self) -> None:
         """Balances and state of the venue."""
@@ -179,8 +192,9 @@ class Desk:
             VENUE, "main", (Balance("USDT", self.quote_usdt, Decimal(0)), *held), True, self.now_ns, self._sequence
         )
         status = VenueStatus(
-            VENUE, "main", True, self.now_ns, False, clock_error_ns=1_000_000, clock_time_ns=self.now_ns
-        )
+            VENUE, "main", True, self.now_ns, False, clock_error_ns=1_000_000, clock_time_ns=self.now_ns,
+            rules_time_ns=self.now_ns, rules_hash=self._rules_hash,
+        )  # fmt: skip
         self.gate.handle(SessionUp(accounts=[account], venues=[status]), self.now_ns)
 
     # ---- orders
