@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from tests.sim.kernels.reference import Model, ReferenceSimulator, Terms
@@ -323,11 +324,10 @@ def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
     numbers = {order: number for number, order in enumerate(orders)} | {LIQUIDATION_ID: LIQUIDATION_ID}
     log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
     account = simulator.account()
-    paid = round(float(account.funding / account.unit), 9)
+    paid, fee = float(account.funding / account.unit), float(account.fee / account.unit)
     priced = at.NO_PRICE not in (account.best_bid_ticks, account.best_ask_ticks)
-    equity = round(float(account.equity / account.unit), 6) if priced else None
-    fee = float(account.fee / account.unit)
-    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid, round(fee, 6), equity]
+    equity = float(account.equity / account.unit) if priced else None
+    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid, fee, equity]
 
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
@@ -355,5 +355,11 @@ def play_reference(sim: ReferenceSimulator, script: list[Step]) -> list[Any]:
         seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
         seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
         seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
-    fee = round(float(sim.fee + sim.liquidation_fees), 6)
-    return [seen, sorted(sim.fills), sim.value, sim.liquidations, round(float(sim.funding), 9), fee, sim.equity()]
+    equity = sim.equity()
+    paid, fee = near(sim.funding), near(sim.fee + sim.liquidation_fees)
+    return [seen, sorted(sim.fills), sim.value, sim.liquidations, paid, fee, None if equity is None else near(equity)]
+
+
+def near(exact: Fraction) -> Any:
+    """Return what equals a float that was summed with rounding."""
+    return pytest.approx(float(exact), rel=0, abs=1e-9)

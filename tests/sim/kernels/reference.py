@@ -394,7 +394,7 @@ class ReferenceSimulator:
         _, made, taken = max((tier for tier in self.model.tiers if tier[0] <= traded), key=lambda tier: tier[0])
         return made if maker else taken
 
-    def equity(self) -> float | None:
+    def equity(self) -> Fraction | None:
         """Return the result at the last mid, tick-lots (lots per tick for an inverse contract); None without one."""
         bid, ask = self.local.best[1], self.local.best[-1]
         if bid is None or ask is None:
@@ -402,7 +402,7 @@ class ReferenceSimulator:
         held = self.worth(self.position, Fraction(bid + ask, 2))
         held = -held if self.model.terms.inverse else held
         spent = -self.invested if self.model.terms.inverse else self.invested
-        return round(float(held - spent - self.fee - self.liquidation_fees - self.funding), 6)
+        return held - spent - self.fee - self.liquidation_fees - self.funding
 
     def worth(self, qty: int, price: Fraction) -> Fraction:
         """Return a quantity's value."""
