@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from riskd.accountant import Accountant
@@ -11,10 +13,20 @@ from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
 from riskd.decisions import describe, first_violation, render, render_row
-from riskd.inputs import BLOCK, CHECK_ERROR, INPUT_MISSING, LIMIT_UNDEFINED, PASS, SOFT, InputMissing, LimitUndefined
+from riskd.inputs import (
+    BLOCK,
+    CHECK_ERROR,
+    INPUT_MISSING,
+    LIMIT_UNDEFINED,
+    PASS,
+    SOFT,
+    InputMissing,
+    LimitUndefined,
+    Row,
+)
 from riskd.ledger import Ledger
 from riskd.limits import Limits
-from riskd.plans import Stage, make_plans
+from riskd.plans import Plan, Stage, make_plans
 from riskd.records import INT64_MAX, CheckRow, DecisionRecord, GrantRenewed, Record, RecordType, decode_record
 from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
@@ -114,12 +126,15 @@ class Decider:
         """Decide an ask and sign what it allows; the decision is owed to the ledger."""
         self._ledger.fold()
         case, stage = self._case(ask, now_ns)
-        record, terms = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
-        self._ledger.owe(record)
-        if record.verdict == BLOCK_VERDICT:
-            return self._refusal(record)
+        record, terms, found = self._decide(case, stage, ask, self._next_decision_id(), now_ns)
         soft: tuple[CheckResult, ...] = ()
-        if record.verdict == SOFT_VERDICT:
+        if record.verdict == ALLOW_VERDICT:
+            self._ledger.owe(record, found)
+        else:
+            found()
+            self._ledger.owe(record)
+            if record.verdict == BLOCK_VERDICT:
+                return self._refusal(record)
             soft = tuple(render_row(row, record) for row in record.checks if row[1] == SOFT)
         return ApprovalAnswer(
             ask.ask_id,
@@ -135,7 +150,9 @@ class Decider:
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
         case, stage = self._case(ApprovalAsk(0, 0, parent=intent), now_ns)
-        record, _ = self._decide(case, stage, ApprovalAsk(0, 0, parent=intent), f"dry-{intent.intent_id}", now_ns)
+        ask = ApprovalAsk(0, 0, parent=intent)
+        record, _, found = self._decide(case, stage, ask, f"dry-{intent.intent_id}", now_ns)
+        found()
         return render(record, self._plans_by_name)
 
     def refuse_malformed(self, ask_id: int, problem: str, now_ns: int) -> ApprovalAnswer:
@@ -238,35 +255,35 @@ class Decider:
 
     def _decide(
         self, case: Case, stage: Stage, ask: ApprovalAsk, decision_id: str, now_ns: int
-    ) -> tuple[DecisionRecord, OrderTerms | None]:
-        """Run the plan; return the record and the terms to approve (None = none)."""
+    ) -> tuple[DecisionRecord, OrderTerms | None, Callable[[], None]]:
+        """Run the plan; return the record, the terms to approve (None = none), and what writes the checks into the
+        record: nobody needs them for an approval.
+        """
         plan = self._plans[stage, case.reducing]
         sized = self._size(case)
-        rows: list[CheckRow] = []
+        rows: list[Row] = []
         verdict = ALLOW_VERDICT
         authentic = not case.problem and case.registered
-        binding = sized.binding
-        append, top = rows.append, INT64_MAX
+        binding, append = sized.binding, rows.append
         for check_id, check in plan.steps:
             try:
-                outcome, reason, limit, measured = check(case)
+                row = check(case)
             except InputMissing:
-                outcome, reason, limit, measured = INPUT_MISSING
+                row = INPUT_MISSING
             except LimitUndefined:
-                outcome, reason, limit, measured = LIMIT_UNDEFINED
+                row = LIMIT_UNDEFINED
             except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
-                outcome, reason, limit, measured = CHECK_ERROR
-            if outcome != PASS or check_id == binding:
+                row = CHECK_ERROR
+            if row[0] != PASS or check_id == binding:
+                outcome, _, limit, measured = row
                 if outcome == BLOCK:
                     verdict = BLOCK_VERDICT
                 elif check_id == binding:
-                    outcome, reason = SOFT, SPEC_BY_ID[check_id].reasons[0]
+                    outcome = SOFT
+                    row = (SOFT, SPEC_BY_ID[check_id].reasons[0], limit, measured)
                 if outcome == SOFT and verdict == ALLOW_VERDICT:
                     verdict = SOFT_VERDICT
-            if limit > top or measured > top:
-                append((check_id, outcome, reason, str(limit), str(measured)))
-            else:
-                append((check_id, outcome, reason, limit, measured))
+            append(row)
         intent, order, allowed = case.intent, case.order, verdict != BLOCK_VERDICT
         qty = from_units(case.qty) if allowed else _ZERO
         terms = None
@@ -299,7 +316,7 @@ class Decider:
             from_units(case.price or case.stop_price),
             sized.binding,
             plan.name,
-            rows,
+            [],
             "" if order is None else order.reduce_id,
             "" if order is None else order.replaces_client_order_id,
             intent.trace_id if intent is not None else "" if order is None else order.trace_id,
@@ -309,7 +326,7 @@ class Decider:
             None if intent is None else intent.protection.stop_loss_fraction,
             None if intent is None else intent.protection.take_profit_fraction,
         )
-        return record, terms
+        return record, terms, partial(_write_checks, record.checks, plan, rows)
 
     def _size(self, case: Case) -> Sized:
         """Give an ask without quantity one."""
@@ -395,3 +412,11 @@ class Decider:
 
     def _next_decision_id(self) -> str:
         return f"{self._state.prefix}-{self._state.decisions + 1}"
+
+
+def _write_checks(checks: list[CheckRow], plan: Plan, rows: list[Row]) -> None:
+    for (check_id, _), (outcome, reason, limit, measured) in zip(plan.steps, rows, strict=True):
+        if limit > INT64_MAX or measured > INT64_MAX:
+            checks.append((check_id, outcome, reason, str(limit), str(measured)))
+        else:
+            checks.append((check_id, outcome, reason, limit, measured))

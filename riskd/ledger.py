@@ -25,6 +25,7 @@ class Ledger:
         self._owed: list[Record] = []
         """Not yet appended. All but perhaps the last of them are folded."""
         self._unfolded: Record | None = None
+        self._finish: Callable[[], None] | None = None
         self.on_settled: Callable[[Record, bytes], None] | None = None
         """Told each record that was owed, with its bytes."""
 
@@ -42,13 +43,15 @@ class Ledger:
             self._fresh.append(record)
         return self.state.apply(record)
 
-    def owe(self, record: Record) -> None:
+    def owe(self, record: Record, finish: Callable[[], None] | None = None) -> None:
         """Take a record that is folded at the next `fold` and appended at the next `settle` or `commit`, in order.
 
         For decisions: nobody waits for their bytes on disk, nor for the fold of a message's last one, but execd waits
-        for the answer. Who reads the state before `settle` calls `fold` first.
+        for the answer. Who reads the state before `settle` calls `fold` first. `finish` completes the record before it
+        is folded.
         """
         self.fold()
+        self._finish = finish
         if self._sink is not None or self._fresh is not None:
             self._owed.append(record)
         self._unfolded = record
@@ -57,6 +60,9 @@ class Ledger:
         """Fold what is owed."""
         if self._unfolded is not None:
             record, self._unfolded = self._unfolded, None
+            if self._finish is not None:
+                self._finish()
+                self._finish = None
             self.state.apply(record)
 
     def settle(self) -> None:
