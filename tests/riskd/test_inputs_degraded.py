@@ -413,7 +413,7 @@ def decide(
     case, stage, ask = case_of(desk, make)
     if spoil is not None:
         spoil(case)
-    record, _ = desk.gate.decider._decide(case, stage, ask, "dry", desk.now_ns)
+    record, _, _ = desk.gate.decider._decide(case, stage, ask, "dry", desk.now_ns)
     return PERMISSIVE[record.verdict], record.approved_qty
 
 
@@ -447,7 +447,8 @@ def test_no_spoiled_input_makes_any_decision_more_permissive(
 def test_nothing_but_its_own_check_refuses_an_ask_that_is_about_one(ask: str, check_id: str) -> None:
     desk = desk_at(TradingLevel.RUNNING)
     case, stage, asked = case_of(desk, ASKS[ask])
-    record, _ = desk.gate.decider._decide(case, stage, asked, "dry", desk.now_ns)
+    record, _, write_checks = desk.gate.decider._decide(case, stage, asked, "dry", desk.now_ns)
+    write_checks()
 
     assert [name for name, _, reason, *_ in record.checks if reason] == [check_id]
 
