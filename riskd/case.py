@@ -17,6 +17,7 @@ from riskd.rates import RateBuckets
 from riskd.records import LossGuardState, ReduceIssued
 from riskd.repetition import Repetition
 from riskd.rules import InstrumentRule
+from riskd.saga_book import SagaBook
 from riskd.settings import Settings
 from riskd.units import PPM
 from tradebot.core.accounts import VenueStatus
@@ -43,6 +44,8 @@ class Books:
     """Build that riskd runs; empty = nobody said."""
     rules_hashes: Mapping[str, str]
     """Venue -> hash over the trading rules in use."""
+    kills: SagaBook
+    """For the last drill of the kill switch."""
 
 
 @dataclass(slots=True)

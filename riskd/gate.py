@@ -163,6 +163,7 @@ class RiskGate:
             ExposureSums(),
             self._build,
             state.rules_hashes,
+            state.kills,
         )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment

@@ -225,6 +225,13 @@ class WarmUp(Enforced):
     """Seconds with a good book that riskd must have seen of an instrument, of the last five minutes."""
 
 
+class DrillAge(Enforced):
+    """STA-09."""
+
+    max_age_h: Annotated[int, Field(gt=0, le=168)] = 24
+    """Since the last drill of the kill switch that the venue confirmed."""
+
+
 class VolatilityBreaker(Enforced):
     """MKT-07: the move of one minute, up or down."""
 
@@ -313,6 +320,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
     "STA-07": WarmUp,
+    "STA-09": DrillAge,
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
     "MKT-07": VolatilityBreaker,

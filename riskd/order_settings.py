@@ -13,6 +13,7 @@ from riskd.order_limits import (
     AmendRate,
     ClockSanity,
     DriftCollar,
+    DrillAge,
     DuplicateWindow,
     EquityShare,
     ExecutionQuality,
@@ -68,6 +69,7 @@ class OrderSettings:
     weight: WeightBudget | None
     rules_age_ns: int | None
     warm_up_samples: int | None
+    drill_age_ns: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
     allocations: Allocations | None
@@ -113,7 +115,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     working, turnover = limits.enforced("RAT-08", WorkingOrders), limits.enforced("RAT-10", Turnover)
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
-    rules = limits.enforced("SPC-10", RulesAge)
+    rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
     allocation = limits.enforced("POS-09", StrategyAllocation)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
@@ -139,6 +141,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         weight=limits.enforced("RAT-03", WeightBudget),
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
+        drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
         allocations=None if allocation is None else _allocations(allocation),

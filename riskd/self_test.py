@@ -21,7 +21,7 @@ from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits
 from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution
 from riskd.rates import NS_PER_MIN, NS_PER_S
-from riskd.records import MemorySink
+from riskd.records import DrillDone, MemorySink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, SessionHello, SessionUp, VenueAction
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
@@ -72,6 +72,7 @@ class ProbeWorld:
         for name in WATCHED:
             self.gate.heartbeats.heard_ns[name] = self.now_ns
         self.gate.journal_measured(JournalHealth(1 << 50, 0, 0, 0), self.now_ns)
+        self.gate.state.kills.last_drill = DrillDone("selftest", "", "selftest", self.now_ns, 0, "")
         self.gate.handle_timer(self.now_ns)
 
     # ---- the world speaks
@@ -255,6 +256,11 @@ def _unwatched(w: ProbeWorld) -> frozenset[str]:
     return w.ask()
 
 
+def _never_drilled(w: ProbeWorld) -> frozenset[str]:
+    w.gate.state.kills.last_drill = None
+    return w.ask()
+
+
 def _old(w: ProbeWorld) -> frozenset[str]:
     w.now_ns += 2 * _DAY_NS
     return w.ask()
@@ -347,6 +353,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_denied, ("STA-05",)),
     (_working, ("STA-06", "RAT-08", "RAT-09")),
     (_unwatched, ("STA-07",)),
+    (_never_drilled, ("STA-09",)),
     (_old, ("MKT-01",)),
     (_book("99.99", "100.01", BookState.GAP), ("MKT-02",)),
     (_book("100.01", "100", BookState.LIVE), ("MKT-03",)),

@@ -110,6 +110,16 @@ def test_a_drill_is_the_last_test_of_the_kill_switch() -> None:
     assert (line.last_test, line.test_passed) == ("kill drill: 2 orders canceled, venue flat", True)
 
 
+def test_the_check_of_the_drills_age_is_tested_and_the_drill_stays_the_test_of_the_switch() -> None:
+    desk = Desk()
+    desk.drilled()
+    desk.gate.controls_tested(KIND, desk.gate.limits.hash, ["STA-09"], [], desk.now_ns + SECOND)
+
+    assert report(desk)["STA-09"].last_test.startswith("kill drill: ")
+    desk.gate.controls_tested(KIND, desk.gate.limits.hash, [], ["STA-09"], desk.now_ns + SECOND)
+    assert not report(desk)["STA-09"].test_passed
+
+
 # ---- the limits self-test
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.riskd.edges.kit import add, edge, exit_of, holding, limited, raise_hold
-from tests.riskd.kit import MS, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, DEPLOYED, MS, SECOND, START_NS, Desk, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+
+DAY = 86_400 * SECOND
 
 
 def built(build: str) -> ApprovalAnswer:
@@ -89,6 +91,47 @@ add("RAT-03", "an exit in the silence", None, lambda: silent(SECOND, leaving=Tru
 def _no_status() -> ApprovalAnswer:
     desk = Desk()
     desk.gate.session.statuses.clear()
+    return desk.plain()
+
+
+UNTESTED = "KILLSWITCH_UNTESTED"
+DRILL = "manual:drill"
+
+
+def drilled(age_ns: int | None, **ask: Any) -> ApprovalAnswer:
+    """Ask so long after the last drill (None = there was none); limit 24 h."""
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    if age_ns is not None:
+        desk.drilled(desk.now_ns - age_ns)
+    return desk.plain(**ask)
+
+
+add("STA-09", "drilled 24 h ago", None, lambda: drilled(DAY))
+add("STA-09", "longer ago", UNTESTED, lambda: drilled(DAY + 1))
+add("STA-09", "never", UNTESTED, lambda: drilled(None))
+add("STA-09", "at no time", UNTESTED, lambda: drilled(START_NS))
+add("STA-09", "in a near future", None, lambda: drilled(-DAY))
+add("STA-09", "in a far future", UNTESTED, lambda: drilled(-DAY - 1))
+# twice the minimum of 5 at 50,000 is 0.0002; one lot of 0.00001 more
+add("STA-09", "the drill's own tiny order", None,
+    lambda: drilled(None, strategy_id=DRILL, qty="0.00021", limit_price="50000"))  # fmt: skip
+add("STA-09", "a drill's order that is not tiny", UNTESTED,
+    lambda: drilled(None, strategy_id=DRILL, qty="0.00022", limit_price="50000"))  # fmt: skip
+add("STA-09", "another operator's tiny order", UNTESTED,
+    lambda: drilled(None, strategy_id="manual:ana", qty="0.00021", limit_price="50000"))  # fmt: skip
+
+
+@edge("STA-09", "the drill before this life", None)
+def _drilled_before() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    desk.drilled()
+    desk.gate = desk.replayed()
+    desk.gate.start("life2", desk.now_ns)
+    desk.sequence = 0
+    desk.hello()
+    desk.quote(BTC, "59999.99", "60000.01")
+    desk.account()
+    desk.venue()
     return desk.plain()
 
 
