@@ -96,7 +96,7 @@ class Case:
     stop_distance: int | None = None
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
     factor_ppm: int = PPM
-    """Size factor of the level."""
+    """Size factor of the deployment and the level."""
     value: int | None = None
     """Notional of the order in account currency, once it was needed."""
     exposure: int | None = None

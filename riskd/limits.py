@@ -26,6 +26,7 @@ from riskd.base_limits import (
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from riskd.order_limits import (
     ORDER_MODELS,
+    DeploymentTier,
     Exposure,
     MandatoryStop,
     OpenPositions,
@@ -341,6 +342,8 @@ def contradictions(limits: Limits) -> list[str]:
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
             low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
             above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
+    if order is None and limits.enforced("STA-08", DeploymentTier) is not None:
+        found.append("checks.STA-08 takes its share of SIZ-02: enforce that too, or say not_applicable and why")
     if order is not None:
         found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:
@@ -403,7 +406,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
     file = limits.file
     order, count = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-03", OpenPositions)
     position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
-    loss = limits.enforced("PNL-01", DayLoss)
+    loss, tier = limits.enforced("PNL-01", DayLoss), limits.enforced("STA-08", DeploymentTier)
     caps: list[ShareCap] = []
     if order is not None:
         caps.append(ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional))
@@ -416,6 +419,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         None if count is None else count.max_positions,
         None if loss is None else loss.pause_at_pct,
         file.cautious_size_factor,
+        Decimal(1) if tier is None else tier.tier,
         file.start_capital,
         file.venue_minimum,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
 
@@ -225,6 +226,23 @@ class WarmUp(Enforced):
     """Seconds with a good book that riskd must have seen of an instrument, of the last five minutes."""
 
 
+TIERS: Final = (Decimal("0.01"), Decimal("0.1"), Decimal("0.5"), Decimal(1))
+"""Shares of the limits as written that a deployment may have, smallest first."""
+
+
+def _as_tier(value: Decimal) -> Decimal:
+    if value not in TIERS:
+        raise ValueError(f"should be {', '.join(map(str, TIERS[:-1]))} or {TIERS[-1]}")
+    return value
+
+
+class DeploymentTier(Enforced):
+    """STA-08."""
+
+    tier: Annotated[Decimal, AfterValidator(_as_tier)] = TIERS[0]
+    """Multiplies sizes, and the caps of SIZ and POS that are amounts or shares of equity."""
+
+
 class DrillAge(Enforced):
     """STA-09."""
 
@@ -320,6 +338,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
     "STA-07": WarmUp,
+    "STA-08": DeploymentTier,
     "STA-09": DrillAge,
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,

@@ -18,6 +18,7 @@ from riskd.inputs import (
     Row,
     bounded,
     cap_of,
+    equity_of,
     need,
     price_of,
     rule_of,
@@ -54,6 +55,15 @@ def aut_06(case: Case) -> Row:
 def aut_07(case: Case) -> Row:
     """The limits file speaks of every check. Measured is how many it forgot."""
     return bounded(case.books.settings.undefined_checks, 0, "LIMIT_UNDEFINED")
+
+
+def sta_08(case: Case) -> Row:
+    """An entry is at most the deployment's share of the largest order value, whatever the level."""
+    settings = case.books.settings
+    if settings.order_cap is None:
+        raise LimitUndefined
+    limit = settings.order_cap.of(equity_of(case), settings.tier_ppm)
+    return bounded(value_of(case), limit, "DEPLOYMENT_TIER_LIMIT")
 
 
 def sta_09(case: Case) -> Row:
@@ -104,6 +114,7 @@ READINESS_CHECKS: Final[dict[str, CheckFunction]] = {
     "AUT-05": aut_05,
     "AUT-06": aut_06,
     "AUT-07": aut_07,
+    "STA-08": sta_08,
     "STA-09": sta_09,
     "SIZ-07": siz_07,
     "RAT-03": rat_03,

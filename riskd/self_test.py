@@ -333,8 +333,8 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 
 
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
-    (_huge, ("SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04", "POS-06",
-             "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+    (_huge, ("STA-08", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04",
+             "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
     (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),

@@ -62,6 +62,7 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 """Room, and nothing that waits."""
 
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
+    "STA-08": {"tier": 1},
     "STA-09": {"max_age_h": 168},
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},

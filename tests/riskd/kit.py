@@ -102,9 +102,10 @@ STRICT: dict[str, dict[str, Any]] = {
 }
 """Checks that are off unless a test asks for them."""
 DEPLOYED: dict[str, dict[str, Any]] = {
+    "STA-08": {"status": "enforced", "tier": 1},
     "STA-09": {"status": "enforced", "max_age_h": 24},
 }
-"""Off unless a test asks for them: a desk begins without a drill (`Desk.drilled`)."""
+"""Off unless a test asks for them: a desk is no deployment, and begins without a drill (`Desk.drilled`)."""
 FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 

@@ -94,6 +94,36 @@ def _no_status() -> ApprovalAnswer:
     return desk.plain()
 
 
+TIER = "DEPLOYMENT_TIER_LIMIT"
+
+
+def deployed(tier: str, qty: str, **order: Any) -> ApprovalAnswer:
+    """Ask with a largest order value of 1,200 (12 % of 10,000) at a tier."""
+    limits = {"SIZ-02": {"max_notional": 1200, "max_pct_of_equity": 20} | order}
+    return Desk(limits=make_test_limits(limits | {"STA-08": {"status": "enforced", "tier": tier}})).plain(qty=qty)
+
+
+for tier, at, above in (("0.01", "0.0002", "0.00021"), ("0.1", "0.002", "0.00201"), ("0.5", "0.01", "0.01001"),
+                        ("1", "0.02", "0.02001")):  # fmt: skip
+    add("STA-08", f"{tier} of it", None, lambda t=tier, q=at: deployed(t, q))  # type: ignore[misc]
+    add("STA-08", f"a lot more than {tier} of it", TIER, lambda t=tier, q=above: deployed(t, q))  # type: ignore[misc]
+add("STA-08", "a tenth of the share of equity", None, lambda: deployed("0.1", "0.001", max_pct_of_equity=6))
+add("STA-08", "more than that", TIER, lambda: deployed("0.1", "0.00101", max_pct_of_equity=6))
+
+
+@edge("STA-08", "the lowest tier where none is named", TIER)
+def _lowest_tier() -> ApprovalAnswer:
+    return Desk(limits=make_test_limits({"STA-08": {"status": "enforced"}})).plain(qty="0.001")
+
+
+@edge("STA-08", "equity unknown", "CHECK_INPUT_MISSING")
+def _tier_of_nothing() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    desk.gate.state.portfolio.balances.clear()
+    desk.gate.accountant.forget_equity()
+    return desk.plain()
+
+
 UNTESTED = "KILLSWITCH_UNTESTED"
 DRILL = "manual:drill"
 
