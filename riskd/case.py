@@ -88,6 +88,8 @@ class Case:
     reduce: ReduceIssued | None = None
     equity: int | None = None
     """Units; None = an input is missing."""
+    venue_equity: int | None = None
+    """That part of it that lies at the order's venue."""
     day_ppm: int | None = None
     loss: LossGuardState | None = None
     qty: int = 0

@@ -33,6 +33,7 @@ from riskd.order_limits import (
     OrderRate,
     OrderValue,
     SizeOutlier,
+    VenueExposure,
 )
 from riskd.post_trade_limits import (
     BalanceDrift,
@@ -370,6 +371,10 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    at_venue = limits.enforced("POS-08", VenueExposure)
+    if at_venue is not None:
+        low, most = at_venue.soft_pct, at_venue.hard_pct
+        above("checks.POS-08.soft_pct", low, "hard_pct", most, low > most)
     aged = limits.enforced("POS-14", HoldingTime)
     if aged is not None:
         above("checks.POS-14.soft_h", aged.soft_h, "hard_h", aged.hard_h, aged.soft_h > aged.hard_h)

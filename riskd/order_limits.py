@@ -265,6 +265,15 @@ class DriftCollar(Enforced):
     max_drift_bps: PositiveInt = 250
 
 
+class VenueExposure(Enforced):
+    """POS-08: what would be gone with a venue. No tier and no level changes where the money lies."""
+
+    hard_pct: PositiveDecimal = Decimal(60)
+    """Percent of equity; beyond it the order is refused."""
+    soft_pct: PositiveDecimal = Decimal(50)
+    """Percent of equity; beyond it the answer is SOFT_ALLOW."""
+
+
 class StrategyAllocation(Enforced):
     """POS-09: worst-case value of what a strategy holds and works."""
 
@@ -357,6 +366,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-03": OpenPositions,
     "POS-04": Exposure,
     "POS-06": EquityShare,
+    "POS-08": VenueExposure,
     "POS-09": StrategyAllocation,
     "POS-11": EquityShare,
     "POS-12": PortfolioHeat,

@@ -30,6 +30,7 @@ from riskd.order_limits import (
     TradeRisk,
     Turnover,
     UnknownOrders,
+    VenueExposure,
     VolatilityBreaker,
     WarmUp,
     WeightBudget,
@@ -72,6 +73,9 @@ class OrderSettings:
     drill_age_ns: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
+    venue_hard_ppm: int | None
+    """Of equity."""
+    venue_soft_ppm: int | None
     allocations: Allocations | None
     heat: Cap | None
     order_to_trade: OrderToTrade | None
@@ -116,7 +120,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
-    allocation = limits.enforced("POS-09", StrategyAllocation)
+    allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
@@ -144,6 +148,8 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
+        venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
+        venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),
         heat=None if heat is None else make_cap(heat.max_heat_pct, heat.max_heat),
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),

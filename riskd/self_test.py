@@ -19,7 +19,7 @@ from riskd.gate import RiskGate, Signer
 from riskd.holds import OPERATOR_CAUSE
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits
-from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution
+from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution, VenueExposure
 from riskd.rates import NS_PER_MIN, NS_PER_S
 from riskd.records import DrillDone, MemorySink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
@@ -34,8 +34,10 @@ from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInF
 KIND: Final = "limits self-test"
 PRICE: Final = Decimal(100)
 CASH: Final = Decimal(10_000)
+ELSEWHERE: Final = "selftest-elsewhere"
 MOST_REPEATS: Final = 10_000
 """A limit above it is not probed: reaching it would take too long."""
+_WHOLE_PCT: Final = 100
 _FAR: Final = 10**18
 _DAY_NS: Final = 86_400 * NS_PER_S
 _LARGEST: Final = Decimal(10) ** 10
@@ -63,6 +65,9 @@ class ProbeWorld:
         self.gate.bind_market([(0, self.instrument)])
         balances = (Balance(limits.file.currency, CASH, Decimal(0)),)
         self.say(accounts=[AccountSnapshot(self.instrument.venue, "main", balances, True, self.now_ns, 0)])
+        if isinstance(limits.checks.get("POS-08"), Enforced):  # most of the money lies elsewhere
+            rest = (Balance(limits.file.currency, 9 * CASH, Decimal(0)),)
+            self.say(accounts=[AccountSnapshot(ELSEWHERE, "main", rest, True, self.now_ns, 0)])
         self.status()
         for _ in range(60):  # seconds of market, for the checks that want to have watched it
             self.now_ns += NS_PER_S
@@ -284,6 +289,15 @@ class AskProbe:
         return w.ask(**self._changes)
 
 
+def _all_here(w: ProbeWorld) -> frozenset[str] | None:
+    rule = w.limits.enforced("POS-08", VenueExposure)
+    if rule is None or rule.hard_pct >= _WHOLE_PCT:
+        return None
+    w.gate.state.portfolio.balances[ELSEWHERE, w.limits.file.currency] = 0
+    w.gate.accountant.forget_equity()
+    return w.ask()
+
+
 def _crowded(w: ProbeWorld) -> frozenset[str]:
     for number in range((w.gate.settings.max_positions or 0) + 1):
         w.gate.state.commitments.by_instrument[f"{number}"].entries = 1
@@ -365,6 +379,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (AskProbe(post_only=True, time_in_force=TimeInForce.GTC, limit_price=Decimal("100.01")), ("PRC-07",)),
     (AskProbe(alone=True), ("SIZ-06",)),
     (_crowded, ("POS-03",)),
+    (_all_here, ("POS-08",)),
     (_fast, ("RAT-01", "RAT-02")),
     (_status(rate_used_pct=1000.0), ("RAT-03",)),
     (_chatty, ("RAT-04",)),

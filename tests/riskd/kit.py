@@ -104,6 +104,7 @@ STRICT: dict[str, dict[str, Any]] = {
 DEPLOYED: dict[str, dict[str, Any]] = {
     "STA-08": {"status": "enforced", "tier": 1},
     "STA-09": {"status": "enforced", "max_age_h": 24},
+    "POS-08": {"status": "enforced", "hard_pct": 100, "soft_pct": 100},
 }
 """Off unless a test asks for them: a desk is no deployment, and begins without a drill (`Desk.drilled`)."""
 FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}

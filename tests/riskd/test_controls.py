@@ -134,6 +134,15 @@ def test_every_enforced_pre_trade_check_of_a_shipped_profile_refuses_its_probe(p
     assert steps - set(passed) - registered == TOO_WIDE.get(profile, set())
 
 
+def test_the_venue_exposure_is_probed_with_most_of_the_money_elsewhere() -> None:
+    tree = limits_tree()
+    tree["checks"]["POS-08"] = {"status": "enforced", "hard_pct": 60, "soft_pct": 50}
+    passed, failed = self_test(make_limits(tree, Path("test.yaml"), "hash"))
+
+    assert failed == []
+    assert {"POS-08", "POS-02", "SIZ-02", "RAT-08", "PNL-01"} <= set(passed)
+
+
 def test_a_check_that_no_longer_refuses_is_found_out() -> None:
     tree = limits_tree()
     tree["checks"]["MKT-04"]["max_spread_bps"] = {"*": 10_000_000}
