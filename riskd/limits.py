@@ -152,6 +152,13 @@ class StrategyDayLoss(Enforced):
     """A strategy's PnL of the UTC day in percent of day start equity, inclusive."""
 
 
+class EquityAgreement(Enforced):
+    """PNL-09: a margin account as the venue counts it against ours."""
+
+    max_drift_pct: Annotated[Decimal, Field(gt=0, le=100)] = Decimal("0.2")
+    """Of equity, inclusive, all margin accounts of a venue together."""
+
+
 CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     **ORDER_MODELS,
     "POS-07": ClusterExposure,
@@ -163,6 +170,7 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PNL-05": LossVelocity,
     "PNL-06": LossStreak,
     "PNL-07": StrategyDayLoss,
+    "PNL-09": EquityAgreement,
     "PTR-01": OrdersOut,
     "PTR-03": PositionDrift,
     "PTR-04": BalanceDrift,

@@ -2,7 +2,7 @@
 
 Runs at every start and after every change of limits, on a gate of its own with the limits in force, an imagined market
 and no journal. A check passes when it refuses its probe and lets the ordinary order pass. What watches the account all
-the time (PNL-02 to 07, POS-07, POS-14, PTR) has no probe here.
+the time (PNL-02 to 07 and 09, POS-07, POS-14, PTR) has no probe here.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PNL-05": {"pause_at_pct": -50},
     "PNL-06": {"pause_after": HUGE, "halt_after": HUGE},
     "PNL-07": {"halt_at_pct": -90},
+    "PNL-09": {"max_drift_pct": 100},
     "PTR-01": {"max_silence_s": 3600},
     "PTR-03": {"max_steps": 1, "fill_grace_s": 3600},
     "PTR-04": {"max_drift_pct": 0.1},
