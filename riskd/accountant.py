@@ -35,7 +35,7 @@ class Accountant:
         self._board = board
         self._rules = rules
         self._caps = caps
-        self._equity = Equity(0, 0, False)
+        self._equity = Equity(0, 0, False, {})
         self._equity_ns = -EQUITY_AGE_NS
 
     def equity(self, now_ns: int) -> Equity:

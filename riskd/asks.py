@@ -13,7 +13,7 @@ from riskd.case import Books, Case
 from riskd.holds import FLATTEN, action_of
 from riskd.rules import is_operator, may_trade
 from riskd.state import RiskState
-from riskd.units import PPM, from_units, to_units
+from riskd.units import from_units, to_units
 from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import ApprovalAsk, ApproveOrder
 from tradebot.core.intents import OrderIntent
@@ -82,7 +82,7 @@ def make_case(
         parent=None if intent is not None or order is None else books.commitments.parents.get(order.intent_id),
         reduce=reduce,
         loss=state.loss,
-        factor_ppm=books.settings.cautious_ppm if level >= TradingLevel.CAUTIOUS else PPM,
+        factor_ppm=books.settings.cautious_ppm if level >= TradingLevel.CAUTIOUS else books.settings.tier_ppm,
     )
     case.duplicate = _duplicate(case, state)
     try:

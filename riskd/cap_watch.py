@@ -16,7 +16,7 @@ from riskd.portfolio import Equity
 from riskd.records import ClustersSeen, SoftCapState
 from riskd.settings import Settings
 from riskd.soft_caps import CLUSTER_SEPARATOR, HOLDING_TIME, Measure, Move, Part, judge, share_ppm, to_close, totals
-from riskd.units import PPM, amount
+from riskd.units import amount
 from tradebot.core.levels import ReleaseRule, TradingLevel
 
 POSITION: Final = "POS-02"
@@ -126,13 +126,14 @@ class CapWatch:
         for part in parts:
             by_instrument.setdefault(part.instrument_id, []).append(part)
         settings = self._settings
+        tier_ppm, soft, hard = settings.tier_ppm, settings.position_soft, settings.position_hard
         for instrument_id, own in sorted(by_instrument.items()):
-            yield from _held(POSITION, instrument_id, own, settings.position_soft, settings.position_hard, equity)
-        yield from _held(GROSS, "", parts, settings.gross_soft, settings.gross_hard, equity)
+            yield from _held(POSITION, instrument_id, own, soft, hard, equity, tier_ppm)
+        yield from _held(GROSS, "", parts, settings.gross_soft, settings.gross_hard, equity, tier_ppm)
         for cluster in self._state.clusters:
             inside = [part for name in cluster for part in by_instrument.get(name, ())]
             key = CLUSTER_SEPARATOR.join(cluster)
-            yield from _held(CLUSTER, key, inside, settings.cluster_soft, settings.cluster_hard, equity)
+            yield from _held(CLUSTER, key, inside, settings.cluster_soft, settings.cluster_hard, equity, tier_ppm)
 
     def _parts(self, now_ns: int) -> list[Part]:
         """Return every open position with its notional; without a mark that is 0, and only its age is judged."""
@@ -162,9 +163,11 @@ class CapWatch:
             yield Measure(HOLDING_TIME, instrument_id, oldest, rule.holding_soft_ns, rule.holding_hard_ns, tuple(own))
 
 
-def _held(cap: str, key: str, parts: list[Part], soft: Cap | None, hard: Cap | None, equity: int) -> Iterator[Measure]:
+def _held(
+    cap: str, key: str, parts: list[Part], soft: Cap | None, hard: Cap | None, equity: int, tier_ppm: int
+) -> Iterator[Measure]:
     if soft is not None and hard is not None and parts and equity > 0:
-        yield Measure(cap, key, totals(parts), soft.of(equity, PPM), hard.of(equity, PPM), tuple(parts))
+        yield Measure(cap, key, totals(parts), soft.of(equity, tier_ppm), hard.of(equity, tier_ppm), tuple(parts))
 
 
 def _scopes(state: SoftCapState) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ class Cap:
     """Units of account currency."""
 
     def of(self, equity: int, factor_ppm: int) -> int:
-        """Return the cap in units at this equity, multiplied by the level's size factor."""
+        """Return the cap in units at this equity, multiplied by a size factor."""
         share = equity * self.ppm // PPM
         cap = min(self.absolute, share)
         return cap if factor_ppm == PPM else cap * factor_ppm // PPM

@@ -17,6 +17,7 @@ from riskd.rates import RateBuckets
 from riskd.records import LossGuardState, ReduceIssued
 from riskd.repetition import Repetition
 from riskd.rules import InstrumentRule
+from riskd.saga_book import SagaBook
 from riskd.settings import Settings
 from riskd.units import PPM
 from tradebot.core.accounts import VenueStatus
@@ -43,6 +44,8 @@ class Books:
     """Build that riskd runs; empty = nobody said."""
     rules_hashes: Mapping[str, str]
     """Venue -> hash over the trading rules in use."""
+    kills: SagaBook
+    """For the last drill of the kill switch."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ class Case:
     reduce: ReduceIssued | None = None
     equity: int | None = None
     """Units; None = an input is missing."""
+    venue_equity: int | None = None
+    """That part of it that lies at the order's venue."""
     day_ppm: int | None = None
     loss: LossGuardState | None = None
     qty: int = 0
@@ -93,7 +98,7 @@ class Case:
     stop_distance: int | None = None
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
     factor_ppm: int = PPM
-    """Size factor of the level."""
+    """Size factor of the deployment and the level."""
     value: int | None = None
     """Notional of the order in account currency, once it was needed."""
     exposure: int | None = None

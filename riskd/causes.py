@@ -65,6 +65,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "wait for the next UTC day; before: " + _LOSS),
     CauseSpec("PNL-08", "CAUTIOUS", "strategy", "TIMED 30 min", "its entries pay far more than half the spread",
               "wait; second key and phrase; smaller orders, calmer hours"),
+    CauseSpec("PNL-09", "PAUSED", "venue", "AUTO", "the venue counts another equity of a margin account than we do",
+              "compare fills, fees and funding with the venue; ends when both agree again"),
     CauseSpec("PRICE_SUSPECT", "PAUSED", "system", "AUTO", "a loss is seen on stale prices only",
               "fresh prices deny or confirm it; after 2 min it counts"),
     CauseSpec("DAY_TARGET", "as configured", "system", "TIMED to 00:00 UTC", "the day reached its target",

@@ -40,6 +40,7 @@ from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import InstrumentRule, is_operator
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
+from riskd.venue_exposure_check import VENUE_EXPOSURE_CHECKS
 from riskd.venue_rule_checks import VENUE_RULE_CHECKS
 from riskd.worst_case import exposure, gross_others, open_others
 from tradebot.core.approvals import VenueAction
@@ -441,6 +442,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     **ORDER_CHECKS,
     **CONDUCT_CHECKS,
     **READINESS_CHECKS,
+    **VENUE_EXPOSURE_CHECKS,
     **VENUE_RULE_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,

@@ -248,6 +248,7 @@ class Decider:
             equity = self._accountant.equity(now_ns)
             if equity.complete:
                 case.equity = equity.value
+                case.venue_equity = equity.venues.get(case.venue)
                 case.day_ppm = self._state.portfolio.day_ppm(equity.value)
         if ask.parent is None:
             return case, Stage.ORDER

@@ -29,9 +29,11 @@ class Part(NamedTuple):
     base: str
     is_open: bool
     """Held beyond dust, or entered."""
+    venue: str
+    """Of a derivative; empty for spot."""
 
 
-NOTHING: Final = Part(0, "", False)
+NOTHING: Final = Part(0, "", False, "")
 
 
 class ExposureSums:
@@ -41,6 +43,8 @@ class ExposureSums:
         self._parts: dict[str, Part] = {}
         self._gross = 0
         self._by_base: dict[str, int] = defaultdict(int)
+        self._by_venue: dict[str, int] = defaultdict(int)
+        """Derivatives alone."""
         self._blind = 0
         """Instruments whose notional is not known."""
         self._open = 0
@@ -71,6 +75,7 @@ class ExposureSums:
         if due is None:
             self._parts.clear()
             self._by_base.clear()
+            self._by_venue.clear()
             self._rates.clear()
             self._gross = self._blind = self._open = 0
             self._at_ns = now_ns
@@ -93,6 +98,11 @@ class ExposureSums:
         notional = own.notional or 0
         return self._gross - notional, self._by_base.get(base, 0) - notional, count
 
+    def derivatives_at(self, venue: str, instrument_id: str) -> int:
+        """Return the gross of all other derivatives of a venue, as far as known. Call `refresh` before."""
+        own = self._parts.get(instrument_id, NOTHING)
+        return self._by_venue.get(venue, 0) - (own.notional or 0 if own.venue == venue else 0)
+
     def _value(
         self,
         instrument_id: str,
@@ -109,18 +119,23 @@ class ExposureSums:
             else:
                 self._gross -= old.notional
                 self._by_base[old.base] -= old.notional
+                if old.venue:
+                    self._by_venue[old.venue] -= old.notional
         held, orders = portfolio.net.get(instrument_id, 0), commitments.by_instrument.get(instrument_id)
         buy, sell, entries = (0, 0, 0) if orders is None else (orders.buy, orders.sell, orders.entries)
         worst = held + buy if rule.is_spot else max(held + buy, sell - held)
         is_open = held > rule.dust_qty or held < -rule.dust_qty or entries > 0
         notional = self._notional(worst, instrument_id, board, rule) if worst > 0 else 0
-        self._parts[instrument_id] = Part(notional, rule.base, is_open)
+        venue = "" if rule.is_spot else rule.venue
+        self._parts[instrument_id] = Part(notional, rule.base, is_open, venue)
         self._open += is_open
         if notional is None:
             self._blind += 1
         else:
             self._gross += notional
             self._by_base[rule.base] += notional
+            if venue:
+                self._by_venue[venue] += notional
 
     def _notional(self, worst: int, instrument_id: str, board: MarketBoard, rule: InstrumentRule) -> int | None:
         quote = rule.quote

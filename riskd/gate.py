@@ -18,6 +18,7 @@ from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
+from riskd.equity_watch import EquityWatch
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
@@ -128,6 +129,7 @@ class RiskGate:
         self._protection_memory = ProtectionMemory()
         self.heartbeats = Heartbeats()
         self._journal_memory = JournalMemory()
+        self._equity_doubts: dict[str, int] = {}
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -150,6 +152,9 @@ class RiskGate:
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
         self.accountant = Accountant(ledger, board, self.day_rules, caps)
+        self._equity_watch = EquityWatch(
+            state, board, self.keeper, self.accountant, settings.watches.equity_drift_ppm, self._equity_doubts
+        )
         self._conduct = ConductWatch(state, board, self.keeper, settings)
         books = Books(
             settings,
@@ -163,6 +168,7 @@ class RiskGate:
             ExposureSums(),
             self._build,
             state.rules_hashes,
+            state.kills,
         )
         self.decider = Decider(
             ledger, books, self.accountant, self.session, self.stop_flag, limits, self._signer, self.environment
@@ -299,6 +305,8 @@ class RiskGate:
         if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
+        if up.margins and self.state.applied >= self._log_head:
+            self._equity_watch.told(up.margins, now_ns)
         try:
             down = self._answers(up, malformed, now_ns)
             if send is not None and not down.is_empty():

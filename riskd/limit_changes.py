@@ -21,8 +21,9 @@ FIXED: Final = ("profile", "currency", "operators", "operator_keys")
 MISSING: Final = ""
 
 LOWER_IS_TIGHTER: Final = frozenset({
-    "max_age_ms", "max_age_min", "max_future_ms", "max_reconcile_age_s", "max_session_age_ms", "collar_bps",
-    "far_multiple", "reduce_collar_bps", "reduce_reference_age_s", "max_qty", "max_pct_of_equity", "max_notional",
+    "max_age_ms", "max_age_min", "max_age_h", "max_future_ms", "max_reconcile_age_s", "max_session_age_ms",
+    "collar_bps", "far_multiple", "reduce_collar_bps", "reduce_reference_age_s", "max_qty", "max_pct_of_equity",
+    "max_notional", "tier",
     "hard_pct", "soft_pct", "soft_notional", "max_positions", "strategy_per_second", "strategy_per_minute",
     "system_per_second", "max_loss", "max_drawdown_pct", "pause_after", "halt_after", "soft_h", "hard_h",
     "quote_amount", "cautious_size_factor", "approval_valid_ms", "lease_valid_ms", "parent_ttl_s", "grace_s",

@@ -26,12 +26,14 @@ from riskd.base_limits import (
 from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from riskd.order_limits import (
     ORDER_MODELS,
+    DeploymentTier,
     Exposure,
     MandatoryStop,
     OpenPositions,
     OrderRate,
     OrderValue,
     SizeOutlier,
+    VenueExposure,
 )
 from riskd.post_trade_limits import (
     BalanceDrift,
@@ -150,6 +152,13 @@ class StrategyDayLoss(Enforced):
     """A strategy's PnL of the UTC day in percent of day start equity, inclusive."""
 
 
+class EquityAgreement(Enforced):
+    """PNL-09: a margin account as the venue counts it against ours."""
+
+    max_drift_pct: Annotated[Decimal, Field(gt=0, le=100)] = Decimal("0.2")
+    """Of equity, inclusive, all margin accounts of a venue together."""
+
+
 CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     **ORDER_MODELS,
     "POS-07": ClusterExposure,
@@ -161,6 +170,7 @@ CHECK_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PNL-05": LossVelocity,
     "PNL-06": LossStreak,
     "PNL-07": StrategyDayLoss,
+    "PNL-09": EquityAgreement,
     "PTR-01": OrdersOut,
     "PTR-03": PositionDrift,
     "PTR-04": BalanceDrift,
@@ -341,6 +351,8 @@ def contradictions(limits: Limits) -> list[str]:
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
             low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
             above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
+    if order is None and limits.enforced("STA-08", DeploymentTier) is not None:
+        found.append("checks.STA-08 takes its share of SIZ-02: enforce that too, or say not_applicable and why")
     if order is not None:
         found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:
@@ -367,6 +379,10 @@ def contradictions(limits: Limits) -> list[str]:
     if loss is not None:
         rearm, pause = loss.rearm_at_pct, loss.pause_at_pct
         above("checks.PNL-01.rearm_at_pct", rearm, "pause_at_pct", pause, rearm > pause)
+    at_venue = limits.enforced("POS-08", VenueExposure)
+    if at_venue is not None:
+        low, most = at_venue.soft_pct, at_venue.hard_pct
+        above("checks.POS-08.soft_pct", low, "hard_pct", most, low > most)
     aged = limits.enforced("POS-14", HoldingTime)
     if aged is not None:
         above("checks.POS-14.soft_h", aged.soft_h, "hard_h", aged.hard_h, aged.soft_h > aged.hard_h)
@@ -403,7 +419,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
     file = limits.file
     order, count = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-03", OpenPositions)
     position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
-    loss = limits.enforced("PNL-01", DayLoss)
+    loss, tier = limits.enforced("PNL-01", DayLoss), limits.enforced("STA-08", DeploymentTier)
     caps: list[ShareCap] = []
     if order is not None:
         caps.append(ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional))
@@ -416,6 +432,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         None if count is None else count.max_positions,
         None if loss is None else loss.pause_at_pct,
         file.cautious_size_factor,
+        Decimal(1) if tier is None else tier.tier,
         file.start_capital,
         file.venue_minimum,
     )

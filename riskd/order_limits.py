@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
 
@@ -225,6 +226,30 @@ class WarmUp(Enforced):
     """Seconds with a good book that riskd must have seen of an instrument, of the last five minutes."""
 
 
+TIERS: Final = (Decimal("0.01"), Decimal("0.1"), Decimal("0.5"), Decimal(1))
+"""Shares of the limits as written that a deployment may have, smallest first."""
+
+
+def _as_tier(value: Decimal) -> Decimal:
+    if value not in TIERS:
+        raise ValueError(f"should be {', '.join(map(str, TIERS[:-1]))} or {TIERS[-1]}")
+    return value
+
+
+class DeploymentTier(Enforced):
+    """STA-08."""
+
+    tier: Annotated[Decimal, AfterValidator(_as_tier)] = TIERS[0]
+    """Multiplies sizes, and the caps of SIZ and POS that are amounts or shares of equity."""
+
+
+class DrillAge(Enforced):
+    """STA-09."""
+
+    max_age_h: Annotated[int, Field(gt=0, le=168)] = 24
+    """Since the last drill of the kill switch that the venue confirmed."""
+
+
 class VolatilityBreaker(Enforced):
     """MKT-07: the move of one minute, up or down."""
 
@@ -238,6 +263,15 @@ class DriftCollar(Enforced):
     """PRC-02: the mid against its mean of five minutes. (riskd's stream is conflated: it sees no full volume.)"""
 
     max_drift_bps: PositiveInt = 250
+
+
+class VenueExposure(Enforced):
+    """POS-08: what would be gone with a venue. No tier and no level changes where the money lies."""
+
+    hard_pct: PositiveDecimal = Decimal(60)
+    """Percent of equity; beyond it the order is refused."""
+    soft_pct: PositiveDecimal = Decimal(50)
+    """Percent of equity; beyond it the answer is SOFT_ALLOW."""
 
 
 class StrategyAllocation(Enforced):
@@ -313,6 +347,8 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "STA-05": RestrictedList,
     "STA-06": UnknownOrders,
     "STA-07": WarmUp,
+    "STA-08": DeploymentTier,
+    "STA-09": DrillAge,
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
     "MKT-07": VolatilityBreaker,
@@ -330,6 +366,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-03": OpenPositions,
     "POS-04": Exposure,
     "POS-06": EquityShare,
+    "POS-08": VenueExposure,
     "POS-09": StrategyAllocation,
     "POS-11": EquityShare,
     "POS-12": PortfolioHeat,

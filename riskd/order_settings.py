@@ -13,6 +13,7 @@ from riskd.order_limits import (
     AmendRate,
     ClockSanity,
     DriftCollar,
+    DrillAge,
     DuplicateWindow,
     EquityShare,
     ExecutionQuality,
@@ -29,6 +30,7 @@ from riskd.order_limits import (
     TradeRisk,
     Turnover,
     UnknownOrders,
+    VenueExposure,
     VolatilityBreaker,
     WarmUp,
     WeightBudget,
@@ -68,8 +70,12 @@ class OrderSettings:
     weight: WeightBudget | None
     rules_age_ns: int | None
     warm_up_samples: int | None
+    drill_age_ns: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
+    venue_hard_ppm: int | None
+    """Of equity."""
+    venue_soft_ppm: int | None
     allocations: Allocations | None
     heat: Cap | None
     order_to_trade: OrderToTrade | None
@@ -113,8 +119,8 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     working, turnover = limits.enforced("RAT-08", WorkingOrders), limits.enforced("RAT-10", Turnover)
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
-    rules = limits.enforced("SPC-10", RulesAge)
-    allocation = limits.enforced("POS-09", StrategyAllocation)
+    rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
+    allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
@@ -139,8 +145,11 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         weight=limits.enforced("RAT-03", WeightBudget),
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
+        drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
+        venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
+        venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),
         heat=None if heat is None else make_cap(heat.max_heat_pct, heat.max_heat),
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),

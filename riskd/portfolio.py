@@ -43,6 +43,8 @@ class Equity:
     """Assets whose mark is older than asked for, or that have none."""
     complete: bool
     """False when an asset that has a market has no mark yet: the value is no input for a check."""
+    venues: Mapping[str, int]
+    """Venue -> what of it lies there, units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,8 @@ class Portfolio:
             fresh_ns: Marks older than this count as stale.
         """
         value, stale, complete, mid = 0, 0, bool(self.snapshot_venues), board.mid_equity
-        for (_, asset), total in self.balances.items():
+        venues: dict[str, int] = defaultdict(int)
+        for (venue, asset), total in self.balances.items():
             if not total:
                 continue
             rate = board.rate(asset, total > 0, mid=mid)
@@ -257,7 +260,9 @@ class Portfolio:
                 complete = complete and not board.has_market(asset)
                 continue  # worth nothing until somebody quotes it: limits become tighter, never looser
             stale += board.age_ns(asset, now_ns) > fresh_ns
-            value += amount_floor(rate, total)
+            worth = amount_floor(rate, total)
+            value += worth
+            venues[venue] += worth
         for (instrument_id, _), held in self._derivatives.items():
             if not held.inventory.qty:
                 continue
@@ -267,8 +272,10 @@ class Portfolio:
                 stale, complete = stale + 1, False
                 continue
             stale += now_ns - board.views[instrument_id].good_ns > fresh_ns
-            value += amount_floor(rate, open_result)
-        return Equity(value, stale, complete)
+            worth = amount_floor(rate, open_result)
+            value += worth
+            venues[rules[instrument_id].venue] += worth
+        return Equity(value, stale, complete, venues)
 
     def mark(self, instrument_id: str, qty: int, board: MarketBoard) -> int | None:
         """Return the conservative mark of a position: bid for long, ask for short; None = never seen."""

@@ -35,6 +35,8 @@ class ProfileNumbers:
     max_positions: int | None
     pause_at_pct: Decimal | None
     cautious: Decimal
+    tier: Decimal
+    """Of the deployment, STA-08."""
     start: Decimal | None
     minimum: Mapping[str, Decimal]
 
@@ -67,26 +69,29 @@ def largest_sizes(sizing: Sizing) -> list[Size]:
 
 def smallest_sizes(numbers: ProfileNumbers) -> list[Size]:
     """Return the sizes that must still be orders: normal, at CAUTIOUS, after a losing stretch, shared among slots."""
-    sizing, cautious = numbers.sizing, numbers.cautious
+    sizing, factor = numbers.sizing, numbers.cautious * numbers.tier
+    tiered = "" if numbers.tier == 1 else " x checks.STA-08.tier"
+    smaller = f" x cautious_size_factor{tiered}"
     found = [
-        Size(f"{size.name} x cautious_size_factor", size.amount * cautious)
+        Size(f"{size.name}{smaller}", size.amount * factor)
         for size in largest_sizes(sizing)
         if not (isinstance(sizing, PerTradeAllocation) and sizing.adapt is not None)
     ]
     if isinstance(sizing, PerTradeAllocation):
         if sizing.adapt is not None:
-            name = "sizing.max_per_trade x adapt.min_factor x cautious_size_factor"
-            found.append(Size(name, sizing.max_per_trade * sizing.adapt.min_factor * cautious))
+            name = f"sizing.max_per_trade x adapt.min_factor{smaller}"
+            found.append(Size(name, sizing.max_per_trade * sizing.adapt.min_factor * factor))
         if numbers.start is not None:
-            share = numbers.start / sizing.max_open_trades
-            found.append(Size("start_capital / sizing.max_open_trades", share))
+            share = numbers.start / sizing.max_open_trades * numbers.tier
+            found.append(Size(f"start_capital / sizing.max_open_trades{tiered}", share))
     if isinstance(sizing, KellyLite) and numbers.start is not None:
-        found.append(Size("start_capital x sizing.unproven_pct", numbers.start * sizing.unproven_pct / HUNDRED))
+        share = numbers.start * sizing.unproven_pct / HUNDRED * numbers.tier
+        found.append(Size(f"start_capital x sizing.unproven_pct{tiered}", share))
     for cap in numbers.caps:
-        found.append(Size(f"{cap.where}.max_notional x cautious_size_factor", cap.amount * cautious))
+        found.append(Size(f"{cap.where}.max_notional{smaller}", cap.amount * factor))
         if numbers.start is not None:
-            share = numbers.start * cap.pct / HUNDRED * cautious
-            found.append(Size(f"start_capital x {cap.where}.{cap.key} x cautious_size_factor", share))
+            share = numbers.start * cap.pct / HUNDRED * factor
+            found.append(Size(f"start_capital x {cap.where}.{cap.key}{smaller}", share))
     return found
 
 

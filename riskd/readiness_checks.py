@@ -1,5 +1,5 @@
-"""Checks of the system that an entry would go out through: builds, limits, the venue's clock and rate budget. Pure
-functions of a Case as in `checks`.
+"""Checks of the system that an entry would go out through: builds, limits, the venue's clock and rate budget, the kill
+switch. Pure functions of a Case as in `checks`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ from riskd.inputs import (
     Row,
     bounded,
     cap_of,
+    equity_of,
+    need,
+    price_of,
+    rule_of,
     value_of,
 )
+from riskd.saga_book import DRILL_STRATEGY
 from riskd.units import PPM_PER_PCT
 from tradebot.core.levels import TradingLevel
 
+UNTESTED: Final = "KILLSWITCH_UNTESTED"
+DRILL_TIMES_MINIMUM: Final = 2
+"""A drill's order is worth at most this multiple of the venue's minimum."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -47,6 +55,32 @@ def aut_06(case: Case) -> Row:
 def aut_07(case: Case) -> Row:
     """The limits file speaks of every check. Measured is how many it forgot."""
     return bounded(case.books.settings.undefined_checks, 0, "LIMIT_UNDEFINED")
+
+
+def sta_08(case: Case) -> Row:
+    """An entry is at most the deployment's share of the largest order value, whatever the level."""
+    settings = case.books.settings
+    if settings.order_cap is None:
+        raise LimitUndefined
+    limit = settings.order_cap.of(equity_of(case), settings.tier_ppm)
+    return bounded(value_of(case), limit, "DEPLOYMENT_TIER_LIMIT")
+
+
+def sta_09(case: Case) -> Row:
+    """The kill switch was tried lately. A drill has to begin somewhere: its own tiny entries pass."""
+    oldest_ns, drill = need(case.books.settings.orders.drill_age_ns), case.books.kills.last_drill
+    if case.strategy_id == DRILL_STRATEGY and case.qty <= _drill_qty(case):
+        return OK
+    if drill is None or drill.time_ns <= 0:
+        return BLOCK, UNTESTED, oldest_ns // _NS_PER_MS, 0
+    age_ns = abs(case.now_ns - drill.time_ns)  # one of the far future would never age
+    return bounded(-(-age_ns // _NS_PER_MS), oldest_ns // _NS_PER_MS, UNTESTED)
+
+
+def _drill_qty(case: Case) -> int:
+    """Return the largest quantity of a drill's order: what can be bought, protected and sold again, one lot more."""
+    rule = rule_of(case)
+    return max(rule.min_qty, rule.contract.qty_for(rule.min_notional * DRILL_TIMES_MINIMUM, price_of(case))) + rule.lot
 
 
 def siz_07(case: Case) -> Row:
@@ -80,6 +114,8 @@ READINESS_CHECKS: Final[dict[str, CheckFunction]] = {
     "AUT-05": aut_05,
     "AUT-06": aut_06,
     "AUT-07": aut_07,
+    "STA-08": sta_08,
+    "STA-09": sta_09,
     "SIZ-07": siz_07,
     "RAT-03": rat_03,
 }

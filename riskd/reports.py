@@ -116,7 +116,7 @@ def positions(gate: RiskGate, now_ns: int, instruments: Iterable[str] | None = N
     stops = _stops(gate)
     equity = gate.equity(now_ns)
     cap = gate.settings.position_hard
-    limit = cap.of(equity.value, 1_000_000) if cap is not None and equity.complete else 0
+    limit = cap.of(equity.value, gate.settings.tier_ppm) if cap is not None and equity.complete else 0
     found: list[PositionReport] = []
     for (instrument_id, strategy_id), held in sorted(gate.state.portfolio.positions.items()):
         if instrument_id not in wanted if wanted is not None else not held.units:
@@ -186,7 +186,7 @@ def pnl(gate: RiskGate, now_ns: int) -> PnlReport:
         stale_inputs=equity.stale_inputs,
     )
     if settings.gross_hard is not None and equity.complete:
-        report.gross_limit = from_units(settings.gross_hard.of(equity.value, 1_000_000))
+        report.gross_limit = from_units(settings.gross_hard.of(equity.value, settings.tier_ppm))
     if equity.complete and portfolio.peak:
         report.drawdown_pct = min(0.0, 100.0 * (equity.value / portfolio.peak - 1))
     found = sums(portfolio, gate.state.rules, gate.board)

@@ -7,6 +7,8 @@ from typing import Final
 from riskd.records import DrillDone, KillSaga
 from riskd.saga import released
 
+DRILL_STRATEGY: Final = "manual:drill"
+"""Owns the drill's orders; nothing else is in its scope."""
 MAX_KILLS: Final = 1_000
 """Kills remembered; of more the oldest that is over is forgotten."""
 

@@ -20,6 +20,7 @@ from riskd.ledger import Ledger
 from riskd.protection_cover import IN_FLIGHT, RESTING, STAYS, Position, uncovered
 from riskd.records import DrillDone, FlattenState, KillSaga
 from riskd.saga import DONE, RELEASED, Sight, advance, begin
+from riskd.saga_book import DRILL_STRATEGY
 from riskd.units import from_units
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.mass_cancel import MassCancel, MassCancelReport
@@ -27,8 +28,6 @@ from tradebot.core.orders import OrderRole
 
 DRILL: Final = "DRILL"
 """Cause of a drill's hold."""
-DRILL_STRATEGY: Final = "manual:drill"
-"""Owns the drill's orders; nothing else is in its scope."""
 DRILL_SCOPE: Final = Scope(ScopeKind.STRATEGY, DRILL_STRATEGY)
 REAL: Final = "real"
 MAX_FLATTEN_IDS: Final = 200

@@ -2,7 +2,7 @@
 
 Runs at every start and after every change of limits, on a gate of its own with the limits in force, an imagined market
 and no journal. A check passes when it refuses its probe and lets the ordinary order pass. What watches the account all
-the time (PNL-02 to 07, POS-07, POS-14, PTR) has no probe here.
+the time (PNL-02 to 07 and 09, POS-07, POS-14, PTR) has no probe here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from riskd.gate import RiskGate, Signer
 from riskd.holds import OPERATOR_CAUSE
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits
-from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution
+from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution, VenueExposure
 from riskd.rates import NS_PER_MIN, NS_PER_S
-from riskd.records import MemorySink
+from riskd.records import DrillDone, MemorySink
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, SessionHello, SessionUp, VenueAction
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
@@ -34,8 +34,10 @@ from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInF
 KIND: Final = "limits self-test"
 PRICE: Final = Decimal(100)
 CASH: Final = Decimal(10_000)
+ELSEWHERE: Final = "selftest-elsewhere"
 MOST_REPEATS: Final = 10_000
 """A limit above it is not probed: reaching it would take too long."""
+_WHOLE_PCT: Final = 100
 _FAR: Final = 10**18
 _DAY_NS: Final = 86_400 * NS_PER_S
 _LARGEST: Final = Decimal(10) ** 10
@@ -63,6 +65,9 @@ class ProbeWorld:
         self.gate.bind_market([(0, self.instrument)])
         balances = (Balance(limits.file.currency, CASH, Decimal(0)),)
         self.say(accounts=[AccountSnapshot(self.instrument.venue, "main", balances, True, self.now_ns, 0)])
+        if isinstance(limits.checks.get("POS-08"), Enforced):  # most of the money lies elsewhere
+            rest = (Balance(limits.file.currency, 9 * CASH, Decimal(0)),)
+            self.say(accounts=[AccountSnapshot(ELSEWHERE, "main", rest, True, self.now_ns, 0)])
         self.status()
         for _ in range(60):  # seconds of market, for the checks that want to have watched it
             self.now_ns += NS_PER_S
@@ -72,6 +77,7 @@ class ProbeWorld:
         for name in WATCHED:
             self.gate.heartbeats.heard_ns[name] = self.now_ns
         self.gate.journal_measured(JournalHealth(1 << 50, 0, 0, 0), self.now_ns)
+        self.gate.state.kills.last_drill = DrillDone("selftest", "", "selftest", self.now_ns, 0, "")
         self.gate.handle_timer(self.now_ns)
 
     # ---- the world speaks
@@ -255,6 +261,11 @@ def _unwatched(w: ProbeWorld) -> frozenset[str]:
     return w.ask()
 
 
+def _never_drilled(w: ProbeWorld) -> frozenset[str]:
+    w.gate.state.kills.last_drill = None
+    return w.ask()
+
+
 def _old(w: ProbeWorld) -> frozenset[str]:
     w.now_ns += 2 * _DAY_NS
     return w.ask()
@@ -276,6 +287,15 @@ class AskProbe:
 
     def __call__(self, w: ProbeWorld) -> frozenset[str]:
         return w.ask(**self._changes)
+
+
+def _all_here(w: ProbeWorld) -> frozenset[str] | None:
+    rule = w.limits.enforced("POS-08", VenueExposure)
+    if rule is None or rule.hard_pct >= _WHOLE_PCT:
+        return None
+    w.gate.state.portfolio.balances[ELSEWHERE, w.limits.file.currency] = 0
+    w.gate.accountant.forget_equity()
+    return w.ask()
 
 
 def _crowded(w: ProbeWorld) -> frozenset[str]:
@@ -327,8 +347,8 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 
 
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
-    (_huge, ("SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04", "POS-06",
-             "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+    (_huge, ("STA-08", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04",
+             "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
     (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),
@@ -347,6 +367,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_denied, ("STA-05",)),
     (_working, ("STA-06", "RAT-08", "RAT-09")),
     (_unwatched, ("STA-07",)),
+    (_never_drilled, ("STA-09",)),
     (_old, ("MKT-01",)),
     (_book("99.99", "100.01", BookState.GAP), ("MKT-02",)),
     (_book("100.01", "100", BookState.LIVE), ("MKT-03",)),
@@ -358,6 +379,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (AskProbe(post_only=True, time_in_force=TimeInForce.GTC, limit_price=Decimal("100.01")), ("PRC-07",)),
     (AskProbe(alone=True), ("SIZ-06",)),
     (_crowded, ("POS-03",)),
+    (_all_here, ("POS-08",)),
     (_fast, ("RAT-01", "RAT-02")),
     (_status(rate_used_pct=1000.0), ("RAT-03",)),
     (_chatty, ("RAT-04",)),

@@ -13,6 +13,7 @@ from riskd.guards import GuardRules, make_guard_rules
 from riskd.limits import ClusterExposure, DayLoss, HoldingTime, Limits
 from riskd.losses import LossRule, make_rule
 from riskd.order_limits import (
+    DeploymentTier,
     Exposure,
     FreeBalance,
     IntentAge,
@@ -78,7 +79,10 @@ class Settings:
     sizing: SizingRule
     mid_marks: bool
     """Equity at mid instead of conservative marks."""
+    tier_ppm: int
+    """Size factor of the deployment."""
     cautious_ppm: int
+    """Size factor at CAUTIOUS, the deployment's included."""
     cautious: CautiousRule
     approval_valid_ms: int
     lease_valid_ms: int
@@ -99,6 +103,8 @@ def make_settings(limits: Limits) -> Settings:
     position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
     count, rate = limits.enforced("POS-03", OpenPositions), limits.enforced("RAT-01", OrderRate)
     loss, cluster = limits.enforced("PNL-01", DayLoss), limits.enforced("POS-07", ClusterExposure)
+    tier = limits.enforced("STA-08", DeploymentTier)
+    tier_ppm = PPM if tier is None else int(tier.tier * PPM)
     return Settings(
         currency=file.currency,
         undefined_checks=sum(check_id not in limits.checks for check_id in CONFIGURABLE_IDS),
@@ -129,7 +135,8 @@ def make_settings(limits: Limits) -> Settings:
         guards=make_guard_rules(limits),
         sizing=make_sizing(file.sizing),
         mid_marks=file.day_mark == "mid",
-        cautious_ppm=int(file.cautious_size_factor * PPM),
+        tier_ppm=tier_ppm,
+        cautious_ppm=int(file.cautious_size_factor * tier_ppm),
         cautious=CautiousRule(
             file.cautious.adds, file.cautious.entry_spacing_s * NS_PER_S, file.cautious.loss_cooldown_s * NS_PER_S
         ),

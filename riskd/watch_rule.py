@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from riskd.limits import Limits
+from riskd.limits import EquityAgreement, Limits
 from riskd.post_trade_limits import Dependencies, JournalSpace, UnprotectedPosition
+from riskd.units import PPM_PER_PCT
 
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1_000_000_000
@@ -45,16 +46,19 @@ class WatchRule:
     protection: ProtectionRule | None
     dependencies: DependencyRule | None
     journal: JournalRule | None
+    equity_drift_ppm: int | None
+    """PNL-09, of equity."""
 
 
 def make_watch_rule(limits: Limits) -> WatchRule:
     """Return the ints of a limits file."""
     naked, silent = limits.enforced("PTR-06", UnprotectedPosition), limits.enforced("PTR-07", Dependencies)
-    disk = limits.enforced("PTR-08", JournalSpace)
+    disk, told = limits.enforced("PTR-08", JournalSpace), limits.enforced("PNL-09", EquityAgreement)
     return WatchRule(
         None if naked is None else ProtectionRule(naked.alarm_s * _NS_PER_S, naked.action_s * _NS_PER_S),
         None if silent is None else _dependency_rule(silent),
         None if disk is None else _journal_rule(disk),
+        None if told is None else int(told.max_drift_pct * PPM_PER_PCT),
     )
 
 

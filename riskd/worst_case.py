@@ -55,6 +55,12 @@ def base_others(case: Case) -> int:
     return case.base_others
 
 
+def derivatives_beside(case: Case) -> int:
+    """Return the worst-case notional of the venue's other derivatives, account currency."""
+    gross_others(case)
+    return case.books.sums.derivatives_at(rule_of(case).venue, case.instrument_id)
+
+
 def open_others(case: Case) -> int:
     """Return how many other instruments are held, dust left out, or entered."""
     _survey(case)

@@ -16,7 +16,7 @@ from riskd.catalogue import CATALOGUE
 from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
-from riskd.records import JournalSink
+from riskd.records import DrillDone, JournalSink, RecordType, encode_record
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
 from tradebot.core.approvals import (
     ApprovalAnswer,
@@ -62,9 +62,12 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 """Room, and nothing that waits."""
 
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
+    "STA-08": {"tier": 1},
+    "STA-09": {"max_age_h": 168},
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
     "POS-07": {"hard_pct": 20000, "soft_pct": 20000, "max_notional": 10**12},
+    "POS-08": {"hard_pct": 100, "soft_pct": 100},
     "POS-14": {"soft_h": 1000, "hard_h": 2000},
     "SPC-07": {},
     "SPC-10": {"max_age_min": 60},
@@ -76,6 +79,7 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PNL-05": {"pause_at_pct": -50},
     "PNL-06": {"pause_after": HUGE, "halt_after": HUGE},
     "PNL-07": {"halt_at_pct": -90},
+    "PNL-09": {"max_drift_pct": 100},
     "PTR-01": {"max_silence_s": 3600},
     "PTR-03": {"max_steps": 1, "fill_grace_s": 3600},
     "PTR-04": {"max_drift_pct": 0.1},
@@ -121,6 +125,7 @@ class Desk:
 
     def __init__(self, sink: JournalSink, start_ns: int) -> None:
         self.now_ns = start_ns
+        self._sink = sink
         self.limits = all_checks()
         self.instruments = make_instruments()
         self._rules_hash = rules_hash(self.instruments)
@@ -138,6 +143,9 @@ class Desk:
     def open(self) -> None:
         """Start, connect, quote, hold half of the instruments, fill up to WORKING orders."""
         gate = self.gate
+        drill = encode_record(DrillDone("H1", "ana", "demo", self.now_ns, 0, "before this life"))
+        self._sink.append(RecordType.DRILL_DONE, drill)
+        gate.restore([(RecordType.DRILL_DONE, drill)])
         gate.start("bench", self.now_ns)
         gate.handle(SessionUp(hello=SessionHello("s1", "log1", 0, "build", self.instruments)), self.now_ns)
         gate.bind_market(list(enumerate(self.instruments)))

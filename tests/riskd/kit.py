@@ -16,7 +16,7 @@ from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
-from riskd.records import MemorySink
+from riskd.records import DrillDone, MemorySink
 from riskd.units import from_units
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
@@ -101,6 +101,12 @@ STRICT: dict[str, dict[str, Any]] = {
     "RAT-09": {"status": "enforced"},
 }
 """Checks that are off unless a test asks for them."""
+DEPLOYED: dict[str, dict[str, Any]] = {
+    "STA-08": {"status": "enforced", "tier": 1},
+    "STA-09": {"status": "enforced", "max_age_h": 24},
+    "POS-08": {"status": "enforced", "hard_pct": 100, "soft_pct": 100},
+}
+"""Off unless a test asks for them: a desk is no deployment, and begins without a drill (`Desk.drilled`)."""
 FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 
@@ -304,6 +310,11 @@ class Desk:
                 self.gate.heartbeats.heard_ns[name] = self.now_ns
             self.gate.journal_measured(JournalHealth(100 << 30, 0, 0, 0), self.now_ns)
         return self.gate.handle_timer(self.now_ns)
+
+    def drilled(self, at_ns: int | None = None) -> None:
+        """The kill switch was tried then, else now."""
+        at_ns = self.now_ns if at_ns is None else at_ns
+        self.gate._ledger.commit(DrillDone("H0", "ana", "demo", at_ns, SECOND, "2 orders, 1 positions"))
 
     # ---- the eyes speak
 

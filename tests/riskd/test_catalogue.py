@@ -12,7 +12,7 @@ from riskd.catalogue_page import render_page
 from riskd.checks import CHECKS
 from riskd.limits import load_limits, make_limits
 from riskd.plans import Stage, make_plans
-from tests.riskd.kit import BTC, FORM, ROOT, STRICT, Desk, execd_id, limits_tree, make_test_limits, violations
+from tests.riskd.kit import BTC, DEPLOYED, FORM, ROOT, STRICT, Desk, execd_id, limits_tree, make_test_limits, violations
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import CheckOutcome, Verdict
 from tradebot.core.orders import OrderType
@@ -61,6 +61,7 @@ def test_a_profile_can_trade(profile: str) -> None:
 
     for _ in range(60):
         desk.wait(1)
+    desk.drilled()
     entered = desk.plain(
         strategy_id="breakout_atr", qty=None, order_type=OrderType.MARKET, limit_price=None,
         terms_client_order_id=execd_id("breakout_atr"),
@@ -74,8 +75,9 @@ def test_a_profile_can_trade(profile: str) -> None:
 
 
 def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM))
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED))
     desk.wait(1)
+    desk.drilled()
     answer = desk.plain(terms_client_order_id=execd_id())
     record = desk.gate.decider.find(answer.decision_id)
     assert record is not None

@@ -110,6 +110,16 @@ def test_a_drill_is_the_last_test_of_the_kill_switch() -> None:
     assert (line.last_test, line.test_passed) == ("kill drill: 2 orders canceled, venue flat", True)
 
 
+def test_the_check_of_the_drills_age_is_tested_and_the_drill_stays_the_test_of_the_switch() -> None:
+    desk = Desk()
+    desk.drilled()
+    desk.gate.controls_tested(KIND, desk.gate.limits.hash, ["STA-09"], [], desk.now_ns + SECOND)
+
+    assert report(desk)["STA-09"].last_test.startswith("kill drill: ")
+    desk.gate.controls_tested(KIND, desk.gate.limits.hash, [], ["STA-09"], desk.now_ns + SECOND)
+    assert not report(desk)["STA-09"].test_passed
+
+
 # ---- the limits self-test
 
 
@@ -122,6 +132,15 @@ def test_every_enforced_pre_trade_check_of_a_shipped_profile_refuses_its_probe(p
 
     assert failed == []
     assert steps - set(passed) - registered == TOO_WIDE.get(profile, set())
+
+
+def test_the_venue_exposure_is_probed_with_most_of_the_money_elsewhere() -> None:
+    tree = limits_tree()
+    tree["checks"]["POS-08"] = {"status": "enforced", "hard_pct": 60, "soft_pct": 50}
+    passed, failed = self_test(make_limits(tree, Path("test.yaml"), "hash"))
+
+    assert failed == []
+    assert {"POS-08", "POS-02", "SIZ-02", "RAT-08", "PNL-01"} <= set(passed)
 
 
 def test_a_check_that_no_longer_refuses_is_found_out() -> None:

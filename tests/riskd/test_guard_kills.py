@@ -19,6 +19,7 @@ from tests.riskd.edges.conduct_edges import repeating
 from tests.riskd.edges.kit import limited
 from tests.riskd.kit import BTC, ETH, SECOND, WATCHES, Desk, make_test_limits
 from tests.riskd.test_conduct import acknowledged, jump, paying
+from tests.riskd.test_equity_agreement import disagreeing
 from tests.riskd.test_eyes_drift import looks, settled_desk
 from tests.riskd.test_eyes_orders import OURS, PTR_05, eyes_desk, look_and_hear, seen
 from tests.riskd.test_flatten import flatten
@@ -312,6 +313,7 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "RAT-05": (refused(strategy=2, venue=9), refused(strategy=9, venue=2)),
     "RAT-06": (repeated,),
     "PNL-08": (lambda: paying("60090", "60090.01"),),
+    "PNL-09": (disagreeing,),
     "PTR-01": (seen_order(OURS),),
     "PTR-03": (seen_balance("BTC", "0.02"),),
     "PTR-04": (seen_balance("USDT", "9300"),),

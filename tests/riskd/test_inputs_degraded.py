@@ -29,6 +29,7 @@ from riskd.settings import Settings
 from riskd.volatility import Volatility
 from tests.riskd.kit import (
     BTC,
+    DEPLOYED,
     ETH,
     FILLS,
     FORM,
@@ -74,6 +75,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
     Books: {
         "settings": "limit_inputs", "portfolio": "money_inputs", "board": "board_inputs and view_inputs",
         "rules": "rule_inputs",
+        "kills": "riskd's own memory: folded from the journal",
         "commitments": "riskd's own memory: folded from the journal", "rates": "riskd's own memory",
         "flow": "riskd's own memory: folded from the journal",
         "open_risk": "sums of positions, rules and marks, which are spoiled where they come from",
@@ -349,6 +351,7 @@ LEVELS = (TradingLevel.RUNNING, TradingLevel.CAUTIOUS, TradingLevel.REDUCE_ONLY)
 
 ON: dict[str, dict[str, Any] | None] = {
     **STRICT,
+    **DEPLOYED,
     **FORM,
     **FILLS,
     "STA-07": MARKET["STA-07"] | {"min_samples": 5},
@@ -378,6 +381,7 @@ def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
 def desk_at(level: TradingLevel) -> Desk:
     """A desk that holds both instruments, with every check on that can be, at a level."""
     desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}))
+    desk.drilled()
     see_markets(desk)
     enter(desk, "0.005")
     enter(desk, "0.1", "3000", instrument_id=ETH)

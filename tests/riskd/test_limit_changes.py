@@ -168,6 +168,10 @@ def test_limits_that_are_no_limits_are_refused_with_the_place() -> None:
     assert ask(desk, tree) == "NO_CHANGE"
 
 
+def tier(value: str) -> Change:
+    return lambda tree: tree["checks"].update({"STA-08": {"status": "enforced", "tier": value}})
+
+
 DIRECTIONS: list[tuple[Change, Direction]] = [
     (cap(1999), Direction.TIGHTENS),
     (cap(2001), Direction.LOOSENS),
@@ -196,6 +200,17 @@ def test_the_direction_of_a_change(change: Change, direction: Direction) -> None
 
     assert (Direction.LOOSENS in found) is (direction is Direction.LOOSENS), compare(before, after)
     assert found
+
+
+def test_a_higher_tier_loosens_and_a_lower_one_tightens_step_by_step() -> None:
+    tree = tree_of()
+    tree["sizing"]["quote_amount"] = 10
+    tenth, half, lowest = (changed(tree, tier(value)) for value in ("0.1", "0.5", "0.01"))
+
+    assert ask(desk_on(tenth), lowest) == "ACCEPTED"
+    assert ask(desk_on(tenth), half) == "PHRASE_MISMATCH"
+    assert ask(desk_on(tenth), half, phrase=True) == "ACCEPTED"
+    assert ask(desk_on(lowest), half, phrase=True) == "BEYOND_SANITY_BOUND"
 
 
 def test_a_check_that_begins_to_run_tightens_and_one_that_ends_loosens() -> None:

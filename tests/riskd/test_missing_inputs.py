@@ -11,7 +11,7 @@ from riskd import checks
 from riskd.catalogue import CATALOGUE
 from riskd.inputs import Row
 from riskd.plans import Stage
-from tests.riskd.kit import BTC, ETH, FORM, STRICT, Desk, execd_id, make_test_limits, violations
+from tests.riskd.kit import BTC, DEPLOYED, ETH, FORM, STRICT, Desk, execd_id, make_test_limits, violations
 from tradebot.core.approvals import Verdict
 from tradebot.core.orders import OrderType, TimeInForce
 
@@ -125,7 +125,8 @@ def test_a_check_says_by_itself_that_its_input_is_missing(check_id: str, take_aw
 
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
 def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM))
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED))
+    desk.drilled()
     desk.wait(1)
     plan = desk.gate.decider._plans[Stage.PLAIN, False]
 

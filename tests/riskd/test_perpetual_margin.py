@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from riskd.limits import Limits
 from riskd.margin import EXHAUSTED_PPM, use
-from tests.riskd.kit import BTC, ETH, Desk, violations
+from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import MarginState, PositionMargin
 from tradebot.core.instruments import Product
@@ -17,7 +18,13 @@ from tradebot.core.orders import OrderRole, Side
 LEVERAGE = Decimal(5)
 
 
-def desk_of(product: Product = Product.LINEAR_PERPETUAL, *, told: bool = True, usdt: str = "1000") -> Desk:
+def desk_of(
+    product: Product = Product.LINEAR_PERPETUAL,
+    *,
+    told: bool = True,
+    usdt: str = "1000",
+    limits: Limits | None = None,
+) -> Desk:
     """Return a desk whose BTC instrument is a perpetual."""
     is_inverse = product is Product.INVERSE_PERPETUAL
     instrument = replace(
@@ -26,7 +33,7 @@ def desk_of(product: Product = Product.LINEAR_PERPETUAL, *, told: bool = True, u
         settle="BTC" if is_inverse else "USDT",
         contract_multiplier=Decimal(100) if is_inverse else Decimal(1),
     )
-    desk = Desk(instruments=(instrument, make_instrument(ETH)), usdt=usdt)
+    desk = Desk(limits=limits or make_test_limits(), instruments=(instrument, make_instrument(ETH)), usdt=usdt)
     if told:
         desk.say(position_margins=[PositionMargin(BTC, LEVERAGE, None, Decimal(0), False, desk.now_ns)])
     return desk

@@ -10,7 +10,8 @@ import pytest
 from riskd.gate import RiskGate
 from riskd.records import DrillDone, KillSaga, MemorySink, RecordType
 from riskd.saga import DONE, Step
-from riskd.saga_desk import DRILL_STRATEGY, DrillAnswer
+from riskd.saga_book import DRILL_STRATEGY
+from riskd.saga_desk import DrillAnswer
 from tests.riskd.kit import BTC, ETH, KEY, SECOND, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import SessionDown, StopLatch

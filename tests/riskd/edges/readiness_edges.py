@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.riskd.edges.kit import add, edge, exit_of, holding, limited, raise_hold
-from tests.riskd.kit import MS, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, DEPLOYED, MS, SECOND, START_NS, Desk, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
+
+DAY = 86_400 * SECOND
 
 
 def built(build: str) -> ApprovalAnswer:
@@ -89,6 +91,77 @@ add("RAT-03", "an exit in the silence", None, lambda: silent(SECOND, leaving=Tru
 def _no_status() -> ApprovalAnswer:
     desk = Desk()
     desk.gate.session.statuses.clear()
+    return desk.plain()
+
+
+TIER = "DEPLOYMENT_TIER_LIMIT"
+
+
+def deployed(tier: str, qty: str, **order: Any) -> ApprovalAnswer:
+    """Ask with a largest order value of 1,200 (12 % of 10,000) at a tier."""
+    limits = {"SIZ-02": {"max_notional": 1200, "max_pct_of_equity": 20} | order}
+    return Desk(limits=make_test_limits(limits | {"STA-08": {"status": "enforced", "tier": tier}})).plain(qty=qty)
+
+
+for tier, at, above in (("0.01", "0.0002", "0.00021"), ("0.1", "0.002", "0.00201"), ("0.5", "0.01", "0.01001"),
+                        ("1", "0.02", "0.02001")):  # fmt: skip
+    add("STA-08", f"{tier} of it", None, lambda t=tier, q=at: deployed(t, q))  # type: ignore[misc]
+    add("STA-08", f"a lot more than {tier} of it", TIER, lambda t=tier, q=above: deployed(t, q))  # type: ignore[misc]
+add("STA-08", "a tenth of the share of equity", None, lambda: deployed("0.1", "0.001", max_pct_of_equity=6))
+add("STA-08", "more than that", TIER, lambda: deployed("0.1", "0.00101", max_pct_of_equity=6))
+
+
+@edge("STA-08", "the lowest tier where none is named", TIER)
+def _lowest_tier() -> ApprovalAnswer:
+    return Desk(limits=make_test_limits({"STA-08": {"status": "enforced"}})).plain(qty="0.001")
+
+
+@edge("STA-08", "equity unknown", "CHECK_INPUT_MISSING")
+def _tier_of_nothing() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    desk.gate.state.portfolio.balances.clear()
+    desk.gate.accountant.forget_equity()
+    return desk.plain()
+
+
+UNTESTED = "KILLSWITCH_UNTESTED"
+DRILL = "manual:drill"
+
+
+def drilled(age_ns: int | None, **ask: Any) -> ApprovalAnswer:
+    """Ask so long after the last drill (None = there was none); limit 24 h."""
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    if age_ns is not None:
+        desk.drilled(desk.now_ns - age_ns)
+    return desk.plain(**ask)
+
+
+add("STA-09", "drilled 24 h ago", None, lambda: drilled(DAY))
+add("STA-09", "longer ago", UNTESTED, lambda: drilled(DAY + 1))
+add("STA-09", "never", UNTESTED, lambda: drilled(None))
+add("STA-09", "at no time", UNTESTED, lambda: drilled(START_NS))
+add("STA-09", "in a near future", None, lambda: drilled(-DAY))
+add("STA-09", "in a far future", UNTESTED, lambda: drilled(-DAY - 1))
+# twice the minimum of 5 at 50,000 is 0.0002; one lot of 0.00001 more
+add("STA-09", "the drill's own tiny order", None,
+    lambda: drilled(None, strategy_id=DRILL, qty="0.00021", limit_price="50000"))  # fmt: skip
+add("STA-09", "a drill's order that is not tiny", UNTESTED,
+    lambda: drilled(None, strategy_id=DRILL, qty="0.00022", limit_price="50000"))  # fmt: skip
+add("STA-09", "another operator's tiny order", UNTESTED,
+    lambda: drilled(None, strategy_id="manual:ana", qty="0.00021", limit_price="50000"))  # fmt: skip
+
+
+@edge("STA-09", "the drill before this life", None)
+def _drilled_before() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits(DEPLOYED))
+    desk.drilled()
+    desk.gate = desk.replayed()
+    desk.gate.start("life2", desk.now_ns)
+    desk.sequence = 0
+    desk.hello()
+    desk.quote(BTC, "59999.99", "60000.01")
+    desk.account()
+    desk.venue()
     return desk.plain()
 
 

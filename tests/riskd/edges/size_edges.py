@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,9 @@ from tests.riskd.edges.kit import (
 )
 from tests.riskd.kit import BTC, ETH, SECOND, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
+from tradebot.core.accounts import PositionMargin
 from tradebot.core.approvals import ApprovalAnswer, Verdict
+from tradebot.core.instruments import Product
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import Side
@@ -254,4 +257,48 @@ def _stress_blind() -> ApprovalAnswer:
     desk.buy("0.1", "3000", instrument_id=ETH)
     desk.gate.board.views[ETH].good_ns = 0
     desk.now_ns += SECOND
+    return desk.plain()
+
+
+def venues(here: str, there: str, *, perpetual: bool = False, other: str = "", **limits: Any) -> ApprovalAnswer:
+    """Ask for 600 with this much at the order's venue and at another one; perpetuals with `other` ETH working."""
+    product = Product.LINEAR_PERPETUAL if perpetual else Product.SPOT
+    desk = Desk(
+        limits=make_test_limits({"POS-08": {"status": "enforced", "hard_pct": 60, "soft_pct": 50} | limits}),
+        instruments=tuple(replace(make_instrument(name), product=product) for name in (BTC, ETH)),
+        usdt=here,
+    )
+    desk.quote(BTC, "59999.99", "60000")
+    desk.quote(ETH, "2999.99", "3000")
+    if there:
+        elsewhere = replace(desk.make_account(("USDT", there)), venue="okx")
+        desk.say(accounts=[elsewhere])
+    if perpetual:
+        told = [PositionMargin(name, Decimal(20), None, Decimal(0), False, desk.now_ns) for name in (BTC, ETH)]
+        desk.say(position_margins=told)
+    if other:
+        assert desk.plain(instrument_id=ETH, qty=other, limit_price="3000").approval is not None
+    return desk.plain(qty="0.01")
+
+
+EXPOSED = "VENUE_EXPOSURE_LIMIT"
+add("POS-08", "60 % lies there", None, lambda: venues("6000", "4000"))
+add("POS-08", "more lies there", EXPOSED, lambda: venues("6000.000001", "3999.999999"))
+add("POS-08", "one venue alone", EXPOSED, lambda: venues("10000", ""))
+add("POS-08", "with a perpetual 60 %", None, lambda: venues("5400", "4600", perpetual=True))
+add("POS-08", "with a perpetual more", EXPOSED, lambda: venues("5400.000001", "4599.999999", perpetual=True))
+add("POS-08", "with two perpetuals 60 %", None, lambda: venues("5100", "4900", perpetual=True, other="0.1"))
+add("POS-08", "with two perpetuals more", EXPOSED,
+    lambda: venues("5100.000001", "4899.999999", perpetual=True, other="0.1"))  # fmt: skip
+add("POS-08", "spot is in the equity", None, lambda: venues("6000", "4000", other="0.1"))
+add("POS-08", "50 % lies there", None, lambda: venues("5000", "5000"), soft=True)
+add("POS-08", "more than 50 % lies there", EXPOSED, lambda: venues("5000.000001", "4999.999999"), soft=True)
+
+
+@edge("POS-08", "nothing is told of the venue", "CHECK_INPUT_MISSING")
+def _venue_unknown() -> ApprovalAnswer:
+    desk = limited("POS-08", status="enforced", hard_pct=100, soft_pct=100)
+    elsewhere = replace(desk.make_account(("USDT", "10000")), venue="okx")
+    desk.gate.state.portfolio.balances.clear()
+    desk.say(accounts=[elsewhere])
     return desk.plain()
