@@ -308,8 +308,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "venue", "60 % E"),
     _built("POS-09", "strategy allocation", "what the strategy holds, works and wants / its allocation",
            ("STRATEGY_ALLOCATION_LIMIT",), "strategy", "100 % (soft 90)", stages="P", unit=Unit.UNITS),
-    _later("POS-10", "leverage and margin", "leverage after the fill; margin use", ("LEVERAGE_LIMIT", "MARGIN_LIMIT"),
-           "venue", "2 x"),
+    _built("POS-10", "leverage and margin",
+           "worst-case notional of perpetuals / what carries them; initial margin and fee, and the venue's maintenance "
+           "margin, of the same", ("LEVERAGE_LIMIT", "MARGIN_LIMIT"), "venue", "2 x; 60 %; 35 %", stages="P",
+           unit=Unit.PPM),
     _built("POS-11", "unexecuted order value", "sum of reserved and working entry notional",
            ("OPEN_ORDER_VALUE_LIMIT",),
            "portfolio",

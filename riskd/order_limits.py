@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -251,6 +252,17 @@ class StrategyAllocation(Enforced):
     """Of the allocation; beyond it the answer is SOFT_ALLOW."""
 
 
+class Leverage(Enforced):
+    """POS-10: what perpetuals are to the balance that carries them, the order with them."""
+
+    max_leverage: Annotated[Decimal, Field(gt=0, le=100)]
+    """Worst-case notional over that balance with its open results."""
+    max_margin_pct: Annotated[int, Field(gt=0, le=100)] = 60
+    """Initial margin at the venue's leverage, and the order's fee, of the same."""
+    max_maintenance_pct: Annotated[int, Field(gt=0, lt=100)] = 35
+    """Maintenance margin of the same, as the venue tells both; 100 is liquidation."""
+
+
 class PortfolioHeat(Enforced):
     """POS-12: what all positions and unfilled entries lose together at their stops."""
 
@@ -331,6 +343,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-04": Exposure,
     "POS-06": EquityShare,
     "POS-09": StrategyAllocation,
+    "POS-10": Leverage,
     "POS-11": EquityShare,
     "POS-12": PortfolioHeat,
     "POS-13": StressLoss,

@@ -16,6 +16,7 @@ from riskd.order_limits import (
     DuplicateWindow,
     EquityShare,
     ExecutionQuality,
+    Leverage,
     MandatoryStop,
     MarketBound,
     OrderToTrade,
@@ -71,6 +72,7 @@ class OrderSettings:
     breaker: BreakerRule | None
     drift_ppm: int | None
     allocations: Allocations | None
+    leverage: LeverageRule | None
     heat: Cap | None
     order_to_trade: OrderToTrade | None
     rejects: RejectRate | None
@@ -88,6 +90,15 @@ class BreakerRule:
     move_ppm: int
     sigmas: int
     hold_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageRule:
+    """POS-10, ppm of the balance that carries perpetuals."""
+
+    leverage_ppm: int
+    margin_ppm: int
+    maintenance_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules = limits.enforced("SPC-10", RulesAge)
-    allocation = limits.enforced("POS-09", StrategyAllocation)
+    allocation, leverage = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-10", Leverage)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
@@ -142,6 +153,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
         allocations=None if allocation is None else _allocations(allocation),
+        leverage=None if leverage is None else _leverage(leverage),
         heat=None if heat is None else make_cap(heat.max_heat_pct, heat.max_heat),
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),
         rejects=limits.enforced("RAT-05", RejectRate),
@@ -154,6 +166,12 @@ def make_order_settings(limits: Limits) -> OrderSettings:
 
 def _breaker(limit: VolatilityBreaker) -> BreakerRule:
     return BreakerRule(limit.max_move_bps * PPM_PER_BPS, limit.sigmas, limit.hold_min * NS_PER_MIN)
+
+
+def _leverage(limit: Leverage) -> LeverageRule:
+    return LeverageRule(
+        int(limit.max_leverage * PPM), limit.max_margin_pct * PPM_PER_PCT, limit.max_maintenance_pct * PPM_PER_PCT
+    )
 
 
 def _allocations(limit: StrategyAllocation) -> Allocations:

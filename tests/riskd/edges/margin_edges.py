@@ -1,0 +1,88 @@
+"""Edges of perpetuals against the balance that carries them (POS-10)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from tests.riskd.edges.kit import add, edge, limited, perpetual
+from tests.riskd.kit import ETH, STRICT, Desk
+from tradebot.core.accounts import MarginState
+from tradebot.core.approvals import ApprovalAnswer
+from tradebot.core.instruments import Product
+from tradebot.core.orders import Side
+
+LEVERAGE, MARGIN = "LEVERAGE_LIMIT", "MARGIN_LIMIT"
+WIDE = {"status": "enforced", "max_leverage": 100, "max_margin_pct": 100, "max_maintenance_pct": 99}
+
+
+def levered(usdt: str, *, both: bool = False, **changes: Any) -> Desk:
+    return perpetual(usdt=usdt, both=both, limits={"POS-10": WIDE | changes})
+
+
+# 0.01 at the ask of 60,000.01 is 600.0001; its margin at 5x 120.00002, its fee 0.6
+add("POS-10", "at the leverage", None, lambda: levered("600.0001", max_leverage=1).plain())
+add("POS-10", "a millionth above it", LEVERAGE, lambda: levered("600.000099", max_leverage=1).plain())
+add("POS-10", "below it", None, lambda: levered("600.000101", max_leverage=1).plain())
+add("POS-10", "a short above it", LEVERAGE, lambda: levered("600.000099", max_leverage=1).plain(side=Side.SELL))
+add("POS-10", "nothing that carries it", LEVERAGE, lambda: levered("0").plain())
+add("POS-10", "at the margin in use", None, lambda: levered("1206.0002", max_margin_pct=10).plain())
+add("POS-10", "a millionth above that", MARGIN, lambda: levered("1206.000199", max_margin_pct=10).plain())
+add("POS-10", "below that", None, lambda: levered("1206.000201", max_margin_pct=10).plain())
+add("POS-10", "spot borrows nothing", None, lambda: limited("POS-10", **STRICT["POS-10"]).plain())
+
+
+def kept(maintenance: str) -> ApprovalAnswer:
+    """Ask where the venue tells this maintenance margin of a balance of 1000."""
+    desk = levered("1000", max_maintenance_pct=35)
+    told = MarginState("binance", "main", "USDT", Decimal(1000), Decimal(400), Decimal(maintenance), 2)
+    desk.say(margins=[told])
+    return desk.plain(qty="0.001")
+
+
+add("POS-10", "at the maintenance margin", None, lambda: kept("350"))
+add("POS-10", "a millionth more of it", MARGIN, lambda: kept("350.000001"))
+add("POS-10", "the venue tells no margin account", "CHECK_INPUT_MISSING",
+    lambda: untold_account(levered("1000")).plain(qty="0.001"))  # fmt: skip
+
+
+def untold_account(desk: Desk) -> Desk:
+    desk.gate.state.portfolio.margins.clear()
+    return desk
+
+
+def beside(usdt: str, *, held: bool, **changes: Any) -> ApprovalAnswer:
+    """Ask beside 0.1 ETH, held or at work, which is 300.001 at its ask."""
+    desk = levered("10000", both=True, **changes)
+    placed = desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000.01")
+    assert placed.approval is not None, placed
+    if held:
+        desk.fill("c1", "0.1", "3000.01", instrument_id=ETH)
+    desk.account(("USDT", usdt))
+    return desk.plain()
+
+
+# Held, its open result at the bid of 2,999.99 is -0.002
+add("POS-10", "with another at work", None, lambda: beside("900.0011", held=False, max_leverage=1))
+add("POS-10", "with another at work above it", LEVERAGE, lambda: beside("900.001099", held=False, max_leverage=1))
+add("POS-10", "with another held", None, lambda: beside("900.0031", held=True, max_leverage=1))
+add("POS-10", "with another held above it", LEVERAGE, lambda: beside("900.003099", held=True, max_leverage=1))
+
+
+@edge("POS-10", "another has no price", "CHECK_INPUT_MISSING")
+def _blind_beside() -> ApprovalAnswer:
+    desk = levered("10000", both=True)
+    desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+    desk.gate.board.views[ETH].good_ns = 0
+    return desk.plain()
+
+
+def inverse(btc: str) -> ApprovalAnswer:
+    """Ten contracts of 100 are 1000 / 59,999.99 = 0.016666669445 BTC, rounded up."""
+    desk = perpetual(Product.INVERSE_PERPETUAL, limits={"POS-10": WIDE | {"max_leverage": 1}})
+    desk.account(("USDT", "10000"), ("BTC", btc))
+    return desk.plain(qty="10")
+
+
+add("POS-10", "an inverse contract at it", None, lambda: inverse("0.016666669445"))
+add("POS-10", "an inverse contract above it", LEVERAGE, lambda: inverse("0.016666669444"))
