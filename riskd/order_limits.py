@@ -152,7 +152,7 @@ class SizeOutlier(Enforced):
 
 
 class EquityShare(Enforced):
-    """POS-06 and POS-11."""
+    """POS-05, POS-06 and POS-11."""
 
     max_pct_of_equity: PositiveDecimal
     max_notional: PositiveDecimal
@@ -341,6 +341,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-02": Exposure,
     "POS-03": OpenPositions,
     "POS-04": Exposure,
+    "POS-05": EquityShare,
     "POS-06": EquityShare,
     "POS-09": StrategyAllocation,
     "POS-10": Leverage,

@@ -55,6 +55,7 @@ class OrderSettings:
     outlier_soft: int | None
     outlier_hard: int | None
     outlier_min_orders: int | None
+    net_exposure: Cap | None
     concentration: Cap | None
     open_order_value: Cap | None
     stress_ppm: int | None
@@ -137,6 +138,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         outlier_soft=None if outlier is None else outlier.soft_multiple,
         outlier_hard=None if outlier is None else outlier.hard_multiple,
         outlier_min_orders=None if outlier is None else outlier.min_orders,
+        net_exposure=_share(limits, "POS-05"),
         concentration=_share(limits, "POS-06"),
         open_order_value=_share(limits, "POS-11"),
         stress_ppm=None if stress is None else stress.shock_pct * PPM_PER_PCT,

@@ -30,7 +30,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, gross_others, value_price, worst_qty
+from riskd.worst_case import base_others, gross_others, leaning_qty, net_others, value_price, worst_qty
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -240,6 +240,11 @@ def _gross(case: Case) -> int:
     return _beside(case, case.books.settings.gross_hard, gross_others(case))
 
 
+def _net(case: Case) -> int:
+    room = cap_of(case.books.settings.orders.net_exposure, case) - net_others(case) - 2
+    return 0 if room < 0 else _qty(case, _in_quote(case, room), value_price(case)) - leaning_qty(case, 0)
+
+
 def _concentration(case: Case) -> int:
     return _beside(case, case.books.settings.orders.concentration, base_others(case))
 
@@ -291,6 +296,7 @@ HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "POS-01": _balance,
     "POS-02": _position,
     "POS-04": _gross,
+    "POS-05": _net,
     "POS-06": _concentration,
     "POS-09": _allocation,
     "POS-10": _leverage,

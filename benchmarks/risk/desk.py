@@ -64,6 +64,7 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
+    "POS-05": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-07": {"hard_pct": 20000, "soft_pct": 20000, "max_notional": 10**12},
     "POS-10": {"max_leverage": 100, "max_margin_pct": 100, "max_maintenance_pct": 99},
     "POS-14": {"soft_h": 1000, "hard_h": 2000},

@@ -97,6 +97,7 @@ STRICT: dict[str, dict[str, Any]] = {
     **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
+    "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},

@@ -105,6 +105,7 @@ def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Calla
         ("MKT-04", no_rule),
         ("PRC-07", no_quote), ("PRC-07", no_book_state), ("PRC-07", zero_prices),
         ("SIZ-03", zero_equity), ("SIZ-03", no_rule),
+        ("POS-05", no_quote), ("POS-05", zero_equity), ("POS-05", no_price_of_what_is_held), ("POS-05", no_rule),
         ("POS-06", no_quote), ("POS-06", zero_equity), ("POS-06", no_price_of_what_is_held),
         ("POS-11", zero_equity), ("POS-11", no_rule),
         ("POS-13", no_quote), ("POS-13", zero_equity), ("POS-13", no_price_of_what_is_held),

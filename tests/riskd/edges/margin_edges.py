@@ -1,4 +1,4 @@
-"""Edges of perpetuals against the balance that carries them (POS-10)."""
+"""Edges of perpetuals against the balance that carries them (POS-10), and net exposure (POS-05)."""
 
 from __future__ import annotations
 
@@ -86,3 +86,47 @@ def inverse(btc: str) -> ApprovalAnswer:
 
 add("POS-10", "an inverse contract at it", None, lambda: inverse("0.016666669445"))
 add("POS-10", "an inverse contract above it", LEVERAGE, lambda: inverse("0.016666669444"))
+
+
+def netted(cap: str, *, side: Side = Side.BUY, hedge: str = "", held: bool = True, **changes: Any) -> ApprovalAnswer:
+    """Ask for 0.01 BTC, 600.0001 at its ask, beside 0.1 ETH, 300.001 at its ask, bought or (`hedge`) sold."""
+    share = {"status": "enforced", "max_pct_of_equity": 100, "max_notional": cap} | changes
+    desk = perpetual(usdt="10000", both=True, limits={"POS-05": share})
+    desk.plain(instrument_id=ETH, side=Side[hedge or "BUY"], qty="0.1", limit_price="3000")
+    if held:
+        desk.fill("c1", "0.1", "3000", instrument_id=ETH, side=Side[hedge or "BUY"])
+    return desk.plain(side=side)
+
+
+NET = "NET_EXPOSURE_LIMIT"
+add("POS-05", "both ways together at the cap", None, lambda: netted("900.0011"))
+add("POS-05", "a millionth above it", NET, lambda: netted("900.001099"))
+add("POS-05", "below it", None, lambda: netted("900.001101"))
+add("POS-05", "above its share of equity", NET, lambda: netted("100000", max_pct_of_equity=9))
+add("POS-05", "a position against it counts against it", None, lambda: netted("299.9991", hedge="SELL"))
+add("POS-05", "a millionth above what is left", NET, lambda: netted("299.999099", hedge="SELL"))
+add("POS-05", "an order against it does not count yet", NET, lambda: netted("600.000099", hedge="SELL", held=False))
+add("POS-05", "nor more than nothing", None, lambda: netted("600.0001", hedge="SELL", held=False))
+add("POS-05", "two shorts at the cap", None, lambda: netted("900.0011", side=Side.SELL, hedge="SELL"))
+add("POS-05", "two shorts above it", NET, lambda: netted("900.001099", side=Side.SELL, hedge="SELL"))
+add("POS-05", "a short at work counts for a short", NET,
+    lambda: netted("900.001099", side=Side.SELL, hedge="SELL", held=False))  # fmt: skip
+
+
+@edge("POS-05", "what lets it lean less passes, however far it leans", None)
+def _leans_less() -> ApprovalAnswer:
+    share = {"status": "enforced", "max_pct_of_equity": 100, "max_notional": 1000}
+    desk = perpetual(usdt="10000", both=True, limits={"POS-05": share})
+    desk.gate.state.portfolio.net[ETH] = -10 * 10**12
+    desk.gate.state.portfolio.moved.add(ETH)
+    return desk.plain()
+
+
+@edge("POS-05", "another has no price", "CHECK_INPUT_MISSING")
+def _net_blind() -> ApprovalAnswer:
+    share = {"status": "enforced", "max_pct_of_equity": 100, "max_notional": 1000}
+    desk = perpetual(usdt="10000", both=True, limits={"POS-05": share})
+    desk.gate.state.portfolio.net[ETH] = 10**12
+    desk.gate.state.portfolio.moved.add(ETH)
+    desk.gate.board.views[ETH].good_ns = 0
+    return desk.plain()
