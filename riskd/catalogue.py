@@ -268,8 +268,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("PRC-05", "mandatory stop", "an entry carries a stop within distance", ("STOP_MISSING",
            "STOP_DISTANCE_INVALID"),
            "order", "20 .. 500 bps", stages="P", unit=Unit.BPS),
-    _later("PRC-06", "liquidation distance", "|p - liquidation| >= k |p - stop|", ("LIQUIDATION_TOO_CLOSE",), "order",
-           "2 x"),
+    _built("PRC-06", "liquidation distance",
+           "|p - liquidation| >= k |p - stop| for perpetuals with a stop; liquidation of the position after the fill, "
+           "all else at its margin", ("LIQUIDATION_TOO_CLOSE",), "order", "2 x", stages="P", unit=Unit.UNITS),
     _built("PRC-07", "post-only would take", "post-only price crosses the book", ("POST_ONLY_WOULD_CROSS",), "order",
            "-", stages="PO", unit=Unit.UNITS),
     _later("PRC-08", "edge covers cost", "expected edge >= fees + half spread + slippage", ("EDGE_BELOW_COST",),

@@ -40,6 +40,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "pause_at_pct", "halt_at_pct", "rearm_at_pct", "pause_min", "second_pause_min", "cautious_min", "cool_off_min",
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
+    "min_stop_multiple", "maintenance_pct",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})

@@ -131,6 +131,15 @@ class MandatoryStop(Enforced):
     max_distance_bps: PositiveInt
 
 
+class LiquidationDistance(Enforced):
+    """PRC-06, for perpetuals with a stop."""
+
+    min_stop_multiple: Annotated[Decimal, Field(ge=1, le=100)]
+    """The liquidation is at least this many times as far from the price as the stop."""
+    maintenance_pct: Annotated[Decimal, Field(gt=0, lt=100)] = Decimal(5)
+    """Maintenance margin rate that is assumed: the venue tells none before there is a position. Above its own."""
+
+
 class TradeRisk(Enforced):
     """SIZ-03: what an entry loses at its stop, costs included; without a stop all of it."""
 
@@ -333,6 +342,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PRC-02": DriftCollar,
     "PRC-04": MarketBound,
     "PRC-05": MandatoryStop,
+    "PRC-06": LiquidationDistance,
     "SIZ-01": OrderQty,
     "SIZ-02": OrderValue,
     "SIZ-03": TradeRisk,

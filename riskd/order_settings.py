@@ -17,6 +17,7 @@ from riskd.order_limits import (
     EquityShare,
     ExecutionQuality,
     Leverage,
+    LiquidationDistance,
     MandatoryStop,
     MarketBound,
     OrderToTrade,
@@ -50,6 +51,7 @@ class OrderSettings:
     market_bound_ppm: int | None
     min_stop_ppm: int | None
     max_stop_ppm: int | None
+    liquidation: LiquidationRule | None
     trade_risk: Cap | None
     trade_cost_ppm: int | None
     outlier_soft: int | None
@@ -103,6 +105,15 @@ class LeverageRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LiquidationRule:
+    """PRC-06."""
+
+    multiple_ppm: int
+    """Of the stop's distance."""
+    maintenance_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allocations:
     """POS-09."""
 
@@ -127,12 +138,14 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules = limits.enforced("SPC-10", RulesAge)
     allocation, leverage = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-10", Leverage)
+    liquidation = limits.enforced("PRC-06", LiquidationDistance)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
         market_bound_ppm=None if bound is None else bound.max_bound_bps * PPM_PER_BPS,
         min_stop_ppm=None if stop is None else stop.min_distance_bps * PPM_PER_BPS,
         max_stop_ppm=None if stop is None else stop.max_distance_bps * PPM_PER_BPS,
+        liquidation=None if liquidation is None else _liquidation(liquidation),
         trade_risk=None if risk is None else make_cap(risk.max_risk_pct, risk.max_risk),
         trade_cost_ppm=None if risk is None else -int(-risk.cost_bps * PPM_PER_BPS // 1),
         outlier_soft=None if outlier is None else outlier.soft_multiple,
@@ -168,6 +181,11 @@ def make_order_settings(limits: Limits) -> OrderSettings:
 
 def _breaker(limit: VolatilityBreaker) -> BreakerRule:
     return BreakerRule(limit.max_move_bps * PPM_PER_BPS, limit.sigmas, limit.hold_min * NS_PER_MIN)
+
+
+def _liquidation(limit: LiquidationDistance) -> LiquidationRule:
+    multiple, rate = limit.min_stop_multiple * PPM, limit.maintenance_pct * PPM_PER_PCT
+    return LiquidationRule(-int(-multiple // 1), -int(-rate // 1))
 
 
 def _leverage(limit: Leverage) -> LeverageRule:

@@ -246,7 +246,7 @@ def _levered(w: ProbeWorld) -> frozenset[str]:
     w.hello(product=Product.LINEAR_PERPETUAL)
     w.status()
     w.say(position_margins=[PositionMargin(w.instrument.instrument_id, Decimal(1), None, Decimal(0), False, w.now_ns)])
-    return w.ask(qty=_LARGEST)
+    return w.ask(qty=_LARGEST, protection=ProtectionPlan(Decimal("0.5")))
 
 
 def _working(w: ProbeWorld) -> frozenset[str]:
@@ -336,7 +336,7 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_huge, ("SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04", "POS-05",
              "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
-    (_levered, ("POS-10",)),
+    (_levered, ("PRC-06", "POS-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
     (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),

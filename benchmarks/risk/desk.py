@@ -63,6 +63,7 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
+    "PRC-06": {"min_stop_multiple": 1},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
     "POS-05": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-07": {"hard_pct": 20000, "soft_pct": 20000, "max_notional": 10**12},

@@ -10,6 +10,7 @@ from riskd.margin import EXHAUSTED_PPM, use
 from tests.riskd.edges.kit import perpetual
 from tests.riskd.kit import BTC, STRICT, violations
 from tradebot.core.accounts import MarginState
+from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.instruments import Product
 from tradebot.core.orders import OrderRole, Side
 
@@ -74,6 +75,21 @@ def test_a_sized_entry_stays_inside_its_leverage_and_no_lot_above_it_would(
     again = perpetual(product, limits={"POS-10": STRICT["POS-10"] | changes})
     again.account(("USDT", "4000"), ("BTC", "0.05"))
     assert "POS-10" in violations(again.plain(qty=answer.approved_qty + lot))
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_sized_entry_leans_no_farther_than_it_may_and_a_lot_more_would(side: Side) -> None:
+    def asked(qty: Decimal | None) -> ApprovalAnswer:
+        desk = perpetual(usdt="10000", limits={"POS-05": STRICT["POS-05"] | {"max_notional": 700}})
+        desk.gate.state.portfolio.net[BTC] = side.sign * 10**10
+        return desk.plain(side=side, qty=qty)
+
+    sized = asked(None)
+
+    assert "POS-05" not in violations(sized)
+    assert sized.binding_limit == "POS-05"
+    assert sized.approved_qty == Decimal("0.00166")
+    assert "POS-05" in violations(asked(sized.approved_qty + Decimal("0.00001")))
 
 
 def test_an_inverse_contract_is_worth_its_multiplier_and_margined_in_its_coin() -> None:
