@@ -47,7 +47,7 @@ def pos_10(case: Case) -> Row:
     if used > limit.margin_ppm:
         return BLOCK, "MARGIN_LIMIT", limit.margin_ppm, used
     told = case.books.portfolio.margins.get((rule.venue, rule.settle))
-    if told is None:
+    if told is None or told.maintenance_margin < 0:
         raise InputMissing
     kept = use(told).maintenance_ppm
     return (BLOCK, "MARGIN_LIMIT", limit.maintenance_ppm, kept) if kept > limit.maintenance_ppm else leverage
@@ -64,7 +64,7 @@ def prc_06(case: Case) -> Row:
     if rule.is_spot or case.stop_distance is None:
         return OK
     told = case.books.portfolio.position_margins.get(case.instrument_id)
-    if told is None:
+    if told is None or told.maintenance_margin < 0 or (told.liquidation_price or 1) < 0:
         raise InputMissing
     size = leaning_qty(case, qty_of(case))
     wanted = -(-price * case.stop_distance * limit.multiple_ppm // (UNIT * PPM))

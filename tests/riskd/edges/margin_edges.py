@@ -161,7 +161,7 @@ add("PRC-06", "the stop a little nearer", None, lambda: liquidated(LONG, "0.0499
 add("PRC-06", "a higher multiple", CLOSE, lambda: liquidated(LONG, multiple=3))
 add("PRC-06", "a higher maintenance margin", CLOSE, lambda: liquidated(LONG, maintenance=11))
 # 1,259.99979 and the fee of 5.999999: sold at 59,999.99 it is down to 10 % at 65,999.989
-SHORT = {"side": Side.SELL}
+SHORT: dict[str, Any] = {"side": Side.SELL}
 add("PRC-06", "a short, twice as far", None, lambda: liquidated("1265.999789", **SHORT))
 add("PRC-06", "a short, a millionth less carries it", CLOSE, lambda: liquidated("1265.999788", **SHORT))
 add("PRC-06", "nothing carries it", CLOSE, lambda: liquidated("6"))
@@ -174,7 +174,7 @@ add("PRC-06", "what is held already counts", CLOSE, lambda: liquidated(LONG, hel
 # Isolated, 1,200.0002 at 5x carry it to 53,333.34, which is 11.1 % lower
 add("PRC-06", "isolated, its own margin alone", CLOSE, lambda: liquidated("100000", "0.06", isolated=True))
 add("PRC-06", "isolated, far enough", None, lambda: liquidated("100000", isolated=True))
-TOLD = {"held": "0.01", "usdt": "100000"}
+TOLD: dict[str, Any] = {"held": "0.01", "usdt": "100000"}
 add("PRC-06", "the venue's own liquidation price", None,
     lambda: liquidated(liquidation_price=Decimal("54000.009"), **TOLD))  # fmt: skip
 add("PRC-06", "a tick nearer than that", CLOSE, lambda: liquidated(liquidation_price=Decimal("54000.019"), **TOLD))
