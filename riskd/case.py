@@ -107,5 +107,7 @@ class Case:
     """That part of `gross_others` whose base asset is this one's."""
     gross_others: int | None = None
     """Worst-case notional of all other instruments, once it was needed; None still = a price or rate is missing."""
+    carried_beside: tuple[int, int] | None = None
+    """(notional, initial margin) of the other perpetuals on the same balance, settlement asset, once it was needed."""
     open_others: int | None = None
     """How many other instruments are held or entered, once it was needed."""

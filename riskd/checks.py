@@ -33,6 +33,7 @@ from riskd.inputs import (
     value_of,
     view_of,
 )
+from riskd.margin_checks import MARGIN_CHECKS
 from riskd.margin_room import margin_available, margin_needed
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
@@ -444,6 +445,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     **READINESS_CHECKS,
     **VENUE_EXPOSURE_CHECKS,
     **VENUE_RULE_CHECKS,
+    **MARGIN_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,
     "AUT-03": aut_03,

@@ -31,9 +31,13 @@ class Part(NamedTuple):
     """Held beyond dust, or entered."""
     venue: str
     """Of a derivative; empty for spot."""
+    long: int
+    """Signed notional when all buys fill and no sell does; of no use while `notional` is None."""
+    short: int
+    """Signed notional when all sells fill and no buy does."""
 
 
-NOTHING: Final = Part(0, "", False, "")
+NOTHING: Final = Part(0, "", False, "", 0, 0)
 
 
 class ExposureSums:
@@ -41,7 +45,7 @@ class ExposureSums:
 
     def __init__(self) -> None:
         self._parts: dict[str, Part] = {}
-        self._gross = 0
+        self._gross = self._long = self._short = 0
         self._by_base: dict[str, int] = defaultdict(int)
         self._by_venue: dict[str, int] = defaultdict(int)
         """Derivatives alone."""
@@ -77,7 +81,7 @@ class ExposureSums:
             self._by_base.clear()
             self._by_venue.clear()
             self._rates.clear()
-            self._gross = self._blind = self._open = 0
+            self._gross = self._long = self._short = self._blind = self._open = 0
             self._at_ns = now_ns
             due = portfolio.net.keys() | commitments.by_instrument.keys()
         for instrument_id in due:
@@ -103,6 +107,15 @@ class ExposureSums:
         own = self._parts.get(instrument_id, NOTHING)
         return self._by_venue.get(venue, 0) - (own.notional or 0 if own.venue == venue else 0)
 
+    def net_others(self, instrument_id: str) -> tuple[int, int] | None:
+        """Return the signed notionals of all other instruments (when their buys fill, when their sells do); None = not
+        known. Call `refresh` before.
+        """
+        own = self._parts.get(instrument_id, NOTHING)
+        if self._blind > (own.notional is None):
+            return None
+        return self._long - own.long, self._short - own.short
+
     def _value(
         self,
         instrument_id: str,
@@ -118,6 +131,8 @@ class ExposureSums:
                 self._blind -= 1
             else:
                 self._gross -= old.notional
+                self._long -= old.long
+                self._short -= old.short
                 self._by_base[old.base] -= old.notional
                 if old.venue:
                     self._by_venue[old.venue] -= old.notional
@@ -126,16 +141,27 @@ class ExposureSums:
         worst = held + buy if rule.is_spot else max(held + buy, sell - held)
         is_open = held > rule.dust_qty or held < -rule.dust_qty or entries > 0
         notional = self._notional(worst, instrument_id, board, rule) if worst > 0 else 0
+        long = short = 0
+        if notional:  # without one nothing is exposed on either side
+            long = notional if held + buy == worst else self._signed(held + buy, instrument_id, board, rule)
+            short = long if not buy and not sell else self._signed(held - sell, instrument_id, board, rule)
         venue = "" if rule.is_spot else rule.venue
-        self._parts[instrument_id] = Part(notional, rule.base, is_open, venue)
+        self._parts[instrument_id] = Part(notional, rule.base, is_open, venue, long, short)
         self._open += is_open
         if notional is None:
             self._blind += 1
         else:
             self._gross += notional
+            self._long += long
+            self._short += short
             self._by_base[rule.base] += notional
             if venue:
                 self._by_venue[venue] += notional
+
+    def _signed(self, qty: int, instrument_id: str, board: MarketBoard, rule: InstrumentRule) -> int:
+        """Return the signed notional of a quantity whose notional is known to be computable."""
+        notional = self._notional(abs(qty), instrument_id, board, rule) or 0
+        return notional if qty > 0 else -notional
 
     def _notional(self, worst: int, instrument_id: str, board: MarketBoard, rule: InstrumentRule) -> int | None:
         quote = rule.quote

@@ -30,7 +30,7 @@ from riskd.inputs import (
 )
 from riskd.rates import NS_PER_S, amends_of
 from riskd.units import PPM, UNIT, amount, plus_ppm
-from riskd.worst_case import base_others, exposure, gross_others
+from riskd.worst_case import base_others, exposure, gross_others, net_exposure
 from tradebot.core.approvals import VenueAction
 from tradebot.core.orders import RESTING_TIMES, OrderType, Side
 
@@ -128,6 +128,11 @@ def siz_05(case: Case) -> Row:
     return (SOFT if over else PASS, "ORDER_SIZE_OUTLIER" if over else "", soft * log.median, qty)
 
 
+def pos_05(case: Case) -> Row:
+    """Net exposure on the order's side: what makes it smaller passes, however large it is."""
+    return bounded(net_exposure(case), cap_of(case.books.settings.orders.net_exposure, case), "NET_EXPOSURE_LIMIT")
+
+
 def pos_06(case: Case) -> Row:
     """One base asset over all its instruments."""
     cap = cap_of(case.books.settings.orders.concentration, case)
@@ -217,6 +222,7 @@ ORDER_CHECKS: Final[dict[str, CheckFunction]] = {
     "PRC-07": prc_07,
     "SIZ-03": siz_03,
     "SIZ-05": siz_05,
+    "POS-05": pos_05,
     "POS-06": pos_06,
     "POS-11": pos_11,
     "POS-13": pos_13,

@@ -131,6 +131,15 @@ class MandatoryStop(Enforced):
     max_distance_bps: PositiveInt
 
 
+class LiquidationDistance(Enforced):
+    """PRC-06, for perpetuals with a stop."""
+
+    min_stop_multiple: Annotated[Decimal, Field(ge=1, le=100)]
+    """The liquidation is at least this many times as far from the price as the stop."""
+    maintenance_pct: Annotated[Decimal, Field(gt=0, lt=100)] = Decimal(5)
+    """Maintenance margin rate that is assumed: the venue tells none before there is a position. Above its own."""
+
+
 class TradeRisk(Enforced):
     """SIZ-03: what an entry loses at its stop, costs included; without a stop all of it."""
 
@@ -152,7 +161,7 @@ class SizeOutlier(Enforced):
 
 
 class EquityShare(Enforced):
-    """POS-06 and POS-11."""
+    """POS-05, POS-06 and POS-11."""
 
     max_pct_of_equity: PositiveDecimal
     max_notional: PositiveDecimal
@@ -285,6 +294,17 @@ class StrategyAllocation(Enforced):
     """Of the allocation; beyond it the answer is SOFT_ALLOW."""
 
 
+class Leverage(Enforced):
+    """POS-10: what perpetuals are to the balance that carries them, the order with them."""
+
+    max_leverage: Annotated[Decimal, Field(gt=0, le=100)]
+    """Worst-case notional over that balance with its open results."""
+    max_margin_pct: Annotated[int, Field(gt=0, le=100)] = 60
+    """Initial margin at the venue's leverage, and the order's fee, of the same."""
+    max_maintenance_pct: Annotated[int, Field(gt=0, lt=100)] = 35
+    """Maintenance margin of the same, as the venue tells both; 100 is liquidation."""
+
+
 class PortfolioHeat(Enforced):
     """POS-12: what all positions and unfilled entries lose together at their stops."""
 
@@ -357,6 +377,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "PRC-02": DriftCollar,
     "PRC-04": MarketBound,
     "PRC-05": MandatoryStop,
+    "PRC-06": LiquidationDistance,
     "SIZ-01": OrderQty,
     "SIZ-02": OrderValue,
     "SIZ-03": TradeRisk,
@@ -365,9 +386,11 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-02": Exposure,
     "POS-03": OpenPositions,
     "POS-04": Exposure,
+    "POS-05": EquityShare,
     "POS-06": EquityShare,
     "POS-08": VenueExposure,
     "POS-09": StrategyAllocation,
+    "POS-10": Leverage,
     "POS-11": EquityShare,
     "POS-12": PortfolioHeat,
     "POS-13": StressLoss,

@@ -17,6 +17,8 @@ from riskd.order_limits import (
     DuplicateWindow,
     EquityShare,
     ExecutionQuality,
+    Leverage,
+    LiquidationDistance,
     MandatoryStop,
     MarketBound,
     OrderToTrade,
@@ -51,11 +53,13 @@ class OrderSettings:
     market_bound_ppm: int | None
     min_stop_ppm: int | None
     max_stop_ppm: int | None
+    liquidation: LiquidationRule | None
     trade_risk: Cap | None
     trade_cost_ppm: int | None
     outlier_soft: int | None
     outlier_hard: int | None
     outlier_min_orders: int | None
+    net_exposure: Cap | None
     concentration: Cap | None
     open_order_value: Cap | None
     stress_ppm: int | None
@@ -77,6 +81,7 @@ class OrderSettings:
     """Of equity."""
     venue_soft_ppm: int | None
     allocations: Allocations | None
+    leverage: LeverageRule | None
     heat: Cap | None
     order_to_trade: OrderToTrade | None
     rejects: RejectRate | None
@@ -94,6 +99,24 @@ class BreakerRule:
     move_ppm: int
     sigmas: int
     hold_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageRule:
+    """POS-10, ppm of the balance that carries perpetuals."""
+
+    leverage_ppm: int
+    margin_ppm: int
+    maintenance_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationRule:
+    """PRC-06."""
+
+    multiple_ppm: int
+    """Of the stop's distance."""
+    maintenance_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +144,20 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
     allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
+    leverage, liquidation = limits.enforced("POS-10", Leverage), limits.enforced("PRC-06", LiquidationDistance)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
         max_unknown_venue=None if unknown is None else unknown.max_per_venue,
         market_bound_ppm=None if bound is None else bound.max_bound_bps * PPM_PER_BPS,
         min_stop_ppm=None if stop is None else stop.min_distance_bps * PPM_PER_BPS,
         max_stop_ppm=None if stop is None else stop.max_distance_bps * PPM_PER_BPS,
+        liquidation=None if liquidation is None else _liquidation(liquidation),
         trade_risk=None if risk is None else make_cap(risk.max_risk_pct, risk.max_risk),
         trade_cost_ppm=None if risk is None else -int(-risk.cost_bps * PPM_PER_BPS // 1),
         outlier_soft=None if outlier is None else outlier.soft_multiple,
         outlier_hard=None if outlier is None else outlier.hard_multiple,
         outlier_min_orders=None if outlier is None else outlier.min_orders,
+        net_exposure=_share(limits, "POS-05"),
         concentration=_share(limits, "POS-06"),
         open_order_value=_share(limits, "POS-11"),
         stress_ppm=None if stress is None else stress.shock_pct * PPM_PER_PCT,
@@ -151,6 +177,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),
+        leverage=None if leverage is None else _leverage(leverage),
         heat=None if heat is None else make_cap(heat.max_heat_pct, heat.max_heat),
         order_to_trade=limits.enforced("RAT-04", OrderToTrade),
         rejects=limits.enforced("RAT-05", RejectRate),
@@ -163,6 +190,17 @@ def make_order_settings(limits: Limits) -> OrderSettings:
 
 def _breaker(limit: VolatilityBreaker) -> BreakerRule:
     return BreakerRule(limit.max_move_bps * PPM_PER_BPS, limit.sigmas, limit.hold_min * NS_PER_MIN)
+
+
+def _liquidation(limit: LiquidationDistance) -> LiquidationRule:
+    multiple, rate = limit.min_stop_multiple * PPM, limit.maintenance_pct * PPM_PER_PCT
+    return LiquidationRule(-int(-multiple // 1), -int(-rate // 1))
+
+
+def _leverage(limit: Leverage) -> LeverageRule:
+    return LeverageRule(
+        int(limit.max_leverage * PPM), limit.max_margin_pct * PPM_PER_PCT, limit.max_maintenance_pct * PPM_PER_PCT
+    )
 
 
 def _allocations(limit: StrategyAllocation) -> Allocations:

@@ -22,7 +22,7 @@ from riskd.limits import Limits
 from riskd.order_limits import OrderQty, RejectRate, RepeatedExecution, VenueExposure
 from riskd.rates import NS_PER_MIN, NS_PER_S
 from riskd.records import DrillDone, MemorySink
-from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
+from tradebot.core.accounts import AccountSnapshot, Balance, PositionMargin, VenueStatus
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, SessionHello, SessionUp, VenueAction
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
 from tradebot.core.instruments import Instrument, InstrumentStatus, PriceBand, Product, rules_hash
@@ -248,6 +248,13 @@ def _halted(w: ProbeWorld) -> frozenset[str]:
     return w.ask()
 
 
+def _levered(w: ProbeWorld) -> frozenset[str]:
+    w.hello(product=Product.LINEAR_PERPETUAL)
+    w.status()
+    w.say(position_margins=[PositionMargin(w.instrument.instrument_id, Decimal(1), None, Decimal(0), False, w.now_ns)])
+    return w.ask(qty=_LARGEST, protection=ProtectionPlan(Decimal("0.5")))
+
+
 def _working(w: ProbeWorld) -> frozenset[str]:
     book, names = w.gate.state.commitments.working, (w.instrument.instrument_id, w.instrument.venue)
     for name in names:
@@ -348,7 +355,8 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_huge, ("STA-08", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04",
-             "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+             "POS-05", "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+    (_levered, ("PRC-06", "POS-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
     (AskProbe(qty=Decimal("0.000001")), ("SPC-02",)),

@@ -17,7 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
-from riskd.margin_room import margin_qty
+from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
     Offer,
@@ -30,7 +30,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, gross_others, value_price, worst_qty
+from riskd.worst_case import base_others, gross_others, leaning_qty, net_others, value_price, worst_qty
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -206,7 +206,7 @@ def _order_value(case: Case) -> int:
 
 def _balance(case: Case) -> int:
     if case.rule is not None and not case.rule.is_spot:
-        return margin_qty(case)
+        return margin_qty(case, margin_available(case))
     free = free_balance(case)
     if case.side is Side.SELL:
         return free
@@ -240,12 +240,28 @@ def _gross(case: Case) -> int:
     return _beside(case, case.books.settings.gross_hard, gross_others(case))
 
 
+def _net(case: Case) -> int:
+    room = cap_of(case.books.settings.orders.net_exposure, case) - net_others(case) - 2
+    return 0 if room < 0 else _qty(case, _in_quote(case, room), value_price(case)) - leaning_qty(case, 0)
+
+
 def _concentration(case: Case) -> int:
     return _beside(case, case.books.settings.orders.concentration, base_others(case))
 
 
 def _allocation(case: Case) -> int:
     return _qty(case, _in_quote(case, allocation_of(case) - strategy_used(case) - 2))
+
+
+def _leverage(case: Case) -> int:
+    rule = case.books.settings.orders.leverage
+    if rule is None or case.rule is None:
+        raise LimitUndefined
+    if case.rule.is_spot:
+        return _order_qty(case)  # binds nothing that SIZ-01 does not
+    equity = margin_available(case)
+    by_notional = notional_qty(case, equity * rule.leverage_ppm // PPM)
+    return min(by_notional, margin_qty(case, equity * rule.margin_ppm // PPM))
 
 
 def _open_orders(case: Case) -> int:
@@ -280,8 +296,10 @@ HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "POS-01": _balance,
     "POS-02": _position,
     "POS-04": _gross,
+    "POS-05": _net,
     "POS-06": _concentration,
     "POS-09": _allocation,
+    "POS-10": _leverage,
     "POS-11": _open_orders,
     "POS-12": _heat,
     "POS-13": _stress,

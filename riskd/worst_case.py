@@ -48,6 +48,35 @@ def gross_others(case: Case) -> int:
     return case.gross_others
 
 
+def net_exposure(case: Case) -> int:
+    """Return how far all instruments together lean to the order's side once it and all that works on that side are
+    filled, and nothing against it; account currency, below 0 when they still lean to the other side.
+
+    Beta is 1 for every instrument: none is known. All is valued at the ask, as gross exposure is.
+    """
+    own = leaning_qty(case, qty_of(case))
+    notional = in_currency(case, quote_worth(case, own))
+    return net_others(case) + (notional if own > 0 else -notional)
+
+
+def leaning_qty(case: Case, qty: int) -> int:
+    """Return the position to the order's side with `qty` more, when nothing against it is filled."""
+    held = case.books.portfolio.net.get(case.instrument_id, 0)
+    committed = case.books.commitments.by_instrument.get(case.instrument_id)
+    if case.side is Side.BUY:
+        return held + (0 if committed is None else committed.buy) + qty
+    return (0 if committed is None else committed.sell) + qty - held
+
+
+def net_others(case: Case) -> int:
+    """Return how far all other instruments lean to the order's side, as in `net_exposure`."""
+    _survey(case)
+    others = case.books.sums.net_others(case.instrument_id)
+    if others is None:
+        raise InputMissing
+    return others[0] if case.side is Side.BUY else -others[1]
+
+
 def base_others(case: Case) -> int:
     """Return the worst-case notional of all other instruments of the same base asset, account currency."""
     gross_others(case)

@@ -96,7 +96,10 @@ MARKET: dict[str, dict[str, Any]] = {
 STRICT: dict[str, dict[str, Any]] = {
     **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
+    "PRC-06": {"status": "enforced", "min_stop_multiple": 2, "maintenance_pct": 5},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
+    "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
+    "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},
 }

@@ -10,6 +10,7 @@ import pytest
 from riskd.catalogue import CATALOGUE
 from tests.riskd.edges import (
     conduct_edges,
+    margin_edges,
     market_edges,
     rate_edges,
     readiness_edges,
@@ -20,7 +21,10 @@ from tests.riskd.edges import (
 from tests.riskd.edges.kit import EDGES, Edge
 from tests.riskd.kit import violations
 
-FAMILIES = (state_edges, market_edges, specification_edges, size_edges, conduct_edges, rate_edges, readiness_edges)
+FAMILIES = (
+    state_edges, market_edges, specification_edges, size_edges, margin_edges, conduct_edges, rate_edges,
+    readiness_edges,
+)  # fmt: skip
 """Importing them registers their edges."""
 
 

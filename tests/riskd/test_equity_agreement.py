@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.riskd.edges.kit import perpetual
 from tests.riskd.kit import BTC, Desk, make_test_limits, violations
-from tests.riskd.test_perpetual_margin import desk_of
 from tradebot.core.accounts import MarginState
 from tradebot.core.levels import Hold
 
@@ -87,7 +87,7 @@ def test_it_outlives_a_restart_and_what_cannot_be_compared() -> None:
 
 
 def test_the_open_result_of_a_perpetual_belongs_to_its_margin_account() -> None:
-    desk = desk_of(usdt="10000", limits=make_test_limits(LIMIT))
+    desk = perpetual(usdt="10000", limits=LIMIT)
     desk.buy("0.01")
     desk.quote(BTC, "66000", "66000.01")  # 60 open
     for _ in range(2):

@@ -66,7 +66,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "problem": "set by reading the ask", "rule": "spoiled where it comes from, before the ask is read",
         "exposure": "computed by a check", "value": "computed by a check",
         "base_others": "computed by a check", "gross_others": "computed by a check",
-        "open_others": "computed by a check",
+        "open_others": "computed by a check", "carried_beside": "computed by a check",
     },
     MarketView: {
         "tick": "the venue's rule, kept to scale the rows that come: it changes nothing that stands",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,10 @@ from riskd import checks
 from riskd.catalogue import CATALOGUE
 from riskd.inputs import Row
 from riskd.plans import Stage
+from tests.riskd.edges.kit import perpetual
 from tests.riskd.kit import BTC, DEPLOYED, ETH, FORM, STRICT, Desk, execd_id, make_test_limits, violations
 from tradebot.core.approvals import Verdict
+from tradebot.core.intents import ProtectionPlan
 from tradebot.core.orders import OrderType, TimeInForce
 
 
@@ -105,6 +109,7 @@ def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Calla
         ("MKT-04", no_rule),
         ("PRC-07", no_quote), ("PRC-07", no_book_state), ("PRC-07", zero_prices),
         ("SIZ-03", zero_equity), ("SIZ-03", no_rule),
+        ("POS-05", no_quote), ("POS-05", zero_equity), ("POS-05", no_price_of_what_is_held), ("POS-05", no_rule),
         ("POS-06", no_quote), ("POS-06", zero_equity), ("POS-06", no_price_of_what_is_held),
         ("POS-11", zero_equity), ("POS-11", no_rule),
         ("POS-13", no_quote), ("POS-13", zero_equity), ("POS-13", no_price_of_what_is_held),
@@ -121,6 +126,57 @@ def test_a_check_says_by_itself_that_its_input_is_missing(check_id: str, take_aw
     answer = desk.plain(qty="0.001", post_only=True, time_in_force=TimeInForce.GTC)
 
     assert violations(answer)[check_id] == "CHECK_INPUT_MISSING"
+
+
+def spoil_account(desk: Desk, **changes: Any) -> None:
+    margins = desk.gate.state.portfolio.margins
+    margins.update({key: replace(told, **changes) for key, told in margins.items()})
+
+
+def spoil_position(desk: Desk, **changes: Any) -> None:
+    margins = desk.gate.state.portfolio.position_margins
+    margins.update({key: replace(told, **changes) for key, told in margins.items()})
+
+
+NAN = Decimal("NaN")
+MARGINS: dict[str, Callable[[Desk], None]] = {
+    "no accounts": lambda d: d.gate.state.portfolio.margins.clear(),
+    "no positions": lambda d: d.gate.state.portfolio.position_margins.clear(),
+    "account balance zero": lambda d: spoil_account(d, margin_balance=Decimal(0)),
+    "account balance negative": lambda d: spoil_account(d, margin_balance=Decimal(-1)),
+    "account balance no number": lambda d: spoil_account(d, margin_balance=NAN),
+    "account maintenance negative": lambda d: spoil_account(d, maintenance_margin=Decimal(-1)),
+    "account maintenance no number": lambda d: spoil_account(d, maintenance_margin=NAN),
+    "leverage zero": lambda d: spoil_position(d, leverage=Decimal(0)),
+    "leverage negative": lambda d: spoil_position(d, leverage=Decimal(-5)),
+    "leverage no number": lambda d: spoil_position(d, leverage=NAN),
+    "leverage endless": lambda d: spoil_position(d, leverage=Decimal("Infinity")),
+    "maintenance negative": lambda d: spoil_position(d, maintenance_margin=Decimal(-1)),
+    "maintenance no number": lambda d: spoil_position(d, maintenance_margin=NAN),
+    "liquidation negative": lambda d: spoil_position(d, liquidation_price=Decimal(-1)),
+    "liquidation no number": lambda d: spoil_position(d, liquidation_price=NAN),
+    "no quote": no_quote, "no book state": no_book_state, "zero prices": zero_prices, "negative price": negative_price,
+    "no balances": no_balances, "zero equity": zero_equity, "no rule": no_rule,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MARGINS)
+@pytest.mark.parametrize("usdt", ["10000", "100"], ids=["carried", "not carried"])
+def test_a_perpetual_entry_without_one_of_its_inputs_is_refused(name: str, usdt: str) -> None:
+    limits = STRICT | {"SIZ-02": {"max_pct_of_equity": 99}, "POS-02": {"hard_pct": 99, "soft_pct": 99}}
+    desk = perpetual(usdt="10000", limits=limits | {"POS-04": {"hard_pct": 99, "soft_pct": 99}})
+    desk.wait(1)
+    plan = ProtectionPlan(Decimal("0.01"))
+    answer = desk.plain(qty="0.001", protection=plan)
+    assert answer.approval is not None, answer
+    desk.fill("c1", "0.001")
+    desk.account(("USDT", usdt))
+    desk.wait(1)
+    carried = desk.gate.check_intent(desk.intent(qty="0.003", protection=plan), desk.now_ns)
+    assert (carried.verdict is Verdict.BLOCK) is (usdt == "100")
+    MARGINS[name](desk)
+
+    assert desk.plain(qty="0.003", protection=plan).approval is None
 
 
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))

@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from riskd.limits import Limits
 from riskd.margin import EXHAUSTED_PPM, use
-from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
-from tests.support.builders import make_instrument
-from tradebot.core.accounts import MarginState, PositionMargin
+from tests.riskd.edges.kit import perpetual
+from tests.riskd.kit import BTC, STRICT, violations
+from tradebot.core.accounts import MarginState
+from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.instruments import Product
 from tradebot.core.orders import OrderRole, Side
 
-LEVERAGE = Decimal(5)
-
-
-def desk_of(
-    product: Product = Product.LINEAR_PERPETUAL,
-    *,
-    told: bool = True,
-    usdt: str = "1000",
-    limits: Limits | None = None,
-) -> Desk:
-    """Return a desk whose BTC instrument is a perpetual."""
-    is_inverse = product is Product.INVERSE_PERPETUAL
-    instrument = replace(
-        make_instrument(BTC),
-        product=product,
-        settle="BTC" if is_inverse else "USDT",
-        contract_multiplier=Decimal(100) if is_inverse else Decimal(1),
-    )
-    desk = Desk(limits=limits or make_test_limits(), instruments=(instrument, make_instrument(ETH)), usdt=usdt)
-    if told:
-        desk.say(position_margins=[PositionMargin(BTC, LEVERAGE, None, Decimal(0), False, desk.now_ns)])
-    return desk
-
 
 def test_an_entry_waits_for_the_venue_to_tell_its_leverage() -> None:
-    assert violations(desk_of(told=False).plain())["SPC-05"] == "UNSUPPORTED_ORDER_SPEC"
-    assert "SPC-05" not in violations(desk_of().plain())
+    assert violations(perpetual(told=False).plain())["SPC-05"] == "UNSUPPORTED_ORDER_SPEC"
+    assert "SPC-05" not in violations(perpetual().plain())
 
 
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
 def test_margin_and_fee_must_be_free_to_the_last_unit(side: Side) -> None:
     """0.01 at the ask of 60000.01: margin 120.00002; its fee at 10 bps of 600 is 0.6."""
-    enough, short = desk_of(usdt="120.60002"), desk_of(usdt="120.60001999")
+    enough, short = perpetual(usdt="120.60002"), perpetual(usdt="120.60001999")
 
     assert "POS-01" not in violations(enough.plain(side=side))
     assert violations(short.plain(side=side))["POS-01"] == "INSUFFICIENT_FUNDS"
 
 
 def test_an_order_against_the_position_needs_margin_only_beyond_it() -> None:
-    desk = desk_of(usdt="10000")
+    desk = perpetual(usdt="10000")
     desk.buy("0.01")
     desk.account(("USDT", "121"))
 
@@ -63,7 +39,7 @@ def test_an_order_against_the_position_needs_margin_only_beyond_it() -> None:
 
 
 def test_an_open_loss_eats_the_margin() -> None:
-    desk = desk_of(usdt="10000")
+    desk = perpetual(usdt="10000")
     desk.buy("0.01")
     desk.account(("USDT", "242"))
     assert "POS-01" not in violations(desk.plain())
@@ -75,14 +51,49 @@ def test_an_open_loss_eats_the_margin() -> None:
 
 
 def test_a_sized_entry_stays_inside_its_margin() -> None:
-    desk = desk_of(usdt="60")
+    desk = perpetual(usdt="60")
     answer = desk.plain(qty=None)
 
     assert "POS-01" not in violations(answer)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"max_leverage": "0.04"}, {"max_leverage": 1, "max_margin_pct": 1}], ids=["leverage", "margin"]
+)
+@pytest.mark.parametrize("product", [Product.LINEAR_PERPETUAL, Product.INVERSE_PERPETUAL])
+def test_a_sized_entry_stays_inside_its_leverage_and_no_lot_above_it_would(
+    product: Product, changes: dict[str, object]
+) -> None:
+    desk = perpetual(product, limits={"POS-10": STRICT["POS-10"] | changes})
+    desk.account(("USDT", "4000"), ("BTC", "0.05"))
+    answer = desk.plain(qty=None)
+    assert "POS-10" not in violations(answer)
+    assert answer.binding_limit == "POS-10"
+    assert answer.approved_qty is not None
+
+    lot = Decimal("0.00001")
+    again = perpetual(product, limits={"POS-10": STRICT["POS-10"] | changes})
+    again.account(("USDT", "4000"), ("BTC", "0.05"))
+    assert "POS-10" in violations(again.plain(qty=answer.approved_qty + lot))
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_sized_entry_leans_no_farther_than_it_may_and_a_lot_more_would(side: Side) -> None:
+    def asked(qty: Decimal | None) -> ApprovalAnswer:
+        desk = perpetual(usdt="10000", limits={"POS-05": STRICT["POS-05"] | {"max_notional": 700}})
+        desk.gate.state.portfolio.net[BTC] = side.sign * 10**10
+        return desk.plain(side=side, qty=qty)
+
+    sized = asked(None)
+
+    assert "POS-05" not in violations(sized)
+    assert sized.binding_limit == "POS-05"
+    assert sized.approved_qty == Decimal("0.00166")
+    assert "POS-05" in violations(asked(sized.approved_qty + Decimal("0.00001")))
+
+
 def test_an_inverse_contract_is_worth_its_multiplier_and_margined_in_its_coin() -> None:
-    desk = desk_of(Product.INVERSE_PERPETUAL, usdt="10000")
+    desk = perpetual(Product.INVERSE_PERPETUAL, usdt="10000")
     desk.account(("USDT", "10000"), ("BTC", "0.000335"))  # 1 contract: 100 / 59999.99 / 5 and 10 bps of it
 
     assert violations(desk.plain(qty="1")).get("POS-01") == "INSUFFICIENT_FUNDS"
@@ -91,7 +102,7 @@ def test_an_inverse_contract_is_worth_its_multiplier_and_margined_in_its_coin() 
 
 
 def test_nobody_may_ask_for_a_liquidation_as_a_reducing_order() -> None:
-    desk = desk_of(usdt="10000")
+    desk = perpetual(usdt="10000")
     desk.buy("0.01")
     intent = desk.intent(role=OrderRole.LIQUIDATION, side=Side.SELL)
 

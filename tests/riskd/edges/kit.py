@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
-from tests.riskd.kit import BTC, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, Desk, make_test_limits
+from tests.support.builders import make_instrument
+from tradebot.core.accounts import MarginState, PositionMargin
 from tradebot.core.approvals import ApprovalAnswer
+from tradebot.core.instruments import Product
 from tradebot.core.levels import Scope, TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import OrderRole, OrderType, Side
@@ -58,6 +62,32 @@ def roomy(usdt: str = "1000000000") -> Desk:
         ),
         usdt=usdt,
     )
+
+
+def perpetual(
+    product: Product = Product.LINEAR_PERPETUAL,
+    *,
+    told: bool = True,
+    usdt: str = "1000",
+    limits: dict[str, Any] | None = None,
+    both: bool = False,
+) -> Desk:
+    """A desk whose BTC instrument (or `both`) is a perpetual; when `told`, its leverage of 5 and margins are known."""
+    names, is_inverse = (BTC, ETH) if both else (BTC,), product is Product.INVERSE_PERPETUAL
+    change: dict[str, Any] = {"product": product, "contract_multiplier": Decimal(100 if is_inverse else 1)}
+    markets = tuple(
+        replace(market, settle=market.base if is_inverse else "USDT", **change)
+        if market.instrument_id in names
+        else market
+        for market in map(make_instrument, (BTC, ETH))
+    )
+    desk = Desk(limits=make_test_limits(limits), instruments=markets, usdt=usdt)
+    if told:
+        desk.say(
+            margins=[MarginState("binance", "main", markets[0].settle, Decimal(1000), Decimal(0), Decimal(0), 1)],
+            position_margins=[PositionMargin(name, Decimal(5), None, Decimal(0), False, 1) for name in names],
+        )
+    return desk
 
 
 def raise_hold(desk: Desk, level: TradingLevel, scope: Scope) -> None:
