@@ -173,6 +173,7 @@ class Bench:
         key = load_keyring(system.state / "keys" / APPROVAL_KEY_FILE, system.plan.common.mode).current
         self.key_id, self.key = key.key_id, key.secret
         self._numbers = itertools.count(1)
+        self._prices: set[Decimal] = set()
 
     def intent(self, who: str, qty: str = "0.0005", stop: str | None = None, *, fills: bool = False) -> OrderIntent:
         url = f"{self.system.venue_url}/api/v3/ticker/bookTicker?symbol=BTCUSDT"
@@ -181,6 +182,9 @@ class Bench:
         number = next(self._numbers)
         name = f"rogue-{number}"
         price = (bid * (Decimal("1.001") if fills else Decimal("0.998"))).quantize(Decimal("0.01"))
+        while price in self._prices:  # no order is an earlier one repeated: riskd refuses those
+            price -= Decimal("0.01")
+        self._prices.add(price)
         return OrderIntent(
             intent_id=name,
             strategy_id=f"manual:{who}",
@@ -194,7 +198,7 @@ class Bench:
             created_time_ns=time.time_ns(),
             qty=Decimal(qty),
             strength=Decimal(1),
-            limit_price=price - number * Decimal("0.01"),  # no order is the last one repeated: riskd refuses those
+            limit_price=price,
             protection=ProtectionPlan(stop_loss_fraction=Decimal(stop) if stop else None),
             trace_id=name,
         )
