@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.system import RunningSystem
+from tests.support.system import EYES_ACCUSE, RunningSystem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -113,7 +113,7 @@ def eyes_raised(system: RunningSystem) -> list[str]:
     """Return every hold that the eyes' looks ever raised."""
     raised = [record for record in system.trader.audit_trail(1_000) if record.command.startswith("HOLD RAISED")]
     assert raised, "the trail lists holds with their causes"
-    return [f"{record.result}: {record.reason}" for record in raised if record.result.startswith("PTR-")]
+    return [f"{record.result}: {record.reason}" for record in raised if record.result.startswith(EYES_ACCUSE)]
 
 
 def test_without_eyes_nothing_may_enter(system: RunningSystem) -> None:

@@ -30,6 +30,8 @@ from tests.conftest import PROJECT_ROOT
 from tradebot.core.errors import TradebotError
 from tradebot.runtime.identity import Role
 
+EYES_ACCUSE: Final = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
+"""Causes that the eyes raise; riskd's own watches after the trade have others."""
 WAIT_S: Final = 40.0
 POLL_S: Final = 0.1
 DEMO_CONFIG: Final = PROJECT_ROOT / "config" / "demo.yaml"
@@ -201,11 +203,11 @@ class RunningSystem:
 
     def eyes_holds(self) -> list[views.HoldView]:
         """Return the holds in force that the eyes' looks raised."""
-        return [hold for hold in self.trader.holds().holds if hold.cause.startswith(("PTR-", "EYES_"))]
+        return [hold for hold in self.trader.holds().holds if hold.cause.startswith((*EYES_ACCUSE, "EYES_"))]
 
     def eyes_alarms(self) -> list[views.HoldView]:
         """Return those of them that accuse somebody; silence accuses nobody and a slow machine is silent."""
-        return [hold for hold in self.eyes_holds() if hold.cause.startswith("PTR-")]
+        return [hold for hold in self.eyes_holds() if hold.cause.startswith(EYES_ACCUSE)]
 
     def wait_looks(self, more: int = 2) -> None:
         """Wait until riskd has taken that many more reports of the eyes."""
