@@ -269,14 +269,14 @@ class Decider:
         for check_id, check in plan.steps:
             try:
                 row = check(case)
-            except InputMissing:
-                row = INPUT_MISSING
-            except LimitUndefined:
-                row = LIMIT_UNDEFINED
-            except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
-                row = CHECK_ERROR
-            if row[0] != PASS or check_id == binding:
                 outcome, _, limit, measured = row
+            except InputMissing:
+                outcome, _, limit, measured = row = INPUT_MISSING
+            except LimitUndefined:
+                outcome, _, limit, measured = row = LIMIT_UNDEFINED
+            except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
+                outcome, _, limit, measured = row = CHECK_ERROR
+            if outcome != PASS or check_id == binding:
                 if outcome == BLOCK:
                     verdict = BLOCK_VERDICT
                 elif check_id == binding:

@@ -197,6 +197,16 @@ def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
     assert (answer.check_id, answer.reason) == (check_id, "CHECK_ERROR")
 
 
+@pytest.mark.parametrize("answered", [None, (), (0, "", 0)], ids=str)
+def test_a_check_that_answers_nonsense_refuses(answered: Any) -> None:
+    desk = Desk()
+    plan = desk.gate.decider._plans[Stage.PLAIN, False]
+    object.__setattr__(plan, "steps", tuple((c, (lambda _: answered) if c == "POS-01" else f) for c, f in plan.steps))
+    answer = desk.plain()
+
+    assert (answer.verdict, answer.check_id, answer.reason) == (Verdict.BLOCK, "POS-01", "CHECK_ERROR")
+
+
 def test_all_violations_are_reported_in_catalogue_order() -> None:
     answer = Desk().plain(strategy_id="s3", qty="50.000001", limit_price="70000.001")
     order = [spec.check_id for spec in CATALOGUE]
