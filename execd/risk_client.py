@@ -22,8 +22,7 @@ from tradebot.rpc.risk.v1.risk_service_pb2_grpc import RiskServiceStub
 from tradebot.runtime.feeding import feed
 from tradebot.runtime.outbox import Outbox
 from tradebot.wire.execd_records import event_bytes, intent_bytes
-from tradebot.wire.orders import terms_to_wire
-from tradebot.wire.risk import down_from_wire, up_to_wire
+from tradebot.wire.risk import down_from_wire, order_to_wire, up_to_wire
 from tradebot.wire.varint import varint
 
 SESSION_METHOD: Final = "/tradebot.rpc.risk.v1.RiskService/Session"
@@ -125,22 +124,7 @@ def encode_events(rows: Sequence[EventRow]) -> bytes:
 def _encode_ask(ask: ApprovalAsk, raw_intent: bytes) -> bytes:
     message = pb.ApprovalAsk(ask_id=ask.ask_id, sent_time_ns=ask.sent_time_ns)
     if ask.order is not None:
-        order = ask.order
-        message.order.CopyFrom(
-            pb.ApproveOrder(
-                intent_id=order.intent_id,
-                child_index=order.child_index,
-                action=order.action.wire,  # type: ignore[arg-type]
-                order=terms_to_wire(order.order),
-                role=order.role.wire,  # type: ignore[arg-type]
-                venue=order.venue,
-                account=order.account,
-                replaces_client_order_id=order.replaces_client_order_id,
-                strategy_id=order.strategy_id,
-                reduce_id=order.reduce_id,
-                trace_id=order.trace_id,
-            )
-        )
+        message.order.CopyFrom(order_to_wire(ask.order))
     if ask.parent is None:
         return message.SerializeToString()
     raw_intent = raw_intent or intent_bytes(ask.parent)

@@ -224,28 +224,30 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
     )
 
 
+def order_to_wire(order: ApproveOrder) -> risk_service_pb2.ApproveOrder:
+    """Return the message of the venue order that an ask is about."""
+    return pb.ApproveOrder(
+        intent_id=order.intent_id,
+        child_index=order.child_index,
+        action=order.action.wire,  # type: ignore[arg-type]
+        order=terms_to_wire(order.order),
+        role=order.role.wire,  # type: ignore[arg-type]
+        venue=order.venue,
+        account=order.account,
+        replaces_client_order_id=order.replaces_client_order_id,
+        strategy_id=order.strategy_id,
+        reduce_id=order.reduce_id,
+        trace_id=order.trace_id,
+    )
+
+
 def ask_to_wire(ask: ApprovalAsk) -> risk_service_pb2.ApprovalAsk:
     """Return the message."""
     message = pb.ApprovalAsk(ask_id=ask.ask_id, sent_time_ns=ask.sent_time_ns)
     if ask.parent is not None:
         message.parent.intent.CopyFrom(intent_to_wire(ask.parent))
     if ask.order is not None:
-        order = ask.order
-        message.order.CopyFrom(
-            pb.ApproveOrder(
-                intent_id=order.intent_id,
-                child_index=order.child_index,
-                action=order.action.wire,  # type: ignore[arg-type]
-                order=terms_to_wire(order.order),
-                role=order.role.wire,  # type: ignore[arg-type]
-                venue=order.venue,
-                account=order.account,
-                replaces_client_order_id=order.replaces_client_order_id,
-                strategy_id=order.strategy_id,
-                reduce_id=order.reduce_id,
-                trace_id=order.trace_id,
-            )
-        )
+        message.order.CopyFrom(order_to_wire(ask.order))
     return message
 
 
