@@ -88,6 +88,17 @@ EXCHANGE_INFO: Final[dict[str, Any]] = {
     ],
 }
 
+KEY_RIGHTS: Final = {
+    "ipRestrict": True,
+    "enableReading": True,
+    "enableSpotAndMarginTrading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "permitsUniversalTransfer": False,
+}
+"""A key that trades and moves no money: execd stops for any other."""
+REST_PATHS: Final = ("/api/v3/", "/sapi/v1/")
+
 
 class OrderRequest(msgspec.Struct):
     """The part of a request that the answer repeats."""
@@ -115,8 +126,7 @@ class Venue:
 
     def rest(self, path: str) -> Any:
         """Return the body of one GET."""
-        name = path.partition("?")[0].removeprefix("/api/v3/")
-        match name:
+        match path.partition("?")[0].removeprefix("/api/v3/"):
             case "exchangeInfo":
                 return EXCHANGE_INFO
             case "time":
@@ -140,6 +150,8 @@ class Venue:
                         {"asset": "BTC", "free": "0.0", "locked": "0.0"},
                     ],
                 }
+            case "/sapi/v1/account/apiRestrictions":
+                return KEY_RIGHTS
             case "ping":
                 return {}
             case _:
@@ -291,7 +303,7 @@ async def _main() -> None:
 
     def route(request: WSUpgradeRequest) -> Any:
         path = request.path.decode()
-        if path.startswith("/api/v3/"):
+        if path.startswith(REST_PATHS):
             response = WSUpgradeResponse.create_ok_response(
                 _encode(venue.rest(path)), {"Content-Type": "application/json"}
             )
