@@ -30,6 +30,7 @@ from riskd.price_trail import PriceTrail
 from riskd.rates import NS_PER_MIN
 from riskd.rules import is_operator, permission_key
 from riskd.units import PPM, UNIT, amount, with_ppm
+from riskd.worst_case import value_positions
 from tradebot.core.ids import client_order_id_fits
 
 SIGMA_SAMPLES: Final = 30
@@ -107,7 +108,7 @@ def spc_06(case: Case) -> Row:
 def strategy_used(case: Case) -> int:
     """Return the value of what this strategy holds and works, account currency, without the new order."""
     books = case.books
-    books.open_risk.refresh(books.portfolio.positions, books.rules, books.board, case.now_ns)
+    value_positions(books, case.now_ns)
     held = books.open_risk.value_of(case.strategy_id)
     if held is None:
         raise InputMissing
@@ -138,7 +139,7 @@ def pos_09(case: Case) -> Row:
 def heat_before(case: Case) -> int:
     """Return what positions and unfilled entries lose at their stops, account currency."""
     books = case.books
-    books.open_risk.refresh(books.portfolio.positions, books.rules, books.board, case.now_ns)
+    value_positions(books, case.now_ns)
     heat = books.open_risk.at_stops()
     if heat is None:
         raise InputMissing

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from riskd.accountant import Accountant
@@ -13,6 +15,7 @@ from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
 from riskd.decisions import describe, first_violation, render, render_row
+from riskd.exposure_sums import EARLY_NS
 from riskd.inputs import (
     BLOCK,
     CHECK_ERROR,
@@ -32,6 +35,7 @@ from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
 from riskd.stop_flag import StopFlag
 from riskd.units import from_units
+from riskd.worst_case import value_all, value_positions
 from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import (
     GRANT_OF_ENTRY,
@@ -221,6 +225,14 @@ class Decider:
         self._ledger.commit(GrantRenewed(fresh))
         return self._signer.grant(fresh)
 
+    def get_ready(self, now_ns: int) -> None:
+        """Value what moved before the next ask comes, instead of while execd waits. What fails here is met again by
+        the checks, which then refuse.
+        """
+        with suppress(Exception):
+            value_all(self.books, now_ns, EARLY_NS)
+            value_positions(self.books, now_ns, EARLY_NS)
+
     def render(self, record: DecisionRecord) -> Decision:
         """Return a decision with texts."""
         return render(record, self._plans_by_name)
@@ -262,29 +274,9 @@ class Decider:
         """
         plan = self._plans[stage, case.reducing]
         sized = self._size(case)
-        rows: list[Row] = []
-        verdict = ALLOW_VERDICT
+        rows, all_pass = _run(plan, case)
+        verdict = ALLOW_VERDICT if all_pass and not sized.binding else _judge(plan, rows, sized.binding)
         authentic = not case.problem and case.registered
-        binding, append = sized.binding, rows.append
-        for check_id, check in plan.steps:
-            try:
-                row = check(case)
-                outcome, _, limit, measured = row
-            except InputMissing:
-                outcome, _, limit, measured = row = INPUT_MISSING
-            except LimitUndefined:
-                outcome, _, limit, measured = row = LIMIT_UNDEFINED
-            except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
-                outcome, _, limit, measured = row = CHECK_ERROR
-            if outcome != PASS or check_id == binding:
-                if outcome == BLOCK:
-                    verdict = BLOCK_VERDICT
-                elif check_id == binding:
-                    outcome = SOFT
-                    row = (SOFT, SPEC_BY_ID[check_id].reasons[0], limit, measured)
-                if outcome == SOFT and verdict == ALLOW_VERDICT:
-                    verdict = SOFT_VERDICT
-            append(row)
         intent, order, allowed = case.intent, case.order, verdict != BLOCK_VERDICT
         qty = from_units(case.qty) if allowed else _ZERO
         terms = None
@@ -413,6 +405,42 @@ class Decider:
 
     def _next_decision_id(self) -> str:
         return f"{self._state.prefix}-{self._state.decisions + 1}"
+
+
+def _run(plan: Plan, case: Case) -> tuple[list[Row], bool]:
+    """Return what each check of the plan answers, and whether all pass."""
+    rows: list[Row] = []
+    append, all_pass = rows.append, True
+    while True:  # once more for each check that raises
+        try:
+            for _, check in islice(plan.steps, len(rows), None):
+                row = check(case)
+                outcome, _, _, _ = row  # an answer of another form is an error
+                if outcome != PASS:
+                    all_pass = False
+                append(row)
+            return rows, all_pass
+        except InputMissing:
+            append(INPUT_MISSING)
+        except LimitUndefined:
+            append(LIMIT_UNDEFINED)
+        except Exception:  # noqa: BLE001  fail closed: no exception path may lead to an approval
+            append(CHECK_ERROR)
+        all_pass = False
+
+
+def _judge(plan: Plan, rows: list[Row], binding: str) -> int:
+    """Return the verdict; the row of the check that bound the quantity becomes a soft hit."""
+    verdict = ALLOW_VERDICT
+    for at, (outcome, _, limit, measured) in enumerate(rows):
+        check_id = plan.steps[at][0]
+        if outcome == BLOCK:
+            verdict = BLOCK_VERDICT
+        elif check_id == binding:
+            rows[at] = (SOFT, SPEC_BY_ID[check_id].reasons[0], limit, measured)
+        if rows[at][0] == SOFT and verdict == ALLOW_VERDICT:
+            verdict = SOFT_VERDICT
+    return verdict
 
 
 def _write_checks(checks: list[CheckRow], plan: Plan, rows: list[Row]) -> None:

@@ -3,7 +3,8 @@ without a loop, whatever is held or working.
 
 Whoever changes a position, an order or a good price names the instrument in its `moved`; only those are valued again.
 Everything is valued anew when the markets or rates that value a quote asset changed, and when the sums are older than
-REVALUE_NS, so nothing that went wrong here lasts. A test holds the sums against the plain loop after every step.
+REVALUE_NS, so nothing that went wrong here lasts; who has time before the next question asks for EARLY_NS, so that no
+answer waits for it. A test holds the sums against the plain loop after every step.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from riskd.rules import InstrumentRule
 from riskd.units import UNIT, amount
 
 REVALUE_NS: Final = 250_000_000
+EARLY_NS: Final = REVALUE_NS // 2
 
 
 class Part(NamedTuple):
@@ -64,11 +66,12 @@ class ExposureSums:
         board: MarketBoard,
         rules: Mapping[str, InstrumentRule],
         now_ns: int,
+        max_age_ns: int = REVALUE_NS,
     ) -> None:
-        """Value what moved, or everything."""
+        """Value what moved, or everything when that was done longer ago than `max_age_ns`."""
         due: set[str] | None = None
         is_whole, self._paths = self._paths is board.paths, None  # what stops halfway is done anew as a whole
-        if is_whole and 0 <= now_ns - self._at_ns < REVALUE_NS:
+        if is_whole and 0 <= now_ns - self._at_ns < max_age_ns:
             for quote, rate in self._rates.items():
                 if board.rate(quote, long=False) != rate:
                     break

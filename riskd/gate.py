@@ -313,6 +313,8 @@ class RiskGate:
                 send(down)
         finally:  # whatever became of the answers: what was decided stands
             self._ledger.settle()
+        if send is not None and any(event.status.is_terminal or event.execution for event in up.order_events):
+            self.decider.get_ready(now_ns)
         return down
 
     def _answers(self, up: SessionUp, malformed: Iterable[tuple[int, str]], now_ns: int) -> SessionDown:

@@ -104,18 +104,15 @@ class OpenRisk:
         rules: Mapping[str, InstrumentRule],
         board: MarketBoard,
         now_ns: int,
+        max_age_ns: int = REVALUE_NS,
     ) -> None:
-        """Value what changed, or everything when the marks may have moved."""
-        if not 0 <= now_ns - self._at_ns < REVALUE_NS:
+        """Value what changed, or everything when that was done longer ago than `max_age_ns`."""
+        if not 0 <= now_ns - self._at_ns < max_age_ns:
             self._at_ns = now_ns
-            due = [*self._worth, *(holding for holding in self._touched if holding not in self._worth)]
-        elif self._touched:
-            due = list(self._touched)
-        else:
-            return
-        self._touched.clear()
-        for holding in due:
+            self._touched |= dict.fromkeys(self._worth)
+        for holding in list(self._touched):
             self._value_anew(holding, positions.get(holding), rules, board)
+            del self._touched[holding]  # what cannot be valued stays due
 
     # ---- inside
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from riskd.case import Case
+from riskd.case import Books, Case
+from riskd.exposure_sums import REVALUE_NS
 from riskd.inputs import InputMissing, in_currency, qty_of, rule_of, view_of
 from tradebot.core.orders import Side
 
@@ -97,10 +98,20 @@ def open_others(case: Case) -> int:
     return case.open_others
 
 
+def value_all(books: Books, now_ns: int, max_age_ns: int = REVALUE_NS) -> None:
+    """Bring the sums over all instruments up to date: what moved, or everything when they are older than that."""
+    books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, now_ns, max_age_ns)
+
+
+def value_positions(books: Books, now_ns: int, max_age_ns: int = REVALUE_NS) -> None:
+    """Bring the sums over all positions up to date, likewise."""
+    books.open_risk.refresh(books.portfolio.positions, books.rules, books.board, now_ns, max_age_ns)
+
+
 def _survey(case: Case) -> None:
     """Look at all other instruments, once per ask: five checks need what comes of it."""
     if case.open_others is not None:
         return
     books, base = case.books, rule_of(case).base
-    books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, case.now_ns)
+    value_all(books, case.now_ns)
     case.gross_others, case.base_others, case.open_others = books.sums.others(case.instrument_id, base)

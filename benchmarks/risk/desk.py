@@ -206,7 +206,7 @@ class Desk:
             VENUE, "main", True, self.now_ns, False, clock_error_ns=1_000_000, clock_time_ns=self.now_ns,
             rules_time_ns=self.now_ns, rules_hash=self._rules_hash,
         )  # fmt: skip
-        self.gate.handle(SessionUp(accounts=[account], venues=[status]), self.now_ns)
+        self.gate.handle(SessionUp(accounts=[account], venues=[status]), self.now_ns, send=_take)
 
     # ---- orders
 
@@ -276,7 +276,7 @@ class Desk:
             self._sequence += 1
             status = next_status(self.gate.state.commitments.orders[key].state.status, kind)
             event = OrderEvent(self._sequence, key, kind, status, self.now_ns, **parts)
-            self.gate.handle(SessionUp(order_events=[event]), self.now_ns)
+            self.gate.handle(SessionUp(order_events=[event]), self.now_ns, send=_take)
 
     def _fill(self, order: ApproveOrder) -> None:
         """In two parts, with a fee in quote."""
@@ -294,6 +294,10 @@ class Desk:
             self._event(order, K.FILL_COMPLETE if part == left else K.FILL, execution=execution)
             self.quote_usdt -= terms.side.sign * flow + flow / 1000
             self.held[terms.instrument_id] = self.held.get(terms.instrument_id, Decimal(0)) + terms.side.sign * part
+
+
+def _take(_down: SessionDown) -> None:
+    """What execd is told when it asked nothing: the daemon hands over every message's answer as it is made."""
 
 
 def _client_order_id(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
@@ -209,6 +209,8 @@ class Desk:
     looks: int = 0
     attended: bool = True
     """Whether all daemons are heard and the journal's disk is measured and well while time passes."""
+    send: Callable[[SessionDown], None] | None = None
+    """Takes what is said to execd as soon as it is known, as the daemon does."""
 
     def __post_init__(self) -> None:
         self.sink = MemorySink()
@@ -229,7 +231,7 @@ class Desk:
     # ---- execd speaks
 
     def say(self, **parts: Any) -> SessionDown:
-        return self.gate.handle(SessionUp(**parts), self.now_ns)
+        return self.gate.handle(SessionUp(**parts), self.now_ns, send=self.send)
 
     def hello(self, *, log: str = "log1", head: int | None = None, latches: tuple[Any, ...] = ()) -> SessionDown:
         self.session += 1

@@ -10,6 +10,7 @@ from riskd.units import UNIT, amount
 from tests.riskd.kit import BTC, ETH, MS, Desk, make_test_limits, violations
 from tests.riskd.test_limit_volume import PAIRS, World
 from tests.support.builders import make_instrument
+from tradebot.core.approvals import SessionDown
 
 ETH_BTC = "binance:ETH-BTC"
 
@@ -133,3 +134,35 @@ def test_everything_is_valued_anew_at_its_age_or_when_the_clock_was_set_back(age
     books.board.views[ETH].good_ask += MS  # behind the board's back
 
     assert (by_sums(books, BTC, desk.now_ns + age_ns) == by_loop(books, BTC)) is noticed
+
+
+def test_what_a_fill_moved_is_valued_before_the_next_ask_comes() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    books, told = desk.gate.decider.books, list[SessionDown]()
+    answer = desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+    desk.send = told.append
+    desk.fill(f"c{desk.orders}", "0.1", "3000", instrument_id=ETH)
+
+    assert answer.approval is not None
+    assert (books.portfolio.moved, books.commitments.moved) == (set(), set())
+    assert books.sums.others(BTC, "BTC") == by_loop(books, BTC)
+    held = {key: units * books.board.views[key].good_ask // UNIT for key, units in books.portfolio.net.items()}
+    assert books.open_risk.value_of("s1") == sum(held.values()) > 0
+
+
+def test_a_position_that_cannot_be_valued_stays_due_and_refuses_until_it_can() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    books = desk.gate.decider.books
+    desk.gate.decider.get_ready(desk.now_ns)
+    rule = books.rules.pop(BTC)
+    books.open_risk.touch((BTC, "s1"))
+    desk.gate.decider.get_ready(desk.now_ns)  # nothing falls over where nobody asks
+    blind = desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+    books.rules[BTC] = rule
+    seeing = desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+
+    assert violations(blind)["POS-09"] == "CHECK_ERROR"
+    assert seeing.approval is not None
+    assert books.open_risk.value_of("s1") == rule.contract.quote_notional(UNIT // 100, books.board.views[BTC].good_ask)
