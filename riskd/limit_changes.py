@@ -34,7 +34,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "floor_bps", "entry_pct", "reduce_pct", "venue_per_minute", "max_entries", "max_per_day", "soft_multiple",
     "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity", "max_silence_s", "max_steps", "fill_grace_s",
     "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
-    "max_leverage", "max_margin_pct", "max_maintenance_pct",
+    "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({

@@ -25,6 +25,7 @@ from riskd.order_limits import (
     PortfolioHeat,
     RejectRate,
     RepeatedExecution,
+    RestingTime,
     RulesAge,
     SizeOutlier,
     StrategyAllocation,
@@ -38,7 +39,7 @@ from riskd.order_limits import (
     WeightBudget,
     WorkingOrders,
 )
-from riskd.rates import NS_PER_MIN
+from riskd.rates import NS_PER_MIN, NS_PER_S
 from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT
 
 _NS_PER_MS = 1_000_000
@@ -72,6 +73,7 @@ class OrderSettings:
     """Of equity."""
     clock: ClockSanity | None
     weight: WeightBudget | None
+    resting_ns: int | None
     rules_age_ns: int | None
     warm_up_samples: int | None
     drill_age_ns: int | None
@@ -144,6 +146,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
     allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
+    resting = limits.enforced("SPC-09", RestingTime)
     leverage, liquidation = limits.enforced("POS-10", Leverage), limits.enforced("PRC-06", LiquidationDistance)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
@@ -169,6 +172,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
         clock=limits.enforced("AUT-06", ClockSanity),
         weight=limits.enforced("RAT-03", WeightBudget),
+        resting_ns=None if resting is None else resting.max_resting_s * NS_PER_S,
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,

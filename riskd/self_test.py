@@ -370,6 +370,8 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_held, ("STA-01",)),
     (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
+    (AskProbe(protection=ProtectionPlan(None, Decimal("0.01"))), ("SPC-08",)),
+    (AskProbe(time_in_force=TimeInForce.GTC), ("SPC-09",)),
     (_status(rules_hash="another"), ("SPC-10",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),

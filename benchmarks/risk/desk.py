@@ -54,6 +54,8 @@ VENUE: Final = "binance"
 SIGNER: Final = Signer("bench", b"b" * 32)
 TICK_NS: Final = 10_000_000
 """Virtual time between two asks."""
+RESTING_NS: Final = 3_600_000_000_000
+"""How long an entry may rest."""
 BID: Final = 1_000_00
 """Ticks of 0.01; instruments cost a little more each."""
 
@@ -73,6 +75,8 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "POS-10": {"max_leverage": 100, "max_margin_pct": 100, "max_maintenance_pct": 99},
     "POS-14": {"soft_h": 1000, "hard_h": 2000},
     "SPC-07": {},
+    "SPC-08": {},
+    "SPC-09": {"max_resting_s": 3_600},
     "SPC-10": {"max_age_min": 60},
     "RAT-07": {"window_ms": 1000},
     "RAT-09": {},
@@ -117,7 +121,7 @@ def make_instruments() -> tuple[Instrument, ...]:
         Instrument(
             f"{VENUE}:A{number:02}-USDT", VENUE, f"A{number:02}USDT", Product.SPOT, f"A{number:02}", "USDT", "USDT",
             Decimal("0.01"), Decimal("0.001"), Decimal("0.001"), Decimal(9000), Decimal(9000), Decimal(5),
-            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}), price_band=BAND,
+            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT", "GTD"}), price_band=BAND,
         )
         for number in range(INSTRUMENTS)
     )  # fmt: skip
@@ -230,16 +234,26 @@ class Desk:
     ) -> tuple[OrderIntent, ApproveOrder]:
         number = self._asks + 1
         post_only = role is OrderRole.ENTRY
-        tif = TimeInForce.GTC if post_only else TimeInForce.IOC
+        tif = TimeInForce.GTD if post_only else TimeInForce.IOC
+        expires_ns = self.now_ns + RESTING_NS if post_only else 0
         intent = OrderIntent(
             intent_id=f"bench-run1-{number}", strategy_id="bench", incarnation="run1", intent_sequence=number,
             instrument_id=instrument_id, side=side, role=role, order_type=OrderType.LIMIT, time_in_force=tif,
             created_time_ns=self.now_ns, qty=qty, limit_price=price, post_only=post_only,
             protection=ProtectionPlan(Decimal("0.01")) if post_only else ProtectionPlan(),
-            trace_id=f"{number:032x}",
+            trace_id=f"{number:032x}", expire_time_ns=expires_ns,
         )  # fmt: skip
         terms = OrderTerms(
-            _client_order_id(number), instrument_id, side, OrderType.LIMIT, qty, price, None, tif, post_only=post_only
+            _client_order_id(number),
+            instrument_id,
+            side,
+            OrderType.LIMIT,
+            qty,
+            price,
+            None,
+            tif,
+            post_only=post_only,
+            expire_time_ns=expires_ns,
         )
         order = ApproveOrder(
             intent.intent_id, 0, VenueAction.NEW, terms, role, VENUE, "main", "bench", trace_id=intent.trace_id

@@ -97,6 +97,7 @@ STRICT: dict[str, dict[str, Any]] = {
     **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
     "PRC-06": {"status": "enforced", "min_stop_multiple": 2, "maintenance_pct": 5},
+    "SPC-09": {"status": "enforced", "max_resting_s": 60},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
     "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
@@ -125,6 +126,12 @@ WATCHES: dict[str, dict[str, Any]] = {
     "PTR-08": {"status": "enforced", "min_free_gib": 5, "max_sync_p99_ms": 250, "min_syncs": 20},
 }
 """Off unless a test asks for them: a desk has positions without stops and lets hours pass in silence."""
+
+
+DATED = tuple(
+    replace(make_instrument(name), order_types=make_instrument(name).order_types | {"GTD"}) for name in (BTC, ETH)
+)
+"""The desk's instruments at a venue that ends orders by its clock."""
 
 
 @cache
@@ -392,6 +399,7 @@ class Desk:
             None,
             intent.time_in_force,
             intent.post_only,
+            expire_time_ns=intent.expire_time_ns,
         )
         of_terms = {k.removeprefix("terms_"): changes.pop(k) for k in list(changes) if k.startswith("terms_")}
         for name in ("qty", "price", "stop_price"):

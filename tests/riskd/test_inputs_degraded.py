@@ -29,6 +29,7 @@ from riskd.settings import Settings
 from riskd.volatility import Volatility
 from tests.riskd.kit import (
     BTC,
+    DATED,
     DEPLOYED,
     ETH,
     FILLS,
@@ -58,7 +59,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "intent": "what is asked", "order": "what is asked", "terms": "what is asked", "role": "what is asked",
         "side": "what is asked", "strategy_id": "what is asked", "instrument_id": "what is asked",
         "venue": "what is asked", "qty": "what is asked", "price": "what is asked", "stop_price": "what is asked",
-        "stop_distance": "what is asked",
+        "stop_distance": "what is asked", "target_distance": "what is asked",
         "action": "read off the ask", "reducing": "read off the ask",
         "level": "riskd's own holds: folded from the journal, never received",
         "factor_ppm": "read off the level",
@@ -318,13 +319,16 @@ def money_inputs(desk: Desk) -> Iterator[Input]:
 
 SOURCES = (view_inputs, book_inputs, status_inputs, rule_inputs, limit_inputs, case_inputs, money_inputs)
 
+
+def in_a_while(desk: Desk) -> dict[str, Any]:
+    return {"time_in_force": TimeInForce.GTD, "expire_time_ns": desk.now_ns + 30 * SECOND}
+
+
 ASKS: dict[str, Callable[[Desk], Any]] = {
     "entry": lambda d: d.intent(qty="0.001"),
     "entry of riskd's size": lambda d: d.intent(qty=None),
     "market entry": lambda d: d.intent(qty="0.001", order_type=OrderType.MARKET, limit_price=None),
-    "post-only entry": lambda d: d.intent(
-        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="59990"
-    ),
+    "post-only entry": lambda d: d.intent(qty="0.001", post_only=True, limit_price="59990", **in_a_while(d)),
     "sell of what is held": lambda d: d.intent(qty="0.001", side=Side.SELL, limit_price="59999"),
     "exit": lambda d: d.intent(qty="0.004", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
     "exit of everything": lambda d: d.intent(qty=None, side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
@@ -333,6 +337,11 @@ ASKS: dict[str, Callable[[Desk], Any]] = {
     "over its allocation": lambda d: d.intent(qty="0.001", strategy_id="s2"),
     "into a jump": lambda d: d.intent(qty="0.01", instrument_id=ETH, limit_price="3045"),
     "too hot": lambda d: d.intent(qty="0.016", protection=ProtectionPlan(Decimal("0.0235"))),
+    "for too long": lambda d: d.intent(
+        qty="0.001", limit_price="59990", time_in_force=TimeInForce.GTD, expire_time_ns=d.now_ns + 90 * SECOND
+    ),
+    "without an end": lambda d: d.intent(qty="0.001", limit_price="59990", time_in_force=TimeInForce.GTC),
+    "target without a stop": lambda d: d.intent(qty="0.001", protection=ProtectionPlan(None, Decimal("0.01"))),
     "too far away": lambda d: d.intent(qty="0.001", limit_price="66000"),
     "off the tick": lambda d: d.intent(qty="0.001", limit_price="59999.999"),
     "too small": lambda d: d.intent(qty="0.00001"),
@@ -340,9 +349,7 @@ ASKS: dict[str, Callable[[Desk], Any]] = {
     "from the future": lambda d: d.intent(qty="0.001", created_time_ns=d.now_ns + 5 * SECOND),
     "of nobody": lambda d: d.intent(qty="0.001", strategy_id="nobody"),
     "stop too far": lambda d: d.intent(qty="0.001", protection=replace(d.intent().protection, stop_loss_fraction=None)),
-    "post-only that takes": lambda d: d.intent(
-        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="60000.01"
-    ),
+    "post-only that takes": lambda d: d.intent(qty="0.001", post_only=True, limit_price="60000.01", **in_a_while(d)),
     "exit of more": lambda d: d.intent(qty="0.02", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
     "exit that adds": lambda d: d.intent(qty="0.001", role=OrderRole.EXIT),
 }
@@ -380,7 +387,7 @@ def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
 
 def desk_at(level: TradingLevel) -> Desk:
     """A desk that holds both instruments, with every check on that can be, at a level."""
-    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}))
+    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}), instruments=DATED)
     desk.drilled()
     see_markets(desk)
     enter(desk, "0.005")
