@@ -34,6 +34,7 @@ from riskd.inputs import (
     value_of,
     view_of,
 )
+from riskd.liquidity_checks import LIQUIDITY_CHECKS
 from riskd.margin_checks import MARGIN_CHECKS
 from riskd.margin_room import margin_available, margin_needed
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
@@ -447,6 +448,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     **VENUE_EXPOSURE_CHECKS,
     **VENUE_RULE_CHECKS,
     **ENTRY_FORM_CHECKS,
+    **LIQUIDITY_CHECKS,
     **MARGIN_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
+from riskd.liquidity_limits import LIQUIDITY_MODELS
 
 
 class IntentAge(Enforced):
@@ -368,6 +369,7 @@ class AckLatency(Enforced):
 
 
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
+    **LIQUIDITY_MODELS,
     "AUT-03": IntentAge,
     "AUT-06": ClockSanity,
     "STA-03": VenueReadiness,
