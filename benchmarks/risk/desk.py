@@ -54,6 +54,10 @@ VENUE: Final = "binance"
 SIGNER: Final = Signer("bench", b"b" * 32)
 TICK_NS: Final = 10_000_000
 """Virtual time between two asks."""
+FINE_PER_TICK: Final = 10**6
+"""Steps of a mark price."""
+DEEP: Final = 10**8
+"""Lots at the best, and traded with each quote."""
 RESTING_NS: Final = 3_600_000_000_000
 """How long an entry may rest."""
 BID: Final = 1_000_00
@@ -66,6 +70,10 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "STA-08": {"tier": 1},
     "STA-09": {"max_age_h": 168},
+    "MKT-05": {"max_divergence_bps": 1_000},
+    "MKT-06": {"min_depth_multiple": 1},
+    "PRC-03": {"max_slippage_bps": 1_000},
+    "SIZ-04": {"max_share_pct": 100},
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "PRC-06": {"min_stop_multiple": 1},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
@@ -156,9 +164,11 @@ class Desk:
         gate.start("bench", self.now_ns)
         gate.handle(SessionUp(hello=SessionHello("s1", "log1", 0, "build", self.instruments)), self.now_ns)
         gate.bind_market(list(enumerate(self.instruments)))
-        self.quote()
         self.tell_account()
-        gate.handle_timer(self.now_ns)
+        for _ in range(2):  # what was traded is seen between two samples
+            self.now_ns += 1_000_000_000
+            self.quote()
+            gate.handle_timer(self.now_ns)
         for instrument in self.instruments[::2]:
             self._fill(self._approved(self._entry(instrument)))
         while len(self.working) < WORKING:
@@ -187,7 +197,7 @@ class Desk:
                 self._leave(instrument_id)
 
     def quote(self) -> None:
-        """Every book, fresh."""
+        """Every book, fresh, and what goes with it."""
         rows = RowColumns()
         for index in range(INSTRUMENTS):
             bid = BID + 100 * index
@@ -195,8 +205,11 @@ class Desk:
                 (RowKind.BOOK_STATE, 0, int(BookState.LIVE)),
                 (RowKind.BBO, BUY_FLAG, bid),
                 (RowKind.BBO, SELL_FLAG, bid + 1),
+                (RowKind.TRADE, BUY_FLAG, bid),
+                (RowKind.MARK_PRICE, 0, bid * FINE_PER_TICK),
+                (RowKind.INDEX_PRICE, 0, bid * FINE_PER_TICK),
             ):
-                rows.append(MarketRow(int(kind), index, side | LAST_FLAG, price, 1, 1, self.now_ns, self.now_ns))
+                rows.append(MarketRow(int(kind), index, side | LAST_FLAG, price, DEEP, 1, self.now_ns, self.now_ns))
         self.gate.handle_market(rows, self.now_ns)
         self.gate.journal_measured(DISK, self.now_ns)
 
