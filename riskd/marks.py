@@ -269,6 +269,8 @@ class MarketBoard:
         self.references.clear()
         for twins in self._twins.values():
             for venue, view in twins.items():
+                if len(twins) == 1 and not (view.mark_price and view.index_price):
+                    continue  # one source at most: nearly every spot market
                 told = [(view.mark_price, view.mark_ns), (view.index_price, view.index_ns)]
                 told += [
                     ((other.bid + other.ask) // 2, other.updated_ns)
