@@ -89,8 +89,10 @@ def make_case(
         case.qty = to_units(terms.qty)
         case.price = 0 if terms.price is None else to_units(terms.price)
         case.stop_price = 0 if terms.stop_price is None else to_units(terms.stop_price)
-        stop = None if intent is None else intent.protection.stop_loss_fraction
-        case.stop_distance = None if stop is None else to_units(stop)
+        if intent is not None:
+            stop, target = intent.protection.stop_loss_fraction, intent.protection.take_profit_fraction
+            case.stop_distance = None if stop is None else to_units(stop)
+            case.target_distance = None if target is None else to_units(target)
         case.problem = _problem(case)
     except ArithmeticError:  # NaN does not even compare
         case.problem = "an amount is not finite or has more than 12 decimals"

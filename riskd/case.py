@@ -97,6 +97,8 @@ class Case:
     stop_price: int = 0
     stop_distance: int | None = None
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
+    target_distance: int | None = None
+    """The same of its target."""
     factor_ppm: int = PPM
     """Size factor of the deployment and the level."""
     value: int | None = None

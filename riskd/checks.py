@@ -11,6 +11,7 @@ from typing import Final
 from riskd.case import Case
 from riskd.cautious import refusal
 from riskd.conduct_checks import CONDUCT_CHECKS
+from riskd.entry_form_checks import ENTRY_FORM_CHECKS
 from riskd.exposure import CLOSING_ROLES
 from riskd.holds import CAUTIOUS_FILTER, HIGHEST_LEVEL, LEVEL_REASON, Action, is_allowed
 from riskd.inputs import (
@@ -33,6 +34,7 @@ from riskd.inputs import (
     value_of,
     view_of,
 )
+from riskd.liquidity_checks import LIQUIDITY_CHECKS
 from riskd.margin_checks import MARGIN_CHECKS
 from riskd.margin_room import margin_available, margin_needed
 from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
@@ -445,6 +447,8 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     **READINESS_CHECKS,
     **VENUE_EXPOSURE_CHECKS,
     **VENUE_RULE_CHECKS,
+    **ENTRY_FORM_CHECKS,
+    **LIQUIDITY_CHECKS,
     **MARGIN_CHECKS,
     "AUT-01": aut_01,
     "AUT-02": aut_02,

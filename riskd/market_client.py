@@ -13,7 +13,13 @@ from tradebot.rpc.marketdata.v1 import rows_pb2
 from tradebot.rpc.marketdata.v1.market_data_service_pb2_grpc import MarketDataServiceStub
 from tradebot.wire.instruments import instrument_from_wire
 
-KINDS: Final = (rows_pb2.ROW_KIND_BBO, rows_pb2.ROW_KIND_TRADE, rows_pb2.ROW_KIND_BOOK_STATE)
+KINDS: Final = (
+    rows_pb2.ROW_KIND_BBO,
+    rows_pb2.ROW_KIND_TRADE,
+    rows_pb2.ROW_KIND_BOOK_STATE,
+    rows_pb2.ROW_KIND_MARK_PRICE,
+    rows_pb2.ROW_KIND_INDEX_PRICE,
+)
 PACE_MS: Final = 5
 """Marks a few milliseconds old are as good; a message per tick is not."""
 

@@ -10,19 +10,22 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from riskd.price_trail import PriceTrail
+from riskd.references import Reference, reference_of
 from riskd.units import UNIT, to_units
 from riskd.valuation import Path
 from riskd.volatility import STEP_NS, Volatility
-from tradebot.core.instruments import Instrument
+from riskd.volume_trail import VolumeTrail
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SIDE_MASK, BookState, RowKind
 
 _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
 _STATE: Final = int(RowKind.BOOK_STATE)
 _MARK: Final = int(RowKind.MARK_PRICE)
+_INDEX: Final = int(RowKind.INDEX_PRICE)
 _LIVE: Final = int(BookState.LIVE)
 FINE_UNITS: Final = UNIT // 10**8
-"""Units of one step of a mark price, which no tick binds."""
+"""Units of one step of a mark or index price, which no tick binds."""
 _NOWHERE: Final[Path] = ()
 HALF_LIFE_MIN: Final = 60
 """Of measured volatility where sizing asks for none."""
@@ -40,6 +43,8 @@ class Columns(Protocol):
     @property
     def price(self) -> Sequence[int]: ...
     @property
+    def qty(self) -> Sequence[int]: ...
+    @property
     def receive_time_ns(self) -> Sequence[int]: ...
 
 
@@ -48,27 +53,45 @@ class MarketView:
 
     __slots__ = (
         "ask",
+        "ask_qty",
         "bid",
+        "bid_qty",
         "good_ask",
         "good_bid",
         "good_ns",
+        "index_ns",
+        "index_price",
         "instrument_id",
         "last_price",
+        "lot",
+        "mark_ns",
         "mark_price",
         "state",
         "tick",
+        "traded_lots",
         "updated_ns",
     )
 
-    def __init__(self, instrument_id: str, tick: int) -> None:
+    def __init__(self, instrument_id: str, tick: int, lot: int) -> None:
         self.instrument_id = instrument_id
         self.tick = tick
+        self.lot = lot
         self.bid = 0
         self.ask = 0
+        self.bid_qty = 0
+        """At the best bid, units; meaningful with it alone."""
+        self.ask_qty = 0
         self.last_price = 0
         """Last public trade."""
         self.mark_price = 0
         """The venue's mark price; derivatives only."""
+        self.mark_ns = 0
+        """When it was received."""
+        self.index_price = 0
+        """What the venue's derivative follows."""
+        self.index_ns = 0
+        self.traded_lots = 0
+        """Of all public trades seen."""
         self.state: int = 0
         """BookState value, 0 = never told."""
         self.updated_ns = 0
@@ -113,6 +136,12 @@ class MarketBoard:
         self._volatility: dict[str, Volatility] = {}
         self.trails: dict[str, PriceTrail] = {}
         """Where the mids of good books were lately."""
+        self.volumes: dict[str, VolumeTrail] = {}
+        """What was traded lately."""
+        self.references: dict[str, Reference] = {}
+        """What others say the price is, where enough of them do."""
+        self._twins: dict[tuple[str, str, Product], dict[str, MarketView]] = {}
+        """(base, quote, product) -> venue -> the same market there."""
         self._sampled_ns = -STEP_NS
         self.moved: set[str] = set()
         """Instruments whose good ask changed since `ExposureSums` last looked."""
@@ -123,14 +152,16 @@ class MarketBoard:
 
     def bind(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
         """A stream began: (column index, instrument) of everything in it. Views stay, indexes are new."""
-        self._by_index = {}
+        self._by_index, self._twins = {}, {}
         for index, instrument in instruments:
             view = self.views.get(instrument.instrument_id)
             if view is None:
                 view = self.views[instrument.instrument_id] = MarketView(
-                    instrument.instrument_id, to_units(instrument.tick_size)
+                    instrument.instrument_id, to_units(instrument.tick_size), to_units(instrument.lot_size)
                 )
             self._by_index[index] = view
+            pair = (instrument.base, instrument.quote, instrument.product)
+            self._twins.setdefault(pair, {})[instrument.venue] = view
 
     def lost(self) -> None:
         """The stream ended: no book is known to be true any more."""
@@ -140,8 +171,8 @@ class MarketBoard:
     def apply(self, rows: Columns) -> None:
         """Fold a batch. Rows of unknown instruments or kinds are ignored."""
         views = self._by_index
-        for kind, index, flags, price, receive_ns in zip(
-            rows.kind, rows.instrument, rows.side_flags, rows.price, rows.receive_time_ns, strict=True
+        for kind, index, flags, price, qty, receive_ns in zip(
+            rows.kind, rows.instrument, rows.side_flags, rows.price, rows.qty, rows.receive_time_ns, strict=True
         ):
             view = views.get(index)
             if view is None:
@@ -149,16 +180,19 @@ class MarketBoard:
             view.updated_ns = receive_ns
             if kind == _BBO:
                 if flags & SIDE_MASK == BUY_FLAG:
-                    view.bid = price * view.tick
+                    view.bid, view.bid_qty = price * view.tick, qty * view.lot
                 else:
-                    view.ask = price * view.tick
+                    view.ask, view.ask_qty = price * view.tick, qty * view.lot
                 # Between the two sides of one event the pair is half old.
                 if flags & LAST_FLAG and view.keep_good(receive_ns):
                     self.moved.add(view.instrument_id)
             elif kind == _TRADE:
                 view.last_price = price * view.tick
+                view.traded_lots += qty
             elif kind == _MARK:
-                view.mark_price = price * FINE_UNITS
+                view.mark_price, view.mark_ns = price * FINE_UNITS, receive_ns
+            elif kind == _INDEX:
+                view.index_price, view.index_ns = price * FINE_UNITS, receive_ns
             elif kind == _STATE:
                 view.state = price
                 if price != _LIVE:
@@ -208,7 +242,10 @@ class MarketBoard:
         return max(view.good_ask, view.mark_price)
 
     def sample(self, now_ns: int) -> None:
-        """Take the mids of good books: into their trails once a second, for volatility once a minute."""
+        """Take the mids of good books and what was traded: into their trails once a second, for volatility once a
+        minute; and what others say the prices are.
+        """
+        self._refer(now_ns)
         a_minute = now_ns - self._sampled_ns >= STEP_NS
         if a_minute:
             self._sampled_ns = now_ns
@@ -220,8 +257,29 @@ class MarketBoard:
             if trail is None:
                 trail = self.trails[instrument_id] = PriceTrail()
             trail.add(mid, now_ns)
+            volume = self.volumes.get(instrument_id)
+            if volume is None:
+                volume = self.volumes[instrument_id] = VolumeTrail()
+            volume.add(view.traded_lots * view.lot, now_ns)
             if a_minute:
                 self._volatility.setdefault(instrument_id, Volatility()).sample(mid, now_ns, self._half_life_min)
+
+    def _refer(self, now_ns: int) -> None:
+        """Take the references anew; an instrument with too few sources has none."""
+        self.references.clear()
+        for twins in self._twins.values():
+            for venue, view in twins.items():
+                if len(twins) == 1 and not (view.mark_price and view.index_price):
+                    continue  # one source at most: nearly every spot market
+                told = [(view.mark_price, view.mark_ns), (view.index_price, view.index_ns)]
+                told += [
+                    ((other.bid + other.ask) // 2, other.updated_ns)
+                    for elsewhere, other in twins.items()
+                    if elsewhere != venue and other.is_good
+                ]
+                reference = reference_of(told, now_ns)
+                if reference is not None:
+                    self.references[view.instrument_id] = reference
 
     def watched(self, min_samples: int) -> int:
         """Return how many markets have a good book and at least so many samples of its mid."""

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
+from riskd.liquidity_limits import LIQUIDITY_MODELS
 
 
 class IntentAge(Enforced):
@@ -214,6 +215,13 @@ class ClockSanity(Enforced):
     """Of the measurement; execd measures once a minute."""
 
 
+class RestingTime(Enforced):
+    """SPC-09, for entries; IOC and FOK end on arrival."""
+
+    max_resting_s: Annotated[int, Field(gt=1, le=86_400)] = 60
+    """An entry that rests ends by the venue's clock within it; good-till-canceled entries are refused."""
+
+
 class RulesAge(Enforced):
     """SPC-10."""
 
@@ -361,6 +369,7 @@ class AckLatency(Enforced):
 
 
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
+    **LIQUIDITY_MODELS,
     "AUT-03": IntentAge,
     "AUT-06": ClockSanity,
     "STA-03": VenueReadiness,
@@ -372,6 +381,7 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "MKT-01": BookAge,
     "MKT-04": MaxSpread,
     "MKT-07": VolatilityBreaker,
+    "SPC-09": RestingTime,
     "SPC-10": RulesAge,
     "PRC-01": PriceCollar,
     "PRC-02": DriftCollar,

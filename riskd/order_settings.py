@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from riskd.base_limits import Enforced
 from riskd.caps import Cap, make_cap
 from riskd.limits import Limits, for_key
+from riskd.liquidity_limits import MinimumDepth, Participation, ReferenceDivergence, Slippage
 from riskd.order_limits import (
     AckLatency,
     AmendRate,
@@ -25,6 +26,7 @@ from riskd.order_limits import (
     PortfolioHeat,
     RejectRate,
     RepeatedExecution,
+    RestingTime,
     RulesAge,
     SizeOutlier,
     StrategyAllocation,
@@ -38,7 +40,7 @@ from riskd.order_limits import (
     WeightBudget,
     WorkingOrders,
 )
-from riskd.rates import NS_PER_MIN
+from riskd.rates import NS_PER_MIN, NS_PER_S
 from riskd.units import PPM, PPM_PER_BPS, PPM_PER_PCT
 
 _NS_PER_MS = 1_000_000
@@ -72,11 +74,16 @@ class OrderSettings:
     """Of equity."""
     clock: ClockSanity | None
     weight: WeightBudget | None
+    resting_ns: int | None
     rules_age_ns: int | None
     warm_up_samples: int | None
     drill_age_ns: int | None
     breaker: BreakerRule | None
     drift_ppm: int | None
+    divergence_ppm: int | None
+    depth: DepthRule | None
+    slippage_ppm: int | None
+    participation_ppm: int | None
     venue_hard_ppm: int | None
     """Of equity."""
     venue_soft_ppm: int | None
@@ -99,6 +106,14 @@ class BreakerRule:
     move_ppm: int
     sigmas: int
     hold_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepthRule:
+    """MKT-06."""
+
+    multiple_ppm: int
+    within_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +158,10 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     warm_up, breaker = limits.enforced("STA-07", WarmUp), limits.enforced("MKT-07", VolatilityBreaker)
     drift, heat = limits.enforced("PRC-02", DriftCollar), limits.enforced("POS-12", PortfolioHeat)
     rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
+    divergence, depth = limits.enforced("MKT-05", ReferenceDivergence), limits.enforced("MKT-06", MinimumDepth)
+    slippage, share = limits.enforced("PRC-03", Slippage), limits.enforced("SIZ-04", Participation)
     allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
+    resting = limits.enforced("SPC-09", RestingTime)
     leverage, liquidation = limits.enforced("POS-10", Leverage), limits.enforced("PRC-06", LiquidationDistance)
     return OrderSettings(
         max_unknown_instrument=None if unknown is None else unknown.max_per_instrument,
@@ -169,11 +187,16 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
         clock=limits.enforced("AUT-06", ClockSanity),
         weight=limits.enforced("RAT-03", WeightBudget),
+        resting_ns=None if resting is None else resting.max_resting_s * NS_PER_S,
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,
         breaker=None if breaker is None else _breaker(breaker),
         drift_ppm=None if drift is None else drift.max_drift_bps * PPM_PER_BPS,
+        divergence_ppm=None if divergence is None else divergence.max_divergence_bps * PPM_PER_BPS,
+        depth=None if depth is None else _depth(depth),
+        slippage_ppm=None if slippage is None else slippage.max_slippage_bps * PPM_PER_BPS,
+        participation_ppm=None if share is None else int(share.max_share_pct * PPM_PER_PCT),
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),
@@ -190,6 +213,10 @@ def make_order_settings(limits: Limits) -> OrderSettings:
 
 def _breaker(limit: VolatilityBreaker) -> BreakerRule:
     return BreakerRule(limit.max_move_bps * PPM_PER_BPS, limit.sigmas, limit.hold_min * NS_PER_MIN)
+
+
+def _depth(limit: MinimumDepth) -> DepthRule:
+    return DepthRule(-int(-limit.min_depth_multiple * PPM // 1), limit.depth_within_bps * PPM_PER_BPS)
 
 
 def _liquidation(limit: LiquidationDistance) -> LiquidationRule:

@@ -33,6 +33,8 @@ from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInF
 
 KIND: Final = "limits self-test"
 PRICE: Final = Decimal(100)
+DEEP: Final = 10**8
+"""Lots at the best, and traded in a second."""
 CASH: Final = Decimal(10_000)
 ELSEWHERE: Final = "selftest-elsewhere"
 MOST_REPEATS: Final = 10_000
@@ -72,6 +74,7 @@ class ProbeWorld:
         for _ in range(60):  # seconds of market, for the checks that want to have watched it
             self.now_ns += NS_PER_S
             self.quote(PRICE - Decimal("0.01"), PRICE + Decimal("0.01"))
+            self.trade()
             self.gate.board.sample(self.now_ns)
         self.status()
         for name in WATCHED:
@@ -100,7 +103,14 @@ class ProbeWorld:
         told = [(RowKind.BOOK_STATE, 0, int(state))]
         told += [(RowKind.BBO, BUY_FLAG, int(bid / tick)), (RowKind.BBO, SELL_FLAG, int(ask / tick))]
         for kind, flag, price in told:
-            rows.append(MarketRow(int(kind), 0, flag | LAST_FLAG, price, 1, 1, self.now_ns, self.now_ns))
+            rows.append(MarketRow(int(kind), 0, flag | LAST_FLAG, price, DEEP, 1, self.now_ns, self.now_ns))
+        self.gate.handle_market(rows, self.now_ns)
+
+    def trade(self) -> None:
+        """DEEP lots, while the venue's mark and index are at the price."""
+        rows, fine = RowColumns(), int(PRICE * 10**8)
+        for kind, price in ((RowKind.TRADE, 1), (RowKind.MARK_PRICE, fine), (RowKind.INDEX_PRICE, fine)):
+            rows.append(MarketRow(int(kind), 0, LAST_FLAG, price, DEEP, 1, self.now_ns, self.now_ns))
         self.gate.handle_market(rows, self.now_ns)
 
     # ---- asks
@@ -354,8 +364,8 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 
 
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
-    (_huge, ("STA-08", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-05", "POS-01", "POS-02", "POS-04",
-             "POS-05", "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+    (_huge, ("STA-08", "MKT-06", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-04", "SIZ-05", "POS-01",
+             "POS-02", "POS-04", "POS-05", "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
     (_levered, ("PRC-06", "POS-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),
@@ -370,6 +380,8 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_held, ("STA-01",)),
     (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
+    (AskProbe(protection=ProtectionPlan(None, Decimal("0.01"))), ("SPC-08",)),
+    (AskProbe(time_in_force=TimeInForce.GTC), ("SPC-09",)),
     (_status(rules_hash="another"), ("SPC-10",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),
@@ -380,7 +392,8 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_book("99.99", "100.01", BookState.GAP), ("MKT-02",)),
     (_book("100.01", "100", BookState.LIVE), ("MKT-03",)),
     (_book("50", "150"), ("MKT-04",)),
-    (_book("90000", "90000.01"), ("MKT-07", "PRC-02")),
+    (_book("90000", "90000.01"), ("MKT-05", "MKT-07", "PRC-02")),
+    (AskProbe(qty=_LARGEST, limit_price=2 * PRICE), ("PRC-03",)),
     (AskProbe(terms_order_type=OrderType.MARKET), ("SPC-05", "PRC-04")),
     (AskProbe(terms_client_order_id="mine"), ("SPC-06",)),
     (AskProbe(protection=ProtectionPlan()), ("PRC-05",)),

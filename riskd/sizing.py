@@ -17,6 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
+from riskd.liquidity_checks import best_depth, participation_room
 from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
@@ -204,6 +205,12 @@ def _order_value(case: Case) -> int:
     return _qty(case, _quote_room(case, case.books.settings.order_cap))
 
 
+def _depth(case: Case) -> int:
+    rule, depth = case.books.settings.orders.depth, best_depth(case)
+    assert rule is not None
+    return depth * PPM // rule.multiple_ppm
+
+
 def _balance(case: Case) -> int:
     if case.rule is not None and not case.rule.is_spot:
         return margin_qty(case, margin_available(case))
@@ -290,9 +297,11 @@ def _worst_before(case: Case) -> int:
 
 
 HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
+    "MKT-06": _depth,
     "SIZ-01": _order_qty,
     "SIZ-02": _order_value,
     "SIZ-03": _trade_risk,
+    "SIZ-04": participation_room,
     "POS-01": _balance,
     "POS-02": _position,
     "POS-04": _gross,

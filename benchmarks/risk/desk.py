@@ -54,6 +54,12 @@ VENUE: Final = "binance"
 SIGNER: Final = Signer("bench", b"b" * 32)
 TICK_NS: Final = 10_000_000
 """Virtual time between two asks."""
+FINE_PER_TICK: Final = 10**6
+"""Steps of a mark price."""
+DEEP: Final = 10**8
+"""Lots at the best, and traded with each quote."""
+RESTING_NS: Final = 3_600_000_000_000
+"""How long an entry may rest."""
 BID: Final = 1_000_00
 """Ticks of 0.01; instruments cost a little more each."""
 
@@ -64,6 +70,10 @@ DISK: Final = JournalHealth(100 << 30, 0, 0, 0)
 ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "STA-08": {"tier": 1},
     "STA-09": {"max_age_h": 168},
+    "MKT-05": {"max_divergence_bps": 1_000},
+    "MKT-06": {"min_depth_multiple": 1},
+    "PRC-03": {"max_slippage_bps": 1_000},
+    "SIZ-04": {"max_share_pct": 100},
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "PRC-06": {"min_stop_multiple": 1},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
@@ -73,6 +83,8 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "POS-10": {"max_leverage": 100, "max_margin_pct": 100, "max_maintenance_pct": 99},
     "POS-14": {"soft_h": 1000, "hard_h": 2000},
     "SPC-07": {},
+    "SPC-08": {},
+    "SPC-09": {"max_resting_s": 3_600},
     "SPC-10": {"max_age_min": 60},
     "RAT-07": {"window_ms": 1000},
     "RAT-09": {},
@@ -117,7 +129,7 @@ def make_instruments() -> tuple[Instrument, ...]:
         Instrument(
             f"{VENUE}:A{number:02}-USDT", VENUE, f"A{number:02}USDT", Product.SPOT, f"A{number:02}", "USDT", "USDT",
             Decimal("0.01"), Decimal("0.001"), Decimal("0.001"), Decimal(9000), Decimal(9000), Decimal(5),
-            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT"}), price_band=BAND,
+            order_types=frozenset({"LIMIT", "STOP_LIMIT", "TAKE_PROFIT_LIMIT", "GTD"}), price_band=BAND,
         )
         for number in range(INSTRUMENTS)
     )  # fmt: skip
@@ -152,9 +164,11 @@ class Desk:
         gate.start("bench", self.now_ns)
         gate.handle(SessionUp(hello=SessionHello("s1", "log1", 0, "build", self.instruments)), self.now_ns)
         gate.bind_market(list(enumerate(self.instruments)))
-        self.quote()
         self.tell_account()
-        gate.handle_timer(self.now_ns)
+        for _ in range(2):  # what was traded is seen between two samples
+            self.now_ns += 1_000_000_000
+            self.quote()
+            gate.handle_timer(self.now_ns)
         for instrument in self.instruments[::2]:
             self._fill(self._approved(self._entry(instrument)))
         while len(self.working) < WORKING:
@@ -183,7 +197,7 @@ class Desk:
                 self._leave(instrument_id)
 
     def quote(self) -> None:
-        """Every book, fresh."""
+        """Every book, fresh, and what goes with it."""
         rows = RowColumns()
         for index in range(INSTRUMENTS):
             bid = BID + 100 * index
@@ -191,8 +205,11 @@ class Desk:
                 (RowKind.BOOK_STATE, 0, int(BookState.LIVE)),
                 (RowKind.BBO, BUY_FLAG, bid),
                 (RowKind.BBO, SELL_FLAG, bid + 1),
+                (RowKind.TRADE, BUY_FLAG, bid),
+                (RowKind.MARK_PRICE, 0, bid * FINE_PER_TICK),
+                (RowKind.INDEX_PRICE, 0, bid * FINE_PER_TICK),
             ):
-                rows.append(MarketRow(int(kind), index, side | LAST_FLAG, price, 1, 1, self.now_ns, self.now_ns))
+                rows.append(MarketRow(int(kind), index, side | LAST_FLAG, price, DEEP, 1, self.now_ns, self.now_ns))
         self.gate.handle_market(rows, self.now_ns)
         self.gate.journal_measured(DISK, self.now_ns)
 
@@ -230,16 +247,26 @@ class Desk:
     ) -> tuple[OrderIntent, ApproveOrder]:
         number = self._asks + 1
         post_only = role is OrderRole.ENTRY
-        tif = TimeInForce.GTC if post_only else TimeInForce.IOC
+        tif = TimeInForce.GTD if post_only else TimeInForce.IOC
+        expires_ns = self.now_ns + RESTING_NS if post_only else 0
         intent = OrderIntent(
             intent_id=f"bench-run1-{number}", strategy_id="bench", incarnation="run1", intent_sequence=number,
             instrument_id=instrument_id, side=side, role=role, order_type=OrderType.LIMIT, time_in_force=tif,
             created_time_ns=self.now_ns, qty=qty, limit_price=price, post_only=post_only,
             protection=ProtectionPlan(Decimal("0.01")) if post_only else ProtectionPlan(),
-            trace_id=f"{number:032x}",
+            trace_id=f"{number:032x}", expire_time_ns=expires_ns,
         )  # fmt: skip
         terms = OrderTerms(
-            _client_order_id(number), instrument_id, side, OrderType.LIMIT, qty, price, None, tif, post_only=post_only
+            _client_order_id(number),
+            instrument_id,
+            side,
+            OrderType.LIMIT,
+            qty,
+            price,
+            None,
+            tif,
+            post_only=post_only,
+            expire_time_ns=expires_ns,
         )
         order = ApproveOrder(
             intent.intent_id, 0, VenueAction.NEW, terms, role, VENUE, "main", "bench", trace_id=intent.trace_id

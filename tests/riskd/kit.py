@@ -93,10 +93,18 @@ MARKET: dict[str, dict[str, Any]] = {
     "PRC-02": {"status": "enforced", "max_drift_bps": 250},
 }
 """What needs a second of the market: `Desk.wait(1)`. Off unless a test asks for it: tests move prices as they like."""
+LIQUID: dict[str, dict[str, Any]] = {
+    "MKT-05": {"status": "enforced", "max_divergence_bps": 100},
+    "MKT-06": {"status": "enforced", "min_depth_multiple": 3},
+    "PRC-03": {"status": "enforced", "max_slippage_bps": 20},
+    "SIZ-04": {"status": "enforced", "max_share_pct": 10},
+}
+"""What needs quantities, trades and other prices: `Desk.liquid`. Off unless a test asks for it."""
 STRICT: dict[str, dict[str, Any]] = {
     **MARKET,
     "PRC-05": {"status": "enforced", "min_distance_bps": 20, "max_distance_bps": 500},
     "PRC-06": {"status": "enforced", "min_stop_multiple": 2, "maintenance_pct": 5},
+    "SPC-09": {"status": "enforced", "max_resting_s": 60},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
     "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
     "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
@@ -127,6 +135,12 @@ WATCHES: dict[str, dict[str, Any]] = {
 """Off unless a test asks for them: a desk has positions without stops and lets hours pass in silence."""
 
 
+DATED = tuple(
+    replace(make_instrument(name), order_types=make_instrument(name).order_types | {"GTD"}) for name in (BTC, ETH)
+)
+"""The desk's instruments at a venue that ends orders by its clock."""
+
+
 @cache
 def _profile(name: str) -> dict[str, Any]:
     return read_yaml(ROOT / "config" / "limits" / f"{name}.yaml")
@@ -135,7 +149,8 @@ def _profile(name: str) -> dict[str, Any]:
 def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
-    for check_id in (*MARKET, *FORM, *FILLS, *WATCHES):
+    on = {check_id for check_id, check in tree["checks"].items() if check["status"] == "enforced"}
+    for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES}:
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 
@@ -277,7 +292,13 @@ class Desk:
     # ---- the market speaks
 
     def quote(
-        self, instrument_id: str, bid: str | None, ask: str | None, state: BookState | None = BookState.LIVE
+        self,
+        instrument_id: str,
+        bid: str | None,
+        ask: str | None,
+        state: BookState | None = BookState.LIVE,
+        *,
+        lots: int = 1,
     ) -> None:
         index = next(i for i, x in enumerate(self.instruments) if x.instrument_id == instrument_id)
         tick, rows = self.instruments[index].tick_size, Rows()
@@ -285,8 +306,30 @@ class Desk:
             rows.add(RowKind.BOOK_STATE, index, 0, int(state), 0, self.now_ns)
         for flag, price in ((BUY_FLAG, bid), (SELL_FLAG, ask)):
             if price is not None:
-                rows.add(RowKind.BBO, index, flag, int(Decimal(price) / tick), 1, self.now_ns)
+                rows.add(RowKind.BBO, index, flag, int(Decimal(price) / tick), lots, self.now_ns)
         self.gate.handle_market(rows.columns, self.now_ns)
+
+    def tell(self, instrument_id: str, *told: tuple[RowKind, str | int]) -> None:
+        """Trades (lots), mark and index prices, in this order."""
+        index = next(i for i, x in enumerate(self.instruments) if x.instrument_id == instrument_id)
+        rows = Rows()
+        for kind, value in told:
+            if kind is RowKind.TRADE:
+                rows.add(kind, index, BUY_FLAG, 1, int(value), self.now_ns)
+            else:
+                rows.add(kind, index, 0, int(Decimal(value) * 10**8), 0, self.now_ns)
+        self.gate.handle_market(rows.columns, self.now_ns)
+
+    def liquid(self, seconds: int = 2, *, lots: int = 10**7) -> None:
+        """Let seconds pass in which so much lies at the best offers and is traded, and others tell the same price."""
+        for _ in range(seconds):
+            for instrument in self.instruments:
+                view, name = self.gate.board.views[instrument.instrument_id], instrument.instrument_id
+                bid, ask = from_units(view.good_bid), from_units(view.good_ask)
+                self.quote(name, str(bid), str(ask), lots=lots)
+                mid = str((bid + ask) / 2)
+                self.tell(name, (RowKind.TRADE, lots), (RowKind.MARK_PRICE, mid), (RowKind.INDEX_PRICE, mid))
+            self.wait(1)
 
     def wait(self, seconds: float) -> SessionDown:
         """Let time pass with a timer call at the end; books, the venue's state and the eyes stay fresh."""
@@ -394,6 +437,7 @@ class Desk:
             None,
             intent.time_in_force,
             intent.post_only,
+            expire_time_ns=intent.expire_time_ns,
         )
         of_terms = {k.removeprefix("terms_"): changes.pop(k) for k in list(changes) if k.startswith("terms_")}
         for name in ("qty", "price", "stop_price"):

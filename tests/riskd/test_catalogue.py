@@ -12,7 +12,19 @@ from riskd.catalogue_page import render_page
 from riskd.checks import CHECKS
 from riskd.limits import load_limits, make_limits
 from riskd.plans import Stage, make_plans
-from tests.riskd.kit import BTC, DEPLOYED, FORM, ROOT, STRICT, Desk, execd_id, limits_tree, make_test_limits, violations
+from tests.riskd.kit import (
+    BTC,
+    DEPLOYED,
+    FORM,
+    LIQUID,
+    ROOT,
+    STRICT,
+    Desk,
+    execd_id,
+    limits_tree,
+    make_test_limits,
+    violations,
+)
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import CheckOutcome, Verdict
 from tradebot.core.orders import OrderType
@@ -75,8 +87,8 @@ def test_a_profile_can_trade(profile: str) -> None:
 
 
 def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED))
-    desk.wait(1)
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID))
+    desk.liquid()
     desk.drilled()
     answer = desk.plain(terms_client_order_id=execd_id())
     record = desk.gate.decider.find(answer.decision_id)

@@ -10,6 +10,7 @@ import pytest
 from riskd.catalogue import CATALOGUE
 from tests.riskd.edges import (
     conduct_edges,
+    liquidity_edges,
     margin_edges,
     market_edges,
     rate_edges,
@@ -22,8 +23,8 @@ from tests.riskd.edges.kit import EDGES, Edge
 from tests.riskd.kit import violations
 
 FAMILIES = (
-    state_edges, market_edges, specification_edges, size_edges, margin_edges, conduct_edges, rate_edges,
-    readiness_edges,
+    state_edges, market_edges, liquidity_edges, specification_edges, size_edges, margin_edges, conduct_edges,
+    rate_edges, readiness_edges,
 )  # fmt: skip
 """Importing them registers their edges."""
 

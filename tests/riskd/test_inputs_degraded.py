@@ -24,16 +24,20 @@ from riskd.marks import MarketBoard, MarketView
 from riskd.order_settings import OrderSettings
 from riskd.plans import Stage
 from riskd.price_trail import PriceTrail
+from riskd.references import Reference
 from riskd.rules import InstrumentRule
 from riskd.settings import Settings
 from riskd.volatility import Volatility
+from riskd.volume_trail import VolumeTrail
 from tests.riskd.kit import (
     BTC,
+    DATED,
     DEPLOYED,
     ETH,
     FILLS,
     FORM,
     HUGE,
+    LIQUID,
     MARKET,
     MS,
     SECOND,
@@ -58,7 +62,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "intent": "what is asked", "order": "what is asked", "terms": "what is asked", "role": "what is asked",
         "side": "what is asked", "strategy_id": "what is asked", "instrument_id": "what is asked",
         "venue": "what is asked", "qty": "what is asked", "price": "what is asked", "stop_price": "what is asked",
-        "stop_distance": "what is asked",
+        "stop_distance": "what is asked", "target_distance": "what is asked",
         "action": "read off the ask", "reducing": "read off the ask",
         "level": "riskd's own holds: folded from the journal, never received",
         "factor_ppm": "read off the level",
@@ -70,7 +74,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
     },
     MarketView: {
         "tick": "the venue's rule, kept to scale the rows that come: it changes nothing that stands",
-        "instrument_id": "identity", "last_price": "shown, and used by no check",
+        "lot": "the same", "instrument_id": "identity", "last_price": "shown, and used by no check",
     },
     Books: {
         "settings": "limit_inputs", "portfolio": "money_inputs", "board": "board_inputs and view_inputs",
@@ -85,10 +89,13 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "views": "view_inputs", "paths": "money_inputs",
         "moved": "names what to value again: it changes nothing that stands",
         "mid_equity": "a setting", "_half_life_min": "a setting", "_currency": "a setting",
+        "_twins": "which markets are the same: identity",
         "_by_index": "where rows go that come: it changes nothing that stands",
         "_sampled_ns": "when the next sample is due: it changes nothing that stands",
     },
     PriceTrail: {},
+    VolumeTrail: {},
+    Reference: {},
     Volatility: {},
     VenueStatus: {"alarms": "acted on when they come"},
     InstrumentRule: {
@@ -222,7 +229,7 @@ def view_of(instrument_id: str, desk: Desk) -> Any:
 
 def board_inputs(desk: Desk) -> Iterator[Input]:
     """What the board remembers of each market beside its view: every table of it, row by row."""
-    owners = {"trails": PriceTrail, "_volatility": Volatility}
+    owners = {"trails": PriceTrail, "_volatility": Volatility, "volumes": VolumeTrail, "references": Reference}
     assert set(names_of(MarketBoard)) == owners.keys()
     for table, owner in owners.items():
         rows = partial(rows_of, table)
@@ -318,21 +325,30 @@ def money_inputs(desk: Desk) -> Iterator[Input]:
 
 SOURCES = (view_inputs, book_inputs, status_inputs, rule_inputs, limit_inputs, case_inputs, money_inputs)
 
+
+def in_a_while(desk: Desk) -> dict[str, Any]:
+    return {"time_in_force": TimeInForce.GTD, "expire_time_ns": desk.now_ns + 30 * SECOND}
+
+
 ASKS: dict[str, Callable[[Desk], Any]] = {
     "entry": lambda d: d.intent(qty="0.001"),
     "entry of riskd's size": lambda d: d.intent(qty=None),
     "market entry": lambda d: d.intent(qty="0.001", order_type=OrderType.MARKET, limit_price=None),
-    "post-only entry": lambda d: d.intent(
-        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="59990"
-    ),
+    "post-only entry": lambda d: d.intent(qty="0.001", post_only=True, limit_price="59990", **in_a_while(d)),
     "sell of what is held": lambda d: d.intent(qty="0.001", side=Side.SELL, limit_price="59999"),
     "exit": lambda d: d.intent(qty="0.004", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
     "exit of everything": lambda d: d.intent(qty=None, side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
     "too much": lambda d: d.intent(qty="50"),
     "a little too much": lambda d: d.intent(qty="0.0334"),
+    "more than a third of the best offer": lambda d: d.intent(qty="0.01651"),
     "over its allocation": lambda d: d.intent(qty="0.001", strategy_id="s2"),
     "into a jump": lambda d: d.intent(qty="0.01", instrument_id=ETH, limit_price="3045"),
     "too hot": lambda d: d.intent(qty="0.016", protection=ProtectionPlan(Decimal("0.0235"))),
+    "for too long": lambda d: d.intent(
+        qty="0.001", limit_price="59990", time_in_force=TimeInForce.GTD, expire_time_ns=d.now_ns + 90 * SECOND
+    ),
+    "without an end": lambda d: d.intent(qty="0.001", limit_price="59990", time_in_force=TimeInForce.GTC),
+    "target without a stop": lambda d: d.intent(qty="0.001", protection=ProtectionPlan(None, Decimal("0.01"))),
     "too far away": lambda d: d.intent(qty="0.001", limit_price="66000"),
     "off the tick": lambda d: d.intent(qty="0.001", limit_price="59999.999"),
     "too small": lambda d: d.intent(qty="0.00001"),
@@ -340,9 +356,7 @@ ASKS: dict[str, Callable[[Desk], Any]] = {
     "from the future": lambda d: d.intent(qty="0.001", created_time_ns=d.now_ns + 5 * SECOND),
     "of nobody": lambda d: d.intent(qty="0.001", strategy_id="nobody"),
     "stop too far": lambda d: d.intent(qty="0.001", protection=replace(d.intent().protection, stop_loss_fraction=None)),
-    "post-only that takes": lambda d: d.intent(
-        qty="0.001", post_only=True, time_in_force=TimeInForce.GTC, limit_price="60000.01"
-    ),
+    "post-only that takes": lambda d: d.intent(qty="0.001", post_only=True, limit_price="60000.01", **in_a_while(d)),
     "exit of more": lambda d: d.intent(qty="0.02", side=Side.SELL, role=OrderRole.EXIT, limit_price="59999"),
     "exit that adds": lambda d: d.intent(qty="0.001", role=OrderRole.EXIT),
 }
@@ -354,6 +368,8 @@ ON: dict[str, dict[str, Any] | None] = {
     **DEPLOYED,
     **FORM,
     **FILLS,
+    **LIQUID,
+    "MKT-05": {"status": "enforced", "max_divergence_bps": 1_000},  # ETH moves and the others stay
     "STA-07": MARKET["STA-07"] | {"min_samples": 5},
     "RAT-07": {"status": "enforced", "window_ms": 1},
     "MKT-07": MARKET["MKT-07"] | {"max_move_bps": 100},  # ETH moves 150, which PRC-02 lets pass
@@ -365,8 +381,7 @@ ON: dict[str, dict[str, Any] | None] = {
 
 def see_markets(desk: Desk) -> None:
     """Let riskd watch for as long as it must."""
-    for _ in range(5):
-        desk.wait(1)
+    desk.liquid(5)
 
 
 def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
@@ -380,7 +395,7 @@ def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
 
 def desk_at(level: TradingLevel) -> Desk:
     """A desk that holds both instruments, with every check on that can be, at a level."""
-    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}))
+    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}), instruments=DATED)
     desk.drilled()
     see_markets(desk)
     enter(desk, "0.005")
@@ -391,7 +406,8 @@ def desk_at(level: TradingLevel) -> Desk:
         desk.wait(60)
     desk.venue(rate_used_pct=50.0, clock_offset_ns=100 * MS)
     see_markets(desk)
-    desk.quote(ETH, "3044.99", "3045.01")
+    desk.quote(BTC, "59999.99", "60000.01", lots=4_950)  # a third of that is the largest order (MKT-06)
+    desk.quote(ETH, "3044.99", "3045.01", lots=10**6)
     if level is not TradingLevel.RUNNING:
         desk.gate.raise_hold(
             level, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="h", duration_s=0,
@@ -446,7 +462,13 @@ def test_no_spoiled_input_makes_any_decision_more_permissive(
 
 
 @pytest.mark.parametrize(
-    ("ask", "check_id"), [("over its allocation", "POS-09"), ("into a jump", "MKT-07"), ("too hot", "POS-12")]
+    ("ask", "check_id"),
+    [
+        ("over its allocation", "POS-09"),
+        ("into a jump", "MKT-07"),
+        ("too hot", "POS-12"),
+        ("more than a third of the best offer", "MKT-06"),
+    ],
 )
 def test_nothing_but_its_own_check_refuses_an_ask_that_is_about_one(ask: str, check_id: str) -> None:
     desk = desk_at(TradingLevel.RUNNING)

@@ -50,7 +50,7 @@ def test_a_check_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_check_that_is_not_built_cannot_be_enforced() -> None:
-    assert "checks.MKT-05: not built yet" in broken(lambda t: t["checks"].update({"MKT-05": {"status": "enforced"}}))
+    assert "checks.PRC-08: not built yet" in broken(lambda t: t["checks"].update({"PRC-08": {"status": "enforced"}}))
 
 
 def test_not_applicable_needs_a_reason() -> None:

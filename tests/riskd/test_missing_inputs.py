@@ -14,7 +14,7 @@ from riskd.catalogue import CATALOGUE
 from riskd.inputs import Row
 from riskd.plans import Stage
 from tests.riskd.edges.kit import perpetual
-from tests.riskd.kit import BTC, DEPLOYED, ETH, FORM, STRICT, Desk, execd_id, make_test_limits, violations
+from tests.riskd.kit import BTC, DEPLOYED, ETH, FORM, LIQUID, STRICT, Desk, execd_id, make_test_limits, violations
 from tradebot.core.approvals import Verdict
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.orders import OrderType, TimeInForce
@@ -72,16 +72,28 @@ def no_trail(desk: Desk) -> None:
     desk.gate.board.trails.clear()
 
 
+def no_volume(desk: Desk) -> None:
+    desk.gate.board.volumes.clear()
+
+
+def no_reference(desk: Desk) -> None:
+    desk.gate.board.references.clear()
+
+
+def no_quantity(desk: Desk) -> None:
+    desk.gate.board.views[BTC].ask_qty = 0
+
+
 INPUTS: list[Callable[[Desk], None]] = [
     no_quote, no_book_state, no_time, zero_prices, negative_price, no_status, no_balances, zero_equity, no_day_start,
-    no_rule, no_price_of_what_is_held, no_trail,
+    no_rule, no_price_of_what_is_held, no_trail, no_volume, no_reference, no_quantity,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
 def test_an_entry_without_one_of_its_inputs_is_refused(take_away: Callable[[Desk], None]) -> None:
-    desk = Desk(limits=make_test_limits(STRICT))
-    desk.wait(1)
+    desk = Desk(limits=make_test_limits(STRICT | LIQUID))
+    desk.liquid()
     assert desk.plain(qty="0.001").approval is not None
     desk.wait(1)
     take_away(desk)
@@ -95,8 +107,8 @@ def test_an_entry_without_one_of_its_inputs_is_refused(take_away: Callable[[Desk
 @pytest.mark.parametrize("take_away", INPUTS, ids=lambda f: f.__name__)
 def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Callable[[Desk], None]) -> None:
     for qty, price in (("50", "60000"), ("0.01", "70000"), ("0.000001", "60000"), ("0.01", "59999.999")):
-        desk = Desk(limits=make_test_limits(STRICT))
-        desk.wait(1)
+        desk = Desk(limits=make_test_limits(STRICT | LIQUID))
+        desk.liquid()
         take_away(desk)
         assert desk.plain(qty=qty, limit_price=price).approval is None
 
@@ -116,12 +128,16 @@ def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Calla
         ("RAT-10", zero_equity), ("RAT-10", no_rule),
         ("STA-07", no_trail), ("MKT-07", no_trail), ("MKT-07", no_quote), ("MKT-07", zero_prices),
         ("PRC-02", no_trail), ("PRC-02", no_quote), ("PRC-02", no_book_state), ("PRC-02", negative_price),
+        ("MKT-05", no_reference), ("MKT-05", no_quote), ("MKT-05", no_book_state), ("MKT-06", no_quantity),
+        ("MKT-06", no_quote), ("MKT-06", negative_price), ("PRC-03", no_quote), ("PRC-03", zero_prices),
+        ("SIZ-04", no_volume),
         ("POS-09", zero_equity), ("POS-09", no_rule), ("POS-12", zero_equity), ("POS-12", no_rule),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )  # fmt: skip
 def test_a_check_says_by_itself_that_its_input_is_missing(check_id: str, take_away: Callable[[Desk], None]) -> None:
-    desk = Desk(limits=make_test_limits(STRICT))
+    desk = Desk(limits=make_test_limits(STRICT | LIQUID))
+    desk.liquid()
     take_away(desk)
     answer = desk.plain(qty="0.001", post_only=True, time_in_force=TimeInForce.GTC)
 
@@ -181,9 +197,9 @@ def test_a_perpetual_entry_without_one_of_its_inputs_is_refused(name: str, usdt:
 
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
 def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED))
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID))
     desk.drilled()
-    desk.wait(1)
+    desk.liquid()
     plan = desk.gate.decider._plans[Stage.PLAIN, False]
 
     def broken(case: object) -> Row:

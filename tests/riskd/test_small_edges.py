@@ -24,6 +24,7 @@ from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAsk, SessionUp
+from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
@@ -270,7 +271,7 @@ def test_a_sized_entry_may_be_as_small_as_the_venue_takes(min_qty: str, min_noti
     limits = make_test_limits({"SIZ-01": {"max_qty": {"*": "0.002"}}})
     desk = Desk(limits=limits, instruments=(make_instrument(BTC, min_qty=min_qty, min_notional=min_notional),
                                             make_instrument(ETH)))  # fmt: skip
-    answer = desk.plain(qty=None)
+    answer = desk.plain(qty=None, protection=ProtectionPlan())  # a stop would lie below the least value (SPC-08)
 
     assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.002"), "SIZ-01")
 

@@ -13,11 +13,11 @@ from tests.riskd.edges.kit import (
     edge,
     roomy,
 )
-from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, DATED, ETH, SECOND, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, VenueAction
 from tradebot.core.instruments import Instrument, PriceBand, Product, rules_hash
-from tradebot.core.intents import Algo
+from tradebot.core.intents import Algo, ProtectionPlan
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
@@ -110,6 +110,58 @@ add("SPC-10", "read in the future", STALE, lambda: read(-3_600 * SECOND - 1))
 add("SPC-10", "never read", "CHECK_INPUT_MISSING", lambda: read(10**19))
 add("SPC-10", "not read", "CHECK_INPUT_MISSING", lambda: read(0, rules_hash=""))
 add("SPC-10", "the venue has other rules now", STALE, lambda: read(0, rules_hash=rules_hash([make_instrument(BTC)])))
+
+
+LIST, LATE = "ORDER_LIST_INVALID", "EXPIRY_INVALID"
+
+
+def planned(
+    stop: str | None, target: str | None = None, *, side: Side = Side.BUY, price: str = "60000", **rules: str
+) -> ApprovalAnswer:
+    """Ask for 0.01 with this plan where ticks are 0.01, unless `rules` say otherwise."""
+    desk = with_rules(**rules)
+    plan = ProtectionPlan(None if stop is None else Decimal(stop), None if target is None else Decimal(target))
+    return desk.plain(side=side, limit_price=price, protection=plan)
+
+
+add("SPC-08", "no plan", None, lambda: planned(None))
+add("SPC-08", "a stop and a target", None, lambda: planned("0.01", "0.02"))
+add("SPC-08", "a target without a stop", LIST, lambda: planned(None, "0.02"))
+# A tick of 100 is 1/600 of 60,000: what is nearer is rounded to the entry's own price
+add("SPC-08", "a stop one tick below", None, lambda: planned("0.001666666667", tick="100"))
+add("SPC-08", "a stop that is rounded to the entry", LIST, lambda: planned("0.001666666666", tick="100"))
+add("SPC-08", "a short's stop one tick above", None, lambda: planned("0.001666666667", side=Side.SELL, tick="100"))
+add("SPC-08", "a short's stop that is rounded to the entry", LIST,
+    lambda: planned("0.001666666666", side=Side.SELL, tick="100"))  # fmt: skip
+add("SPC-08", "a target is rounded away from it", None, lambda: planned("0.01", "0.000000000001", tick="100"))
+add("SPC-08", "so is a short's", None, lambda: planned("0.01", "0.000000000001", side=Side.SELL, tick="100"))
+add("SPC-08", "a short's target at nothing", LIST, lambda: planned("0.01", "0.999", side=Side.SELL, tick="100"))
+add("SPC-08", "the venue takes all of it at the stop", None, lambda: planned("0.01", min_notional="594"))
+add("SPC-08", "too small for it there", LIST, lambda: planned("0.01", min_notional="594.000000000001"))
+add("SPC-08", "a short is as small", LIST, lambda: planned("0.01", side=Side.SELL, min_notional="594.000000000001"))
+
+
+def resting(left_ns: int, time_in_force: TimeInForce = TimeInForce.GTD) -> ApprovalAnswer:
+    """Ask for an entry that ends so much later, 0 = that names no end; at most a minute."""
+    desk = Desk(limits=make_test_limits({"SPC-09": STRICT["SPC-09"]}), instruments=DATED)
+    expires_ns = desk.now_ns + left_ns if left_ns else 0
+    return desk.plain(time_in_force=time_in_force, expire_time_ns=expires_ns, limit_price="59990")
+
+
+add("SPC-09", "ends in a minute", None, lambda: resting(60 * SECOND))
+add("SPC-09", "ends later", LATE, lambda: resting(60 * SECOND + 1))
+add("SPC-09", "ends in a second", None, lambda: resting(SECOND))
+add("SPC-09", "ends sooner", LATE, lambda: resting(SECOND - 1))
+add("SPC-09", "has ended", LATE, lambda: resting(-SECOND))
+add("SPC-09", "good till canceled", LATE, lambda: resting(0, TimeInForce.GTC))
+add("SPC-09", "immediate or cancel", None, lambda: resting(0, TimeInForce.IOC))
+add("SPC-09", "fill or kill", None, lambda: resting(0, TimeInForce.FOK))
+
+
+@edge("SPC-09", "a market intent never rests", None)
+def _market_ends() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits({"SPC-09": STRICT["SPC-09"]}))
+    return desk.plain(order_type=MARKET, limit_price=None, terms_price="60000")
 
 
 for label, reason, changes in (

@@ -1,0 +1,107 @@
+"""Checks of an entry against what the market can carry and what others say it is worth. Pure functions of a Case as in
+`checks`; what they read is kept by the market board, nothing is searched.
+
+riskd sees the best bid and offer with their quantities, not the depth behind them: each check takes what it does not
+see as nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from riskd.case import Case
+from riskd.inputs import (
+    BLOCK,
+    PASS,
+    CheckFunction,
+    InputMissing,
+    LimitUndefined,
+    Row,
+    bounded,
+    need,
+    price_of,
+    qty_of,
+    view_of,
+)
+from riskd.marks import MarketView
+from riskd.units import PPM
+from tradebot.core.orders import Side
+
+
+def _good(case: Case) -> MarketView:
+    view = view_of(case)
+    if not view.is_good:
+        raise InputMissing
+    return view
+
+
+def mkt_05(case: Case) -> Row:
+    """The mid is near what others say."""
+    most, view = need(case.books.settings.orders.divergence_ppm), _good(case)
+    reference = case.books.board.references.get(case.instrument_id)
+    if reference is None or reference.price <= 0 or not reference.is_fresh(case.now_ns):
+        raise InputMissing
+    twice = 2 * reference.price
+    return bounded(-(-abs(view.bid + view.ask - twice) * PPM // twice), most, "REFERENCE_DIVERGENCE")
+
+
+def best_depth(case: Case) -> int:
+    """Return the quantity of the best offer on the other side, 0 when that is too far from the mid."""
+    rule, view = case.books.settings.orders.depth, _good(case)
+    if rule is None:
+        raise LimitUndefined
+    both, buys = view.bid + view.ask, case.side is Side.BUY
+    touch, size = (view.ask, view.ask_qty) if buys else (view.bid, view.bid_qty)
+    if size <= 0:
+        raise InputMissing
+    return size if abs(2 * touch - both) * PPM <= both * rule.within_ppm else 0
+
+
+def mkt_06(case: Case) -> Row:
+    """The best offer on the other side is a multiple of the order."""
+    depth, rule = best_depth(case), case.books.settings.orders.depth
+    assert rule is not None
+    needed = -(-qty_of(case) * rule.multiple_ppm // PPM)
+    fits = depth >= needed
+    return (PASS if fits else BLOCK, "" if fits else "INSUFFICIENT_DEPTH", needed, depth)
+
+
+def prc_03(case: Case) -> Row:
+    """The worst price of the whole order: the best offer for what lies there, the limit for the rest, against the mid.
+    An order that waits for a trigger finds another book: all of it at its limit, against the trigger.
+    """
+    most, qty, price = need(case.books.settings.orders.slippage_ppm), qty_of(case), price_of(case)
+    at_touch = touch = 0
+    if case.stop_price:
+        both = 2 * case.stop_price
+    else:
+        view, buys = _good(case), case.side is Side.BUY
+        both = view.bid + view.ask
+        touch, size = (view.ask, view.ask_qty) if buys else (view.bid, view.bid_qty)
+        if size < 0:
+            raise InputMissing
+        at_touch = min(qty, size) if (price >= touch if buys else price <= touch) else 0
+    paid = at_touch * touch + (qty - at_touch) * price
+    beyond = (2 * paid - both * qty) * case.side.sign
+    return bounded(max(0, -(-beyond * PPM // (both * qty))), most, "SLIPPAGE_LIMIT")
+
+
+def participation_room(case: Case) -> int:
+    """Return the largest quantity that is let pass."""
+    share, trail = need(case.books.settings.orders.participation_ppm), case.books.board.volumes.get(case.instrument_id)
+    if trail is None or not trail.is_fresh(case.now_ns) or trail.minute() < 0:
+        raise InputMissing
+    return trail.minute() * share // PPM
+
+
+def siz_04(case: Case) -> Row:
+    """The order is a small part of what was traded within a minute, as far as riskd has seen it."""
+    return bounded(qty_of(case), participation_room(case), "PARTICIPATION_LIMIT")
+
+
+LIQUIDITY_CHECKS: Final[dict[str, CheckFunction]] = {
+    "MKT-05": mkt_05,
+    "MKT-06": mkt_06,
+    "PRC-03": prc_03,
+    "SIZ-04": siz_04,
+}
