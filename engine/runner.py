@@ -564,6 +564,7 @@ class EngineCore:
                 limit_price=instrument.tick_size * ticks if ticks else None,
                 post_only=proposal.post_only,
                 expire_time_ns=proposal.expire_time_ns,
+                expected_edge=proposal.expected_edge if is_entry else None,
                 protection=run.protection if is_entry else _NO_PROTECTION,
                 context=SignalContext(
                     proposal.signal,

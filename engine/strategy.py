@@ -73,6 +73,8 @@ class Proposal:
     post_only: bool = False
     expire_time_ns: int = 0
     """When the venue ends it, for GTD."""
+    expected_edge: Decimal | None = None
+    """Gain that is expected of the round trip before costs, as a fraction of the price; None = no estimate."""
     market: Market | None = None
     """Where; None: the market of the callback."""
 

@@ -93,6 +93,7 @@ def make_case(
             stop, target = intent.protection.stop_loss_fraction, intent.protection.take_profit_fraction
             case.stop_distance = None if stop is None else to_units(stop)
             case.target_distance = None if target is None else to_units(target)
+            case.expected_edge = None if intent.expected_edge is None else to_units(intent.expected_edge)
         case.problem = _problem(case)
     except ArithmeticError:  # NaN does not even compare
         case.problem = "an amount is not finite or has more than 12 decimals"
@@ -160,6 +161,8 @@ def _intent_problem(intent: OrderIntent) -> str:
         return f"strength {intent.strength} is not in (0, 1]"
     if intent.qty is not None and not intent.qty > 0:
         return "qty is not above 0"
+    if intent.expected_edge is not None and not -1 < intent.expected_edge < 1:
+        return f"expected_edge {intent.expected_edge} is not in (-1, 1): it is a fraction of the price"
     plan = intent.protection
     for name, fraction in (("stop_loss", plan.stop_loss_fraction), ("take_profit", plan.take_profit_fraction)):
         if fraction is not None and not 0 < fraction < 1:

@@ -99,6 +99,8 @@ class Case:
     """Distance of an intent's stop as a share of its price, units; None = it has none."""
     target_distance: int | None = None
     """The same of its target."""
+    expected_edge: int | None = None
+    """Gain that an intent expects before costs, as a share of its price, units; None = it says nothing."""
     factor_ppm: int = PPM
     """Size factor of the deployment and the level."""
     value: int | None = None

@@ -180,10 +180,9 @@ def _later(
     scope: str,
     default: str,
     *,
-    severity: Severity = Severity.HARD,
-    owner: Owner = Owner.RISKD,
+    owner: Owner,
 ) -> CheckSpec:
-    return CheckSpec(check_id, name, definition, reasons, scope, default, severity=severity, owner=owner)
+    return CheckSpec(check_id, name, definition, reasons, scope, default, owner=owner)
 
 
 CATALOGUE: Final[tuple[CheckSpec, ...]] = (
@@ -277,8 +276,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "all else at its margin", ("LIQUIDATION_TOO_CLOSE",), "order", "2 x", stages="P", unit=Unit.UNITS),
     _built("PRC-07", "post-only would take", "post-only price crosses the book", ("POST_ONLY_WOULD_CROSS",), "order",
            "-", stages="PO", unit=Unit.UNITS),
-    _later("PRC-08", "edge covers cost", "expected edge >= fees + half spread + slippage", ("EDGE_BELOW_COST",),
-           "order", "1.0 x", severity=_SOFT),
+    _built("PRC-08", "edge covers cost", "expected edge of the intent >= k x (taker fees both ways + half the spread, "
+           "or what PRC-03 measures where that is more)", ("EDGE_BELOW_COST",), "order", "1 x", stages="P",
+           unit=Unit.PPM),
     _built("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
            "per instrument", stages="PO", unit=Unit.UNITS),
     _built("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),

@@ -43,6 +43,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
     "min_stop_multiple", "maintenance_pct", "min_depth_multiple",
+    "min_cost_multiple",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})

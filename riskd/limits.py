@@ -23,7 +23,7 @@ from riskd.base_limits import (
     PositiveDecimal,
     PositiveInt,
 )
-from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
+from riskd.catalogue import CONFIGURABLE_IDS
 from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
@@ -327,8 +327,6 @@ def _read_check(path: Path, check_id: str, tree: dict[str, Any]) -> Enforced | N
         raise ConfigError(f"{path}: {where}: no such check; see docs/risk-checks.md")
     if tree.get("status") == "not_applicable":
         return parse_section(path, where, tree, NotApplicable)
-    if not SPEC_BY_ID[check_id].built:
-        raise ConfigError(f"{path}: {where}: not built yet: write status: not_applicable and the reason")
     return parse_section(path, where, tree, CHECK_MODELS.get(check_id, Enforced))
 
 

@@ -24,7 +24,7 @@ from riskd.inputs import (
     view_of,
 )
 from riskd.marks import MarketView
-from riskd.units import PPM
+from riskd.units import PPM, UNITS_PER_PPM
 from tradebot.core.orders import Side
 
 
@@ -66,11 +66,12 @@ def mkt_06(case: Case) -> Row:
     return (PASS if fits else BLOCK, "" if fits else "INSUFFICIENT_DEPTH", needed, depth)
 
 
-def prc_03(case: Case) -> Row:
-    """The worst price of the whole order: the best offer for what lies there, the limit for the rest, against the mid.
-    An order that waits for a trigger finds another book: all of it at its limit, against the trigger.
+def slippage_ppm(case: Case) -> int:
+    """Return the worst price of the whole order against the mid, >= 0, rounded up: the best offer for what lies there,
+    the limit for the rest. An order that waits for a trigger finds another book: all of it at its limit, against the
+    trigger.
     """
-    most, qty, price = need(case.books.settings.orders.slippage_ppm), qty_of(case), price_of(case)
+    qty, price = qty_of(case), price_of(case)
     at_touch = touch = 0
     if case.stop_price:
         both = 2 * case.stop_price
@@ -83,7 +84,28 @@ def prc_03(case: Case) -> Row:
         at_touch = min(qty, size) if (price >= touch if buys else price <= touch) else 0
     paid = at_touch * touch + (qty - at_touch) * price
     beyond = (2 * paid - both * qty) * case.side.sign
-    return bounded(max(0, -(-beyond * PPM // (both * qty))), most, "SLIPPAGE_LIMIT")
+    return max(0, -(-beyond * PPM // (both * qty)))
+
+
+def prc_03(case: Case) -> Row:
+    """What the order pays beyond the mid at worst."""
+    most = need(case.books.settings.orders.slippage_ppm)
+    return bounded(slippage_ppm(case), most, "SLIPPAGE_LIMIT")
+
+
+def prc_08(case: Case) -> Row:
+    """What the sender expects to gain covers the round trip: taker fees both ways and what the entry pays beyond the
+    mid, at least half the spread. Limit and measured are ppm of the price.
+    """
+    settings, view = case.books.settings, _good(case)
+    multiple, fee = need(settings.orders.edge_multiple_ppm), need(settings.fee_ppm)
+    edge = case.expected_edge
+    if edge is None:
+        raise InputMissing
+    half_spread = -(-(view.ask - view.bid) * PPM // (view.ask + view.bid))
+    least = -(-(2 * fee + max(half_spread, slippage_ppm(case))) * multiple // PPM)
+    fits = edge >= least * UNITS_PER_PPM
+    return (PASS if fits else BLOCK, "" if fits else "EDGE_BELOW_COST", least, edge // UNITS_PER_PPM)
 
 
 def participation_room(case: Case) -> int:
@@ -103,5 +125,6 @@ LIQUIDITY_CHECKS: Final[dict[str, CheckFunction]] = {
     "MKT-05": mkt_05,
     "MKT-06": mkt_06,
     "PRC-03": prc_03,
+    "PRC-08": prc_08,
     "SIZ-04": siz_04,
 }

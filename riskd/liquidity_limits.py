@@ -32,6 +32,13 @@ class Slippage(Enforced):
     max_slippage_bps: Annotated[int, Field(gt=0, le=1_000)] = 20
 
 
+class EdgeCoversCost(Enforced):
+    """PRC-08. An entry whose intent says nothing of its edge is refused."""
+
+    min_cost_multiple: Annotated[Decimal, Field(gt=0, le=100)] = Decimal(1)
+    """Of taker fees both ways and what the entry pays beyond the mid."""
+
+
 class Participation(Enforced):
     """SIZ-04. riskd sees a lower bound of the volume: the true share is smaller."""
 
@@ -43,6 +50,7 @@ LIQUIDITY_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "MKT-05": ReferenceDivergence,
     "MKT-06": MinimumDepth,
     "PRC-03": Slippage,
+    "PRC-08": EdgeCoversCost,
     "SIZ-04": Participation,
 }
 """By check."""

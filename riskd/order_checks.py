@@ -29,14 +29,13 @@ from riskd.inputs import (
     worth_of,
 )
 from riskd.rates import NS_PER_S, amends_of
-from riskd.units import PPM, UNIT, amount, plus_ppm
+from riskd.units import PPM, UNIT, UNITS_PER_PPM, amount, plus_ppm
 from riskd.worst_case import base_others, exposure, gross_others, net_exposure
 from tradebot.core.approvals import VenueAction
 from tradebot.core.orders import RESTING_TIMES, OrderType, Side
 
 RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """Types with a limit price: the only ones that may reach a venue."""
-_UNITS_PER_PPM: Final = UNIT // PPM
 
 
 def sta_06(case: Case) -> Row:
@@ -89,9 +88,9 @@ def prc_05(case: Case) -> Row:
     distance = case.stop_distance
     if distance is None:
         return BLOCK, "STOP_MISSING", nearest, 0
-    if distance < nearest * _UNITS_PER_PPM:
-        return BLOCK, "STOP_DISTANCE_INVALID", nearest, distance // _UNITS_PER_PPM
-    return bounded(-(-distance // _UNITS_PER_PPM), farthest, "STOP_DISTANCE_INVALID")
+    if distance < nearest * UNITS_PER_PPM:
+        return BLOCK, "STOP_DISTANCE_INVALID", nearest, distance // UNITS_PER_PPM
+    return bounded(-(-distance // UNITS_PER_PPM), farthest, "STOP_DISTANCE_INVALID")
 
 
 def prc_07(case: Case) -> Row:

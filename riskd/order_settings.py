@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from riskd.base_limits import Enforced
 from riskd.caps import Cap, make_cap
 from riskd.limits import Limits, for_key
-from riskd.liquidity_limits import MinimumDepth, Participation, ReferenceDivergence, Slippage
+from riskd.liquidity_limits import EdgeCoversCost, MinimumDepth, Participation, ReferenceDivergence, Slippage
 from riskd.order_limits import (
     AckLatency,
     AmendRate,
@@ -84,6 +84,7 @@ class OrderSettings:
     depth: DepthRule | None
     slippage_ppm: int | None
     participation_ppm: int | None
+    edge_multiple_ppm: int | None
     venue_hard_ppm: int | None
     """Of equity."""
     venue_soft_ppm: int | None
@@ -160,6 +161,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
     rules, drill = limits.enforced("SPC-10", RulesAge), limits.enforced("STA-09", DrillAge)
     divergence, depth = limits.enforced("MKT-05", ReferenceDivergence), limits.enforced("MKT-06", MinimumDepth)
     slippage, share = limits.enforced("PRC-03", Slippage), limits.enforced("SIZ-04", Participation)
+    edge = limits.enforced("PRC-08", EdgeCoversCost)
     allocation, venue = limits.enforced("POS-09", StrategyAllocation), limits.enforced("POS-08", VenueExposure)
     resting = limits.enforced("SPC-09", RestingTime)
     leverage, liquidation = limits.enforced("POS-10", Leverage), limits.enforced("PRC-06", LiquidationDistance)
@@ -197,6 +199,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         depth=None if depth is None else _depth(depth),
         slippage_ppm=None if slippage is None else slippage.max_slippage_bps * PPM_PER_BPS,
         participation_ppm=None if share is None else int(share.max_share_pct * PPM_PER_PCT),
+        edge_multiple_ppm=None if edge is None else int(edge.min_cost_multiple * PPM),
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),

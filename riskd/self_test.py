@@ -164,6 +164,7 @@ class ProbeWorld:
             qty=Decimal("0.05"),
             limit_price=PRICE,
             protection=ProtectionPlan(Decimal("0.01")),
+            expected_edge=Decimal("0.5"),
         )
 
 
@@ -394,6 +395,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_book("50", "150"), ("MKT-04",)),
     (_book("90000", "90000.01"), ("MKT-05", "MKT-07", "PRC-02")),
     (AskProbe(qty=_LARGEST, limit_price=2 * PRICE), ("PRC-03",)),
+    (AskProbe(expected_edge=Decimal(0)), ("PRC-08",)),
     (AskProbe(terms_order_type=OrderType.MARKET), ("SPC-05", "PRC-04")),
     (AskProbe(terms_client_order_id="mine"), ("SPC-06",)),
     (AskProbe(protection=ProtectionPlan()), ("PRC-05",)),

@@ -14,6 +14,7 @@ UNIT = MONEY_ONE
 """One whole base unit, quote unit or price of one."""
 PPM = 1_000_000
 """Parts per million: ratios and percentages are ints of these (1 bp = 100 ppm)."""
+UNITS_PER_PPM = UNIT // PPM
 PPM_PER_PCT = 10_000
 PPM_PER_BPS = 100
 

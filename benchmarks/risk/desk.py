@@ -58,6 +58,8 @@ FINE_PER_TICK: Final = 10**6
 """Steps of a mark price."""
 DEEP: Final = 10**8
 """Lots at the best, and traded with each quote."""
+EDGE: Final = Decimal("0.1")
+"""What each entry expects to gain."""
 RESTING_NS: Final = 3_600_000_000_000
 """How long an entry may rest."""
 BID: Final = 1_000_00
@@ -74,6 +76,7 @@ ALL_ON: Final[dict[str, dict[str, Any]]] = {
     "MKT-06": {"min_depth_multiple": 1},
     "PRC-03": {"max_slippage_bps": 1_000},
     "SIZ-04": {"max_share_pct": 100},
+    "PRC-08": {"min_cost_multiple": 1},
     "PRC-05": {"min_distance_bps": 20, "max_distance_bps": 500},
     "PRC-06": {"min_stop_multiple": 1},
     "SIZ-03": {"max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 40},
@@ -254,7 +257,7 @@ class Desk:
             instrument_id=instrument_id, side=side, role=role, order_type=OrderType.LIMIT, time_in_force=tif,
             created_time_ns=self.now_ns, qty=qty, limit_price=price, post_only=post_only,
             protection=ProtectionPlan(Decimal("0.01")) if post_only else ProtectionPlan(),
-            trace_id=f"{number:032x}", expire_time_ns=expires_ns,
+            trace_id=f"{number:032x}", expire_time_ns=expires_ns, expected_edge=EDGE,
         )  # fmt: skip
         terms = OrderTerms(
             _client_order_id(number),

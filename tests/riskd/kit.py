@@ -98,6 +98,7 @@ LIQUID: dict[str, dict[str, Any]] = {
     "MKT-06": {"status": "enforced", "min_depth_multiple": 3},
     "PRC-03": {"status": "enforced", "max_slippage_bps": 20},
     "SIZ-04": {"status": "enforced", "max_share_pct": 10},
+    "PRC-08": {"status": "enforced", "min_cost_multiple": 1},
 }
 """What needs quantities, trades and other prices: `Desk.liquid`. Off unless a test asks for it."""
 STRICT: dict[str, dict[str, Any]] = {
@@ -416,6 +417,7 @@ class Desk:
             limit_price=Decimal(60000),
             protection=ProtectionPlan(Decimal("0.005")),
             trace_id="trace",
+            expected_edge=Decimal("0.02"),
         )
         for name in ("qty", "limit_price"):
             if isinstance(changes.get(name), str):

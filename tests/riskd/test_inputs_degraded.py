@@ -63,6 +63,7 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
         "side": "what is asked", "strategy_id": "what is asked", "instrument_id": "what is asked",
         "venue": "what is asked", "qty": "what is asked", "price": "what is asked", "stop_price": "what is asked",
         "stop_distance": "what is asked", "target_distance": "what is asked",
+        "expected_edge": "what is asked",
         "action": "read off the ask", "reducing": "read off the ask",
         "level": "riskd's own holds: folded from the journal, never received",
         "factor_ppm": "read off the level",

@@ -49,10 +49,6 @@ def test_a_check_that_does_not_exist_is_refused() -> None:
     assert "checks.EXE-01: no such check" in broken(lambda t: t["checks"].update({"EXE-01": {"status": "enforced"}}))
 
 
-def test_a_check_that_is_not_built_cannot_be_enforced() -> None:
-    assert "checks.PRC-08: not built yet" in broken(lambda t: t["checks"].update({"PRC-08": {"status": "enforced"}}))
-
-
 def test_not_applicable_needs_a_reason() -> None:
     change = {"SIZ-02": {"status": "not_applicable", "reason": "no"}}
     assert "checks.SIZ-02.reason" in broken(lambda t: t["checks"].update(change))

@@ -130,7 +130,7 @@ def test_a_missing_input_never_turns_a_refusal_into_an_approval(take_away: Calla
         ("PRC-02", no_trail), ("PRC-02", no_quote), ("PRC-02", no_book_state), ("PRC-02", negative_price),
         ("MKT-05", no_reference), ("MKT-05", no_quote), ("MKT-05", no_book_state), ("MKT-06", no_quantity),
         ("MKT-06", no_quote), ("MKT-06", negative_price), ("PRC-03", no_quote), ("PRC-03", zero_prices),
-        ("SIZ-04", no_volume),
+        ("SIZ-04", no_volume), ("PRC-08", no_quote), ("PRC-08", zero_prices), ("PRC-08", negative_price),
         ("POS-09", zero_equity), ("POS-09", no_rule), ("POS-12", zero_equity), ("POS-12", no_rule),
     ],
     ids=lambda value: getattr(value, "__name__", value),

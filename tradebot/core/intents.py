@@ -73,6 +73,8 @@ class OrderIntent:
     trace_id: str = ""
     expire_time_ns: int = 0
     """When the venue ends the order, UTC nanoseconds; set for GTD and for nothing else."""
+    expected_edge: Decimal | None = None
+    """Gain that the sender expects of the round trip before costs, as a fraction of the price; None = no estimate."""
 
 
 @value(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def intent_to_wire(intent: OrderIntent) -> pb.OrderIntent:
         time_in_force=intent.time_in_force.wire,  # type: ignore[arg-type]
         post_only=intent.post_only,
         expire_time_ns=intent.expire_time_ns,
+        expected_edge=write_optional_decimal(intent.expected_edge),
         algo=intent.algo.wire,  # type: ignore[arg-type]
         context=pb.SignalContext(
             signal=context.signal,
@@ -102,6 +103,7 @@ def intent_from_wire(message: pb.OrderIntent, *, with_context: bool = True) -> O
         time_to_live_ms=message.time_to_live_ms,
         trace_id=message.trace_id,
         expire_time_ns=message.expire_time_ns,
+        expected_edge=read_optional_decimal(message.expected_edge, "intent.expected_edge"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from tests.riskd.edges.kit import MARKET, STOP_LIMIT, add, edge, limited
@@ -130,6 +131,29 @@ TRIGGERED: dict[str, Any] = {
 }  # fmt: skip
 add("PRC-03", "20 bps beyond its trigger", None, lambda: slipping("61122", 10**6, **TRIGGERED))
 add("PRC-03", "a tick beyond that", SLIPS, lambda: slipping("61122.01", 10**6, **TRIGGERED))
+
+
+BELOW = "EDGE_BELOW_COST"
+
+
+def hoping(edge: str | None, *, multiple: str = "1", **ask_for: Any) -> ApprovalAnswer:
+    """Ask for 1000 lots that are to gain a share; fees are 10 bps, the book is 59,990 and 60,010 with 500 lots each."""
+    desk = Desk(limits=make_test_limits({"PRC-08": LIQUID["PRC-08"] | {"min_cost_multiple": multiple}}))
+    desk.quote(BTC, "59990", "60010", lots=500)
+    return desk.plain(**{"expected_edge": None if edge is None else Decimal(edge), **ask_for})
+
+
+# What rests at the mid pays no more than it: fees of 2000 ppm and half the spread, 166.7 ppm
+add("PRC-08", "fees and half the spread", None, lambda: hoping("0.002167"))
+add("PRC-08", "a millionth less", BELOW, lambda: hoping("0.002166"))
+add("PRC-08", "a millionth more", None, lambda: hoping("0.002168"))
+# Half at 60,010 and half at 60,130 is 60,070 on average: 1166.7 ppm
+add("PRC-08", "what it pays beyond the mid", None, lambda: hoping("0.003167", limit_price="60130"))
+add("PRC-08", "a millionth less than that", BELOW, lambda: hoping("0.003166", limit_price="60130"))
+add("PRC-08", "twice the costs", None, lambda: hoping("0.004334", multiple="2"))
+add("PRC-08", "a millionth less than twice", BELOW, lambda: hoping("0.004333", multiple="2"))
+add("PRC-08", "a loss", BELOW, lambda: hoping("-0.01"))
+add("PRC-08", "no estimate", MISSING, lambda: hoping(None))
 
 
 @edge("PRC-03", "without a book", MISSING)
