@@ -119,3 +119,13 @@ async def status_of_call(channel: Any, method: str, payload: bytes = b"x") -> gr
     except grpc.aio.AioRpcError as exc:
         return exc.code()
     return grpc.StatusCode.OK
+
+
+def may_end_with(method: str, *, allowed: bool) -> set[grpc.StatusCode]:
+    """Return the statuses of a call by a role. grpcio's client says INTERNAL when its first write comes after the
+    refusal of a stream.
+    """
+    if allowed:
+        return {grpc.StatusCode.OK}
+    refused = {grpc.StatusCode.PERMISSION_DENIED}
+    return refused | {grpc.StatusCode.INTERNAL} if method == BIDI else refused
