@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,7 +14,7 @@ from riskd.clusters import ClusterRule, ClusterTracker
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
-from riskd.records import DecisionRecord, ReduceIssued
+from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, decode_record
 from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
@@ -30,6 +30,7 @@ from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
+Kind = TypeVar("Kind")
 
 
 def test_a_flatten_is_counted_once_however_often_it_tries() -> None:
@@ -290,3 +291,24 @@ def test_a_hello_without_instruments_forgets_none() -> None:
 
     assert known
     assert desk.gate.state.instruments == known
+
+
+def journaled(desk: Desk, kind: type[Kind]) -> list[Kind]:
+    """Return what the gate journaled of a kind of record."""
+    return [found for row in desk.sink.records if isinstance(found := decode_record(*row), kind)]
+
+
+def test_the_trail_of_a_flatten_says_how_many_orders_it_commanded_or_why_none() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    flatten(desk, "no phrase", command_id="f1")
+    flatten(desk, "FLATTEN DEMO 1", command_id="f2")
+
+    assert [found.result for found in journaled(desk, Command)] == ["PHRASE_MISMATCH", "1 reduce commands"]
+
+
+def test_the_record_of_tested_controls_counts_those_that_refused_among_all() -> None:
+    desk = Desk()
+    desk.gate.controls_tested("self-test", "hash", ["PRC-01", "PRC-02"], ["PRC-03"], desk.now_ns)
+
+    assert journaled(desk, ControlTested)[-1].detail == "2 of 3 refused what they must"
