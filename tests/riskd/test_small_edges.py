@@ -14,7 +14,7 @@ from riskd.clusters import ClusterRule, ClusterTracker
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
-from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, decode_record
+from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, StopLatched, decode_record
 from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
@@ -23,7 +23,7 @@ from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAsk, SessionUp
+from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
@@ -312,3 +312,15 @@ def test_the_record_of_tested_controls_counts_those_that_refused_among_all() -> 
     desk.gate.controls_tested("self-test", "hash", ["PRC-01", "PRC-02"], ["PRC-03"], desk.now_ns)
 
     assert journaled(desk, ControlTested)[-1].detail == "2 of 3 refused what they must"
+
+
+@pytest.mark.parametrize(("journaled_before", "written"), [(False, 1), (True, 0)])
+def test_a_stop_is_journaled_here_unless_the_stop_thread_has_done_it(journaled_before: bool, written: int) -> None:
+    desk = Desk()
+    latch = StopLatch("stop-1", TradingLevel.KILLED, "ana", "", desk.now_ns)
+    if journaled_before:
+        desk.gate.stop(latch, "trader", desk.now_ns, journaled=True)
+    else:
+        desk.gate.stop(latch, "trader", desk.now_ns)
+
+    assert len(journaled(desk, StopLatched)) == written
