@@ -17,7 +17,7 @@ from riskd.limit_changes import Direction, _direction
 from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, StopLatched, decode_record
 from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
-from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, KEY, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_money import swap_desk, trade
@@ -27,6 +27,7 @@ from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.wire.approvals import open_grant
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
@@ -324,3 +325,11 @@ def test_a_stop_is_journaled_here_unless_the_stop_thread_has_done_it(journaled_b
         desk.gate.stop(latch, "trader", desk.now_ns)
 
     assert len(journaled(desk, StopLatched)) == written
+
+
+def test_the_prices_that_a_grant_allows_lie_on_ticks_and_are_rounded_down() -> None:
+    answer = Desk().plain(limit_price="60000.01")
+    assert answer.grant is not None
+    grant = open_grant(answer.grant, {KEY.key_id: KEY.key})
+
+    assert (grant.min_price, grant.max_price) == (Decimal("30000.00"), Decimal("90000.01"))
