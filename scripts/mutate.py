@@ -5,8 +5,9 @@ give the same mutants. First every quick test of the room runs once while the fu
 mutant then meets only the tests that enter its function, those that do little else first.
 
 A mutant is noticed when a test fails or its module cannot be imported. Running out of time counts too, and is named.
-What says nothing about the mutant (a process that was killed, pytest that broke down) is asked once more and is never
-a mutant that was noticed; and a worker must first pass every test on the unchanged code.
+What says nothing about the mutant (a process that was killed, pytest that broke down, a failure while the machine stood
+still) is asked again and is never a mutant that was noticed; and a worker must first pass every test on the unchanged
+code.
 
 A survivor is a missing test or a change that changes nothing. In LISTED_ROOMS each one must stand, with the reason, in
 scripts/mutants.yaml; one that does not fails the run, whatever the score.
@@ -35,7 +36,7 @@ from typing import Any
 
 import yaml
 
-from scripts.mutation_server import OPTIONS, TIMED_OUT
+from scripts.mutation_server import OPTIONS, STOOD_STILL, TIMED_OUT
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "mutate"
@@ -54,6 +55,8 @@ SHELLS = {
 }  # fmt: skip
 TEST_TIMEOUT_S = 180
 RECORD_TIMEOUT_S = 900
+MAX_REPEATS = 3
+"""Of what said nothing."""
 FIRST_TESTS = 25
 """Run before the others are even imported: most mutants go no further."""
 SURVIVED = (0, 5)
@@ -241,19 +244,21 @@ class Worker:
         original = target.read_text(encoding="utf-8")
         try:
             self._put(target, mutant.change(original))
-            code = 0
-            for part in filter(None, (tests[:FIRST_TESTS], tests[FIRST_TESTS:])):
-                code = self.run_tests(part)
-                if code not in (*SURVIVED, *NOTICED):
-                    code = self.run_tests(part)
-                if code not in SURVIVED:
-                    break
-            return code
+            code = self.ask(tests[:FIRST_TESTS])
+            return self.ask(tests[FIRST_TESTS:]) if code in SURVIVED and len(tests) > FIRST_TESTS else code
         finally:
             self._put(target, original)
 
-    def run_tests(self, tests: list[str], timeout_s: int = TEST_TIMEOUT_S) -> int:
-        """Run tests on the code as it is in the copy; return pytest's exit code."""
+    def ask(self, tests: list[str], timeout_s: int = TEST_TIMEOUT_S) -> int:
+        """Run tests on the code as it is in the copy, again when that said nothing; return pytest's exit code."""
+        code = self._run_tests(tests, timeout_s)
+        for _ in range(MAX_REPEATS):
+            if code in (*SURVIVED, *NOTICED):
+                break
+            code = self._run_tests(tests, timeout_s)
+        return code
+
+    def _run_tests(self, tests: list[str], timeout_s: int) -> int:
         selection = self.folder / "selection.json"
         selection.write_text(json.dumps(tests))
         request = {
@@ -313,7 +318,7 @@ def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path
     workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     for number, folder in enumerate(folders):
         worker = Worker(folder, room, tests.modules)
-        if not number and worker.run_tests(tests.all, RECORD_TIMEOUT_S) not in SURVIVED:
+        if not number and worker.ask(tests.all, RECORD_TIMEOUT_S) not in SURVIVED:
             raise RuntimeError(f"tests of {room} fail in a worker without any change: every mutant would be noticed")
         workers.put(worker)
 
@@ -324,7 +329,8 @@ def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path
         finally:
             workers.put(worker)
         if code not in (1, 2):
-            end = {0: "survived", 5: "no test", TIMED_OUT: "ran out of time"}.get(code, f"pytest ended with {code}")
+            ends = {0: "survived", 5: "no test", TIMED_OUT: "ran out of time", STOOD_STILL: "the machine stood still"}
+            end = ends.get(code, f"pytest ended with {code}")
             print(f"{end}: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
         return code not in NOTICED
 
