@@ -132,6 +132,23 @@ def test_a_strategy_that_repeats_itself_is_halted_until_a_person_has_looked_what
     assert violations(desk.plain(qty="0.001")) == {"STA-01": "TRADING_HALTED"}
 
 
+def test_a_book_that_is_lost_is_no_jump() -> None:
+    desk = Desk(limits=make_test_limits({"MKT-07": MARKET["MKT-07"]}))
+    desk.wait(1)
+    desk.quote(BTC, None, None, BookState.GAP)
+    desk.wait(1)
+
+    assert hold_of(desk, "MKT-07") is None
+
+
+@pytest.mark.parametrize(("after_s", "held"), [(150, True), (300, False)])
+def test_entries_count_as_repeated_for_the_whole_window(after_s: float, held: bool) -> None:
+    desk = repeating(3, after_s)
+    desk.wait(1)
+
+    assert (hold_of(desk, "RAT-06") is not None) is held
+
+
 @pytest.mark.parametrize(("times", "held"), [(4, False), (5, True)])
 def test_a_strategy_is_halted_at_the_most_entries_of_a_day_however_slow_they_come(times: int, held: bool) -> None:
     desk = repeating(times, 700)
