@@ -123,6 +123,17 @@ def test_a_stop_that_is_lost_is_missed_and_one_that_is_back_ends_the_alarm() -> 
     assert reduces(pass_time(desk, 30)) == []
 
 
+def test_a_life_that_begins_before_the_first_alarm_begins_the_clock_anew() -> None:
+    desk = watched()
+    pass_time(desk, 3)
+    restarted(desk)
+    pass_time(desk, 5)
+    early = level(desk)
+    pass_time(desk, 2)
+
+    assert (early, level(desk)) == ("RUNNING", "REDUCE_ONLY")
+
+
 def test_a_position_that_was_promised_no_stop_is_not_watched() -> None:
     desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"]}))
     desk.buy("0.01", protection=ProtectionPlan())
