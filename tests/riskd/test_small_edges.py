@@ -333,3 +333,14 @@ def test_the_prices_that_a_grant_allows_lie_on_ticks_and_are_rounded_down() -> N
     grant = open_grant(answer.grant, {KEY.key_id: KEY.key})
 
     assert (grant.min_price, grant.max_price) == (Decimal("30000.00"), Decimal("90000.01"))
+
+
+def test_a_venue_at_which_nothing_is_left_is_a_missing_input() -> None:
+    desk = Desk(limits=make_test_limits({"POS-08": {"status": "enforced", "hard_pct": 100, "soft_pct": 100}}))
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+    case.venue_equity = 0
+
+    with pytest.raises(InputMissing):
+        CHECKS["POS-08"](case)
+    case.venue_equity = 1
+    assert CHECKS["POS-08"](case)[1] == ""
