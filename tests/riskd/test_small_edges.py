@@ -344,3 +344,10 @@ def test_a_venue_at_which_nothing_is_left_is_a_missing_input() -> None:
         CHECKS["POS-08"](case)
     case.venue_equity = 1
     assert CHECKS["POS-08"](case)[1] == ""
+
+
+def test_rules_that_were_never_read_are_a_missing_input() -> None:
+    desk = Desk()
+    desk.venue(rules_time_ns=0)
+
+    assert violations(desk.plain(qty="0.001"))["SPC-10"] == "CHECK_INPUT_MISSING"
