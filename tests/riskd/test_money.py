@@ -320,7 +320,7 @@ def test_what_the_ledger_moved_counts_at_once_whatever_order_event_came_with_it(
     asked = desk.make_event("c1", OrderEventKind.ASKED)
     desk.say(ledger=[entry(desk, "-500")], order_events=[asked])
 
-    assert desk.gate.equity(desk.now_ns).value == 9_500 * UNIT
+    assert desk.gate.accountant.equity(desk.now_ns).value == 9_500 * UNIT
 
 
 def test_funding_is_paid_by_the_net_position_and_shared_by_signed_quantity() -> None:
