@@ -24,7 +24,7 @@ from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.approvals import open_grant
@@ -333,6 +333,7 @@ def test_the_prices_that_a_grant_allows_lie_on_ticks_and_are_rounded_down() -> N
     grant = open_grant(answer.grant, {KEY.key_id: KEY.key})
 
     assert (grant.min_price, grant.max_price) == (Decimal("30000.00"), Decimal("90000.01"))
+    assert grant.tighten_only
 
 
 def test_a_venue_at_which_nothing_is_left_is_a_missing_input() -> None:
@@ -351,3 +352,28 @@ def test_rules_that_were_never_read_are_a_missing_input() -> None:
     desk.venue(rules_time_ns=0)
 
     assert violations(desk.plain(qty="0.001"))["SPC-10"] == "CHECK_INPUT_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("changes", "remembered"), [({}, True), ({"strategy_id": "nobody"}, False), ({"trace_id": "", "qty": "-1"}, False)]
+)
+def test_only_an_intent_of_a_known_strategy_that_can_be_read_counts_as_seen(
+    changes: dict[str, Any], remembered: bool
+) -> None:
+    desk = Desk()
+    answer = desk.ask(desk.intent(**changes))
+    record = desk.gate.decider.find(answer.decision_id)
+
+    assert record is not None
+    assert bool(record.incarnation) is bool(record.intent_sequence) is remembered
+
+
+def test_a_venue_that_never_reconciled_stays_at_reduce_only() -> None:
+    desk = Desk(connect=False)
+    desk.hello()
+    desk.venue(reconciled_time_ns=0)
+    scope = Scope(ScopeKind.VENUE, "binance")
+    assert desk.gate.state.holds.find("STARTUP_RECONCILE", scope) is not None
+    desk.venue()
+
+    assert desk.gate.state.holds.find("STARTUP_RECONCILE", scope) is None
