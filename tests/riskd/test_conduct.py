@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskd.open_risk import worth
+from riskd.open_risk import stop_ppm, worth
 from riskd.windows import WindowCount
 from tests.riskd.edges.conduct_edges import chatty, refused_often, repeating
 from tests.riskd.edges.kit import limited
@@ -248,6 +248,11 @@ def test_the_sums_equal_those_made_anew_after_any_trading(seed: int) -> None:
         k: v for k, v in state.commitments.strategy_entries.items() if v
     }
     assert desk.replayed().state.digest() == state.digest()
+
+
+@pytest.mark.parametrize(("stop", "ppm"), [("0.005", 5_000), ("0.0050001", 5_001), ("1.5", 1_000_000)])
+def test_a_stop_is_rounded_to_the_wider_side_and_never_loses_more_than_everything(stop: str, ppm: int) -> None:
+    assert stop_ppm(Decimal(stop)) == ppm
 
 
 # ---- after the trade

@@ -67,3 +67,15 @@ def test_an_order_that_closes_a_position_to_the_last_lot_cannot_be_liquidated_wh
 
     assert outcome == PASS
     assert wanted > 0
+
+
+def test_the_nearer_of_the_price_that_is_computed_and_the_one_that_the_venue_told_counts() -> None:
+    desk = perpetual(usdt="1000", limits={"PRC-06": STRICT["PRC-06"]})
+    desk.say(position_margins=[PositionMargin(BTC, Decimal(5), Decimal(59000), Decimal(0), False, 2)])
+    desk.gate.decider.books.portfolio.net[BTC] = UNIT // 100
+    _, _, _, same_side = MARGIN_CHECKS["PRC-06"](entering(Side.BUY, "60500", desk=desk))
+    desk.say(position_margins=[PositionMargin(BTC, Decimal(5), Decimal(59900), Decimal(0), False, 3)])
+    _, _, _, other_side = MARGIN_CHECKS["PRC-06"](entering(Side.SELL, "59500", desk=desk))
+
+    assert same_side == 1_500 * UNIT
+    assert other_side > 1_000 * UNIT  # what is told of the long position says nothing of a short one
