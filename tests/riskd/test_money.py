@@ -323,6 +323,21 @@ def test_what_the_ledger_moved_counts_at_once_whatever_order_event_came_with_it(
     assert desk.gate.accountant.equity(desk.now_ns).value == 9_500 * UNIT
 
 
+def test_a_fill_counts_at_once_whatever_event_came_before_it_in_the_same_message() -> None:
+    desk = Desk()
+    desk.plain(qty="0.001")
+    execution = Execution(
+        "t1", "c1", BTC, Side.BUY, Decimal("0.001"), Decimal(60000), Decimal(50), "USDT", Liquidity.TAKER, desk.now_ns
+    )
+    events = [
+        desk.make_event("c1", OrderEventKind.SENT),
+        desk.make_event("c1", OrderEventKind.FILL_COMPLETE, execution=execution),
+    ]
+    desk.say(order_events=events)
+
+    assert desk.gate.accountant.equity(desk.now_ns).value == 10_000 * UNIT - 50 * UNIT - UNIT // 10**5
+
+
 def test_funding_is_paid_by_the_net_position_and_shared_by_signed_quantity() -> None:
     desk = swap_desk()
     trade(desk, 1, "3", "60000")
