@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from riskd.case import Case
-from riskd.inputs import PASS
+from riskd.inputs import BLOCK, PASS
 from riskd.margin_checks import MARGIN_CHECKS
 from tests.riskd.edges.kit import perpetual
 from tests.riskd.kit import BTC, STRICT, Desk
@@ -79,3 +79,12 @@ def test_the_nearer_of_the_price_that_is_computed_and_the_one_that_the_venue_tol
 
     assert same_side == 1_500 * UNIT
     assert other_side > 1_000 * UNIT  # what is told of the long position says nothing of a short one
+
+
+def test_a_position_whose_whole_value_the_venue_keeps_as_margin_takes_no_more() -> None:
+    desk = perpetual(usdt="1000", limits={"PRC-06": STRICT["PRC-06"]})
+    desk.say(position_margins=[PositionMargin(BTC, Decimal(5), None, Decimal(6050), False, 2)])
+    desk.gate.decider.books.portfolio.net[BTC] = UNIT // 10
+    row = MARGIN_CHECKS["PRC-06"](entering(Side.BUY, "60500", desk=desk))
+
+    assert (row[0], row[3]) == (BLOCK, 0)
