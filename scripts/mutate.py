@@ -4,6 +4,11 @@ Works in copies under build/mutate, so the tree in use is never touched. The sam
 give the same mutants. First every quick test of the room runs once while the functions that it enters are noted; each
 mutant then meets only the tests that enter its function, those that do little else first.
 
+A mutant is noticed when a test fails or its module cannot be imported. Running out of time counts too, and is named.
+What says nothing about the mutant (a process that was killed, pytest that broke down, a failure while the machine stood
+still) is asked again and is never a mutant that was noticed; and a worker must first pass every test on the unchanged
+code.
+
 A survivor is a missing test or a change that changes nothing. In LISTED_ROOMS each one must stand, with the reason, in
 scripts/mutants.yaml; one that does not fails the run, whatever the score.
 
@@ -31,7 +36,7 @@ from typing import Any
 
 import yaml
 
-from scripts.mutation_server import OPTIONS
+from scripts.mutation_server import OPTIONS, STOOD_STILL, TIMED_OUT
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "mutate"
@@ -50,8 +55,14 @@ SHELLS = {
 }  # fmt: skip
 TEST_TIMEOUT_S = 180
 RECORD_TIMEOUT_S = 900
+MAX_REPEATS = 3
+"""Of what said nothing."""
+FIRST_TESTS = 25
+"""Run before the others are even imported: most mutants go no further."""
 SURVIVED = (0, 5)
 """pytest's exit codes when all tests pass, and when there was none."""
+NOTICED = (1, 2, TIMED_OUT)
+"""A test failed; the tests could not be imported; they never ended."""
 DAEMONS = (
     "marketdata",
     "engine",
@@ -229,23 +240,37 @@ class Worker:
 
     def run(self, mutant: Mutant, tests: list[str]) -> int:
         """Put a mutant in, run its tests, take it out again; return pytest's exit code."""
-        target, selection = self.folder / mutant.path, self.folder / "selection.json"
+        target = self.folder / mutant.path
         original = target.read_text(encoding="utf-8")
+        try:
+            self._put(target, mutant.change(original))
+            code = self.ask(tests[:FIRST_TESTS])
+            return self.ask(tests[FIRST_TESTS:]) if code in SURVIVED and len(tests) > FIRST_TESTS else code
+        finally:
+            self._put(target, original)
+
+    def ask(self, tests: list[str], timeout_s: int = TEST_TIMEOUT_S) -> int:
+        """Run tests on the code as it is in the copy, again when that said nothing; return pytest's exit code."""
+        code = self._run_tests(tests, timeout_s)
+        for _ in range(MAX_REPEATS):
+            if code in (*SURVIVED, *NOTICED):
+                break
+            code = self._run_tests(tests, timeout_s)
+        return code
+
+    def _run_tests(self, tests: list[str], timeout_s: int) -> int:
+        selection = self.folder / "selection.json"
         selection.write_text(json.dumps(tests))
         request = {
             "targets": sorted({name.split("::")[0] for name in tests}),
             "environment": {"MUTATE_SELECT": str(selection)},
-            "timeout_s": TEST_TIMEOUT_S,
+            "timeout_s": timeout_s,
         }
-        try:
-            self._put(target, mutant.change(original))
-            assert self._server.stdin is not None
-            assert self._server.stdout is not None
-            self._server.stdin.write(json.dumps(request) + "\n")
-            self._server.stdin.flush()
-            return int(self._server.stdout.readline())
-        finally:
-            self._put(target, original)
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
 
     def close(self) -> None:
         """End the server."""
@@ -274,7 +299,7 @@ class TestMap:
             for path, lines in (notes["codes"][number] for number in codes):
                 for line in lines:
                     self._tests[path, line][name] = None
-        self._all: list[str] = sorted(notes["tests"])
+        self.all: list[str] = sorted(notes["tests"])
         loaded = (notes["codes"][number] for number in notes["loaded"])
         self._loaded = {(path, line) for path, lines in loaded for line in lines}
 
@@ -285,14 +310,17 @@ class TestMap:
         if key not in self._loaded and covering:
             return list(covering)
         # It runs at import, or no test enters its function: anything may notice.
-        return [*covering, *(name for name in self._all if name not in covering)]
+        return [*covering, *(name for name in self.all if name not in covering)]
 
 
 def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path]) -> list[Mutant]:
     """Run the mutants of one room side by side; return the survivors."""
     workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for folder in folders:
-        workers.put(Worker(folder, room, tests.modules))
+    for number, folder in enumerate(folders):
+        worker = Worker(folder, room, tests.modules)
+        if not number and worker.ask(tests.all, RECORD_TIMEOUT_S) not in SURVIVED:
+            raise RuntimeError(f"tests of {room} fail in a worker without any change: every mutant would be noticed")
+        workers.put(worker)
 
     def run(mutant: Mutant) -> bool:
         worker = workers.get()
@@ -300,9 +328,11 @@ def run_room(sample: list[Mutant], room: str, tests: TestMap, folders: list[Path
             code = worker.run(mutant, tests.of(mutant))
         finally:
             workers.put(worker)
-        if code in SURVIVED:
-            print(f"survived: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
-        return code in SURVIVED
+        if code not in (1, 2):
+            ends = {0: "survived", 5: "no test", TIMED_OUT: "ran out of time", STOOD_STILL: "the machine stood still"}
+            end = ends.get(code, f"pytest ended with {code}")
+            print(f"{end}: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}", flush=True)
+        return code not in NOTICED
 
     with ThreadPoolExecutor(len(folders)) as pool:
         survived = list(pool.map(run, sample))

@@ -2,7 +2,7 @@
 
 `MUTATE_RECORD=file` writes {"codes": [[path, [line, ...]], ...], "tests": {node id: [index of code, ...]}, "loaded":
 [index, ...], "modules": [...]}; `loaded` is what ran outside every test, at import and collection, `modules` everything
-that was imported. `MUTATE_SELECT=file` holds the node ids to run, in order.
+that was imported, in that order. `MUTATE_SELECT=file` holds the node ids to run, in order.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CodeNotes:
     def write(self, target: Path) -> None:
         """Write everything down."""
         tests = {name: sorted(found) for name, found in self.tests.items()}
-        notes = {"codes": self.codes, "tests": tests, "loaded": sorted(self.loaded), "modules": sorted(sys.modules)}
+        notes = {"codes": self.codes, "tests": tests, "loaded": sorted(self.loaded), "modules": list(sys.modules)}
         target.write_text(json.dumps(notes))
 
 

@@ -2,7 +2,7 @@
 
 Everything that no mutant changes is imported once; each request forks, and the child imports what may be changed. A
 request is one line of JSON on stdin, {"targets": [...], "environment": {...}, "timeout_s": n}; the answer is one line
-with pytest's exit code, or TIMED_OUT.
+with pytest's exit code, TIMED_OUT, or STOOD_STILL.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ from typing import Any, Final
 OPTIONS: Final = (
     "-x", "-q", "-p", "no:cacheprovider", "-p", "scripts.mutation_plugin",
     "-m", "not slow and not component and not volume",
-    "--hypothesis-seed=0",
+    "--hypothesis-seed=0", "--timeout=0",
 )  # fmt: skip
-"""Hypothesis draws the same examples each time."""
+"""Hypothesis draws the same examples each time. No test has a time-out of its own: a machine that stands still is no
+failed test.
+"""
 TIMED_OUT: Final = 124
+STOOD_STILL: Final = 125
+"""Something failed, and the machine stood still meanwhile: a test that waits in real time may fail of that alone."""
 _POLL_S: Final = 0.02
+_STILL_S: Final = 2.0
+_STEP_S: Final = 0.1
+"""Most of a time-out that one poll may use up: a machine that stood still for minutes is no endless loop."""
 
 
 def run_once(targets: list[str], environment: dict[str, str]) -> int:
@@ -46,12 +53,16 @@ def _run_forked(request: dict[str, Any]) -> int:
             code = run_once(request["targets"], request["environment"])
         finally:
             os._exit(code)
-    deadline = time.monotonic() + request["timeout_s"]
-    while time.monotonic() < deadline:
+    left_s, before_s, stood_still = float(request["timeout_s"]), time.monotonic(), False
+    while left_s > 0:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return STOOD_STILL if code and stood_still else code
         time.sleep(_POLL_S)
+        now_s = time.monotonic()
+        stood_still = stood_still or now_s - before_s > _STILL_S
+        left_s, before_s = left_s - min(now_s - before_s, _STEP_S), now_s
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return TIMED_OUT

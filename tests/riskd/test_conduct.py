@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskd.open_risk import worth
+from riskd.open_risk import stop_ppm, worth
 from riskd.windows import WindowCount
 from tests.riskd.edges.conduct_edges import chatty, refused_often, repeating
 from tests.riskd.edges.kit import limited
@@ -82,6 +82,25 @@ def test_orders_without_trades_make_the_strategy_cautious_for_half_an_hour() -> 
     assert chatty(2, 1).soft_hits == ()
 
 
+@pytest.mark.parametrize(
+    ("orders", "trades", "least", "held"),
+    [(3, 1, 2, False), (4, 1, 2, True), (6, 2, 2, False), (7, 2, 2, True), (7, 0, 8, False), (8, 0, 8, True)],
+)
+def test_a_strategy_is_cautious_above_its_orders_per_trade_when_they_are_enough_to_tell(
+    orders: int, trades: int, least: int, held: bool
+) -> None:
+    desk = limited("RAT-04", max_ratio=3, min_orders=least)
+    for number in range(orders):
+        desk.plain(qty="0.0001")
+        if number < trades:
+            desk.fill(f"c{desk.orders}", "0.0001")
+        else:
+            desk.event(f"c{desk.orders}", OrderEventKind.EXPIRED)
+    desk.wait(1)
+
+    assert (hold_of(desk, "RAT-04") is not None) is held
+
+
 @pytest.mark.parametrize(("times", "scopes"), [(2, []), (3, ["s1"]), (5, ["binance", "s1"])])
 def test_orders_that_the_venue_refuses_pause_the_strategy_and_then_the_venue(times: int, scopes: list[str]) -> None:
     desk = limited("RAT-05", strategy_per_minute=2, venue_per_minute=4, pause_min=10)
@@ -93,6 +112,8 @@ def test_orders_that_the_venue_refuses_pause_the_strategy_and_then_the_venue(tim
     found = [hold for hold in desk.gate.state.holds.listed() if hold.cause == "RAT-05"]
 
     assert sorted(hold.scope.name for hold in found) == scopes
+    kinds = {"s1": ScopeKind.STRATEGY, "binance": ScopeKind.VENUE}
+    assert all(hold.scope.kind is kinds[hold.scope.name] for hold in found)
     assert all(hold.level is TradingLevel.PAUSED for hold in found)
     assert all(hold.until_ns - hold.raised_ns == 10 * MIN * SECOND for hold in found)
     assert violations(refused_often(3))["RAT-05"] == "REJECT_RATE"
@@ -109,6 +130,31 @@ def test_a_strategy_that_repeats_itself_is_halted_until_a_person_has_looked_what
 
     assert again.state.holds.holds == desk.gate.state.holds.holds
     assert violations(desk.plain(qty="0.001")) == {"STA-01": "TRADING_HALTED"}
+
+
+def test_a_book_that_is_lost_is_no_jump() -> None:
+    desk = Desk(limits=make_test_limits({"MKT-07": MARKET["MKT-07"]}))
+    desk.wait(1)
+    desk.quote(BTC, None, None, BookState.GAP)
+    desk.wait(1)
+
+    assert hold_of(desk, "MKT-07") is None
+
+
+@pytest.mark.parametrize(("after_s", "held"), [(150, True), (300, False)])
+def test_entries_count_as_repeated_for_the_whole_window(after_s: float, held: bool) -> None:
+    desk = repeating(3, after_s)
+    desk.wait(1)
+
+    assert (hold_of(desk, "RAT-06") is not None) is held
+
+
+@pytest.mark.parametrize(("times", "held"), [(4, False), (5, True)])
+def test_a_strategy_is_halted_at_the_most_entries_of_a_day_however_slow_they_come(times: int, held: bool) -> None:
+    desk = repeating(times, 700)
+    desk.wait(1)
+
+    assert (hold_of(desk, "RAT-06") is not None) is held
 
 
 def test_what_was_counted_before_a_kill_counts_after_it() -> None:
@@ -204,6 +250,11 @@ def test_the_sums_equal_those_made_anew_after_any_trading(seed: int) -> None:
     assert desk.replayed().state.digest() == state.digest()
 
 
+@pytest.mark.parametrize(("stop", "ppm"), [("0.005", 5_000), ("0.0050001", 5_001), ("1.5", 1_000_000)])
+def test_a_stop_is_rounded_to_the_wider_side_and_never_loses_more_than_everything(stop: str, ppm: int) -> None:
+    assert stop_ppm(Decimal(stop)) == ppm
+
+
 # ---- after the trade
 
 
@@ -254,6 +305,7 @@ def test_a_venue_that_acknowledges_late_makes_everything_cautious(times: int, to
 
     assert (hold is not None) is held
     assert desk.levels() == ("CAUTIOUS" if held else "RUNNING")
+    assert hold is None or hold.until_ns - hold.raised_ns == 5 * MIN * SECOND
 
 
 def test_an_order_is_acknowledged_once() -> None:
@@ -299,6 +351,14 @@ def test_entries_that_pay_too_much_make_their_strategy_cautious(
 
     assert (hold is not None) is held
     assert hold is None or (hold.level, hold.scope.name) == (TradingLevel.CAUTIOUS, "s1")
+
+
+def test_the_hold_of_a_costly_strategy_says_how_much_it_paid_and_lasts_half_an_hour() -> None:
+    hold = hold_of(paying("60090", "60090.01"), "PNL-08")
+
+    assert hold is not None
+    assert hold.evidence == "2 entries paid 3.1 times the slippage that was expected, limit 3"
+    assert hold.until_ns - hold.raised_ns == 30 * MIN * SECOND
 
 
 def test_a_wide_spread_expects_more() -> None:

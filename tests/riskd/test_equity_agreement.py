@@ -64,6 +64,19 @@ def test_two_tellings_of_nearly_the_same_moment_prove_nothing() -> None:
     assert hold_of(desk) is not None
 
 
+def test_what_is_told_before_the_order_log_was_read_to_its_end_is_not_compared() -> None:
+    desk = agreeing()
+    desk.hello(head=desk.sequence + 1)
+    for _ in range(2):
+        told(desk, "9000")
+    assert hold_of(desk) is None
+    desk.hello()
+    for _ in range(2):
+        told(desk, "9000")
+
+    assert hold_of(desk) is not None
+
+
 def test_it_ends_when_both_agree_and_a_single_difference_is_forgotten_by_then() -> None:
     desk = disagreeing()
     told(desk, "10000")

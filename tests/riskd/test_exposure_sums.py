@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from riskd.case import Books
@@ -9,10 +11,11 @@ from riskd.exposure_sums import REVALUE_NS, ExposureSums
 from riskd.units import UNIT, amount
 from tests.riskd.kit import BTC, ETH, MS, Desk, make_test_limits, violations
 from tests.riskd.test_limit_volume import PAIRS, World
-from tests.support.builders import make_instrument
+from tests.support.builders import make_instrument, make_perpetual
 from tradebot.core.approvals import SessionDown
 
 ETH_BTC = "binance:ETH-BTC"
+SWAP, ETH_SWAP, OKX_SWAP = "binance:BTC-USDT-SWAP", "binance:ETH-USDT-SWAP", "okx:BTC-USDT-SWAP"
 
 
 def by_loop(books: Books, own: str) -> tuple[int | None, int | None, int]:
@@ -96,6 +99,58 @@ def test_a_rate_that_moves_revalues_what_is_quoted_in_its_asset() -> None:
     assert after == by_loop(books, BTC) == (3_500_700_500_100 * 1_000, 0, 1)
     assert by_sums(books, ETH, desk.now_ns) == by_loop(books, ETH)
     assert by_sums(books, ETH, desk.now_ns)[1] == after[0]
+
+
+def test_a_rate_whose_bid_is_now_what_its_ask_was_has_moved() -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(ETH_BTC, tick="0.00001")))
+    desk.quote(ETH_BTC, "0.05", "0.05001")
+    books = desk.gate.decider.books
+    books.portfolio.net[ETH_BTC] = UNIT
+    books.portfolio.moved.add(ETH_BTC)
+    by_sums(books, BTC, desk.now_ns)
+    desk.quote(BTC, "60000.01", "60000.03")
+
+    assert by_sums(books, BTC, desk.now_ns) == by_loop(books, BTC)
+
+
+def derivatives_by_loop(books: Books, own: str) -> int:
+    """Return the gross of all other derivatives of the instrument's venue whose notional is known."""
+    total = 0
+    for key in (books.portfolio.net.keys() | books.commitments.by_instrument.keys()) - {own}:
+        rule, view, orders = books.rules[key], books.board.views[key], books.commitments.by_instrument[key]
+        held, rate = books.portfolio.net.get(key, 0), books.board.rate(rule.quote, long=False)
+        worst = max(held + orders.buy, orders.sell - held)
+        if not rule.is_spot and rule.venue == books.rules[own].venue and worst > 0 and view.good_ns and rate:
+            total += amount(rate, rule.contract.quote_notional(worst, view.good_ask))
+    return total
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sums_equal_the_loop_for_long_and_short_derivatives_and_spot_with_and_without_prices(seed: int) -> None:
+    rng = random.Random(seed)
+    names = (BTC, ETH, SWAP, ETH_SWAP, OKX_SWAP)
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), *map(make_perpetual, names[2:])))
+    desk.quote(SWAP, "59999.9", "60000.1")
+    desk.quote(OKX_SWAP, "59990.1", "59990.3")
+    desk.quote(ETH_SWAP, "2999.9", "3000.1")
+    books, unknown = desk.gate.decider.books, 0
+    for _ in range(400):
+        name = rng.choice(names)
+        dust, committed = books.rules[name].dust_qty, books.commitments.by_instrument[name]
+        books.portfolio.net[name] = rng.choice([0, 0, dust, -dust, dust + 1, -dust - 1, 3 * UNIT, -2 * UNIT])
+        committed.buy, committed.sell = rng.choice([0, 0, UNIT]), rng.choice([0, 0, UNIT, 5 * UNIT])
+        committed.entries = rng.choice([0, committed.buy, committed.sell])
+        books.portfolio.moved.add(name)
+        if rng.random() < 0.1:
+            books.board.views[name].good_ns = 0 if books.board.views[name].good_ns else desk.now_ns
+        for own in names:
+            found = by_sums(books, own, desk.now_ns)
+            assert found == by_loop(books, own)
+            assert books.sums.derivatives_at(books.rules[own].venue, own) == derivatives_by_loop(books, own)
+            assert books.sums.net_others(own) == (None if found[0] is None else net_by_loop(books, own))
+            unknown += found[0] is None
+
+    assert 100 < unknown < 1900
 
 
 def test_what_is_exposed_without_a_good_price_leaves_the_sums_unknown_until_there_is_one() -> None:

@@ -102,6 +102,17 @@ def test_loosening_takes_the_phrase_too_and_moves_no_fence() -> None:
     assert desk.gate.settings.order_cap.absolute == 3000 * 10**12
 
 
+def test_a_change_that_tightens_one_thing_and_loosens_another_voids_older_approvals() -> None:
+    tree = tree_of()
+    desk = desk_on(tree)
+    mixed = changed(tree, cap(500))
+    mixed["checks"]["POS-03"]["max_positions"] += 1
+    before = desk.gate.state.holds.epoch
+
+    assert ask(desk, mixed, phrase=True) == "ACCEPTED"
+    assert desk.gate.state.holds.table().fence_for("binance", BTC, "s1") == before + 1
+
+
 def test_in_a_team_loosening_takes_two_signatures_and_tightening_the_risk_officers() -> None:
     tree = tree_of(**TEAM)
     desk = desk_on(tree)

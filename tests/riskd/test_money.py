@@ -30,7 +30,7 @@ from tradebot.core.accounts import (
 from tradebot.core.approvals import SessionUp
 from tradebot.core.instruments import Instrument
 from tradebot.core.order_events import OrderFacts
-from tradebot.core.orders import Execution, Liquidity, OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.risk import up_from_wire, up_to_wire
 
 SWAP = "binance:BTC-USDT-SWAP"
@@ -311,6 +311,31 @@ def trade(desk: Desk, number: int, qty: str, price: str, *, side: Side = Side.BU
 def entry(desk: Desk, amount: str, kind: LedgerKind = LedgerKind.FUNDING, *, asset: str = "USDT", name: str = "e1",
           instrument_id: str = "", at_ns: int = 0) -> LedgerEntry:  # fmt: skip
     return LedgerEntry("binance", "main", name, kind, asset, Decimal(amount), at_ns or desk.now_ns + 1, instrument_id)
+
+
+def test_what_the_ledger_moved_counts_at_once_whatever_order_event_came_with_it() -> None:
+    desk = Desk()
+    assert desk.gate.equity(desk.now_ns).value == 10_000 * UNIT
+    desk.plain(qty="0.001")
+    asked = desk.make_event("c1", OrderEventKind.ASKED)
+    desk.say(ledger=[entry(desk, "-500")], order_events=[asked])
+
+    assert desk.gate.accountant.equity(desk.now_ns).value == 9_500 * UNIT
+
+
+def test_a_fill_counts_at_once_whatever_event_came_before_it_in_the_same_message() -> None:
+    desk = Desk()
+    desk.plain(qty="0.001")
+    execution = Execution(
+        "t1", "c1", BTC, Side.BUY, Decimal("0.001"), Decimal(60000), Decimal(50), "USDT", Liquidity.TAKER, desk.now_ns
+    )
+    events = [
+        desk.make_event("c1", OrderEventKind.SENT),
+        desk.make_event("c1", OrderEventKind.FILL_COMPLETE, execution=execution),
+    ]
+    desk.say(order_events=events)
+
+    assert desk.gate.accountant.equity(desk.now_ns).value == 10_000 * UNIT - 50 * UNIT - UNIT // 10**5
 
 
 def test_funding_is_paid_by_the_net_position_and_shared_by_signed_quantity() -> None:

@@ -123,6 +123,27 @@ def test_a_stop_that_is_lost_is_missed_and_one_that_is_back_ends_the_alarm() -> 
     assert reduces(pass_time(desk, 30)) == []
 
 
+def test_what_is_worth_too_little_at_the_widest_of_its_stops_is_not_watched() -> None:
+    off = {"status": "not_applicable", "reason": "a venue whose least value rose after the entry"}
+    desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"], "SPC-08": off}))
+    for stop in ("0.6", "0.01"):  # 12 USDT are 4.80 at the first stop, of which the venue takes no order
+        desk.buy("0.0001", protection=ProtectionPlan(Decimal(stop)))
+    pass_time(desk, 30)
+
+    assert level(desk) == "RUNNING"
+
+
+def test_a_life_that_begins_before_the_first_alarm_begins_the_clock_anew() -> None:
+    desk = watched()
+    pass_time(desk, 3)
+    restarted(desk)
+    pass_time(desk, 5)
+    early = level(desk)
+    pass_time(desk, 2)
+
+    assert (early, level(desk)) == ("RUNNING", "REDUCE_ONLY")
+
+
 def test_a_position_that_was_promised_no_stop_is_not_watched() -> None:
     desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"]}))
     desk.buy("0.01", protection=ProtectionPlan())

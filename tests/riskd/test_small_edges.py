@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,23 +14,25 @@ from riskd.clusters import ClusterRule, ClusterTracker
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
-from riskd.records import DecisionRecord, ReduceIssued
+from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, StopLatched, decode_record
 from riskd.reports import pnl, positions
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
-from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, KEY, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAsk, SessionUp
+from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
 from tradebot.core.intents import ProtectionPlan
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.wire.approvals import open_grant
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
+Kind = TypeVar("Kind")
 
 
 def test_a_flatten_is_counted_once_however_often_it_tries() -> None:
@@ -291,3 +293,88 @@ def test_a_hello_without_instruments_forgets_none() -> None:
 
     assert known
     assert desk.gate.state.instruments == known
+
+
+def journaled(desk: Desk, kind: type[Kind]) -> list[Kind]:
+    """Return what the gate journaled of a kind of record."""
+    return [found for row in desk.sink.records if isinstance(found := decode_record(*row), kind)]
+
+
+def test_the_trail_of_a_flatten_says_how_many_orders_it_commanded_or_why_none() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    flatten(desk, "no phrase", command_id="f1")
+    flatten(desk, "FLATTEN DEMO 1", command_id="f2")
+
+    assert [found.result for found in journaled(desk, Command)] == ["PHRASE_MISMATCH", "1 reduce commands"]
+
+
+def test_the_record_of_tested_controls_counts_those_that_refused_among_all() -> None:
+    desk = Desk()
+    desk.gate.controls_tested("self-test", "hash", ["PRC-01", "PRC-02"], ["PRC-03"], desk.now_ns)
+
+    assert journaled(desk, ControlTested)[-1].detail == "2 of 3 refused what they must"
+
+
+@pytest.mark.parametrize(("journaled_before", "written"), [(False, 1), (True, 0)])
+def test_a_stop_is_journaled_here_unless_the_stop_thread_has_done_it(journaled_before: bool, written: int) -> None:
+    desk = Desk()
+    latch = StopLatch("stop-1", TradingLevel.KILLED, "ana", "", desk.now_ns)
+    if journaled_before:
+        desk.gate.stop(latch, "trader", desk.now_ns, journaled=True)
+    else:
+        desk.gate.stop(latch, "trader", desk.now_ns)
+
+    assert len(journaled(desk, StopLatched)) == written
+
+
+def test_the_prices_that_a_grant_allows_lie_on_ticks_and_are_rounded_down() -> None:
+    answer = Desk().plain(limit_price="60000.01")
+    assert answer.grant is not None
+    grant = open_grant(answer.grant, {KEY.key_id: KEY.key})
+
+    assert (grant.min_price, grant.max_price) == (Decimal("30000.00"), Decimal("90000.01"))
+    assert grant.tighten_only
+
+
+def test_a_venue_at_which_nothing_is_left_is_a_missing_input() -> None:
+    desk = Desk(limits=make_test_limits({"POS-08": {"status": "enforced", "hard_pct": 100, "soft_pct": 100}}))
+    case, _, _ = case_of(desk, lambda d: d.intent(qty="0.001"))
+    case.venue_equity = 0
+
+    with pytest.raises(InputMissing):
+        CHECKS["POS-08"](case)
+    case.venue_equity = 1
+    assert CHECKS["POS-08"](case)[1] == ""
+
+
+def test_rules_that_were_never_read_are_a_missing_input() -> None:
+    desk = Desk()
+    desk.venue(rules_time_ns=0)
+
+    assert violations(desk.plain(qty="0.001"))["SPC-10"] == "CHECK_INPUT_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("changes", "remembered"), [({}, True), ({"strategy_id": "nobody"}, False), ({"trace_id": "", "qty": "-1"}, False)]
+)
+def test_only_an_intent_of_a_known_strategy_that_can_be_read_counts_as_seen(
+    changes: dict[str, Any], remembered: bool
+) -> None:
+    desk = Desk()
+    answer = desk.ask(desk.intent(**changes))
+    record = desk.gate.decider.find(answer.decision_id)
+
+    assert record is not None
+    assert bool(record.incarnation) is bool(record.intent_sequence) is remembered
+
+
+def test_a_venue_that_never_reconciled_stays_at_reduce_only() -> None:
+    desk = Desk(connect=False)
+    desk.hello()
+    desk.venue(reconciled_time_ns=0)
+    scope = Scope(ScopeKind.VENUE, "binance")
+    assert desk.gate.state.holds.find("STARTUP_RECONCILE", scope) is not None
+    desk.venue()
+
+    assert desk.gate.state.holds.find("STARTUP_RECONCILE", scope) is None

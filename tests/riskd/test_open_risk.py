@@ -1,0 +1,55 @@
+"""What positions are worth and lose at their stops: which stop counts, in which asset, and when nobody knows."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from riskd.open_risk import worth
+from riskd.strategy_position import StrategyPosition
+from tests.riskd.kit import BTC, ETH, Desk
+from tests.support.builders import make_instrument
+from tradebot.core.intents import ProtectionPlan
+
+UNIT = 10**12
+ETH_BTC = "binance:ETH-BTC"
+
+
+def test_when_the_widest_stop_is_gone_the_next_widest_counts() -> None:
+    desk = Desk()
+    for stop in ("0.03", "0.01", "0.02"):
+        desk.buy("0.001", protection=ProtectionPlan(Decimal(stop)))
+    state, books = desk.gate.state, desk.gate.decider.books
+    position = state.portfolio.positions[BTC, "s1"]
+    risks = []
+    for gone in ("", "c1"):
+        books.open_risk.unprotect((BTC, "s1"), gone)
+        books.open_risk.refresh(state.portfolio.positions, state.rules, desk.gate.board, desk.now_ns)
+        risks.append(books.open_risk.at_stops())
+    expected = [worth(position, state.rules[BTC], desk.gate.board, ppm) for ppm in (30_000, 20_000)]
+
+    assert risks == [found.risk for found in expected if found is not None]
+
+
+def test_what_is_quoted_in_another_asset_is_worth_its_ask() -> None:
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(ETH_BTC, tick="0.00001")))
+    desk.quote(BTC, "59000", "60000")
+    desk.quote(ETH_BTC, "0.04", "0.05")
+    position = StrategyPosition()
+    position.inventory.apply(UNIT, -5 * UNIT // 100)
+    found = worth(position, desk.gate.state.rules[ETH_BTC], desk.gate.board, 0)
+
+    assert found is not None
+    assert found.value == found.risk == 3_000 * UNIT
+
+
+def test_without_a_good_price_nobody_knows_what_a_position_is_worth() -> None:
+    desk = Desk()
+    desk.buy("0.001")
+    position = desk.gate.state.portfolio.positions[BTC, "s1"]
+    view, rule = desk.gate.board.views[BTC], desk.gate.state.rules[BTC]
+    assert worth(position, rule, desk.gate.board, 0) is not None
+    kept, view.good_ns = view.good_ns, 0
+    assert worth(position, rule, desk.gate.board, 0) is None
+    view.good_ns, view.good_bid = kept, view.good_ask
+
+    assert worth(position, rule, desk.gate.board, 0) is None
