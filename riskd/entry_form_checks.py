@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Final
 
 from riskd.case import Case
-from riskd.inputs import BLOCK, OK, PASS, CheckFunction, LimitUndefined, Row, price_of, qty_of, rule_of
+from riskd.inputs import BLOCK, OK, PASS, CheckFunction, LimitUndefined, Row, best_prices, price_of, qty_of, rule_of
 from riskd.settings import NS_PER_MS, NS_PER_S
-from riskd.units import UNIT
+from riskd.units import PPM, UNIT, floor_to
 from tradebot.core.orders import RESTING_TIMES, Side, TimeInForce
 
 LEAST_RESTING_NS: Final = NS_PER_S
@@ -18,8 +18,8 @@ INVALID: Final = "ORDER_LIST_INVALID"
 
 
 def spc_08(case: Case) -> Row:
-    """Stop and target of the plan, at the entry's price: each on its side of it by a tick, all of its quantity, which
-    the venue takes there. They come one by one from the entry's grant, which has no target without a stop.
+    """Stop and target of the plan, at the entry's price: each on its side of it by a tick, all that the
+    entry leaves, which the venue takes there. They come one by one from its grant, which has no target without a stop.
     """
     stop, target = case.stop_distance, case.target_distance
     if case.intent is None or (stop is None and target is None):
@@ -34,10 +34,26 @@ def spc_08(case: Case) -> Row:
         leg = leg_price(price, -distance if below else distance, rule.tick, up=long)
         if leg <= 0 or not (leg < price if below else leg > price):
             return BLOCK, INVALID, price, leg
+    left = _left_to_protect(case, qty)
+    if left < rule.min_qty:
+        return BLOCK, INVALID, rule.min_qty, left
     # execd takes the stop's share off on both sides: the least that the position may be worth when it is protected.
-    worth = rule.contract.quote_notional(qty, price * (UNIT - stop) // UNIT)
+    worth = rule.contract.quote_notional(left, _least_price(case, price) * (UNIT - stop) // UNIT)
     return (PASS if worth >= rule.min_notional else BLOCK, "" if worth >= rule.min_notional else INVALID,
             rule.min_notional, worth)  # fmt: skip
+
+
+def _left_to_protect(case: Case, qty: int) -> int:
+    """Return what a stop can carry of a quantity: whole lots, after the fee that a spot buy may pay in what it buys."""
+    rule, fee = rule_of(case), case.books.commitments.fee_ppm
+    return floor_to(qty * (PPM - fee) // PPM, rule.lot) if rule.is_spot and case.side is Side.BUY else qty
+
+
+def _least_price(case: Case, price: int) -> int:
+    """Return the lowest price at which an entry is seen to fill: a buy at the offer or its trigger, below its limit."""
+    if case.side is Side.SELL:
+        return price
+    return min(price, case.stop_price or best_prices(case)[1])
 
 
 def leg_price(price: int, offset: int, tick: int, *, up: bool) -> int:

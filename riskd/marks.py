@@ -95,7 +95,7 @@ class MarketView:
         self.state: int = 0
         """BookState value, 0 = never told."""
         self.updated_ns = 0
-        """Receive time of the last row of any kind."""
+        """Receive time of the last row of the book or its trades."""
         self.good_bid = 0
         self.good_ask = 0
         self.good_ns = 0
@@ -177,7 +177,8 @@ class MarketBoard:
             view = views.get(index)
             if view is None:
                 continue
-            view.updated_ns = receive_ns
+            if kind != _MARK and kind != _INDEX:  # other streams of the venue, which outlive that of the book
+                view.updated_ns = receive_ns
             if kind == _BBO:
                 if flags & SIDE_MASK == BUY_FLAG:
                     view.bid, view.bid_qty = price * view.tick, qty * view.lot

@@ -17,7 +17,7 @@ from tests.riskd.edges.kit import (
 from tests.riskd.kit import BTC, ETH, MS, SECOND, STRICT, Desk, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.intents import ProtectionPlan
-from tradebot.core.market import BookState
+from tradebot.core.market import BookState, RowKind
 from tradebot.core.orders import Side, TimeInForce
 
 changes: dict[str, Any]
@@ -30,6 +30,15 @@ for label, age_ms, reason in (("at", 5000, None), ("above", 5000.001, "BOOK_STAL
         return desk.plain()
 
     add("MKT-01", label, reason, book_age)
+
+
+@edge("MKT-01", "a mark price says nothing of the book", "BOOK_STALE")
+def _only_marks() -> ApprovalAnswer:
+    desk = Desk()
+    for _ in range(6):
+        desk.now_ns += SECOND
+        desk.tell(BTC, (RowKind.MARK_PRICE, "60000"), (RowKind.INDEX_PRICE, "60000"))
+    return desk.plain()
 
 
 add("MKT-01", "marketdata says STALE", "BOOK_STALE", lambda: with_book("59999.99", "60000.01", BookState.STALE))
