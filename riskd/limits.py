@@ -28,6 +28,7 @@ from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
     Exposure,
+    FreeBalance,
     MandatoryStop,
     OpenPositions,
     OrderRate,
@@ -50,6 +51,7 @@ from tradebot.core.instruments import Instrument
 from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read_yaml
 
 T = TypeVar("T")
+_BPS: Final = Decimal(10_000)
 
 
 class ClusterExposure(Exposure):
@@ -435,7 +437,17 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         Decimal(1) if tier is None else tier.tier,
         file.start_capital,
         file.venue_minimum,
+        _kept(limits),
     )
+
+
+def _kept(limits: Limits) -> Decimal:
+    """Return the share of an entry that SPC-08 sees behind its stop at the widest; 1 when an entry needs none."""
+    stop, balance = limits.enforced("PRC-05", MandatoryStop), limits.enforced("POS-01", FreeBalance)
+    if stop is None or limits.enforced("SPC-08", Enforced) is None:
+        return Decimal(1)
+    fee = Decimal(0) if balance is None else balance.taker_fee_bps
+    return (1 - stop.max_distance_bps / _BPS) * (1 - fee / _BPS)
 
 
 def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:
