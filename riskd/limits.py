@@ -442,12 +442,13 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
 
 
 def _kept(limits: Limits) -> Decimal:
-    """Return the share of an entry that SPC-08 sees behind its stop at the widest; 1 when an entry needs none."""
+    """Return the least share of an entry that SPC-08 sees left to close; 1 when an entry needs no stop."""
     stop, balance = limits.enforced("PRC-05", MandatoryStop), limits.enforced("POS-01", FreeBalance)
     if stop is None or limits.enforced("SPC-08", Enforced) is None:
         return Decimal(1)
     fee = Decimal(0) if balance is None else balance.taker_fee_bps
-    return (1 - stop.max_distance_bps / _BPS) * (1 - fee / _BPS)
+    exit_bps = limits.file.grants.emergency_bound_bps
+    return (1 - stop.max_distance_bps / _BPS) * (1 - fee / _BPS) * (1 - exit_bps / _BPS)
 
 
 def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:

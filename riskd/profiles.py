@@ -40,7 +40,9 @@ class ProfileNumbers:
     start: Decimal | None
     minimum: Mapping[str, Decimal]
     kept: Decimal
-    """Share of an entry that its stop carries at least: SPC-08 after the fee, at the widest stop of PRC-05."""
+    """Least share of an entry that closes it, which SPC-08 demands: after the fee, at the widest stop of PRC-05, by an
+    emergency exit.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _above(name: str, value: Decimal, cap_name: str, cap: Decimal) -> str:
 
 
 def _too_small(size: Size, name: str, least: Decimal, kept: Decimal) -> str:
-    stop = "" if kept == 1 else f" / {_text(kept)} that fee and widest stop leave (SPC-08, PRC-05.max_distance_bps)"
+    stop = "" if kept == 1 else f" / {_text(kept)} that fee, widest stop and emergency exit leave (SPC-08, PRC-05)"
     below = f"below {name} {_text(least)}{stop}"
     return f"{size.name} is {_text(size.amount)}, {below}: no order could be that small; raise it"
 
