@@ -254,8 +254,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _built("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book",
            ("PRICE_OUTSIDE_VENUE_BAND",), "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
     _built("SPC-08", "list integrity", "an entry's stop and target lie on their sides of its price by a tick, no "
-           "target without a stop, and the venue takes there what a fee in base and a fill at the offer leave (side "
-           "and id are the grant's)",
+           "target without a stop, and the venue takes there, and by an emergency exit, what a fee in base "
+           "and a fill at the offer leave (side and id are the grant's)",
            ("ORDER_LIST_INVALID",), "list", "-", stages="P", unit=Unit.UNITS),
     _built("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),

@@ -9,7 +9,7 @@ from typing import Final
 from riskd.case import Case
 from riskd.inputs import BLOCK, OK, PASS, CheckFunction, LimitUndefined, Row, best_prices, price_of, qty_of, rule_of
 from riskd.settings import NS_PER_MS, NS_PER_S
-from riskd.units import PPM, UNIT, floor_to
+from riskd.units import PPM, UNIT, floor_to, with_ppm
 from tradebot.core.orders import RESTING_TIMES, Side, TimeInForce
 
 LEAST_RESTING_NS: Final = NS_PER_S
@@ -38,7 +38,10 @@ def spc_08(case: Case) -> Row:
     if left < rule.min_qty:
         return BLOCK, INVALID, rule.min_qty, left
     # execd takes the stop's share off on both sides: the least that the position may be worth when it is protected.
-    worth = rule.contract.quote_notional(left, _least_price(case, price) * (UNIT - stop) // UNIT)
+    least = _least_price(case, price) * (UNIT - stop) // UNIT
+    if long:  # and sells with a limit below the stop when that hangs: the venue counts an order's value at its limit
+        least = with_ppm(least, PPM - case.books.settings.emergency_ppm)
+    worth = rule.contract.quote_notional(left, least)
     return (PASS if worth >= rule.min_notional else BLOCK, "" if worth >= rule.min_notional else INVALID,
             rule.min_notional, worth)  # fmt: skip
 

@@ -28,6 +28,7 @@ from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
     Exposure,
+    FreeBalance,
     MandatoryStop,
     OpenPositions,
     OrderRate,
@@ -50,6 +51,7 @@ from tradebot.core.instruments import Instrument
 from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read_yaml
 
 T = TypeVar("T")
+_BPS: Final = Decimal(10_000)
 
 
 class ClusterExposure(Exposure):
@@ -433,7 +435,18 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         Decimal(1) if tier is None else tier.tier,
         file.start_capital,
         file.venue_minimum,
+        _kept(limits),
     )
+
+
+def _kept(limits: Limits) -> Decimal:
+    """Return the least share of an entry that SPC-08 sees left to close; 1 when an entry needs no stop."""
+    stop, balance = limits.enforced("PRC-05", MandatoryStop), limits.enforced("POS-01", FreeBalance)
+    if stop is None or limits.enforced("SPC-08", Enforced) is None:
+        return Decimal(1)
+    fee = Decimal(0) if balance is None else balance.taker_fee_bps
+    exit_bps = limits.file.grants.emergency_bound_bps
+    return (1 - stop.max_distance_bps / _BPS) * (1 - fee / _BPS) * (1 - exit_bps / _BPS)
 
 
 def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:

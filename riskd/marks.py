@@ -68,7 +68,7 @@ class MarketView:
         "mark_price",
         "state",
         "tick",
-        "traded_lots",
+        "traded",
         "updated_ns",
     )
 
@@ -90,8 +90,8 @@ class MarketView:
         self.index_price = 0
         """What the venue's derivative follows."""
         self.index_ns = 0
-        self.traded_lots = 0
-        """Of all public trades seen."""
+        self.traded = 0
+        """Units of all public trades seen."""
         self.state: int = 0
         """BookState value, 0 = never told."""
         self.updated_ns = 0
@@ -151,14 +151,14 @@ class MarketBoard:
         self.paths = paths
 
     def bind(self, instruments: Iterable[tuple[int, Instrument]]) -> None:
-        """A stream began: (column index, instrument) of everything in it. Views stay, indexes are new."""
+        """A stream began: (column index, instrument) of everything in it. Views stay, indexes and steps are new."""
         self._by_index, self._twins = {}, {}
         for index, instrument in instruments:
+            tick, lot = to_units(instrument.tick_size), to_units(instrument.lot_size)
             view = self.views.get(instrument.instrument_id)
             if view is None:
-                view = self.views[instrument.instrument_id] = MarketView(
-                    instrument.instrument_id, to_units(instrument.tick_size), to_units(instrument.lot_size)
-                )
+                view = self.views[instrument.instrument_id] = MarketView(instrument.instrument_id, tick, lot)
+            view.tick, view.lot = tick, lot
             self._by_index[index] = view
             pair = (instrument.base, instrument.quote, instrument.product)
             self._twins.setdefault(pair, {})[instrument.venue] = view
@@ -189,7 +189,7 @@ class MarketBoard:
                     self.moved.add(view.instrument_id)
             elif kind == _TRADE:
                 view.last_price = price * view.tick
-                view.traded_lots += qty
+                view.traded += qty * view.lot
             elif kind == _MARK:
                 view.mark_price, view.mark_ns = price * FINE_UNITS, receive_ns
             elif kind == _INDEX:
@@ -261,7 +261,7 @@ class MarketBoard:
             volume = self.volumes.get(instrument_id)
             if volume is None:
                 volume = self.volumes[instrument_id] = VolumeTrail()
-            volume.add(view.traded_lots * view.lot, now_ns)
+            volume.add(view.traded, now_ns)
             if a_minute:
                 self._volatility.setdefault(instrument_id, Volatility()).sample(mid, now_ns, self._half_life_min)
 

@@ -39,6 +39,10 @@ class ProfileNumbers:
     """Of the deployment, STA-08."""
     start: Decimal | None
     minimum: Mapping[str, Decimal]
+    kept: Decimal
+    """Least share of an entry that closes it, which SPC-08 demands: after the fee, at the widest stop of PRC-05, by an
+    emergency exit.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,10 @@ def smallest_sizes(numbers: ProfileNumbers) -> list[Size]:
 def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
     """Return what cannot be meant as written, with the numbers."""
     found = [
-        _too_small(size, f"venue_minimum.{venue}", least)
+        _too_small(size, f"venue_minimum.{venue}", least, numbers.kept)
         for venue, least in sorted(numbers.minimum.items())
         for size in smallest_sizes(numbers)
-        if size.amount < least
+        if size.amount * numbers.kept < least
     ]
     if numbers.start is not None:
         for cap in numbers.caps[:1]:  # SIZ-02 is about one order; the others about sums
@@ -179,8 +183,10 @@ def _above(name: str, value: Decimal, cap_name: str, cap: Decimal) -> str:
     return f"{name} is {_text(value)}, above {cap_name} {_text(cap)}: lower it or raise the other"
 
 
-def _too_small(size: Size, name: str, least: Decimal) -> str:
-    return f"{size.name} is {_text(size.amount)}, below {name} {_text(least)}: no order could be that small; raise it"
+def _too_small(size: Size, name: str, least: Decimal, kept: Decimal) -> str:
+    stop = "" if kept == 1 else f" / {_text(kept)} that fee, widest stop and emergency exit leave (SPC-08, PRC-05)"
+    below = f"below {name} {_text(least)}{stop}"
+    return f"{size.name} is {_text(size.amount)}, {below}: no order could be that small; raise it"
 
 
 def _text(value: Decimal) -> str:
@@ -195,7 +201,8 @@ def below_venue_rules(numbers: ProfileNumbers, instruments: Iterable[Instrument]
     found: dict[str, str] = {}
     for instrument in instruments:
         for size in smallest_sizes(numbers):
-            if size.amount < instrument.min_notional:
+            if size.amount * numbers.kept < instrument.min_notional:
                 name = f"{instrument.instrument_id} min_notional"
-                found.setdefault(instrument.instrument_id, _too_small(size, name, instrument.min_notional))
+                problem = _too_small(size, name, instrument.min_notional, numbers.kept)
+                found.setdefault(instrument.instrument_id, problem)
     return found

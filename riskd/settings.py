@@ -84,6 +84,8 @@ class Settings:
     cautious_ppm: int
     """Size factor at CAUTIOUS, the deployment's included."""
     cautious: CautiousRule
+    emergency_ppm: int
+    """How far below the market an emergency exit of a grant may sell."""
     approval_valid_ms: int
     lease_valid_ms: int
     parent_ttl_ns: int
@@ -140,6 +142,7 @@ def make_settings(limits: Limits) -> Settings:
         cautious=CautiousRule(
             file.cautious.adds, file.cautious.entry_spacing_s * NS_PER_S, file.cautious.loss_cooldown_s * NS_PER_S
         ),
+        emergency_ppm=file.grants.emergency_bound_bps * PPM_PER_BPS,
         approval_valid_ms=file.approval_valid_ms,
         lease_valid_ms=file.lease_valid_ms,
         parent_ttl_ns=file.parent_ttl_s * NS_PER_S,

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from riskd.references import MIN_SOURCES, reference_of
+from riskd.units import to_units
 from riskd.volume_trail import MAX_SAMPLES, VolumeTrail
 from tests.riskd.kit import BTC, LIQUID, SECOND, Desk, make_test_limits, violations
+from tests.support.builders import make_instrument
 from tradebot.core.market import RowKind
 
 MINUTE = 60
@@ -148,3 +150,19 @@ def test_what_was_traded_while_the_book_was_broken_counts_for_no_minute() -> Non
     desk.wait(1)
 
     assert violations(desk.plain())["SIZ-04"] == "PARTICIPATION_LIMIT"
+
+
+def test_a_stream_that_begins_with_other_steps_is_read_with_those() -> None:
+    desk = Desk(limits=make_test_limits({name: LIQUID[name] for name in ("MKT-06", "SIZ-04")}))
+    desk.liquid(3, lots=1_000)
+    traded = desk.gate.board.volumes[BTC].minute()
+    desk.instruments = (make_instrument(BTC, lot="0.00000001", tick="0.001"), *desk.instruments[1:])
+    desk.hello()
+    desk.venue()
+    desk.quote(BTC, "59999.99", "60000.01", lots=2_999_999)  # a lot less than three times 0.01
+    desk.wait(1)
+    view = desk.gate.board.views[BTC]
+
+    assert (view.bid, view.ask) == (to_units(Decimal("59999.99")), to_units(Decimal("60000.01")))
+    assert violations(desk.plain())["MKT-06"] == "INSUFFICIENT_DEPTH"
+    assert desk.gate.board.volumes[BTC].minute() == traded

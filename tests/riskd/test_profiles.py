@@ -15,6 +15,7 @@ from tests.riskd.kit import BTC, ETH, ROOT, START_NS, Desk, limits_tree, violati
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import Verdict
 from tradebot.core.errors import ConfigError
+from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, OrderType, Side
 
@@ -127,6 +128,25 @@ def test_the_bitvavo_profile_can_trade_25_eur_and_half_of_it(level: TradingLevel
         assert out.approved_qty == answer.approved_qty, out
 
 
+@pytest.mark.parametrize("stop", ["0.002", "0.05"])
+def test_the_bitvavo_profile_can_trade_its_smallest_size_with_any_stop_that_it_allows(stop: str) -> None:
+    desk = bitvavo_desk()
+    log = desk.gate.state.portfolio.trips["mom_micro"]
+    for _ in range(30):
+        log.add(-1, 10_000)
+    hold(desk, TradingLevel.CAUTIOUS)
+    desk.wait(3600)
+    desk.quote(EUR, "49999", "50001")
+    answer = desk.plain(
+        strategy_id="mom_micro", instrument_id=EUR, qty=None, limit_price="50000",
+        protection=ProtectionPlan(Decimal(stop)),
+    )  # fmt: skip
+
+    assert violations(answer) == {}
+    assert answer.approved_qty is not None
+    assert Decimal("5.5") < answer.approved_qty * 50_000 < 6
+
+
 def test_the_bitvavo_profile_opens_three_trades_and_no_fourth() -> None:
     desk = bitvavo_desk()
     more = [
@@ -202,12 +222,15 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
     ("profile", "change", "words"),
     [
         ("bitvavo", sizing(max_per_trade=12),
-         "adapt.min_factor x cautious_size_factor is 2.4, below venue_minimum.bitvavo 5"),
+         "adapt.min_factor x cautious_size_factor is 2.7, below venue_minimum.bitvavo 5"),
         ("bitvavo", adapt(min_factor="0.39"), "is 4.875, below venue_minimum.bitvavo 5"),
+        ("bitvavo", adapt(min_factor="0.4"), "is 5, below venue_minimum.bitvavo 5 / 0.90972 that fee"),
+        ("bitvavo", several(adapt(min_factor="0.45"), check("PRC-05", max_distance_bps=1_200)),
+         "is 5.625, below venue_minimum.bitvavo 5 / 0.842688"),
         ("bitvavo", sizing(max_open_trades=21, adapt=None),
          "start_capital / sizing.max_open_trades is 4.76190476, below"),
         ("bitvavo", sizing(max_per_trade=9, adapt=None), "sizing.max_per_trade x cautious_size_factor is 4.5, below"),
-        ("bitvavo", top(cautious_size_factor=0.1), "is 1, below venue_minimum.bitvavo 5"),
+        ("bitvavo", top(cautious_size_factor=0.1), "is 1.125, below venue_minimum.bitvavo 5"),
         ("bitvavo", top(start_capital=19), "x cautious_size_factor is 4.75, below venue_minimum.bitvavo 5"),
         ("bitvavo", check("SIZ-02", max_notional=49),
          "sizing.max_per_trade x adapt.max_factor is 50, above checks.SIZ-02.max_notional 49"),
@@ -258,13 +281,19 @@ def test_a_profile_that_contradicts_itself_is_refused_with_the_numbers(
     ("profile", "change"),
     [
         ("bitvavo", sizing(max_open_trades=3, max_per_trade=25)),
-        ("bitvavo", adapt(min_factor="0.4")),  # 25 x 0.4 x 0.5 = 5: at the minimum
+        # 25 x 0.44 x 0.5 = 5.5, of which a stop of 5 % carries 5.003 with a limit 4 % below
+        ("bitvavo", adapt(min_factor="0.44")),
+        # 25 x 0.4 x 0.5 = 5: at the minimum, where no stop has to be taken
+        (
+            "bitvavo",
+            several(adapt(min_factor="0.4"), check("SPC-08", status="not_applicable", reason="no stop is asked for")),
+        ),
         ("bitvavo", top(start_capital=100)),
         ("bitvavo", check("POS-04", max_notional=75)),
         ("bitvavo", adapt(lower_at_win_pct=55)),
         ("bitvavo", adapt(min_trips=30)),
         ("intraday", sizing(per_symbol_cap=575, total_cap=1725)),
-        ("intraday", sizing(per_symbol_cap=10)),
+        ("intraday", sizing(per_symbol_cap=11)),
         ("demo", top(sizing={"method": "risk_per_trade", "risk_pct": "1.9", "max_risk": 100, "cost_bps": 20})),
         ("demo", several(top(venue_minimum={"binance": 5}), sizing(quote_amount=10))),
     ],
@@ -278,12 +307,12 @@ def test_a_profile_at_its_own_bounds_is_accepted(profile: str, change: Callable[
 
 def test_instruments_whose_smallest_order_is_above_the_profile_are_named_with_the_numbers() -> None:
     numbers = profile_numbers(shipped("bitvavo"))
-    fine, dear = make_instrument(EUR, min_notional="5"), make_instrument(ADA, min_notional="5.01")
+    fine, dear = make_instrument(EUR, min_notional="5"), make_instrument(ADA, min_notional="5.34")
 
     assert below_venue_rules(numbers, [fine]) == {}
     problems = below_venue_rules(numbers, [fine, dear])
     assert list(problems) == [ADA]
-    assert "is 5, below bitvavo:ADA-EUR min_notional 5.01" in problems[ADA]
+    assert "is 5.625, below bitvavo:ADA-EUR min_notional 5.34 / 0.90972" in problems[ADA]
 
 
 def test_an_instrument_that_the_profile_names_but_cannot_trade_is_held_until_the_venues_rules_fit() -> None:
@@ -293,6 +322,6 @@ def test_an_instrument_that_the_profile_names_but_cannot_trade_is_held_until_the
 
     assert (held.level, held.scope.name) == (TradingLevel.REDUCE_ONLY, ETH)
     assert held.evidence.startswith("sizing.per_symbol_cap x cautious_size_factor is 250, below binance:ETH-USDT min_")
-    desk.instruments = (make_instrument(BTC), make_instrument(ETH, min_notional="250"))
+    desk.instruments = (make_instrument(BTC), make_instrument(ETH, min_notional="227"))
     desk.hello()
     assert all(h.cause != "PROFILE_CONTRADICTS" for h in desk.gate.state.holds.holds.values())

@@ -136,17 +136,23 @@ add("SPC-08", "a short's stop that is rounded to the entry", LIST,
 add("SPC-08", "a target is rounded away from it", None, lambda: planned("0.01", "0.000000000001", tick="100"))
 add("SPC-08", "so is a short's", None, lambda: planned("0.01", "0.000000000001", side=Side.SELL, tick="100"))
 add("SPC-08", "a short's target at nothing", LIST, lambda: planned("0.01", "0.999", side=Side.SELL, tick="100"))
-# A spot buy may pay its 10 bps in what it buys: of 1000 lots 999 are left to protect
-add("SPC-08", "the venue takes what is left at the stop", None, lambda: planned("0.01", min_notional="593.406"))
-add("SPC-08", "too small for it there", LIST, lambda: planned("0.01", min_notional="593.406000000001"))
+# A spot buy may pay its 10 bps in what it buys: of 1000 lots 999 are left to protect. Where the stop hangs, execd sells
+# with a limit 4 % below, and an order's value is that at its limit: 599.4 x 0.99 x 0.96
+add("SPC-08", "the venue takes what is left at the stop", None, lambda: planned("0.01", min_notional="569.66976"))
+add("SPC-08", "too small for it there", LIST, lambda: planned("0.01", min_notional="569.669760000001"))
 add("SPC-08", "what is left is a lot too little", LIST, lambda: planned("0.01", min_qty="0.01"))
 add("SPC-08", "what is left is enough", None, lambda: planned("0.01", min_qty="0.00999"))
 # It may fill at the best offer of 60,000.01 and be worth less than at its limit
 add("SPC-08", "a fill below the limit still carries its stop", None,
-    lambda: planned("0.01", price="60200", min_notional="593.406098901"))  # fmt: skip
+    lambda: planned("0.01", price="60200", min_notional="569.66985494496"))  # fmt: skip
 add("SPC-08", "a fill below the limit does not", LIST,
-    lambda: planned("0.01", price="60200", min_notional="593.406098902"))  # fmt: skip
-add("SPC-08", "a short keeps all of it", None, lambda: planned("0.01", side=Side.SELL, min_notional="594"))
+    lambda: planned("0.01", price="60200", min_notional="569.669854944961"))  # fmt: skip
+add(
+    "SPC-08",
+    "a short keeps all of it, and is bought back higher",
+    None,
+    lambda: planned("0.01", side=Side.SELL, min_notional="594"),
+)
 add("SPC-08", "a short is as small", LIST, lambda: planned("0.01", side=Side.SELL, min_notional="594.000000000001"))
 
 
