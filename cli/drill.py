@@ -90,8 +90,11 @@ def _open(daemons: Daemons, book: BookView, instrument: Instrument, tell: Callab
 
 
 def size(instrument: Instrument, price: Decimal) -> Decimal:
-    """Return the smallest quantity that can be bought, protected and sold again. Pure."""
-    wanted = max(instrument.min_qty, instrument.min_notional * TIMES_MINIMUM / price)
+    """Return the smallest quantity that can be bought, protected and sold again. Pure.
+
+    A fee in base takes some of it: the least quantity alone could not be sold again (SPC-08).
+    """
+    wanted = max(instrument.min_qty + instrument.lot_size, instrument.min_notional * TIMES_MINIMUM / price)
     lots = (wanted / instrument.lot_size).to_integral_value(ROUND_CEILING)
     return lots * instrument.lot_size
 
