@@ -1,7 +1,7 @@
 """The check catalogue: one table that drives the code, the limits schema, docs/risk-checks.md and the tests.
 
 A row says what a check is, who runs it, for which asks, and what may refuse. Rows stand in the order in which checks
-run and violations are reported. `built=False` rows are declared and refused by the limits file until they exist.
+run and violations are reported.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ class CheckSpec:
     scope: str
     default: str
     """Default limit as text."""
-    built: bool = False
     parent: bool = False
     """Runs when a parent (an intent as a whole) is asked."""
     order: bool = False
@@ -80,9 +79,14 @@ class CheckSpec:
         return articles_of(self.check_id)
 
     @property
+    def asked(self) -> bool:
+        """Whether riskd asks it of orders."""
+        return self.parent or self.order
+
+    @property
     def watched(self) -> bool:
-        """Whether it is built and asked of no order."""
-        return self.built and not (self.parent or self.order)
+        """Whether riskd looks at it all the time instead."""
+        return self.configurable and not self.asked
 
     @property
     def configurable(self) -> bool:
@@ -113,10 +117,10 @@ FAMILIES: Final = {
 }
 
 _SOFT, _HOLD = Severity.SOFT, Severity.HOLD
-_EXECD, _POST = Owner.EXECD, Owner.POST_TRADE
+_POST = Owner.POST_TRADE
 
 
-def _built(
+def _asked(
     check_id: str,
     name: str,
     definition: str,
@@ -129,7 +133,7 @@ def _built(
     unit: Unit = Unit.NONE,
     severity: Severity = Severity.HARD,
 ) -> CheckSpec:
-    """A row that exists; `stages` holds P (parent) and O (order)."""
+    """A row that orders are held against; `stages` holds P (parent) and O (order)."""
     return CheckSpec(
         check_id,
         name,
@@ -137,7 +141,6 @@ def _built(
         reasons,
         scope,
         default,
-        built=True,
         parent="P" in stages,
         order="O" in stages,
         reducing=reducing,
@@ -156,8 +159,8 @@ def _watched(
     *,
     owner: Owner = Owner.RISKD,
 ) -> CheckSpec:
-    """A row that exists and is asked of no order: it watches the account and raises a hold, which then refuses."""
-    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=owner)
+    """A row that is asked of no order: it watches the account and raises a hold, which then refuses."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, severity=_HOLD, owner=owner)
 
 
 def _seen(
@@ -168,193 +171,192 @@ def _seen(
     scope: str,
     default: str,
 ) -> CheckSpec:
-    """A row that exists and is asked of no order: it judges what the eyes see at the venues, after the trade."""
-    return CheckSpec(check_id, name, definition, reasons, scope, default, built=True, severity=_HOLD, owner=_POST)
+    """A row that is asked of no order: it judges what the eyes see at the venues, after the trade."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, severity=_HOLD, owner=_POST)
 
 
-def _later(
+def _gated(
     check_id: str,
     name: str,
     definition: str,
     reasons: tuple[str, ...],
     scope: str,
     default: str,
-    *,
-    owner: Owner,
 ) -> CheckSpec:
-    return CheckSpec(check_id, name, definition, reasons, scope, default, owner=owner)
+    """A row that execd's gateway holds every order against; nothing switches it off."""
+    return CheckSpec(check_id, name, definition, reasons, scope, default, owner=Owner.EXECD)
 
 
 CATALOGUE: Final[tuple[CheckSpec, ...]] = (
-    _built("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
+    _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
            ("MALFORMED_REQUEST",), "order", "-", stages="PO", reducing=True),
-    _built("AUT-02", "authorised sender", "the strategy is registered; a riskd reduce names a command that is open",
+    _asked("AUT-02", "authorised sender", "the strategy is registered; a riskd reduce names a command that is open",
            ("CALLER_NOT_AUTHORISED",), "strategy", "deny", stages="PO", reducing=True),
-    _built("AUT-03", "intent freshness", "-max_future <= now - created <= max_age (or the intent's own lifetime)",
+    _asked("AUT-03", "intent freshness", "-max_future <= now - created <= max_age (or the intent's own lifetime)",
            ("INTENT_STALE", "INTENT_FROM_FUTURE"), "order", "1500 ms, -250 ms", stages="P", unit=Unit.MS),
-    _built("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
+    _asked("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
            "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
            reducing=True),
-    _built("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
+    _asked("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
            ("BUILD_MISMATCH",), "system", "equal", stages="P"),
-    _built("AUT-06", "clock sanity", "|our clock - the venue's| - error of the measurement <= max, young enough",
+    _asked("AUT-06", "clock sanity", "|our clock - the venue's| - error of the measurement <= max, young enough",
            ("CLOCK_UNTRUSTED",), "venue", "250 ms", stages="P", unit=Unit.MS),
-    _built("AUT-07", "limit completeness", "the limits file speaks of every check", ("LIMIT_UNDEFINED",), "system",
+    _asked("AUT-07", "limit completeness", "the limits file speaks of every check", ("LIMIT_UNDEFINED",), "system",
            "all", stages="P", unit=Unit.COUNT),
-    _built("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
+    _asked("STA-01", "trading-state gate", "the action is allowed at the highest level of all covering holds",
            ("TRADING_REDUCE_ONLY", "TRADING_PAUSED", "TRADING_HALTED", "TRADING_KILLED", "CAUTIOUS_FILTER"),
            "all scopes", "-",
            stages="PO", reducing=True, unit=Unit.LEVEL),
-    _built("STA-02", "reduce-only, quantity-aware", "opposite to the position, and q + working reducing orders <= |P|",
+    _asked("STA-02", "reduce-only, quantity-aware", "opposite to the position, and q + working reducing orders <= |P|",
            ("NOT_REDUCING", "WOULD_FLIP_POSITION"), "instrument", "on for reducing orders", stages="PO", reducing=True,
            unit=Unit.UNITS),
-    _built("STA-03", "venue readiness", "private stream live, session fresh, last reconciliation young enough",
+    _asked("STA-03", "venue readiness", "private stream live, session fresh, last reconciliation young enough",
            ("VENUE_UNAVAILABLE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO", unit=Unit.MS),
-    _built("STA-04", "instrument status", "the venue takes orders in this instrument", ("INSTRUMENT_NOT_TRADING",),
+    _asked("STA-04", "instrument status", "the venue takes orders in this instrument", ("INSTRUMENT_NOT_TRADING",),
            "instrument", "-", stages="PO"),
-    _built("STA-05", "restricted list", "on the strategy's allow list and not on the deny list",
+    _asked("STA-05", "restricted list", "on the strategy's allow list and not on the deny list",
            ("INSTRUMENT_RESTRICTED",), "instrument", "allow list", stages="PO"),
-    _built("STA-06", "unknown-order freeze", "no UNKNOWN order on (venue, instrument); venue-wide from 3",
+    _asked("STA-06", "unknown-order freeze", "no UNKNOWN order on (venue, instrument); venue-wide from 3",
            ("UNRESOLVED_ORDER",), "instrument, venue", "0 / 3", stages="PO", unit=Unit.COUNT),
-    _built("STA-07", "warm-up", "riskd has seen a good book of it for so many seconds of the last five minutes",
+    _asked("STA-07", "warm-up", "riskd has seen a good book of it for so many seconds of the last five minutes",
            ("WARMING_UP",), "instrument", "60 s", stages="P", unit=Unit.COUNT),
-    _built("STA-08", "deployment tier cap", "p x q <= tier x SIZ-02; the tier multiplies sizes, SIZ and POS caps too",
+    _asked("STA-08", "deployment tier cap", "p x q <= tier x SIZ-02; the tier multiplies sizes, SIZ and POS caps too",
            ("DEPLOYMENT_TIER_LIMIT",), "system", "0.01 x", stages="P", unit=Unit.UNITS),
-    _built("STA-09", "kill-switch readiness", "age of the last drill that went through; a drill's own orders pass",
+    _asked("STA-09", "kill-switch readiness", "age of the last drill that went through; a drill's own orders pass",
            ("KILLSWITCH_UNTESTED",), "system", "24 h", stages="P", unit=Unit.MS),
-    _built("MKT-01", "book age", "now - last book update <= max", ("BOOK_STALE",), "instrument", "1500 ms",
+    _asked("MKT-01", "book age", "now - last book update <= max", ("BOOK_STALE",), "instrument", "1500 ms",
            stages="PO", unit=Unit.MS),
-    _built("MKT-02", "book continuity", "the book is LIVE: sequence unbroken since its snapshot", ("BOOK_OUT_OF_SYNC",),
+    _asked("MKT-02", "book continuity", "the book is LIVE: sequence unbroken since its snapshot", ("BOOK_OUT_OF_SYNC",),
            "instrument", "0 gaps", stages="PO"),
-    _built("MKT-03", "crossed, locked or one-sided book", "both sides present and bid < ask",
+    _asked("MKT-03", "crossed, locked or one-sided book", "both sides present and bid < ask",
            ("BOOK_CROSSED", "BOOK_ONE_SIDED"), "instrument", "-", stages="PO", unit=Unit.UNITS),
-    _built("MKT-04", "maximum spread", "(ask - bid) / mid", ("SPREAD_TOO_WIDE",), "instrument", "30 bps", stages="PO",
+    _asked("MKT-04", "maximum spread", "(ask - bid) / mid", ("SPREAD_TOO_WIDE",), "instrument", "30 bps", stages="PO",
            unit=Unit.BPS),
-    _built("MKT-05", "reference divergence",
+    _asked("MKT-05", "reference divergence",
            "|mid / median - 1| of mark, index and the same market at other venues, two of them at least",
            ("REFERENCE_DIVERGENCE",), "instrument", "100 bps", stages="PO", unit=Unit.BPS),
-    _built("MKT-06", "minimum depth", "opposite depth within 10 bps of the mid >= k x q; the depth is the best "
+    _asked("MKT-06", "minimum depth", "opposite depth within 10 bps of the mid >= k x q; the depth is the best "
            "offer alone, riskd sees no more; riskd's own sizes are cut to it", ("INSUFFICIENT_DEPTH",), "instrument",
            "3 x", stages="PO", unit=Unit.UNITS),
-    _built("MKT-07", "volatility breaker", "|mid / mid a minute ago - 1| <= max(6 sigma, 300 bps); lasts 5 min",
+    _asked("MKT-07", "volatility breaker", "|mid / mid a minute ago - 1| <= max(6 sigma, 300 bps); lasts 5 min",
            ("VOLATILITY_BREAKER",), "instrument", "300 bps", stages="P", unit=Unit.BPS, severity=_HOLD),
-    _built("SPC-01", "tick size", "price and trigger are multiples of the tick", ("PRICE_NOT_ON_TICK",), "order", "-",
+    _asked("SPC-01", "tick size", "price and trigger are multiples of the tick", ("PRICE_NOT_ON_TICK",), "order", "-",
            stages="PO", reducing=True, unit=Unit.UNITS),
-    _built("SPC-02", "lot step", "quantity is a multiple of the lot", ("QTY_NOT_ON_STEP",), "order", "-", stages="PO",
+    _asked("SPC-02", "lot step", "quantity is a multiple of the lot", ("QTY_NOT_ON_STEP",), "order", "-", stages="PO",
            reducing=True, unit=Unit.UNITS),
-    _built("SPC-03", "venue quantity range", "min <= q <= max", ("QTY_BELOW_MIN", "QTY_ABOVE_VENUE_MAX"), "order",
+    _asked("SPC-03", "venue quantity range", "min <= q <= max", ("QTY_BELOW_MIN", "QTY_ABOVE_VENUE_MAX"), "order",
            "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
-    _built("SPC-04", "venue notional range", "min <= p x q <= max", ("NOTIONAL_BELOW_MIN", "NOTIONAL_ABOVE_VENUE_MAX"),
+    _asked("SPC-04", "venue notional range", "min <= p x q <= max", ("NOTIONAL_BELOW_MIN", "NOTIONAL_ABOVE_VENUE_MAX"),
            "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
-    _built("SPC-05", "order type, time in force, flags",
+    _asked("SPC-05", "order type, time in force, flags",
            "the combination is in the capability table; no raw market order; of a perpetual the leverage is known",
            ("UNSUPPORTED_ORDER_SPEC",), "order", "-", stages="PO", reducing=True),
-    _built("SPC-06", "client order id", "made by execd for this strategy; its form fits every venue",
+    _asked("SPC-06", "client order id", "made by execd for this strategy; its form fits every venue",
            ("INVALID_CLIENT_ORDER_ID",), "order", "-", stages="O", reducing=True),
-    _built("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book",
+    _asked("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book",
            ("PRICE_OUTSIDE_VENUE_BAND",), "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
-    _built("SPC-08", "list integrity", "an entry's stop and target lie on their sides of its price by a tick, no "
+    _asked("SPC-08", "list integrity", "an entry's stop and target lie on their sides of its price by a tick, no "
            "target without a stop, and the venue takes there, and by an emergency exit, what a fee in base "
            "and a fill at the offer leave (side and id are the grant's)",
            ("ORDER_LIST_INVALID",), "list", "-", stages="P", unit=Unit.UNITS),
-    _built("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
+    _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),
-    _built("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
+    _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
            ("INSTRUMENT_RULES_STALE",), "venue", "1 h", stages="P", unit=Unit.MS),
-    _built("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c",
+    _asked("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c",
            ("PRICE_COLLAR",), "order", "50 bps, reducing 300 bps", stages="PO", reducing=True, unit=Unit.UNITS),
-    _built("PRC-02", "price collar, over time", "|mid / mean mid of 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",),
+    _asked("PRC-02", "price collar, over time", "|mid / mean mid of 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",),
            "instrument", "250 bps", stages="PO", unit=Unit.BPS),
-    _built("PRC-03", "expected slippage", "price of q against the mid at worst: the best offer for what lies there, "
+    _asked("PRC-03", "expected slippage", "price of q against the mid at worst: the best offer for what lies there, "
            "the limit for the rest", ("SLIPPAGE_LIMIT",), "order", "20 bps", stages="PO", unit=Unit.BPS),
-    _built("PRC-04", "no unprotected market order", "a market intent is a limit near the touch that does not rest",
+    _asked("PRC-04", "no unprotected market order", "a market intent is a limit near the touch that does not rest",
            ("MARKET_ORDER_FORBIDDEN",), "order", "100 bps", stages="PO", unit=Unit.BPS),
-    _built("PRC-05", "mandatory stop", "an entry carries a stop within distance", ("STOP_MISSING",
+    _asked("PRC-05", "mandatory stop", "an entry carries a stop within distance", ("STOP_MISSING",
            "STOP_DISTANCE_INVALID"),
            "order", "20 .. 500 bps", stages="P", unit=Unit.BPS),
-    _built("PRC-06", "liquidation distance",
+    _asked("PRC-06", "liquidation distance",
            "|p - liquidation| >= k |p - stop| for perpetuals with a stop; liquidation of the position after the fill, "
            "all else at its margin", ("LIQUIDATION_TOO_CLOSE",), "order", "2 x", stages="P", unit=Unit.UNITS),
-    _built("PRC-07", "post-only would take", "post-only price crosses the book", ("POST_ONLY_WOULD_CROSS",), "order",
+    _asked("PRC-07", "post-only would take", "post-only price crosses the book", ("POST_ONLY_WOULD_CROSS",), "order",
            "-", stages="PO", unit=Unit.UNITS),
-    _built("PRC-08", "edge covers cost", "expected edge of the intent >= k x (taker fees both ways + half the spread, "
+    _asked("PRC-08", "edge covers cost", "expected edge of the intent >= k x (taker fees both ways + half the spread, "
            "or what PRC-03 measures where that is more)", ("EDGE_BELOW_COST",), "order", "1 x", stages="P",
            unit=Unit.PPM),
-    _built("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
+    _asked("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
            "per instrument", stages="PO", unit=Unit.UNITS),
-    _built("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),
+    _asked("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),
            "order", "5 % E", stages="P", unit=Unit.UNITS),
-    _built("SIZ-03", "risk per trade", "q |p - stop| + costs <= x % of equity; without a stop q p",
+    _asked("SIZ-03", "risk per trade", "q |p - stop| + costs <= x % of equity; without a stop q p",
            ("TRADE_RISK_LIMIT",), "order",
            "0.5 % E", stages="P", unit=Unit.UNITS),
-    _built("SIZ-04", "participation", "q / volume of 1 min, of which riskd's paced stream shows a lower bound; "
+    _asked("SIZ-04", "participation", "q / volume of 1 min, of which riskd's paced stream shows a lower bound; "
            "riskd's own sizes are cut to it", ("PARTICIPATION_LIMIT",), "order", "10 %", stages="P", unit=Unit.UNITS),
-    _built("SIZ-05", "size outlier", "q / median of the last 100; soft, then hard", ("ORDER_SIZE_OUTLIER",),
+    _asked("SIZ-05", "size outlier", "q / median of the last 100; soft, then hard", ("ORDER_SIZE_OUTLIER",),
            "strategy", "5 x / 10 x", stages="P", unit=Unit.UNITS),
-    _built("SIZ-06", "parent-child conservation", "filled + working + UNKNOWN + new <= parent, parent open",
+    _asked("SIZ-06", "parent-child conservation", "filled + working + UNKNOWN + new <= parent, parent open",
            ("CHILD_EXCEEDS_PARENT",), "order", "0 excess", stages="O", reducing=True, unit=Unit.UNITS),
-    _built("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
+    _asked("SIZ-07", "state size factor", "at CAUTIOUS p x q <= factor x SIZ-02; the factor cuts POS caps too",
            ("CAUTIOUS_SIZE_LIMIT",), "system", "0.5 x", stages="P", unit=Unit.UNITS),
-    _built("POS-01", "free balance with reservations",
+    _asked("POS-01", "free balance with reservations",
            "total - committed >= p x q + fees (buy: quote; sell: base); perpetuals: "
            "balance + open result >= initial margin of all with it, worse side, + fee",
            ("INSUFFICIENT_FUNDS",), "venue", "0", stages="P", unit=Unit.UNITS),
-    _built("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
+    _asked("POS-02", "maximum position", "worst case |P| x price / E", ("POSITION_LIMIT",), "instrument",
            "12.5 % E (soft 10)", stages="P", unit=Unit.UNITS),
-    _built("POS-03", "open positions", "count with pending entries", ("OPEN_POSITION_COUNT",), "portfolio", "8",
+    _asked("POS-03", "open positions", "count with pending entries", ("OPEN_POSITION_COUNT",), "portfolio", "8",
            stages="P", unit=Unit.COUNT),
-    _built("POS-04", "gross exposure", "sum of worst-case notionals / E", ("GROSS_EXPOSURE_LIMIT",), "portfolio",
+    _asked("POS-04", "gross exposure", "sum of worst-case notionals / E", ("GROSS_EXPOSURE_LIMIT",), "portfolio",
            "150 % E (soft 100)", stages="P", unit=Unit.UNITS),
-    _built("POS-05", "net exposure",
+    _asked("POS-05", "net exposure",
            "|sum of signed worst-case notionals| / E, on the order's side; beta 1, as none is known",
            ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E", stages="P", unit=Unit.UNITS),
-    _built("POS-06", "concentration", "worst-case notional per base asset over all venues / E",
+    _asked("POS-06", "concentration", "worst-case notional per base asset over all venues / E",
            ("CONCENTRATION_LIMIT",), "portfolio",
            "25 % E", stages="P", unit=Unit.UNITS),
     _watched("POS-07", "correlation cluster", "exposure of instruments that move together; grace, then riskd reduces",
              ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)"),
-    _built("POS-08", "venue (counterparty) exposure",
+    _asked("POS-08", "venue (counterparty) exposure",
            "equity that lies at the venue + worst-case notional of its derivatives / E (spot is in its equity)",
            ("VENUE_EXPOSURE_LIMIT",), "venue", "60 % E (soft 50)", stages="P", unit=Unit.UNITS),
-    _built("POS-09", "strategy allocation", "what the strategy holds, works and wants / its allocation",
+    _asked("POS-09", "strategy allocation", "what the strategy holds, works and wants / its allocation",
            ("STRATEGY_ALLOCATION_LIMIT",), "strategy", "100 % (soft 90)", stages="P", unit=Unit.UNITS),
-    _built("POS-10", "leverage and margin",
+    _asked("POS-10", "leverage and margin",
            "worst-case notional of perpetuals / what carries them; initial margin and fee, and the venue's maintenance "
            "margin, of the same", ("LEVERAGE_LIMIT", "MARGIN_LIMIT"), "venue", "2 x; 60 %; 35 %", stages="P",
            unit=Unit.PPM),
-    _built("POS-11", "unexecuted order value", "sum of reserved and working entry notional",
+    _asked("POS-11", "unexecuted order value", "sum of reserved and working entry notional",
            ("OPEN_ORDER_VALUE_LIMIT",),
            "portfolio",
            "20 % E", stages="P", unit=Unit.UNITS),
-    _built("POS-12", "portfolio heat", "sum of |P| |mark - stop|, of unfilled entries and new risk; without a stop all",
+    _asked("POS-12", "portfolio heat", "sum of |P| |mark - stop|, of unfilled entries and new risk; without a stop all",
            ("PORTFOLIO_HEAT_LIMIT",), "portfolio", "3 % E", stages="P", unit=Unit.UNITS),
-    _built("POS-13", "stress loss", "all prices fall by the shock, correlation 1", ("STRESS_LOSS_LIMIT",), "portfolio",
+    _asked("POS-13", "stress loss", "all prices fall by the shock, correlation 1", ("STRESS_LOSS_LIMIT",), "portfolio",
            "12 % E", stages="P", unit=Unit.UNITS),
     _watched("POS-14", "holding time", "age of the position; grace, then riskd closes", ("HOLDING_TIME_LIMIT",),
              "instrument", "48 h (soft 24)"),
-    _built("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),
+    _asked("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),
            "strategy, system", "5/s, 60/min; 20/s", stages="O", unit=Unit.COUNT),
-    _built("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s",
+    _asked("RAT-02", "amend rate", "token bucket; cancels are never blocked", ("AMEND_RATE_LIMIT",), "strategy", "5/s",
            stages="O", unit=Unit.COUNT),
-    _built("RAT-03", "venue weight budget", "used <= share of the venue's limit; no entries while it asks for silence",
+    _asked("RAT-03", "venue weight budget", "used <= share of the venue's limit; no entries while it asks for silence",
            ("VENUE_RATE_BUDGET",), "venue", "70 % / 95 %", stages="PO", reducing=True, unit=Unit.PPM),
-    _built("RAT-04", "order-to-trade ratio", "orders / trades in 1 h, after 50 orders; then CAUTIOUS",
+    _asked("RAT-04", "order-to-trade ratio", "orders / trades in 1 h, after 50 orders; then CAUTIOUS",
            ("ORDER_TO_TRADE_RATIO",), "strategy", "100", stages="P", unit=Unit.COUNT, severity=_SOFT),
-    _built("RAT-05", "reject rate", "venue rejects per minute; then PAUSED", ("REJECT_RATE",), "strategy, venue",
+    _asked("RAT-05", "reject rate", "venue rejects per minute; then PAUSED", ("REJECT_RATE",), "strategy, venue",
            "5 / 10", stages="P", unit=Unit.COUNT, severity=_HOLD),
-    _built("RAT-06", "repeated automated execution",
+    _asked("RAT-06", "repeated automated execution",
            "entries on the same side of an instrument without human action; then HALTED, latched",
            ("REPEATED_EXECUTION_LIMIT",), "strategy", "20 / 10 min, 100 / day", stages="P", unit=Unit.COUNT,
            severity=_HOLD),
-    _built("RAT-07", "duplicate order", "same instrument, side, quantity, price as an approved entry within the window",
+    _asked("RAT-07", "duplicate order", "same instrument, side, quantity, price as an approved entry within the window",
            ("DUPLICATE_ORDER",), "strategy", "1 s", stages="P", unit=Unit.MS),
-    _built("RAT-08", "working orders", "count per instrument and venue", ("WORKING_ORDER_LIMIT",), "instrument, venue",
+    _asked("RAT-08", "working orders", "count per instrument and venue", ("WORKING_ORDER_LIMIT",), "instrument, venue",
            "4 / 50", stages="O", unit=Unit.COUNT),
-    _built("RAT-09", "self-trade", "price crosses our own working order", ("SELF_TRADE_RISK",), "venue", "-",
+    _asked("RAT-09", "self-trade", "price crosses our own working order", ("SELF_TRADE_RISK",), "venue", "-",
            stages="O", unit=Unit.UNITS),
-    _built("RAT-10", "turnover", "traded notional per day", ("TURNOVER_LIMIT",), "portfolio", "20 x E", stages="P",
+    _asked("RAT-10", "turnover", "traded notional per day", ("TURNOVER_LIMIT",), "portfolio", "20 x E", stages="P",
            unit=Unit.UNITS),
-    _built("PNL-01", "daily loss pause", "(E - E0) / E0 <= x pauses, then CAUTIOUS", ("DAY_LOSS_PAUSE",), "system",
+    _asked("PNL-01", "daily loss pause", "(E - E0) / E0 <= x pauses, then CAUTIOUS", ("DAY_LOSS_PAUSE",), "system",
            "-2 %", stages="P", unit=Unit.PPM, severity=_HOLD),
     _watched("PNL-02", "daily loss halt", "day PnL, day loss or fall from the day's high; until the next UTC day",
              ("DAY_LOSS_HALT",), "system", "-4 %"),
@@ -368,19 +370,16 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
              ("EXECUTION_QUALITY",), "strategy", "3 x"),
     _watched("PNL-09", "equity agreement", "|E ours - E venue| / E where a margin account tells its own, twice; PAUSED",
              ("EQUITY_MISMATCH",), "venue", "0.2 %"),
-    _later("EXE-01", "approval signature", "present, MAC valid, key id current",
-           ("APPROVAL_MISSING", "APPROVAL_BAD_SIGNATURE"), "order", "-", owner=_EXECD),
-    _later("EXE-02", "approval age", "now <= sent + valid_for", ("APPROVAL_EXPIRED",), "order", "1500 ms",
-           owner=_EXECD),
-    _later("EXE-03", "approval nonce", "never used before", ("APPROVAL_REPLAYED",), "order", "-", owner=_EXECD),
-    _later("EXE-04", "bytes equal terms", "the serialized request parses back to the approved terms",
-           ("APPROVAL_DIGEST_MISMATCH",), "order", "-", owner=_EXECD),
-    _later("EXE-05", "fence", "epoch >= fence of all covering scopes", ("APPROVAL_EPOCH_STALE",), "all scopes", "-",
-           owner=_EXECD),
-    _later("EXE-06", "lease", "fresh for risk-increasing orders", ("RISK_LEASE_EXPIRED",), "system", "1 s",
-           owner=_EXECD),
-    _later("EXE-07", "backstop caps", "execd's own, looser caps", ("EXECD_BACKSTOP",), "system", "1.5 x", owner=_EXECD),
-    _later("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-", owner=_EXECD),
+    _gated("EXE-01", "approval signature", "present, MAC valid, key id current",
+           ("APPROVAL_MISSING", "APPROVAL_BAD_SIGNATURE"), "order", "-"),
+    _gated("EXE-02", "approval age", "now <= sent + valid_for", ("APPROVAL_EXPIRED",), "order", "1500 ms"),
+    _gated("EXE-03", "approval nonce", "never used before", ("APPROVAL_REPLAYED",), "order", "-"),
+    _gated("EXE-04", "bytes equal terms", "the serialized request parses back to the approved terms",
+           ("APPROVAL_DIGEST_MISMATCH",), "order", "-"),
+    _gated("EXE-05", "fence", "epoch >= fence of all covering scopes", ("APPROVAL_EPOCH_STALE",), "all scopes", "-"),
+    _gated("EXE-06", "lease", "fresh for risk-increasing orders", ("RISK_LEASE_EXPIRED",), "system", "1 s"),
+    _gated("EXE-07", "backstop caps", "execd's own, looser caps", ("EXECD_BACKSTOP",), "system", "1.5 x"),
+    _gated("EXE-08", "client order id reuse", "not sent before", ("CLIENT_ID_REUSED",), "order", "-"),
     _seen("PTR-01", "orders out = orders approved",
           "every order that the eyes see at a venue lies within an approval or grant; no look for too long: no entries",
           ("UNAPPROVED_ORDER", "EYES_SILENT"), "venue", "0; 60 s"),

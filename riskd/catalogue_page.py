@@ -52,8 +52,6 @@ def _row(spec: CheckSpec) -> str:
 def _when(spec: CheckSpec) -> str:
     if not spec.configurable:
         return "execd"
-    if not spec.built:
-        return "not yet built"
     if spec.watched:
         return "always"
     return "".join(letter for letter, on in (("P", spec.parent), ("O", spec.order), ("R", spec.reducing)) if on)

@@ -118,7 +118,7 @@ def all_checks() -> Limits:
     """
     tree: dict[str, Any] = read_yaml(PROFILE)
     for spec in CATALOGUE:
-        if spec.built and spec.configurable and tree["checks"][spec.check_id]["status"] != "enforced":
+        if spec.configurable and tree["checks"][spec.check_id]["status"] != "enforced":
             if spec.check_id not in ALL_ON:
                 raise LookupError(f"{spec.check_id} is built: give it a limit that does not bind in {__name__}.ALL_ON")
             tree["checks"][spec.check_id] = {"status": "enforced", **ALL_ON[spec.check_id]}
