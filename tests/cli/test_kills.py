@@ -74,7 +74,7 @@ def test_the_message_becomes_the_view() -> None:
 
 @pytest.mark.parametrize(
     ("min_notional", "min_qty", "price", "qty"),
-    [("5", "0.00001", "60000", "0.00013"), ("5", "0.01", "60000", "0.01"), ("0", "0.00001", "60000", "0.00001")],
+    [("5", "0.00001", "60000", "0.00013"), ("5", "0.01", "60000", "0.01001"), ("0", "0.00001", "60000", "0.00002")],
 )
 def test_a_drill_buys_the_least_that_can_be_protected_too(
     min_notional: str, min_qty: str, price: str, qty: str
