@@ -424,7 +424,8 @@ class RiskGate:
             )
             for record in self._flattener.begin(found, now_ns):
                 self._ledger.commit(record)
-            self.kills.flatten(scope)
+            if self.kills.flatten(scope):
+                self._work_kills(now_ns)  # a step of the kill, however soon it is over
             before = len(self._down.reduces)
             self._work_flattens(now_ns)
             result = FlattenResult(tuple(self._down.reduces[before:]))
