@@ -79,8 +79,8 @@ soak: setup ## The demo headless for DURATION seconds (default four hours), judg
 	@HEADLESS=1 DURATION=$${DURATION:-14400} $(TRADEBOT) demo
 
 .PHONY: mutate
-mutate: setup ## Break the risk and order code on purpose, one place at a time; every break must fail a test (ONLY=module)
-	@$(PY) -m scripts.mutate $(if $(ONLY),--only "$(ONLY)") $(ARGS)
+mutate: setup ## Break the risk and order code on purpose, one place at a time; every break must fail a test (ONLY="module ...")
+	@$(PY) -m scripts.mutate $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure ours beside the bare floors, write build/bench.json (ONLY=id)

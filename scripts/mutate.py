@@ -12,7 +12,8 @@ code.
 A survivor is a missing test or a change that changes nothing. In LISTED_ROOMS each one must stand, with the reason, in
 scripts/mutants.yaml; one that does not fails the run, whatever the score.
 
-Usage: python -m scripts.mutate [--only riskd/gate.py] [--limit 60] [--seed 1] [--threshold 0.9] [--jobs 2]
+Usage: python -m scripts.mutate [--only riskd/gate.py riskd/holds.py] [--limit 60] [--seed 1] [--threshold 0.9]
+       [--jobs 2]
 """
 
 from __future__ import annotations
@@ -178,14 +179,14 @@ def tests_of(room: str) -> str:
     return f"tests/{room.removeprefix('tradebot/')}"
 
 
-def candidates(only: str | None) -> list[Mutant]:
-    """Return every mutant of the chosen modules (a file or folder), or of all rooms that have tests."""
+def candidates(only: list[str]) -> list[Mutant]:
+    """Return every mutant of the chosen modules (files or folders), or of all rooms that have tests."""
     found: list[Mutant] = []
     for room in ROOMS:
         for absolute in sorted((ROOT / room).rglob("*.py")):
             path = absolute.relative_to(ROOT)
-            wanted = only is None or path.is_relative_to(only)
-            if wanted and (path.name not in SHELLS or str(path) == only) and (ROOT / tests_of(room)).is_dir():
+            wanted = not only or any(path.is_relative_to(chosen) for chosen in only)
+            if wanted and (path.name not in SHELLS or str(path) in only) and (ROOT / tests_of(room)).is_dir():
                 found += mutants_of(path)
     return found
 
@@ -378,7 +379,7 @@ def report(sample: list[Mutant], survivors: list[Mutant], threshold: float) -> b
 def main() -> int:
     """Run a seeded sample of mutants and report the survivors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="a file or folder, for example riskd/gate.py")
+    parser.add_argument("--only", nargs="+", default=[], help="files or folders, for example riskd/gate.py")
     parser.add_argument("--limit", type=int, default=60, help="mutants to run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threshold", type=float, default=0.9, help="smallest share of mutants that must be noticed")

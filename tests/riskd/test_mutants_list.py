@@ -7,7 +7,7 @@ from scripts.mutate import candidates, known_survivors
 
 def test_every_excused_mutant_exists_and_has_its_reason() -> None:
     known = known_survivors()
-    found = {mutant.key for path in {key[0] for key in known} for mutant in candidates(path)}
+    found = {mutant.key for mutant in candidates(sorted({key[0] for key in known}))}
 
     assert known.keys() <= found, known.keys() - found
     assert all(len(reason) > 10 for reason in known.values())
