@@ -107,7 +107,7 @@ class Desk:
             now_ns: Now.
         """
         state = self.state
-        state.log_incarnation, state.start_number = log_incarnation, start_number
+        state.log_incarnation, state.start_number, state.started_ns = log_incarnation, start_number, now_ns
         state.start_records(next_record)
         # What strangers did before we first looked is not ours to judge.
         self.reconciler.foreign_from_ns = min(self.reconciler.watermarks.values(), default=now_ns)

@@ -63,6 +63,7 @@ class RiskSide:
             self._build_hash,
             tuple(state.instruments.values()),
             self.state.latches.latches,
+            state.started_ns,
         )
         state.out.up = SessionUp(hello=hello)
         state.out.up_dirty = True

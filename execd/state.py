@@ -104,6 +104,8 @@ class DeskState:
         self.fresh: deque[tuple[Order, OrderEvent]] = deque()
         self.log_incarnation = ""
         self.start_number = 0
+        self.started_ns = 0
+        """When this process began its run."""
         self._id_sequence = 0
         self._strategy_codes: dict[str, int] = {}
         self._next_record = 1

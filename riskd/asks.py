@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.case import Books, Case
-from riskd.holds import FLATTEN, action_of
+from riskd.holds import AFTER_KILL_PPM, FLATTEN, action_of
 from riskd.rules import is_operator, may_trade
 from riskd.state import RiskState
 from riskd.units import from_units, to_units
@@ -82,8 +82,12 @@ def make_case(
         parent=None if intent is not None or order is None else books.commitments.parents.get(order.intent_id),
         reduce=reduce,
         loss=state.loss,
-        factor_ppm=books.settings.cautious_ppm if level >= TradingLevel.CAUTIOUS else books.settings.tier_ppm,
+        factor_ppm=books.settings.tier_ppm,
     )
+    if level >= TradingLevel.CAUTIOUS:
+        case.factor_ppm = books.settings.cautious_ppm
+        if state.holds.is_after_kill(venue, instrument_id, strategy_id):
+            case.factor_ppm = min(case.factor_ppm, AFTER_KILL_PPM)
     case.duplicate = _duplicate(case, state)
     try:
         case.qty = to_units(terms.qty)

@@ -26,23 +26,29 @@ class CauseSpec:
 
 _ONE_KEY: Final = "look into it, then `tradebot clear HOLD --reason ...`"
 _TWO_KEY: Final = "after its cool-off: second key and phrase, or two signatures of a team; CAUTIOUS 30 min follows"
+_KILLED: Final = (
+    "after its cool-off, with riskd and execd restarted and the limits self-tested: second key and phrase, or two"
+    " signatures of a team; AFTER_KILL follows"
+)
 _LOSS: Final = "second key and phrase waive it for that day"
 
 RAISED: Final[tuple[CauseSpec, ...]] = (
     CauseSpec("OPERATOR", "any", "any", "ONE_KEY; KILLED: TWO_KEY; with an end: TIMED", "an operator raised it",
-              "`tradebot resume --reason ...` clears all that take one key; KILLED: " + _TWO_KEY),
+              "`tradebot resume --reason ...` clears all that take one key; KILLED: " + _KILLED),
     CauseSpec("STOP", "HALTED or KILLED", "system", "ONE_KEY; KILLED: TWO_KEY",
-              "stop service: F9, `tradebot halt`, `tradebot kill`", "`tradebot resume`; KILLED: " + _TWO_KEY),
+              "stop service: F9, `tradebot halt`, `tradebot kill`", "`tradebot resume`; KILLED: " + _KILLED),
     CauseSpec("AFTER_<cause>", "CAUTIOUS", "of the hold before", "TIMED 30 min", "a TWO_KEY hold was cleared",
               "wait, or second key and phrase"),
+    CauseSpec("AFTER_KILL", "CAUTIOUS, a tenth of the size", "of the hold before", "TIMED 24 h",
+              "a KILLED hold was cleared", "wait, or second key and phrase"),
     CauseSpec("NO_SESSION", "REDUCE_ONLY", "system", "AUTO", "execd has no session with riskd",
               "is execd running? It dials by itself"),
     CauseSpec("STARTUP_RECONCILE", "REDUCE_ONLY", "venue", "AUTO", "not reconciled with the venue since the start",
               "ends with the first clean reconciliation; look at execd's log when it does not"),
-    CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "ONE_KEY", "execd's order log is another one or ends too early",
-              "compare orders and positions with the venue, then clear"),
-    CauseSpec("JOURNAL_REWRITTEN", "HALTED", "system", "ONE_KEY", "riskd's journal is not the one that it signed",
-              "compare with the venue; restore the journal, or move checkpoints/riskd/ away; then clear"),
+    CauseSpec("ORDER_LOG_LOST", "HALTED", "system", "TWO_KEY", "execd's order log is another one or ends too early",
+              "compare orders and positions with the venue; " + _TWO_KEY),
+    CauseSpec("JOURNAL_REWRITTEN", "HALTED", "system", "TWO_KEY", "riskd's journal is not the one that it signed",
+              "compare with the venue; restore the journal, or move checkpoints/riskd/ away; " + _TWO_KEY),
     CauseSpec("PROFILE_CONTRADICTS", "REDUCE_ONLY", "instrument", "AUTO", "the profile cannot trade what it names",
               "ends when the limits or the venue's minimum change; the evidence has the numbers"),
     CauseSpec("DRILL", "KILLED", "strategy manual:drill", "AUTO", "`tradebot drill kill` is under way",
@@ -90,7 +96,7 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
     CauseSpec("POS-14", "REDUCE_ONLY", "instrument", "AUTO", "a position is held too long",
               "close it; after the grace riskd does"),
     CauseSpec("PTR-01", "KILLED", "venue", "TWO_KEY", "the eyes see an order that nothing allowed",
-              "find out who sent it, remove it at the venue. Then: " + _TWO_KEY),
+              "find out who sent it, remove it at the venue. Then: " + _KILLED),
     CauseSpec("PTR-03", "PAUSED", "venue", "ONE_KEY", "the eyes see another position than ours, or a fill nobody told",
               "compare with the venue; clearing it accepts what the venue holds"),
     CauseSpec("PTR-04", "PAUSED", "venue", "ONE_KEY", "the eyes see another balance than fills and ledger explain",
@@ -114,7 +120,7 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
 ALARM_MEANINGS: Final = {
     "FILL_ANOMALY": ("a fill that no order explains", _ONE_KEY),
     "RECOVERED_ORDER": ("an order was found at the venue that a crash had made unknown", _ONE_KEY),
-    "UNAPPROVED_ORDER": ("an order with our id that riskd never approved", "find out who sent it. Then: " + _TWO_KEY),
+    "UNAPPROVED_ORDER": ("an order with our id that riskd never approved", "find out who sent it. Then: " + _KILLED),
     "LIQUIDATED": ("the venue closed a position because its margin was used up", _ONE_KEY),
     "POSITION_MISMATCH": ("the venue's position is not ours", "ends with a clean reconciliation"),
     "BALANCE_DRIFT": ("the venue's balance is not what our fills make it", "ends with a clean reconciliation"),
@@ -132,7 +138,9 @@ ALARM_MEANINGS: Final = {
 def all_causes() -> tuple[CauseSpec, ...]:
     """Return every cause that riskd knows by name."""
     reported = tuple(_alarm(cause, rule) for cause, rule in ALARMS.items())
-    other = _spec("<any other alarm>", DEFAULT_ALARM, "an alarm that has no rule of its own", "ends with its all-clear")
+    other = _spec(
+        "EXECD_<any other alarm>", DEFAULT_ALARM, "an alarm that has no rule of its own", "ends with its all-clear"
+    )
     return (*RAISED, *reported, other)
 
 
@@ -153,8 +161,11 @@ def is_known(cause: str) -> bool:
 
 RELEASES: Final[dict[ReleaseRule, str]] = {
     ReleaseRule.AUTO: "by its cause alone: nobody clears it by hand",
-    ReleaseRule.TIMED: "at its end; an operator's own and DAY_TARGET also by one key, others by second key and phrase",
-    ReleaseRule.ONE_KEY: "by one operator with a reason; before its time (day loss) by the second key and phrase",
+    ReleaseRule.TIMED: "at its end; an operator's own and DAY_TARGET also by one key, others after the cool-off by"
+    " second key and phrase",
+    ReleaseRule.ONE_KEY: "by one operator with a reason; before its time (day loss), but after the cool-off, by second"
+    " key and phrase",
     ReleaseRule.TWO_KEY: "after the cool-off. solo: role `risk`, typed phrase. team: a trader and a risk officer, two"
-    " people, both type the phrase within 5 min while nothing else changes. CAUTIOUS 30 min follows",
+    " people, both type the phrase within 5 min while nothing else changes. The venues are reconciled. CAUTIOUS 30 min"
+    " follows; after KILLED 24 h at a tenth of the size",
 }

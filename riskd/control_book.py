@@ -14,6 +14,8 @@ from tradebot.core.levels import Hold
 
 DRILL_CONTROL: Final = "STA-09"
 """The kill switch, tested by drills."""
+SELF_TEST: Final = "limits self-test"
+"""Kind of the test that riskd makes of its own limits at every start and change."""
 HARD_SUFFIX: Final = "_HARD"
 CHECK_OF_REASON: Final = {
     reason: spec.check_id for spec in CATALOGUE if spec.owner is Owner.POST_TRADE for reason in spec.reasons
@@ -52,6 +54,8 @@ class ControlBook:
         self.breaches: dict[str, Breach] = {}
         self.counts: dict[str, int] = {}
         self.tests: dict[str, Tested] = {}
+        self.runs: dict[str, ControlTested] = {}
+        """Kind of test -> its latest run."""
 
     def refused(self, decision_id: str, rows: list[CheckRow], violated: int, time_ns: int) -> None:
         """A decision refused; every row with this outcome is a breach."""
@@ -75,6 +79,7 @@ class ControlBook:
 
     def tested(self, record: ControlTested) -> None:
         """Controls were tested. That the check of the drill's age refuses is no test of the switch: the drill stays."""
+        self.runs[record.kind] = record
         for check_id in record.passed:
             if check_id != DRILL_CONTROL:
                 self.tests[check_id] = Tested(record.time_ns, record.kind, True, record.detail)
@@ -87,7 +92,12 @@ class ControlBook:
 
     def digest(self) -> list[object]:
         """Return everything folded."""
-        return [sorted(self.breaches.items()), sorted(self.counts.items()), sorted(self.tests.items())]
+        return [
+            sorted(self.breaches.items()),
+            sorted(self.counts.items()),
+            sorted(self.tests.items()),
+            sorted(self.runs.items()),
+        ]
 
     def _count(self, check_id: str, breach: Breach) -> None:
         self.breaches[check_id] = breach

@@ -31,12 +31,12 @@ from riskd.ledger import Ledger
 from riskd.limits import Limits
 from riskd.plans import Plan, Stage, make_plans
 from riskd.records import INT64_MAX, CheckRow, DecisionRecord, GrantRenewed, Record, RecordType, decode_record
+from riskd.session_view import SessionView
 from riskd.settings import NS_PER_S, Settings
 from riskd.sizing import Sized, size_entry, size_exit
 from riskd.stop_flag import StopFlag
 from riskd.units import from_units
 from riskd.worst_case import value_all, value_positions
-from tradebot.core.accounts import VenueStatus
 from tradebot.core.approvals import (
     GRANT_OF_ENTRY,
     Approval,
@@ -82,17 +82,6 @@ class Signer:
     def grant(self, terms: GrantTerms) -> ProtectionGrant:
         """Sign a grant."""
         return sign_grant(terms, self.key_id, self.key)
-
-
-@dataclass(slots=True)
-class SessionView:
-    """What a decision must know of execd's session."""
-
-    session_id: str
-    """Empty = no session."""
-    statuses: dict[str, VenueStatus]
-    build: str = ""
-    """Build of that execd."""
 
 
 class Decider:

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from riskd.decider import SessionView
 from riskd.eye_drift import DriftMemory, DriftWatch
 from riskd.eye_orders import describe, problem
 from riskd.eye_rule import EyeRule
 from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
 from riskd.records import EyesStarted
+from riskd.session_view import SessionView
 from tradebot.core.ids import has_our_shape
 from tradebot.core.levels import ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.looks import LookAnswer, LookReport, SeenOrder, VenueLook

@@ -16,7 +16,7 @@ from riskd.cap_watch import CapWatch
 from riskd.case import Books
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
-from riskd.decider import Decider, SessionView, Signer
+from riskd.decider import Decider, Signer
 from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
 from riskd.equity_watch import EquityWatch
 from riskd.exposure_sums import ExposureSums
@@ -47,6 +47,7 @@ from riskd.records import (
     decode_record,
 )
 from riskd.saga_desk import DrillAnswer, SagaDesk
+from riskd.session_view import SessionView
 from riskd.settings import NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
@@ -147,7 +148,7 @@ class RiskGate:
         state, ledger, board = self.state, self._ledger, self.board
         self.limits, self.settings = limits, settings = state.limits, state.settings
         verifier = CommandVerifier(limits.file.operator_keys, self.environment, limits.hash)
-        self.keeper = HoldKeeper(ledger, settings, self.stop_flag, verifier)
+        self.keeper = HoldKeeper(ledger, settings, self.stop_flag, verifier, self.session)
         self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
@@ -530,7 +531,7 @@ class RiskGate:
 
     def journal_doubted(self, problem: str, now_ns: int) -> None:
         """The journal that was read back is not the one that was signed: nobody knows what is missing."""
-        self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.ONE_KEY, now_ns, problem)
+        self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "JOURNAL_REWRITTEN", ReleaseRule.TWO_KEY, now_ns, problem)
 
     def journal_measured(self, health: JournalHealth, now_ns: int) -> None:
         """The disk of the journal was measured."""
@@ -589,6 +590,7 @@ class RiskGate:
 
     def _hello(self, hello: SessionHello, now_ns: int) -> None:
         self.session.session_id, self.session.build = hello.session_id, hello.build_hash
+        self.session.started_ns = hello.started_time_ns
         self.kills.session_changed()
         self.session.statuses.clear()
         self.eye_watch.session_changed()
@@ -620,7 +622,7 @@ class RiskGate:
             lost = f"execd's order log ends at {hello.order_log_head}, we have {state.applied}"
             self._ledger.commit(OrderLog(incarnation, hello.order_log_head))
         if lost:
-            self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "ORDER_LOG_LOST", ReleaseRule.ONE_KEY, now_ns, lost)
+            self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "ORDER_LOG_LOST", ReleaseRule.TWO_KEY, now_ns, lost)
 
     def _release_unseen(self, now_ns: int) -> None:
         """Approvals of earlier sessions that the complete order log never mentions were never sent: execd sends only

@@ -77,6 +77,11 @@ LEVEL_REASON: Final[dict[TradingLevel, str]] = {
 }
 
 
+AFTER_KILL: Final = "AFTER_KILL"
+"""Cause of what follows a KILLED hold that was cleared."""
+AFTER_KILL_PPM: Final = 100_000
+"""Size factor while that is in force, unless a smaller one is."""
+
 CAUTIOUS_FILTER: Final = "CAUTIOUS_FILTER"
 """Reason of an entry that CAUTIOUS lets pass by level, and not by its filters."""
 
@@ -176,6 +181,11 @@ class HoldBook:
             self._levels[key] = level
         return level
 
+    def is_after_kill(self, venue: str, instrument_id: str, strategy_id: str) -> bool:
+        """Return whether these were KILLED lately: they come back at a tenth of their size."""
+        key = (venue, instrument_id, strategy_id)
+        return any(h.cause == AFTER_KILL and h.scope.covers(*key) for h in self.holds.values())
+
     def system_level(self) -> TradingLevel:
         """Return the level of everything: system holds only."""
         return self.level_for("", "", "")
@@ -245,11 +255,12 @@ def phrase_for(hold: Hold) -> str:
     return f"CLEAR {hold.hold_id}"
 
 
-def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool = True) -> ClearRefusal | None:
+def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool, cool_off_ns: int) -> ClearRefusal | None:
     """Return why an operator may not clear a hold now, or None when he may.
 
-    With `solo` one person holds both keys and the role `risk` is the second; otherwise any of the two roles may sign
-    here, and the caller waits for the other one's signature.
+    What needs the second key waits for the cool-off: it is for who has looked. With `solo` one person holds both keys
+    and the role `risk` is the second; otherwise any of the two roles may sign here, and the caller waits for the other
+    one's signature.
     """
     if len(clearing.reason.strip()) < MIN_REASON_CHARACTERS:
         return ClearRefusal("REASON_TOO_SHORT", f"give a reason of at least {MIN_REASON_CHARACTERS} characters")
@@ -260,8 +271,9 @@ def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool = True)
     phrase = phrase_for(hold)
     if solo and clearing.role != SECOND_KEY_ROLE:
         return ClearRefusal("SECOND_KEY_NEEDED", f"{hold.hold_id} needs the role risk and the phrase {phrase!r}")
-    wait_ns = hold.clear_after_ns - now_ns
-    if hold.release is ReleaseRule.TWO_KEY and wait_ns > 0:
+    cooled_ns = hold.clear_after_ns if hold.release is ReleaseRule.TWO_KEY else hold.raised_ns + cool_off_ns
+    wait_ns = cooled_ns - now_ns
+    if wait_ns > 0:
         return ClearRefusal("COOL_OFF", f"{hold.hold_id} may be cleared in {-(-wait_ns // 1_000_000_000)} s")
     if clearing.typed_phrase != phrase:
         return ClearRefusal("PHRASE_MISMATCH", f"type exactly: {phrase}")

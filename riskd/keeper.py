@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from riskd.holds import (
+    AFTER_KILL,
     ALARMS,
     DEFAULT_ALARM,
     KEY_HOLDERS,
@@ -16,14 +17,14 @@ from riskd.holds import (
     Clearing,
     ClearRefusal,
     default_release,
-    may_clear,
     may_raise,
     needs_second_key,
 )
 from riskd.ledger import Ledger
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, StopLatched
+from riskd.releases import Releases
+from riskd.session_view import SessionView
 from riskd.settings import NS_PER_S, Settings
-from riskd.sign_offs import SignOffs
 from riskd.signatures import CommandVerifier
 from riskd.stop_flag import StopFlag
 from tradebot.core.accounts import VenueAlarm
@@ -33,7 +34,13 @@ from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKi
 
 AFTER_CLEAR_NS: Final = 30 * 60 * NS_PER_S
 """CAUTIOUS after a TWO_KEY hold was cleared."""
+AFTER_KILL_NS: Final = 24 * 3600 * NS_PER_S
+"""CAUTIOUS at a tenth of the size after a KILLED hold was cleared."""
 MAX_EVIDENCE_CHARACTERS: Final = 500
+MAX_SHOWN_NAMES: Final = 8
+EXECD: Final = "execd"
+FOREIGN_CAUSE: Final = "EXECD_"
+"""Before the cause of an alarm that has no rule: it can never be taken for a cause of riskd's own."""
 MAX_EXTENSION_S: Final = 7 * 86_400
 
 
@@ -49,13 +56,15 @@ class Cleared:
 class HoldKeeper:
     """Everything that changes the set of holds."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, stop_flag: StopFlag, verifier: CommandVerifier) -> None:
+    def __init__(
+        self, ledger: Ledger, settings: Settings, stop_flag: StopFlag, verifier: CommandVerifier, session: SessionView
+    ) -> None:
         self._ledger = ledger
         self._state = ledger.state
         self._settings = settings
         self._stop_flag = stop_flag
         self._verifier = verifier
-        self._sign_offs = SignOffs(settings.sign_off_ns)
+        self._releases = Releases(ledger.state, settings, verifier, session)
 
     # ---- operators
 
@@ -85,9 +94,12 @@ class HoldKeeper:
             raise RejectedError(
                 "SCOPE_INVALID", "a scope names its venue, instrument or strategy; SYSTEM names nothing"
             )
+        command, arguments = f"RAISE {level.name}", scope_text(scope)
         earlier = self._state.commands.get(command_id)
-        if earlier is not None and earlier.result in self._state.holds.holds:
-            return self._state.holds.holds[earlier.result]
+        if earlier is not None and (earlier.command, earlier.arguments) == (command, arguments):
+            known = self._state.holds.holds.get(earlier.result)
+            if known is not None:
+                return known
         timed = duration_s > 0 and level is not TradingLevel.KILLED
         hold = self.raise_(
             level,
@@ -100,8 +112,23 @@ class HoldKeeper:
             until_ns=now_ns + duration_s * NS_PER_S if timed else 0,
             always=True,
         )
-        self.audit(command_id, operator, role, f"RAISE {level.name}", scope_text(scope), reason, hold.hold_id, now_ns)
+        self.audit(command_id, operator, role, command, arguments, reason, hold.hold_id, now_ns)
         return hold
+
+    def unknown_name(self, scope: Scope) -> str:
+        """Return what is wrong with the name of a scope, empty = nothing: a stop of what does not exist would stop
+        nothing and look as if it did. Before the first session nothing is known, and every name is taken.
+        """
+        match scope.kind:
+            case ScopeKind.VENUE:
+                known = sorted({rule.venue for rule in self._state.rules.values()})
+            case ScopeKind.INSTRUMENT:
+                known = sorted(self._state.rules)
+            case _:
+                known = []  # limits may allow any strategy
+        if not known or scope.name in known:
+            return ""
+        return f"there is no {scope.kind.name.lower()} {scope.name!r}; known: {', '.join(known[:MAX_SHOWN_NAMES])}"
 
     def clear_hold(self, hold_id: str, clearing: Clearing, *, command_id: str, now_ns: int) -> Cleared:
         """Clear one hold by its rule; with a team, the first of two signatures waits for the second."""
@@ -109,39 +136,26 @@ class HoldKeeper:
         if command_id in self._state.commands and hold_id not in holds.holds:
             return Cleared(True)
         hold = holds.holds.get(hold_id)
-        refusal = self._refusal(hold_id, hold, clearing, command_id, now_ns)
+        refusal = self._releases.refusal(hold_id, hold, clearing, command_id, now_ns)
         result = "cleared" if refusal is None else refusal.reason
         self.audit(command_id, clearing.operator, clearing.role, "CLEAR", hold_id, clearing.reason, result, now_ns)
         if refusal is not None:
             return Cleared(False, refusal.reason, refusal.detail)
         assert hold is not None
+        killed = hold.level is TradingLevel.KILLED
         if hold.release is ReleaseRule.TWO_KEY:  # raised first: no moment, and no crash, lies between the two
             self.raise_(
                 TradingLevel.CAUTIOUS,
                 hold.scope,
-                f"AFTER_{hold.cause}",
+                AFTER_KILL if killed else f"AFTER_{hold.cause}",
                 ReleaseRule.TIMED,
                 now_ns,
-                f"{hold_id} was cleared by {clearing.operator}",
-                until_ns=now_ns + AFTER_CLEAR_NS,
+                f"{hold_id} {hold.cause} was cleared by {clearing.operator}",
+                until_ns=now_ns + (AFTER_KILL_NS if killed else AFTER_CLEAR_NS),
                 always=True,
             )
         self.clear(hold_id, clearing.reason, clearing.operator, now_ns)
         return Cleared(True)
-
-    def _refusal(
-        self, hold_id: str, hold: Hold | None, clearing: Clearing, command_id: str, now_ns: int
-    ) -> ClearRefusal | None:
-        if clearing.role not in KEY_HOLDERS:
-            return ClearRefusal("NOT_PERMITTED", f"the role {clearing.role!r} clears no holds")
-        if hold is None:
-            return ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
-        epoch = self._state.holds.epoch
-        refusal = self._verifier.problem("CLEAR", hold_id, clearing, command_id, epoch, now_ns)
-        refusal = refusal or may_clear(hold, clearing, now_ns, solo=self._settings.solo)
-        if refusal is None and not self._settings.solo and needs_second_key(hold, now_ns):
-            return self._sign_offs.sign(hold_id, clearing, epoch, now_ns)
-        return refusal
 
     def extend_hold(
         self, hold_id: str, extra_s: int, *, reason: str, operator: str, role: str, command_id: str, now_ns: int
@@ -256,11 +270,13 @@ class HoldKeeper:
     ) -> Hold:
         """Raise a hold. Unless `always`, one with the same cause, scope and at least this level is left as it is."""
         holds = self._state.holds
-        known = None if always else holds.find(cause, scope)
+        is_full = len(holds.holds) >= MAX_HOLDS
+        known = None if always and not is_full else holds.find(cause, scope)
+        if is_full and known is None:  # the rest is one hold per cause, over everything; a person looks what it was
+            scope, release = SYSTEM_SCOPE, ReleaseRule.ONE_KEY if release is ReleaseRule.AUTO else release
+            known = holds.find(cause, scope)
         if known is not None and known.level >= level:
             return known
-        if len(holds.holds) >= MAX_HOLDS:
-            scope = SYSTEM_SCOPE
         if release is ReleaseRule.TWO_KEY:
             clear_after_ns = max(clear_after_ns, now_ns + self._settings.cool_off_ns)
         hold = Hold(
@@ -303,12 +319,15 @@ class HoldKeeper:
             if (until_ns, after_ns) != (hold.until_ns, hold.clear_after_ns):
                 self.retime(hold, until_ns, after_ns, "CLOCK_UNTRUSTED", "riskd", now_ns)
 
-    def clear_cause(self, cause: str, scope: Scope, reason: str, now_ns: int) -> None:
-        """Clear AUTO holds whose cause is over."""
-        found = [h.hold_id for h in self._state.holds.holds.values() if h.cause == cause and h.scope == scope]
-        for hold_id in found:
-            if self._state.holds.holds[hold_id].release is ReleaseRule.AUTO:
-                self.clear(hold_id, reason, "riskd", now_ns)
+    def clear_cause(self, cause: str, scope: Scope, reason: str, now_ns: int, *, raised_by: str = "riskd") -> None:
+        """Clear AUTO holds whose cause is over, as said by who raised them: nobody else's word ends them."""
+        for hold in list(self._state.holds.holds.values()):
+            if (hold.cause, hold.scope, hold.raised_by) == (
+                cause,
+                scope,
+                raised_by,
+            ) and hold.release is ReleaseRule.AUTO:
+                self.clear(hold.hold_id, reason, "riskd", now_ns)
 
     def audit(
         self,
@@ -326,14 +345,16 @@ class HoldKeeper:
 
     def alarm(self, venue: str, alarm: VenueAlarm, now_ns: int) -> None:
         """A venue alarm raises its hold, or its all-clear ends an AUTO one."""
-        rule = ALARMS.get(alarm.cause, DEFAULT_ALARM)
+        cause, rule = alarm.cause, ALARMS.get(alarm.cause)
+        if rule is None:
+            cause, rule = f"{FOREIGN_CAUSE}{alarm.cause}", DEFAULT_ALARM
         scope = Scope(ScopeKind.VENUE, venue)
         if alarm.instrument_id and not rule.whole_venue:
             scope = Scope(ScopeKind.INSTRUMENT, alarm.instrument_id)
         if not alarm.cleared:
-            self.raise_(rule.level, scope, alarm.cause, rule.release, now_ns, alarm.detail, raised_by="execd")
+            self.raise_(rule.level, scope, cause, rule.release, now_ns, alarm.detail, raised_by=EXECD)
         elif rule.release is ReleaseRule.AUTO:
-            self.clear_cause(alarm.cause, scope, alarm.detail or "over", now_ns)
+            self.clear_cause(cause, scope, alarm.detail or "over", now_ns, raised_by=EXECD)
 
 
 def scope_text(scope: Scope) -> str:

@@ -196,7 +196,7 @@ class SagaDesk:
             self._ledger.commit(
                 DrillDone(saga.kill_id, saga.operator, self._environment, saga.ended_ns, took_ns, evidence)
             )
-        self.keeper.clear_cause(DRILL, DRILL_SCOPE, "the venue has confirmed", now_ns)
+        self.keeper.clear_cause(DRILL, DRILL_SCOPE, "the venue has confirmed", now_ns, raised_by=saga.operator)
 
     # ---- seeing
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from riskd.base_limits import ANY, Enforced
 from riskd.catalogue import CATALOGUE
+from riskd.control_book import SELF_TEST
 from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.holds import OPERATOR_CAUSE
@@ -31,7 +32,6 @@ from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInForce
 
-KIND: Final = "limits self-test"
 PRICE: Final = Decimal(100)
 DEEP: Final = 10**8
 """Lots at the best, and traded in a second."""
@@ -60,7 +60,7 @@ class ProbeWorld:
             signer=Signer("selftest", bytes(32)),
             sink=MemorySink(),
             venues=(self.instrument.venue,),
-            build=KIND,
+            build=SELF_TEST,
         )
         self.gate.start("t", self.now_ns)
         self.hello()
@@ -89,7 +89,7 @@ class ProbeWorld:
         return self.gate.handle(SessionUp(**parts), self.now_ns).answers
 
     def hello(self, **changes: Any) -> None:
-        self.say(hello=SessionHello("s", "log", 0, KIND, (replace(self.instrument, **changes),)))
+        self.say(hello=SessionHello("s", "log", 0, SELF_TEST, (replace(self.instrument, **changes),)))
 
     def status(self, **changes: Any) -> None:
         known = VenueStatus(

@@ -6,7 +6,8 @@ import asyncio
 
 import structlog
 
-from riskd.self_test import KIND, self_test
+from riskd.control_book import SELF_TEST
+from riskd.self_test import self_test
 from riskd.shell import LiveGate
 
 _log = structlog.get_logger(__name__)
@@ -16,7 +17,7 @@ async def test_limits(live: LiveGate) -> None:
     """Try the limits in force out, write down what came of it."""
     limits = live.gate.limits
     passed, failed = await asyncio.to_thread(self_test, limits)
-    live.gate.controls_tested(KIND, limits.hash, passed, failed, live.clock.now_ns())
+    live.gate.controls_tested(SELF_TEST, limits.hash, passed, failed, live.clock.now_ns())
     live.publish()
     if failed:
         _log.error("limits_self_test_failed", checks=failed, limits=limits.hash)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -60,6 +61,8 @@ MAX_TEXT: Final = 500
 MAX_LIMITS_CHARACTERS: Final = 256 << 10
 MAX_ASK_BYTES: Final = 64 << 10
 """AUT-01: a larger ask is malformed, whatever it says."""
+SHOWN_WAIT_S: Final = 2.0
+"""How long a list of holds waits for the disk."""
 
 Context = Any
 """grpc.aio.ServicerContext, generic in types that say nothing here."""
@@ -132,6 +135,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         return pb.CheckIntentResponse(decision=decision_to_wire(decision))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, context: Context) -> pb.ListHoldsResponse:
+        with suppress(TimeoutError):  # what a person was shown is still there after a crash; a slow disk hides nothing
+            await asyncio.wait_for(self._live.settle(), SHOWN_WAIT_S)
         holds = self._gate.state.holds
         return pb.ListHoldsResponse(
             holds=[hold_to_wire(hold) for hold in holds.listed()],
@@ -142,9 +147,12 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
     async def RaiseHold(self, request: pb.RaiseHoldRequest, context: Context) -> pb.RaiseHoldResponse:
         operator, command_id = await self._who(request, context)
         try:
+            scope = scope_from_wire(request.scope, "scope")
+            if unknown := self._gate.keeper.unknown_name(scope):
+                raise RejectedError("SCOPE_INVALID", unknown)
             hold = self._gate.raise_hold(
                 level_from_wire(request.level, "level"),
-                scope_from_wire(request.scope, "scope"),
+                scope,
                 reason=request.reason[:MAX_TEXT],
                 operator=operator,
                 role=caller_role(),

@@ -100,6 +100,8 @@ class RiskState:
         self.limits = limits
         self.settings = settings
         self.prefix = ""
+        self.started_ns = 0
+        """When the process in force, or the last one, started."""
         self.decisions = 0
         """Decisions of this start; numbers their ids."""
         self.approvals = 0
@@ -235,7 +237,7 @@ class RiskState:
                 if self.holds.find_latch(latch.latch_id) is None and latch.latch_id not in self.holds.cleared_latches:
                     self.pending_latches[latch.latch_id] = record
             case Started(prefix=prefix):
-                self.prefix, self.decisions = prefix, 0
+                self.prefix, self.decisions, self.started_ns = prefix, 0, record.time_ns
                 self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
             case _:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from riskd.control_book import SELF_TEST
 from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
@@ -222,6 +223,7 @@ class Desk:
     statuses: dict[str, OrderStatus] = field(default_factory=dict)
     executions: int = 0
     session: int = 0
+    execd_started_ns: int = 0
     looks: int = 0
     attended: bool = True
     """Whether all daemons are heard and the journal's disk is measured and well while time passes."""
@@ -253,11 +255,32 @@ class Desk:
         self.session += 1
         self.asks = 0
         hello = SessionHello(
-            f"session{self.session}", log, self.sequence if head is None else head, "build", self.instruments, latches
+            f"session{self.session}",
+            log,
+            self.sequence if head is None else head,
+            "build",
+            self.instruments,
+            latches,
+            self.execd_started_ns,
         )
         down = self.say(hello=hello)
         self.gate.bind_market(list(enumerate(self.instruments)))
         return down
+
+    def begin_anew(self, *, riskd: bool = True, execd: bool = True, tested: bool = True) -> None:
+        """The daemons are restarted a moment later and connect again; riskd tests its limits at its start."""
+        self.now_ns += SECOND
+        if riskd:
+            self.gate = self.replayed()
+            self.gate._ledger._sink = self.sink  # the journal goes on
+            self.gate.start(f"life{self.now_ns}", self.now_ns)
+        if execd:
+            self.execd_started_ns = self.now_ns
+        self.hello()
+        self.account()
+        self.venue()
+        if riskd and tested:
+            self.gate.controls_tested(SELF_TEST, self.limits.hash, ["PRC-01"], [], self.now_ns)
 
     def account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> SessionDown:
         return self.say(accounts=[self.make_account(*balances, after=after, **more)])

@@ -9,10 +9,11 @@ import pytest
 from riskd.articles import FAMILY_ARTICLES, OWN_ARTICLES, RTS6, SEC
 from riskd.base_limits import Enforced
 from riskd.catalogue import CATALOGUE, SPEC_BY_ID
+from riskd.control_book import SELF_TEST
 from riskd.controls import ControlLine, control_lines
 from riskd.limits import load_limits, make_limits
 from riskd.plans import Stage, make_plans
-from riskd.self_test import KIND, self_test
+from riskd.self_test import self_test
 from tests.riskd.kit import ROOT, SECOND, Desk, limits_tree, make_test_limits
 from tests.riskd.live_kit import running
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
@@ -113,10 +114,10 @@ def test_a_drill_is_the_last_test_of_the_kill_switch() -> None:
 def test_the_check_of_the_drills_age_is_tested_and_the_drill_stays_the_test_of_the_switch() -> None:
     desk = Desk()
     desk.drilled()
-    desk.gate.controls_tested(KIND, desk.gate.limits.hash, ["STA-09"], [], desk.now_ns + SECOND)
+    desk.gate.controls_tested(SELF_TEST, desk.gate.limits.hash, ["STA-09"], [], desk.now_ns + SECOND)
 
     assert report(desk)["STA-09"].last_test.startswith("kill drill: ")
-    desk.gate.controls_tested(KIND, desk.gate.limits.hash, [], ["STA-09"], desk.now_ns + SECOND)
+    desk.gate.controls_tested(SELF_TEST, desk.gate.limits.hash, [], ["STA-09"], desk.now_ns + SECOND)
     assert not report(desk)["STA-09"].test_passed
 
 
@@ -155,7 +156,7 @@ def test_a_check_that_no_longer_refuses_is_found_out() -> None:
 def test_the_self_test_leaves_a_record_that_the_report_shows_after_a_kill() -> None:
     desk = Desk()
     passed, failed = self_test(desk.gate.limits)
-    desk.gate.controls_tested(KIND, desk.gate.limits.hash, passed, [*failed, "PRC-03"], desk.now_ns)
+    desk.gate.controls_tested(SELF_TEST, desk.gate.limits.hash, passed, [*failed, "PRC-03"], desk.now_ns)
     again = desk.replayed()
     lines = {line.check_id: line for line in control_lines(again.limits, again.state.controls)}
 

@@ -86,6 +86,20 @@ def after_a_clear() -> Desk:
     return desk
 
 
+def after_a_kill() -> Desk:
+    desk = Desk()
+    desk.gate.stop(StopLatch("stop1", TradingLevel.KILLED, "ana", "", desk.now_ns), "trader", desk.now_ns)
+    (hold,) = held(desk, "STOP")
+    desk.wait(900)
+    desk.begin_anew()
+    done = desk.gate.clear_hold(
+        hold.hold_id, reason="looked into it", operator="bob", role="risk", command_id="x",
+        typed_phrase=f"CLEAR {hold.hold_id}", now_ns=desk.now_ns,
+    )  # fmt: skip
+    assert done.cleared, done.reason
+    return desk
+
+
 def silent() -> Desk:
     desk = Desk()
     desk.gate.session_lost(desk.now_ns)
@@ -284,6 +298,7 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "OPERATOR": (operator,),
     "STOP": (stopped,),
     "AFTER_<cause>": (after_a_clear,),
+    "AFTER_KILL": (after_a_kill,),
     "NO_SESSION": (silent,),
     "STARTUP_RECONCILE": (lambda: Desk(connect=False),),
     "ORDER_LOG_LOST": (lost_log,),
@@ -324,11 +339,15 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "PTR-09": (lambda: acknowledged(4, 500),),
     "EYES_SILENT": (silent_eyes,),
     "<POS cap>_HARD": (above_the_hard_cap,),
-    "<any other alarm>": (alarmed("SOMETHING_NEW"),),
+    "EXECD_<any other alarm>": (alarmed("SOMETHING_NEW"),),
     **{cause: (alarmed(cause),) for cause in ALARMS},
 }
 CASES = [(cause, trip) for cause, trips in TRIPPED.items() for trip in trips]
-REAL_NAMES = {"AFTER_<cause>": "AFTER_PNL-03", "<POS cap>_HARD": "POS-02_HARD", "<any other alarm>": "SOMETHING_NEW"}
+REAL_NAMES = {
+    "AFTER_<cause>": "AFTER_PNL-03",
+    "<POS cap>_HARD": "POS-02_HARD",
+    "EXECD_<any other alarm>": "EXECD_SOMETHING_NEW",
+}
 
 
 def baselines(gate: RiskGate) -> list[object]:

@@ -148,6 +148,8 @@ def test_the_day_halt_takes_one_key_on_the_next_day_and_two_before() -> None:
 def test_a_day_halt_waived_by_the_second_key_does_not_come_back_that_day_and_does_the_next() -> None:
     desk = morning(limits_with("PNL-02", halt_at_pct=-4))
     worth(desk, "9600")
+    assert clear(desk, hold_of(desk, "PNL-02"), "risk", True) == "COOL_OFF"
+    desk.wait(15 * 60)
     assert clear(desk, hold_of(desk, "PNL-02"), "risk", True) == "CLEARED"
     worth(desk, "9000")
     assert desk.levels() == "RUNNING"

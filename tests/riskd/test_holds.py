@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from riskd.asks import make_case
+from riskd.control_book import SELF_TEST
 from riskd.holds import may_raise
 from riskd.records import HoldCleared
 from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
-from tradebot.core.approvals import StopLatch
+from tradebot.core.approvals import ApprovalAsk, StopLatch
 from tradebot.core.errors import ConfigError, RejectedError
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, Scope, ScopeKind, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 
 ELSEWHERE = (Scope(ScopeKind.VENUE, "okx"), Scope(ScopeKind.INSTRUMENT, ETH), Scope(ScopeKind.STRATEGY, "s2"))
@@ -82,10 +84,140 @@ def test_a_kill_takes_the_second_key_the_cool_off_and_the_phrase_and_lands_in_ca
     assert clear(desk, hold, "risk", phrase) == "COOL_OFF"
     desk.now_ns += 1
     assert clear(desk, hold, "risk", "CLEAR") == "PHRASE_MISMATCH"
+    desk.begin_anew()
     assert clear(desk, hold, "risk", phrase) == "CLEARED"
     assert desk.levels() == "CAUTIOUS"
-    desk.wait(30 * 60)
+    desk.wait(24 * 3600 - 1)
+    assert desk.levels() == "CAUTIOUS"
+    desk.wait(1)
     assert desk.levels() == "RUNNING"
+
+
+def test_what_was_killed_goes_on_in_new_processes_only_with_limits_that_were_tested() -> None:
+    desk = Desk()
+    hold_at(desk, K, SYSTEM_SCOPE)
+    (hold,) = desk.gate.state.holds.holds
+    desk.now_ns += 15 * 60 * SECOND
+
+    def refusal() -> str:
+        done = desk.gate.clear_hold(
+            hold, reason="looked into it", operator="ana", role="risk", command_id=f"c{desk.now_ns}",
+            typed_phrase=f"CLEAR {hold}", now_ns=desk.now_ns,
+        )  # fmt: skip
+        return f"{done.reason} {done.detail}"
+
+    assert "restart riskd and execd first" in refusal()
+    desk.begin_anew(execd=False)
+    assert "restart execd first" in refusal()
+    desk.begin_anew(tested=False)
+    assert refusal().startswith("SELF_TEST_NEEDED")
+    desk.gate.controls_tested(SELF_TEST, desk.limits.hash, ["PRC-01"], ["POS-02"], desk.now_ns)
+    assert refusal().endswith("did not refuse what they must: POS-02")
+    desk.gate.controls_tested(SELF_TEST, desk.limits.hash, ["PRC-01", "POS-02"], [], desk.now_ns)
+    assert refusal() == " "
+
+
+def test_after_a_kill_entries_are_a_tenth_for_a_day_and_less_where_the_profile_says_less() -> None:
+    sizes = []
+    for killed, factor in ((False, "0.5"), (True, "0.5"), (True, "0.05")):
+        desk = Desk(limits=make_test_limits(cautious_size_factor=factor))
+        before = desk.gate.settings.order_cap
+        assert before is not None
+        hold_at(desk, K if killed else C, SYSTEM_SCOPE)
+        (hold,) = desk.gate.state.holds.holds
+        if killed:
+            desk.now_ns += 15 * 60 * SECOND
+            desk.begin_anew()
+            clear(desk, hold, "risk", f"CLEAR {hold}")
+        case = make_case(
+            ApprovalAsk(1, desk.now_ns, desk.intent()), desk.gate.decider.books, desk.gate.state,
+            desk.gate.session.statuses, R, desk.now_ns,
+        )  # fmt: skip
+        sizes.append(case.factor_ppm)
+
+    assert sizes == [500_000, 100_000, 50_000]
+
+
+def test_nothing_grave_is_let_go_while_a_venue_is_not_reconciled() -> None:
+    desk = Desk()
+    desk.hello(log="another")  # execd's order log is lost
+    desk.venue(reconciling=True)
+    (hold,) = (h.hold_id for h in desk.gate.state.holds.holds.values() if h.cause == "ORDER_LOG_LOST")
+    desk.now_ns += 15 * 60 * SECOND
+
+    assert clear(desk, hold, "risk", f"CLEAR {hold}") == "STREAM_RECONCILING"
+    desk.venue()
+    assert clear(desk, hold, "risk", f"CLEAR {hold}", "looked again") == "CLEARED"
+
+
+def test_the_second_key_waits_for_the_cool_off_whatever_it_ends_early() -> None:
+    desk = Desk()
+    desk.gate.keeper.raise_(
+        P, SYSTEM_SCOPE, "PNL-05", ReleaseRule.TIMED, desk.now_ns, "", until_ns=desk.now_ns + 3_600 * SECOND
+    )
+    desk.gate.keeper.raise_(
+        H, SYSTEM_SCOPE, "PNL-02", ReleaseRule.ONE_KEY, desk.now_ns, "", clear_after_ns=desk.now_ns + 86_400 * SECOND
+    )
+    holds = list(desk.gate.state.holds.holds)
+
+    desk.now_ns += 15 * 60 * SECOND - 1
+    assert [clear(desk, hold, "risk", f"CLEAR {hold}") for hold in holds] == ["COOL_OFF", "COOL_OFF"]
+    desk.now_ns += 1
+    assert [clear(desk, hold, "risk", f"CLEAR {hold}") for hold in holds] == ["CLEARED", "CLEARED"]
+
+
+@pytest.mark.parametrize("cause", ["EYES_SILENT", "PTR-06", "POS-02", "PNL-09", "PROFILE_CONTRADICTS"])
+def test_execds_all_clear_ends_nothing_that_riskd_raised(cause: str) -> None:
+    desk = Desk()
+    venue = Scope(ScopeKind.VENUE, "binance")
+    desk.gate.keeper.raise_(P, venue, cause, ReleaseRule.AUTO, desk.now_ns, "seen")
+    desk.venue(alarms=(VenueAlarm(cause, "", "over", cleared=True),))
+    assert desk.gate.state.holds.find(cause, venue) is not None
+
+    desk.venue(alarms=(VenueAlarm(cause, "", "seen"),))  # and its own alarm of that name is another cause
+    assert {h.cause for h in desk.gate.state.holds.holds.values()} == {cause, f"EXECD_{cause}"}
+
+
+def test_the_name_of_what_does_not_exist_is_told_with_the_names_of_what_does() -> None:
+    keeper, connected = Desk(connect=False).gate.keeper, Desk().gate.keeper
+    wrong = Scope(ScopeKind.VENUE, "binanec")
+
+    assert connected.unknown_name(wrong) == "there is no venue 'binanec'; known: binance"
+    assert f"known: {BTC}, {ETH}" in connected.unknown_name(Scope(ScopeKind.INSTRUMENT, "binance:BTC-USDC"))
+    for scope in (SYSTEM_SCOPE, Scope(ScopeKind.VENUE, "binance"), Scope(ScopeKind.STRATEGY, "any")):
+        assert not connected.unknown_name(scope)
+    assert not keeper.unknown_name(wrong)  # nothing is known yet: nothing may keep a stop from being raised
+
+
+def test_a_command_id_that_was_used_for_less_does_not_swallow_a_kill() -> None:
+    desk = Desk()
+
+    def raise_at(level: TradingLevel) -> Hold:
+        return desk.gate.raise_hold(
+            level, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="same", duration_s=0,
+            now_ns=desk.now_ns,
+        )  # fmt: skip
+
+    raise_at(H)
+    assert raise_at(K).level is K
+    assert desk.levels() == "KILLED"
+
+
+def test_holds_beyond_the_bound_are_one_per_cause_and_a_person_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskd.keeper.MAX_HOLDS", 2)
+    desk = Desk()
+    for instrument_id in (BTC, ETH):
+        desk.venue(alarms=(VenueAlarm("UNRESOLVED_ORDER", instrument_id, "sent"),))
+    for _ in range(5):
+        desk.venue(alarms=(VenueAlarm("POSITION_MISMATCH", "", "1 BTC"),))
+        hold_at(desk, H, Scope(ScopeKind.INSTRUMENT, ETH))
+    beyond = list(desk.gate.state.holds.holds.values())[2:]
+
+    assert [(h.cause, h.scope, h.release) for h in beyond] == [
+        ("POSITION_MISMATCH", SYSTEM_SCOPE, ReleaseRule.ONE_KEY),
+        ("OPERATOR", SYSTEM_SCOPE, ReleaseRule.ONE_KEY),
+    ]
+    assert clear(desk, beyond[0].hold_id) == "CLEARED"
 
 
 def test_an_auto_hold_is_cleared_by_nobody_but_its_cause() -> None:
@@ -164,6 +296,7 @@ def test_the_last_hold_of_a_kill_is_cautious_in_its_scope_only() -> None:
     hold_at(desk, K, Scope(ScopeKind.INSTRUMENT, ETH))
     (hold,) = desk.gate.state.holds.holds
     desk.now_ns += 15 * 60 * SECOND
+    desk.begin_anew()
     clear(desk, hold, "risk", f"CLEAR {hold}")
 
     assert desk.gate.state.holds.level_for("binance", ETH, "s1") is C
@@ -184,9 +317,12 @@ def say(desk: Desk, hold_id: str, operator: str, role: str, phrase: str = "", /,
 def killed_team() -> tuple[Desk, str, str]:
     """A team's desk with a kill whose cool-off is over."""
     desk = Desk(limits=make_test_limits(**TEAM))
+    desk.now_ns -= SECOND
     hold_at(desk, K, SYSTEM_SCOPE)
     (hold_id,) = desk.gate.state.holds.holds
     desk.now_ns += 15 * 60 * SECOND
+    desk.begin_anew()
+    desk.now_ns -= SECOND
     return desk, hold_id, f"CLEAR {hold_id}"
 
 

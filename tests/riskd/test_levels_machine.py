@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from riskd.control_book import SELF_TEST
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, decode_record
 from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
@@ -34,6 +35,7 @@ PROBES = [(v, i, s) for v in ("binance", "okx") for i in (BTC, ETH) for s in ("s
 R, C, REDUCE, P, H, K = TradingLevel
 COOL_OFF_NS = 15 * 60 * SECOND
 AFTER_NS = 30 * 60 * SECOND
+AFTER_KILL_NS = 24 * 3600 * SECOND
 SIGN_OFF_NS = 5 * 60 * SECOND
 ALARM = VenueAlarm("POSITION_MISMATCH", "", "1 BTC")
 
@@ -53,8 +55,7 @@ class ModelHold:
     """End of the cool-off."""
 
     def __post_init__(self) -> None:
-        if self.release is ReleaseRule.TWO_KEY:
-            self.cool_ns = self.raised_ns + COOL_OFF_NS
+        self.cool_ns = self.raised_ns + COOL_OFF_NS
 
 
 class Lives(RuleBasedStateMachine):
@@ -72,6 +73,8 @@ class Lives(RuleBasedStateMachine):
         self.read = len(self.desk.sink.records)
         self.journal: dict[str, Hold] = {}
         self.session = True
+        self.riskd_ns = self.execd_ns = self.tested_ns = 0
+        """When each process started, and when the limits were tested."""
 
     # ---- what happens
 
@@ -126,8 +129,9 @@ class Lives(RuleBasedStateMachine):
         if done:
             del self.model[hold_id]
             if hold.release is ReleaseRule.TWO_KEY:
+                until_ns = now_ns + (AFTER_KILL_NS if hold.level is K else AFTER_NS)
                 self.model[self.fresh()] = ModelHold(
-                    C, hold.scope, ReleaseRule.TIMED, now_ns, now_ns + AFTER_NS, operators=False
+                    C, hold.scope, ReleaseRule.TIMED, now_ns, until_ns, operators=False
                 )
 
     def judge(self, hold_id: str, hold: ModelHold, operator: str, role: str, typed: bool, reason: bool) -> bool:
@@ -136,7 +140,11 @@ class Lives(RuleBasedStateMachine):
             return False
         if hold.release is ReleaseRule.ONE_KEY or (hold.release is ReleaseRule.TIMED and hold.operators):
             return True
-        cooled = hold.release is not ReleaseRule.TWO_KEY or self.desk.now_ns >= hold.cool_ns
+        cooled = self.desk.now_ns >= hold.cool_ns
+        if hold.release is ReleaseRule.TWO_KEY:
+            cooled = cooled and self.session
+        if hold.level is K:
+            cooled = cooled and min(self.riskd_ns, self.execd_ns) > hold.raised_ns and self.tested_ns >= self.riskd_ns
         if not self.top:
             return role == "risk" and cooled and typed
         if not (cooled and typed):
@@ -220,8 +228,10 @@ class Lives(RuleBasedStateMachine):
         self.model[self.fresh()] = ModelHold(REDUCE, SYSTEM_SCOPE, ReleaseRule.AUTO, self.desk.now_ns, operators=False)
 
     @precondition(lambda self: not self.session)
-    @rule()
-    def dial_again(self) -> None:
+    @rule(anew=st.booleans())
+    def dial_again(self, anew: bool) -> None:
+        if anew:
+            self.execd_ns = self.desk.execd_started_ns = self.desk.now_ns
         self.desk.hello()
         self.desk.account()
         self.desk.venue()
@@ -238,6 +248,7 @@ class Lives(RuleBasedStateMachine):
         self.desk.gate = gate
         self.desk.now_ns += down_s * SECOND
         gate.start(f"life{self.command()}", self.desk.now_ns)
+        self.riskd_ns = self.desk.now_ns
         self.desk.hello()
         self.desk.account()
         self.desk.venue()
@@ -248,6 +259,11 @@ class Lives(RuleBasedStateMachine):
         self.desk.gate.handle_timer(self.desk.now_ns)
         self.drop_expired()
 
+    @rule()
+    def test_the_limits(self) -> None:
+        self.tested_ns = self.desk.now_ns
+        self.desk.gate.controls_tested(SELF_TEST, self.desk.limits.hash, ["PRC-01"], [], self.desk.now_ns)
+
     @rule(jump_s=st.sampled_from([-7_200, 7_200]))
     def clock_jump(self, jump_s: int) -> None:
         """The clock was moved while the process was down, and it is known that it cannot be trusted."""
@@ -256,6 +272,7 @@ class Lives(RuleBasedStateMachine):
         stood_ns, self.desk.gate = gate.state.guards.last_ns, gate
         self.desk.now_ns += jump_s * SECOND
         gate.start(f"life{self.command()}", self.desk.now_ns, clock_trusted=False)
+        self.riskd_ns = self.desk.now_ns
         self.desk.hello()
         self.desk.account()
         self.desk.venue()

@@ -148,6 +148,8 @@ def test_an_early_end_takes_the_second_key_and_lands_in_cautious() -> None:
         ).reason  # fmt: skip
 
     assert clear("trader", f"CLEAR {hold.hold_id}") == "SECOND_KEY_NEEDED"
+    assert clear("risk", f"CLEAR {hold.hold_id} ") == "COOL_OFF"
+    desk.wait(15 * 60)
     assert clear("risk", "please") == "PHRASE_MISMATCH"
     assert clear("risk", f"CLEAR {hold.hold_id}") == ""
     assert desk.levels() == "CAUTIOUS"

@@ -198,6 +198,7 @@ def test_clearing_the_hold_ends_an_unfinished_kill_and_its_closing() -> None:
     assert desk.gate.state.flattens
     (saga,) = kills(desk)
     desk.now_ns += 20 * 60 * SECOND
+    desk.begin_anew()
     desk.gate.clear_hold(
         saga.kill_id, reason="false alarm", operator="ana", role="risk", command_id="c",
         typed_phrase=f"CLEAR {saga.kill_id}", now_ns=desk.now_ns,

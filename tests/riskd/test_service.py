@@ -141,6 +141,33 @@ async def test_a_hold_is_durable_when_its_raise_is_answered_and_there_after_a_ki
         assert listed.system_level == HALTED
 
 
+async def test_holds_are_shown_once_a_crash_cannot_take_them_back(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, clock) as riskd:
+        await connect(riskd)
+        on_disk = asyncio.Event()
+        monkeypatch.setattr(riskd.live, "settle", on_disk.wait)
+        listing = asyncio.ensure_future(riskd.stub(Role.VIEWER).ListHolds(pb.ListHoldsRequest()))
+        early, _ = await asyncio.wait({listing}, timeout=0.2)
+        on_disk.set()
+
+        assert not early
+        assert (await listing).system_level
+        monkeypatch.setattr(riskd.live, "settle", asyncio.Event().wait)
+        monkeypatch.setattr("riskd.service.SHOWN_WAIT_S", 0.01)
+        assert (await riskd.stub(Role.VIEWER).ListHolds(pb.ListHoldsRequest())).system_level  # the disk never answers
+
+
+async def test_a_stop_of_a_venue_that_does_not_exist_is_refused_by_name(tmp_path: Path, clock: ManualClock) -> None:
+    async with running(tmp_path, clock) as riskd:
+        await connect(riskd)
+        with pytest.raises(grpc.aio.AioRpcError, match="there is no venue 'binanec'; known: binance"):
+            await raise_hold(
+                riskd, scope=level_pb2.Scope(kind=level_pb2.SCOPE_KIND_VENUE, name="binanec"), command_id="c9"
+            )
+
+
 async def test_clear_and_resume_answer_with_what_remains(tmp_path: Path, clock: ManualClock) -> None:
     async with running(tmp_path, clock) as riskd:
         await connect(riskd)

@@ -232,6 +232,8 @@ class SessionHello:
     build_hash: str
     instruments: tuple[Instrument, ...] = ()
     latches: tuple[StopLatch, ...] = ()
+    started_time_ns: int = 0
+    """When execd's process started; 0 = not told."""
 
 
 @dataclass(slots=True)

@@ -349,6 +349,7 @@ def up_to_wire(up: SessionUp) -> risk_service_pb2.SessionRequest:
                 build_hash=hello.build_hash,
                 instruments=[instrument_to_wire(i) for i in hello.instruments],
                 latches=[latch_to_wire(latch) for latch in hello.latches],
+                started_time_ns=hello.started_time_ns,
             )
         )
     return message
@@ -373,6 +374,7 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
             build_hash=raw.build_hash,
             instruments=tuple(instrument_from_wire(i) for i in raw.instruments),
             latches=tuple(latch_from_wire(latch) for latch in raw.latches),
+            started_time_ns=raw.started_time_ns,
         )
     asks: list[ApprovalAsk] = []
     malformed: list[tuple[int, str]] = []
