@@ -79,6 +79,8 @@ class Settings:
     sizing: SizingRule
     mid_marks: bool
     """Equity at mid instead of conservative marks."""
+    mark_age_ns: int
+    """How old a venue's mark or index price may be."""
     tier_ppm: int
     """Size factor of the deployment."""
     cautious_ppm: int
@@ -137,6 +139,7 @@ def make_settings(limits: Limits) -> Settings:
         guards=make_guard_rules(limits),
         sizing=make_sizing(file.sizing),
         mid_marks=file.day_mark == "mid",
+        mark_age_ns=file.max_mark_age_ms * NS_PER_MS,
         tier_ppm=tier_ppm,
         cautious_ppm=int(file.cautious_size_factor * tier_ppm),
         cautious=CautiousRule(
