@@ -24,12 +24,14 @@ from riskd.base_limits import (
     PositiveInt,
 )
 from riskd.catalogue import CONFIGURABLE_IDS
+from riskd.liquidity_limits import Slippage
 from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
     Exposure,
     FreeBalance,
     MandatoryStop,
+    MaxSpread,
     OpenPositions,
     OrderRate,
     OrderValue,
@@ -44,7 +46,14 @@ from riskd.post_trade_limits import (
     PositionDrift,
     UnprotectedPosition,
 )
-from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
+from riskd.profiles import (
+    ProfileNumbers,
+    ShareCap,
+    below_venue_rules,
+    profile_contradictions,
+    sizing_above,
+    spreads_above,
+)
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
@@ -376,6 +385,9 @@ def contradictions(limits: Limits) -> list[str]:
     if outlier is not None:
         soft_x, hard_x = outlier.soft_multiple, outlier.hard_multiple
         above("checks.SIZ-05.soft_multiple", soft_x, "hard_multiple", hard_x, soft_x > hard_x)
+    spread, slippage = limits.enforced("MKT-04", MaxSpread), limits.enforced("PRC-03", Slippage)
+    if spread is not None and slippage is not None:
+        found += spreads_above(spread.max_spread_bps, slippage.max_slippage_bps)
     if rate is not None:
         second, system, minute = rate.strategy_per_second, rate.system_per_second, rate.strategy_per_minute
         above("checks.RAT-01.strategy_per_second", second, "system_per_second", system, second > system)
