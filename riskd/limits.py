@@ -278,8 +278,8 @@ class LimitsFile(ConfigModel):
     day_mark: Literal["worst", "mid"] = "worst"
     """Marks of equity: bid for what we own and ask for what we owe, or halfway between."""
     max_mark_age_ms: Annotated[int, Field(gt=0, le=60_000)] = 5_000
-    """A venue's mark or index price that is older counts for nothing: positions are marked at the book alone, and
-    MKT-05 has a source less. Default: as old as a book may be (MKT-01 of most markets).
+    """A venue's mark price that is older counts for nothing: positions are marked at the book alone. Nor does what is
+    as old count as a source of MKT-05. Default: as old as a book may be (MKT-01 of most markets).
     """
     start_capital: PositiveDecimal | None = None
     """Equity that the profile is made for; percentages of it are compared with the other numbers, nothing else."""

@@ -141,10 +141,24 @@ def test_of_several_mark_prices_each_ends_at_its_own_age() -> None:
         board.apply(rows)
     seen = []
     for later_ns in (2, 3, 4):
-        board.forget_old(101 * MARK_AGE_NS + later_ns)
-        seen.append([board.mark(name, True) == 90 * UNIT for name in ("x:BNB-USDT", "x:ETH-USDT")])
+        forgotten = board.forget_old(101 * MARK_AGE_NS + later_ns)
+        marked = [board.mark(name, True) == 90 * UNIT for name in ("x:BNB-USDT", "x:ETH-USDT")]
+        seen.append((forgotten, marked))
 
-    assert seen == [[True, True], [True, False], [False, False]]
+    assert seen == [(False, [True, True]), (True, [True, False]), (True, [False, False])]
+
+
+def test_a_mark_price_that_came_late_ends_by_when_it_was_received() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    board.mark_age_ns = MARK_AGE_NS
+    now_ns = 100 * MARK_AGE_NS
+    board.forget_old(now_ns)
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 90 * 10**8, 0, 1, 5, now_ns - 5))
+    board.apply(rows)
+
+    assert not board.forget_old(now_ns + MARK_AGE_NS - 5)
+    assert board.forget_old(now_ns + MARK_AGE_NS - 4)
 
 
 def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:
