@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskd import reports
+from riskd.accountant import EQUITY_AGE_NS
 from riskd.messages_service import pnl_message, position_message
 from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
@@ -460,6 +461,15 @@ def test_an_open_perpetual_counts_in_equity_at_the_worse_of_book_and_venue_mark(
         view.mark_price = mark * UNIT
         expected = 10_000 * UNIT + worth * UNIT if worth is not None else 10_000 * UNIT - UNIT // 100
         assert desk.gate.equity(desk.now_ns).value == expected
+
+
+@pytest.mark.parametrize(("age_ns", "noticed"), [(EQUITY_AGE_NS - 1, False), (EQUITY_AGE_NS, True)])
+def test_equity_is_counted_anew_at_its_age(age_ns: int, noticed: bool) -> None:
+    desk = Desk()
+    before = desk.gate.accountant.equity(desk.now_ns).value
+    desk.gate.state.portfolio.balances["binance", "USDT"] += UNIT  # behind its back
+
+    assert desk.gate.accountant.equity(desk.now_ns + age_ns).value - before == (UNIT if noticed else 0)
 
 
 @pytest.mark.parametrize(("after_ns", "worth"), [(5 * SECOND, -100 * UNIT), (5 * SECOND + 1, -UNIT // 100)])
