@@ -35,6 +35,7 @@ from cli.view_client import (
     strategy_view,
     table_view,
 )
+from tradebot.core.amounts import parse_decimal
 from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent
@@ -305,7 +306,8 @@ class Daemons:
             operator=self._operator, command_id=command_id, typed_phrase=typed_phrase, check_only=check_only
         )
         answer = self._call("riskd", self._risk().StartDrill, request)
-        return kill_views.DrillStartView(answer.kill_id, answer.reason, answer.detail)
+        fee = parse_decimal(answer.taker_fee_fraction, "taker_fee_fraction")
+        return kill_views.DrillStartView(answer.kill_id, answer.reason, answer.detail, fee)
 
     def instruments(self) -> dict[str, Instrument]:
         """Return what is traded, with the venues' rules."""

@@ -60,7 +60,7 @@ def run(
     acks = ping_all(daemons.ping_stop)
     tell(readiness(acks))
     started_ns = time.time_ns()
-    _open(daemons, book, instrument, tell)
+    _open(daemons, book, instrument, may.taker_fee, tell)
     opened = _wait_ready(daemons)
     tell(f"open: {', '.join(opened)}")
     begun = daemons.start_drill(phrase, new_command_id(), check_only=False)
@@ -70,14 +70,14 @@ def run(
     return DrillReport(readiness(acks), instrument.instrument_id, opened, kill)
 
 
-def _open(daemons: Daemons, book: BookView, instrument: Instrument, tell: Callable[[str], None]) -> None:
+def _open(daemons: Daemons, book: BookView, instrument: Instrument, fee: Decimal, tell: Callable[[str], None]) -> None:
     """Hand in a market entry with its stop and an order that rests; one of them accepted is enough to go on."""
     bid = Decimal(book.bid_price or "0")
     if bid <= 0:
         raise RejectedError(
             "NO_MARKET_DATA", f"{instrument.instrument_id} has no bid: choose another with --instrument"
         )
-    qty = size(instrument, bid)
+    qty = size(instrument, bid, fee)
     rest = instrument.price(instrument.price_ticks_floor(bid * (1 - REST_BELOW)))
     answers = [daemons.submit(intent(instrument, qty, None)), daemons.submit(intent(instrument, qty, rest))]
     refused = [
@@ -89,14 +89,15 @@ def _open(daemons: Daemons, book: BookView, instrument: Instrument, tell: Callab
         raise RejectedError("DRILL_ORDERS_REFUSED", f"a drill needs orders to kill: {refused[0]}")
 
 
-def size(instrument: Instrument, price: Decimal) -> Decimal:
+def size(instrument: Instrument, price: Decimal, fee: Decimal) -> Decimal:
     """Return the smallest quantity that can be bought, protected and sold again. Pure.
 
-    A fee in base takes some of it: the least quantity alone could not be sold again (SPC-08).
+    A fee in base takes its share: the whole lots that are left are the venue's least quantity still (SPC-08).
     """
-    wanted = max(instrument.min_qty + instrument.lot_size, instrument.min_notional * TIMES_MINIMUM / price)
-    lots = (wanted / instrument.lot_size).to_integral_value(ROUND_CEILING)
-    return lots * instrument.lot_size
+    lot = instrument.lot_size
+    kept = (instrument.min_qty / lot).to_integral_value(ROUND_CEILING)
+    worth = instrument.min_notional * TIMES_MINIMUM / price / lot
+    return max(kept / (1 - fee), worth).to_integral_value(ROUND_CEILING) * lot
 
 
 def intent(instrument: Instrument, qty: Decimal, limit: Decimal | None) -> OrderIntent:

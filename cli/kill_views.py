@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from cli.output import table, wrap
 from cli.render import duration, moment
@@ -80,8 +81,10 @@ class DrillStartView:
     """Whether a drill began, or would."""
 
     kill_id: str
-    reason: str = ""
-    detail: str = ""
+    reason: str
+    detail: str
+    taker_fee: Decimal
+    """Share of a fill that riskd counts as its fee."""
 
 
 def kill_lines(kill: KillView) -> list[str]:

@@ -39,11 +39,14 @@ class Accountant:
         self._equity_ns = -EQUITY_AGE_NS
 
     def equity(self, now_ns: int) -> Equity:
-        """Return equity as of now, at most EQUITY_AGE_NS old."""
-        return self._equity if now_ns - self._equity_ns < EQUITY_AGE_NS else self.equity_now(now_ns)
+        """Return equity as of now, at most EQUITY_AGE_NS old and no older than a mark that it stands on may be."""
+        if self._board.forget_old(now_ns) or now_ns - self._equity_ns >= EQUITY_AGE_NS:
+            return self.equity_now(now_ns)
+        return self._equity
 
     def equity_now(self, now_ns: int) -> Equity:
         """Return equity at the marks of this moment, so that it fits positions that are reported beside it."""
+        self._board.forget_old(now_ns)
         self._equity = self._state.portfolio.equity(self._board, self._state.rules, now_ns, MARK_FRESH_NS)
         self._equity_ns = now_ns
         return self._equity

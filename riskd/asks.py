@@ -94,14 +94,19 @@ def make_case(
         case.price = 0 if terms.price is None else to_units(terms.price)
         case.stop_price = 0 if terms.stop_price is None else to_units(terms.stop_price)
         if intent is not None:
-            stop, target = intent.protection.stop_loss_fraction, intent.protection.take_profit_fraction
-            case.stop_distance = None if stop is None else to_units(stop)
-            case.target_distance = None if target is None else to_units(target)
+            _take_plan(case, intent.protection.stop_loss_fraction, intent.protection.take_profit_fraction)
             case.expected_edge = None if intent.expected_edge is None else to_units(intent.expected_edge)
+        elif case.parent is not None:
+            _take_plan(case, case.parent.stop_loss, case.parent.take_profit)
         case.problem = _problem(case)
     except ArithmeticError:  # NaN does not even compare
         case.problem = "an amount is not finite or has more than 12 decimals"
     return case
+
+
+def _take_plan(case: Case, stop: Decimal | None, target: Decimal | None) -> None:
+    case.stop_distance = None if stop is None else to_units(stop)
+    case.target_distance = None if target is None else to_units(target)
 
 
 def _terms_of(intent: OrderIntent, books: Books) -> OrderTerms:

@@ -96,7 +96,7 @@ class Case:
     price: int = 0
     stop_price: int = 0
     stop_distance: int | None = None
-    """Distance of an intent's stop as a share of its price, units; None = it has none."""
+    """Distance of the stop of an intent, or of the parent, as a share of its price, units; None = it has none."""
     target_distance: int | None = None
     """The same of its target."""
     expected_edge: int | None = None

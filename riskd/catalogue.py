@@ -255,10 +255,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("INVALID_CLIENT_ORDER_ID",), "order", "-", stages="O", reducing=True),
     _asked("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book",
            ("PRICE_OUTSIDE_VENUE_BAND",), "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
-    _asked("SPC-08", "list integrity", "an entry's stop and target lie on their sides of its price by a tick, no "
-           "target without a stop, and the venue takes there, and by an emergency exit, what a fee in base "
-           "and a fill at the offer leave (side and id are the grant's)",
-           ("ORDER_LIST_INVALID",), "list", "-", stages="P", unit=Unit.UNITS),
+    _asked("SPC-08", "list integrity", "stop and target of an entry, or of a part of one, lie on their sides of its "
+           "price by a tick, no target without a stop, and the venue takes there, and by an emergency exit, what a fee "
+           "in base and a fill at the offer leave (side and id are the grant's)",
+           ("ORDER_LIST_INVALID",), "list", "-", stages="PO", unit=Unit.UNITS),
     _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),
     _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",

@@ -19,10 +19,10 @@ from riskd.inputs import (
     bounded,
     cap_of,
     in_currency,
+    mid_of,
     need,
     notional_of,
     value_of,
-    view_of,
     worth_of,
 )
 from riskd.order_settings import BreakerRule
@@ -48,13 +48,6 @@ def trail_of(case: Case) -> PriceTrail:
     return trail
 
 
-def _mid(case: Case) -> int:
-    view = view_of(case)
-    if not view.is_good:
-        raise InputMissing
-    return (view.bid + view.ask) // 2
-
-
 def sta_07(case: Case) -> Row:
     """riskd has watched this market for long enough. Limit and measured are seconds."""
     least, seen = need(case.books.settings.orders.warm_up_samples), trail_of(case).samples
@@ -67,7 +60,7 @@ def mkt_07(case: Case) -> Row:
     if rule is None:
         raise LimitUndefined
     sigma_ppm = case.books.board.minute_ppm(case.instrument_id, SIGMA_SAMPLES)
-    return bounded(move_ppm(_mid(case), trail_of(case)), breaker_ppm(rule, sigma_ppm), "VOLATILITY_BREAKER")
+    return bounded(move_ppm(mid_of(case), trail_of(case)), breaker_ppm(rule, sigma_ppm), "VOLATILITY_BREAKER")
 
 
 def move_ppm(mid: int, trail: PriceTrail) -> int:
@@ -88,7 +81,7 @@ def prc_02(case: Case) -> Row:
     most, mean = need(case.books.settings.orders.drift_ppm), trail_of(case).mean()
     if mean <= 0:
         raise InputMissing
-    return bounded(-(-abs(_mid(case) - mean) * PPM // mean), most, "PRICE_COLLAR_DYNAMIC")
+    return bounded(-(-abs(mid_of(case) - mean) * PPM // mean), most, "PRICE_COLLAR_DYNAMIC")
 
 
 # ---- order

@@ -7,7 +7,19 @@ from __future__ import annotations
 from typing import Final
 
 from riskd.case import Case
-from riskd.inputs import BLOCK, OK, PASS, CheckFunction, LimitUndefined, Row, best_prices, price_of, qty_of, rule_of
+from riskd.inputs import (
+    BLOCK,
+    OK,
+    PASS,
+    CheckFunction,
+    InputMissing,
+    LimitUndefined,
+    Row,
+    best_prices,
+    price_of,
+    qty_of,
+    rule_of,
+)
 from riskd.settings import NS_PER_MS, NS_PER_S
 from riskd.units import PPM, UNIT, floor_to, with_ppm
 from tradebot.core.orders import RESTING_TIMES, Side, TimeInForce
@@ -20,9 +32,12 @@ INVALID: Final = "ORDER_LIST_INVALID"
 def spc_08(case: Case) -> Row:
     """Stop and target of the plan, at the entry's price: each on its side of it by a tick, all that the
     entry leaves, which the venue takes there. They come one by one from its grant, which has no target without a stop.
+    Each part of a parent has its own grant, and thus stops of its own size.
     """
     stop, target = case.stop_distance, case.target_distance
-    if case.intent is None or (stop is None and target is None):
+    if case.intent is None and case.parent is None:
+        raise InputMissing  # nobody knows what protects it
+    if stop is None and target is None:
         return OK
     rule, price, qty = rule_of(case), price_of(case), qty_of(case)
     if stop is None:

@@ -4,7 +4,8 @@ without a loop, whatever is held or working.
 Whoever changes a position, an order or a good price names the instrument in its `moved`; only those are valued again.
 Everything is valued anew when the markets or rates that value a quote asset changed, and when the sums are older than
 REVALUE_NS, so nothing that went wrong here lasts; who has time before the next question asks for EARLY_NS, so that no
-answer waits for it. A test holds the sums against the plain loop after every step.
+answer waits for it. All is counted at the last good ask, never at a venue's mark price: time alone changes nothing
+here. A test holds the sums against the plain loop after every step.
 """
 
 from __future__ import annotations

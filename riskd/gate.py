@@ -118,9 +118,7 @@ class RiskGate:
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, make_settings(limits))
         settings = self.state.settings
-        self.board = MarketBoard(
-            settings.currency, mid_equity=settings.mid_marks, half_life_min=settings.sizing.half_life_min
-        )
+        self.board = MarketBoard(settings.currency, half_life_min=settings.sizing.half_life_min)
         self.session = SessionView("", {})
         self._ledger = Ledger(self.state, sink)
         self._venues = tuple(venues)
@@ -147,6 +145,7 @@ class RiskGate:
         """Build what reads the limits, for those that are in force."""
         state, ledger, board = self.state, self._ledger, self.board
         self.limits, self.settings = limits, settings = state.limits, state.settings
+        board.mid_equity, board.mark_age_ns = settings.mid_marks, settings.mark_age_ns
         verifier = CommandVerifier(limits.file.operator_keys, self.environment, limits.hash)
         self.keeper = HoldKeeper(ledger, settings, self.stop_flag, verifier, self.session)
         self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)

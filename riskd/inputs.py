@@ -71,15 +71,28 @@ def view_of(case: Case) -> MarketView:
     return case.view
 
 
+def good_view(case: Case) -> MarketView:
+    """Return the market with both sides, uncrossed, on a LIVE book."""
+    view = case.view
+    if view is None or not view.is_good:
+        raise InputMissing
+    return view
+
+
+def mid_of(case: Case) -> int:
+    """Return the middle of a good book, rounded down."""
+    view = good_view(case)
+    return (view.bid + view.ask) // 2
+
+
 def best_prices(case: Case) -> tuple[int, int]:
     """Return (bid, ask) of a good book; reducing orders take the last good ones within their age."""
-    view = view_of(case)
     if case.reducing:
+        view = view_of(case)
         if not view.good_ns or case.now_ns - view.good_ns > need(case.books.settings.reduce_reference_ns):
             raise InputMissing
         return view.good_bid, view.good_ask
-    if not view.is_good:
-        raise InputMissing
+    view = good_view(case)
     return view.bid, view.ask
 
 

@@ -24,12 +24,14 @@ from riskd.base_limits import (
     PositiveInt,
 )
 from riskd.catalogue import CONFIGURABLE_IDS
+from riskd.liquidity_limits import Slippage
 from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
     Exposure,
     FreeBalance,
     MandatoryStop,
+    MaxSpread,
     OpenPositions,
     OrderRate,
     OrderValue,
@@ -44,7 +46,14 @@ from riskd.post_trade_limits import (
     PositionDrift,
     UnprotectedPosition,
 )
-from riskd.profiles import ProfileNumbers, ShareCap, below_venue_rules, profile_contradictions, sizing_above
+from riskd.profiles import (
+    ProfileNumbers,
+    ShareCap,
+    below_venue_rules,
+    profile_contradictions,
+    sizing_above,
+    spreads_above,
+)
 from riskd.sizing_limits import Sizing
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
@@ -268,6 +277,10 @@ class LimitsFile(ConfigModel):
     sizing: Sizing
     day_mark: Literal["worst", "mid"] = "worst"
     """Marks of equity: bid for what we own and ask for what we owe, or halfway between."""
+    max_mark_age_ms: Annotated[int, Field(gt=0, le=60_000)] = 5_000
+    """A venue's mark price that is older counts for nothing: positions are marked at the book alone. Nor does what is
+    as old count as a source of MKT-05. Default: as old as a book may be (MKT-01 of most markets).
+    """
     start_capital: PositiveDecimal | None = None
     """Equity that the profile is made for; percentages of it are compared with the other numbers, nothing else."""
     venue_minimum: Annotated[dict[str, PositiveDecimal], Field(default_factory=dict)]
@@ -372,6 +385,9 @@ def contradictions(limits: Limits) -> list[str]:
     if outlier is not None:
         soft_x, hard_x = outlier.soft_multiple, outlier.hard_multiple
         above("checks.SIZ-05.soft_multiple", soft_x, "hard_multiple", hard_x, soft_x > hard_x)
+    spread, slippage = limits.enforced("MKT-04", MaxSpread), limits.enforced("PRC-03", Slippage)
+    if spread is not None and slippage is not None:
+        found += spreads_above(spread.max_spread_bps, slippage.max_slippage_bps)
     if rate is not None:
         second, system, minute = rate.strategy_per_second, rate.system_per_second, rate.strategy_per_minute
         above("checks.RAT-01.strategy_per_second", second, "system_per_second", system, second > system)

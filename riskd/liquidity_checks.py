@@ -18,26 +18,18 @@ from riskd.inputs import (
     LimitUndefined,
     Row,
     bounded,
+    good_view,
     need,
     price_of,
     qty_of,
-    view_of,
 )
-from riskd.marks import MarketView
 from riskd.units import PPM, UNITS_PER_PPM
 from tradebot.core.orders import Side
 
 
-def _good(case: Case) -> MarketView:
-    view = view_of(case)
-    if not view.is_good:
-        raise InputMissing
-    return view
-
-
 def mkt_05(case: Case) -> Row:
     """The mid is near what others say."""
-    most, view = need(case.books.settings.orders.divergence_ppm), _good(case)
+    most, view = need(case.books.settings.orders.divergence_ppm), good_view(case)
     reference = case.books.board.references.get(case.instrument_id)
     if reference is None or reference.price <= 0 or not reference.is_fresh(case.now_ns):
         raise InputMissing
@@ -47,7 +39,7 @@ def mkt_05(case: Case) -> Row:
 
 def best_depth(case: Case) -> int:
     """Return the quantity of the best offer on the other side, 0 when that is too far from the mid."""
-    rule, view = case.books.settings.orders.depth, _good(case)
+    rule, view = case.books.settings.orders.depth, good_view(case)
     if rule is None:
         raise LimitUndefined
     both, buys = view.bid + view.ask, case.side is Side.BUY
@@ -76,7 +68,7 @@ def slippage_ppm(case: Case) -> int:
     if case.stop_price:
         both = 2 * case.stop_price
     else:
-        view, buys = _good(case), case.side is Side.BUY
+        view, buys = good_view(case), case.side is Side.BUY
         both = view.bid + view.ask
         touch, size = (view.ask, view.ask_qty) if buys else (view.bid, view.bid_qty)
         if size < 0:
@@ -97,7 +89,7 @@ def prc_08(case: Case) -> Row:
     """What the sender expects to gain covers the round trip: taker fees both ways and what the entry pays beyond the
     mid, at least half the spread. Limit and measured are ppm of the price.
     """
-    settings, view = case.books.settings, _good(case)
+    settings, view = case.books.settings, good_view(case)
     multiple, fee = need(settings.orders.edge_multiple_ppm), need(settings.fee_ppm)
     edge = case.expected_edge
     if edge is None:

@@ -16,10 +16,10 @@ from riskd.inputs import (
     LimitUndefined,
     Row,
     bounded,
+    good_view,
     price_of,
     qty_of,
     rule_of,
-    view_of,
 )
 from riskd.margin import EXHAUSTED_PPM, initial_margin, liquidation_price, use
 from riskd.margin_room import fee_of, leverage_of, margin_available, margin_beside, margin_needed, notional_carried
@@ -92,9 +92,7 @@ def _entry_price(case: Case) -> int:
     """Return the price at which the position counts as entered, the worst that it may be: open results are already in
     what carries it, and are measured at a mark that is no better.
     """
-    view, price = view_of(case), price_of(case)
-    if not view.is_good:
-        raise InputMissing
+    view, price = good_view(case), price_of(case)
     return max(view.ask, price) if case.side is Side.BUY else min(view.bid, price)
 
 

@@ -7,7 +7,7 @@ count with what works beside them as if the worse side of that were filled; the 
 from __future__ import annotations
 
 from riskd.case import Case
-from riskd.inputs import InputMissing, price_of, rule_of, view_of
+from riskd.inputs import InputMissing, good_view, price_of, rule_of
 from riskd.margin import initial_margin
 from riskd.rules import InstrumentRule
 from riskd.units import PPM, UNIT, plus_ppm, to_units_floor
@@ -105,7 +105,7 @@ def _others(case: Case, rule: InstrumentRule) -> tuple[int, int]:
 
 def _worst_price(case: Case, rule: InstrumentRule) -> int:
     """Return the price at which this instrument needs most: coins are worth more contracts when it falls."""
-    return min(view_of(case).bid, price_of(case)) if rule.contract.inverse else value_price(case)
+    return min(good_view(case).bid, price_of(case)) if rule.contract.inverse else value_price(case)
 
 
 def _value(rule: InstrumentRule, qty: int, price: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from riskd.price_trail import PriceTrail
+from riskd.price_trail import STALE_NS, PriceTrail
 from riskd.references import Reference, reference_of
 from riskd.units import UNIT, to_units
 from riskd.valuation import Path
@@ -118,15 +118,19 @@ class MarketView:
 class MarketBoard:
     """All views, by instrument id and by the stream's column index."""
 
-    def __init__(self, currency: str, *, mid_equity: bool = False, half_life_min: int = 0) -> None:
+    def __init__(self, currency: str, *, half_life_min: int = 0) -> None:
         """Build an empty board.
 
         Args:
             currency: Account currency.
-            mid_equity: Whether equity is counted at mid instead of at conservative marks.
             half_life_min: Half-life of measured volatility; 0 = HALF_LIFE_MIN.
         """
-        self.mid_equity = mid_equity
+        self.mid_equity = False
+        """Whether equity is counted at mid instead of at conservative marks."""
+        self.mark_age_ns = STALE_NS
+        """How old a mark or index price may be."""
+        self._oldest_ns = 0
+        """No mark price that is known was received before."""
         self._half_life_min = half_life_min or HALF_LIFE_MIN
         self.views: dict[str, MarketView] = {}
         self._by_index: dict[int, MarketView] = {}
@@ -192,6 +196,7 @@ class MarketBoard:
                 view.traded += qty * view.lot
             elif kind == _MARK:
                 view.mark_price, view.mark_ns = price * FINE_UNITS, receive_ns
+                self._oldest_ns = min(self._oldest_ns, receive_ns)
             elif kind == _INDEX:
                 view.index_price, view.index_ns = price * FINE_UNITS, receive_ns
             elif kind == _STATE:
@@ -200,6 +205,24 @@ class MarketBoard:
                     view.bid = view.ask = 0
                 elif view.keep_good(receive_ns):
                     self.moved.add(view.instrument_id)
+
+    def forget_old(self, now_ns: int) -> bool:
+        """Forget mark prices that were received longer than `mark_age_ns` ago; return whether there was one.
+
+        Time alone does that, without a row: who keeps a value that stands on marks calls this before it is used.
+        """
+        most_ns = self.mark_age_ns
+        if 0 <= now_ns - self._oldest_ns <= most_ns:
+            return False
+        found, self._oldest_ns = False, now_ns
+        for view in self.views.values():
+            if not view.mark_price:
+                continue
+            if abs(now_ns - view.mark_ns) > most_ns:  # one of the far future would never age
+                view.mark_price, found = 0, True
+            else:
+                self._oldest_ns = min(self._oldest_ns, view.mark_ns)
+        return found
 
     def rate(self, asset: str, long: bool = True, *, mid: bool = False) -> int | None:
         """Return account currency per unit of an asset, None = no mark.
@@ -231,7 +254,7 @@ class MarketBoard:
 
     def mark(self, instrument_id: str, long: bool, *, mid: bool = False) -> int | None:
         """Return the price at which a position could be closed: bid for a long one, ask for a short one, or the venue's
-        mark price where that is worse; None = never seen.
+        mark price where that is worse and young (`forget_old`); None = never seen.
         """
         view = self.views.get(instrument_id)
         if view is None or not view.good_ns:
@@ -274,11 +297,11 @@ class MarketBoard:
                     continue  # one source at most: nearly every spot market
                 told = [(view.mark_price, view.mark_ns), (view.index_price, view.index_ns)]
                 told += [
-                    ((other.bid + other.ask) // 2, other.updated_ns)
+                    ((other.bid + other.ask) // 2, other.good_ns)
                     for elsewhere, other in twins.items()
                     if elsewhere != venue and other.is_good
                 ]
-                reference = reference_of(told, now_ns)
+                reference = reference_of(told, now_ns, self.mark_age_ns)
                 if reference is not None:
                     self.references[view.instrument_id] = reference
 

@@ -18,6 +18,7 @@ from riskd.inputs import (
     bounded,
     cap_of,
     equity_of,
+    good_view,
     in_currency,
     need,
     notional_of,
@@ -25,7 +26,6 @@ from riskd.inputs import (
     qty_of,
     rule_of,
     value_of,
-    view_of,
     worth_of,
 )
 from riskd.rates import NS_PER_S, amends_of
@@ -50,17 +50,10 @@ def sta_06(case: Case) -> Row:
     return bounded(unknown.get(case.instrument_id, 0), here, "UNRESOLVED_ORDER")
 
 
-def _twice_mid(case: Case) -> int:
-    view = view_of(case)
-    if not view.is_good:
-        raise InputMissing
-    return view.bid + view.ask
-
-
 def mkt_04(case: Case) -> Row:
     """(ask - bid) / mid, rounded up."""
-    both, view = _twice_mid(case), view_of(case)
-    spread_ppm = -(-(view.ask - view.bid) * 2 * PPM // both)
+    view = good_view(case)
+    spread_ppm = -(-(view.ask - view.bid) * 2 * PPM // (view.bid + view.ask))
     return bounded(spread_ppm, need(rule_of(case).max_spread_ppm), "SPREAD_TOO_WIDE")
 
 
@@ -71,9 +64,7 @@ def prc_04(case: Case) -> Row:
         return BLOCK, "MARKET_ORDER_FORBIDDEN", bound, 0
     if case.intent is None or case.intent.order_type is not OrderType.MARKET:
         return OK
-    view, sign = view_of(case), case.side.sign
-    if not view.is_good:
-        raise InputMissing
+    view, sign = good_view(case), case.side.sign
     touch = view.ask if sign > 0 else view.bid
     beyond_ppm = -(-(price_of(case) - touch) * sign * PPM // touch)
     if case.terms.time_in_force in RESTING_TIMES:
@@ -97,9 +88,7 @@ def prc_07(case: Case) -> Row:
     """A post-only order that would take is refused here instead of at the venue."""
     if not case.terms.post_only:
         return OK
-    price, view = price_of(case), view_of(case)
-    if not view.is_good:
-        raise InputMissing
+    price, view = price_of(case), good_view(case)
     limit = view.ask if case.side is Side.BUY else view.bid
     crosses = price >= limit if case.side is Side.BUY else price <= limit
     return (BLOCK if crosses else PASS, "POST_ONLY_WOULD_CROSS" if crosses else "", limit, price)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from riskd.base_limits import Enforced
 from riskd.caps import Cap, make_cap
@@ -173,7 +174,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         max_stop_ppm=None if stop is None else stop.max_distance_bps * PPM_PER_BPS,
         liquidation=None if liquidation is None else _liquidation(liquidation),
         trade_risk=None if risk is None else make_cap(risk.max_risk_pct, risk.max_risk),
-        trade_cost_ppm=None if risk is None else -int(-risk.cost_bps * PPM_PER_BPS // 1),
+        trade_cost_ppm=None if risk is None else ceil(risk.cost_bps * PPM_PER_BPS),
         outlier_soft=None if outlier is None else outlier.soft_multiple,
         outlier_hard=None if outlier is None else outlier.hard_multiple,
         outlier_min_orders=None if outlier is None else outlier.min_orders,
@@ -199,7 +200,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         depth=None if depth is None else _depth(depth),
         slippage_ppm=None if slippage is None else slippage.max_slippage_bps * PPM_PER_BPS,
         participation_ppm=None if share is None else int(share.max_share_pct * PPM_PER_PCT),
-        edge_multiple_ppm=None if edge is None else int(edge.min_cost_multiple * PPM),
+        edge_multiple_ppm=None if edge is None else ceil(edge.min_cost_multiple * PPM),
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
         allocations=None if allocation is None else _allocations(allocation),
@@ -219,12 +220,11 @@ def _breaker(limit: VolatilityBreaker) -> BreakerRule:
 
 
 def _depth(limit: MinimumDepth) -> DepthRule:
-    return DepthRule(-int(-limit.min_depth_multiple * PPM // 1), limit.depth_within_bps * PPM_PER_BPS)
+    return DepthRule(ceil(limit.min_depth_multiple * PPM), limit.depth_within_bps * PPM_PER_BPS)
 
 
 def _liquidation(limit: LiquidationDistance) -> LiquidationRule:
-    multiple, rate = limit.min_stop_multiple * PPM, limit.maintenance_pct * PPM_PER_PCT
-    return LiquidationRule(-int(-multiple // 1), -int(-rate // 1))
+    return LiquidationRule(ceil(limit.min_stop_multiple * PPM), ceil(limit.maintenance_pct * PPM_PER_PCT))
 
 
 def _leverage(limit: Leverage) -> LeverageRule:

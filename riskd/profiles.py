@@ -123,6 +123,17 @@ def sizing_above(numbers: ProfileNumbers, cap_name: str, cap: Decimal) -> list[s
     ]
 
 
+def spreads_above(spreads: Mapping[str, int], slippage: int) -> list[str]:
+    """Return the spreads (bps, by instrument) that MKT-04 lets pass while PRC-03 (bps) refuses whoever takes the best
+    offer, which lies half of the spread beyond the mid.
+    """
+    return [
+        _above(f"half of checks.MKT-04.max_spread_bps.{key} {bps}", half, "checks.PRC-03.max_slippage_bps", most)
+        for key, bps in sorted(spreads.items())
+        if (half := Decimal(bps) / 2) > (most := Decimal(slippage))
+    ]
+
+
 def _of_method(numbers: ProfileNumbers) -> list[str]:
     match numbers.sizing:
         case PerTradeAllocation() as sizing:

@@ -25,7 +25,7 @@ from riskd.inputs import (
     value_of,
 )
 from riskd.saga_book import DRILL_STRATEGY
-from riskd.units import PPM_PER_PCT
+from riskd.units import PPM, PPM_PER_PCT
 from tradebot.core.levels import TradingLevel
 
 UNTESTED: Final = "KILLSWITCH_UNTESTED"
@@ -78,9 +78,14 @@ def sta_09(case: Case) -> Row:
 
 
 def _drill_qty(case: Case) -> int:
-    """Return the largest quantity of a drill's order: what can be bought, protected and sold again, one lot more."""
+    """Return the largest quantity of a drill's order: what can be bought, protected and sold again after a fee in base,
+    one lot more.
+    """
     rule = rule_of(case)
-    return max(rule.min_qty, rule.contract.qty_for(rule.min_notional * DRILL_TIMES_MINIMUM, price_of(case))) + rule.lot
+    worth = rule.contract.qty_for(rule.min_notional * DRILL_TIMES_MINIMUM, price_of(case))
+    kept = -(-rule.min_qty // rule.lot)
+    lots = -(-kept * PPM // (PPM - case.books.commitments.fee_ppm))
+    return max(worth, lots * rule.lot) + rule.lot
 
 
 def siz_07(case: Case) -> Row:

@@ -25,14 +25,15 @@ class Reference:
         return 0 <= now_ns - self.taken_ns <= STALE_NS
 
 
-def reference_of(told: Iterable[tuple[int, int]], now_ns: int) -> Reference | None:
-    """Return the median of all sources that spoke within STALE_NS, None when they are fewer than MIN_SOURCES.
+def reference_of(told: Iterable[tuple[int, int]], now_ns: int, max_age_ns: int = STALE_NS) -> Reference | None:
+    """Return the median of all sources that spoke lately, None when they are fewer than MIN_SOURCES.
 
     Args:
         told: (price in units, 0 = none; when it was received) of each source.
         now_ns: Now.
+        max_age_ns: What was received longer ago says nothing.
     """
-    prices = sorted(price for price, at_ns in told if price > 0 and abs(now_ns - at_ns) <= STALE_NS)
+    prices = sorted(price for price, at_ns in told if price > 0 and abs(now_ns - at_ns) <= max_age_ns)
     if len(prices) < MIN_SOURCES:
         return None
     middle, is_odd = divmod(len(prices), 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -30,7 +31,9 @@ from riskd.messages_service import (
 )
 from riskd.self_test_shell import test_limits
 from riskd.shell import LiveGate
+from riskd.units import PPM
 from tradebot._version import __version__
+from tradebot.core.amounts import format_decimal
 from tradebot.core.approvals import SessionDown, SessionUp
 from tradebot.core.errors import ConfigError, RejectedError, SequenceGapError
 from tradebot.core.levels import TradingLevel
@@ -288,7 +291,10 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             now_ns=self._now(),
         )
         await self._done()
-        return kill_pb2.StartDrillResponse(kill_id=answer.kill_id, reason=answer.reason, detail=answer.detail)
+        fee = Decimal(self._gate.state.commitments.fee_ppm) / PPM
+        return kill_pb2.StartDrillResponse(
+            kill_id=answer.kill_id, reason=answer.reason, detail=answer.detail, taker_fee_fraction=format_decimal(fee)
+        )
 
     # ---- watchers
 

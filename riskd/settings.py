@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from riskd.caps import Cap, make_cap
 from riskd.catalogue import CONFIGURABLE_IDS
@@ -79,6 +80,8 @@ class Settings:
     sizing: SizingRule
     mid_marks: bool
     """Equity at mid instead of conservative marks."""
+    mark_age_ns: int
+    """How old a venue's mark or index price may be."""
     tier_ppm: int
     """Size factor of the deployment."""
     cautious_ppm: int
@@ -119,7 +122,7 @@ def make_settings(limits: Limits) -> Settings:
         reduce_collar_ppm=None if collar is None else collar.reduce_collar_bps * PPM_PER_BPS,
         reduce_reference_ns=None if collar is None else collar.reduce_reference_age_s * NS_PER_S,
         order_cap=None if value is None else make_cap(value.max_pct_of_equity, value.max_notional),
-        fee_ppm=None if balance is None else int(balance.taker_fee_bps * PPM_PER_BPS),
+        fee_ppm=None if balance is None else ceil(balance.taker_fee_bps * PPM_PER_BPS),
         position_hard=None if position is None else make_cap(position.hard_pct, position.max_notional),
         position_soft=None if position is None else _soft_cap(position),
         gross_hard=None if gross is None else make_cap(gross.hard_pct, gross.max_notional),
@@ -137,6 +140,7 @@ def make_settings(limits: Limits) -> Settings:
         guards=make_guard_rules(limits),
         sizing=make_sizing(file.sizing),
         mid_marks=file.day_mark == "mid",
+        mark_age_ns=file.max_mark_age_ms * NS_PER_MS,
         tier_ppm=tier_ppm,
         cautious_ppm=int(file.cautious_size_factor * tier_ppm),
         cautious=CautiousRule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from riskd.case import Books, Case
 from riskd.exposure_sums import REVALUE_NS
-from riskd.inputs import InputMissing, in_currency, qty_of, rule_of, view_of
+from riskd.inputs import InputMissing, good_view, in_currency, qty_of, rule_of
 from tradebot.core.orders import Side
 
 
@@ -23,10 +23,7 @@ def worst_qty(case: Case, qty: int) -> int:
 
 def value_price(case: Case) -> int:
     """Return the price at which this instrument's exposure is counted: ask or limit, the higher."""
-    view = view_of(case)
-    if not view.is_good:
-        raise InputMissing
-    return max(view.ask, case.price)
+    return max(good_view(case).ask, case.price)
 
 
 def quote_worth(case: Case, qty: int) -> int:

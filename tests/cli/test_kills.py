@@ -74,14 +74,14 @@ def test_the_message_becomes_the_view() -> None:
 
 @pytest.mark.parametrize(
     ("min_notional", "min_qty", "price", "qty"),
-    [("5", "0.00001", "60000", "0.00013"), ("5", "0.01", "60000", "0.01001"), ("0", "0.00001", "60000", "0.00002")],
+    [("5", "0.00001", "60000", "0.00013"), ("5", "0.01", "60000", "0.01002"), ("0", "0.00001", "60000", "0.00002")],
 )
 def test_a_drill_buys_the_least_that_can_be_protected_too(
     min_notional: str, min_qty: str, price: str, qty: str
 ) -> None:
     instrument = make_instrument(BTC, min_qty=min_qty, min_notional=min_notional)
 
-    assert drill.size(instrument, Decimal(price)) == Decimal(qty)
+    assert drill.size(instrument, Decimal(price), Decimal("0.001")) == Decimal(qty)
 
 
 def test_a_drills_orders_are_entries_of_its_own_strategy_with_a_stop() -> None:

@@ -169,6 +169,9 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
         tree["checks"][check_id] |= wide
     for check_id in (*GUARDS, *STRICT, *EYES):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
+    slippage = ((changes or {}).get("PRC-03") or {}).get("max_slippage_bps")
+    if slippage:  # what it refuses MKT-04 may not let pass
+        tree["checks"]["MKT-04"]["max_spread_bps"] = {"*": 2 * slippage}
     for check_id, change in (changes or {}).items():
         if change is None:
             del tree["checks"][check_id]

@@ -89,7 +89,8 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
     MarketBoard: {
         "views": "view_inputs", "paths": "money_inputs",
         "moved": "names what to value again: it changes nothing that stands",
-        "mid_equity": "a setting", "_half_life_min": "a setting", "_currency": "a setting",
+        "mid_equity": "a setting", "_half_life_min": "a setting", "_currency": "a setting", "mark_age_ns": "a setting",
+        "_oldest_ns": "when marks are next looked at for their age: it changes nothing that stands",
         "_twins": "which markets are the same: identity",
         "_by_index": "where rows go that come: it changes nothing that stands",
         "_sampled_ns": "when the next sample is due: it changes nothing that stands",

@@ -259,6 +259,7 @@ def test_every_number_of_the_limits_has_its_direction() -> None:
         "min_bars",
         "start_capital",
         "venue_minimum",
+        "max_mark_age_ms",  # a young one ends a source sooner, and a mark that is worse than the book, too
     }  # any change of these counts as loosening
 
     assert set().union(*(numbers(model) for model in models)) - known - neutral == set()
@@ -297,6 +298,18 @@ def test_what_is_remembered_stays_when_limits_change() -> None:
     assert desk.gate.state.loss == loss
     assert desk.gate.state.portfolio.units_of(BTC, "s1") == 10**9
     assert desk.plain(qty="0.001").approval is not None
+
+
+def test_how_positions_are_marked_changes_with_the_limits() -> None:
+    tree = tree_of()
+    desk = desk_on(tree)
+    board = desk.gate.board
+    before = (board.mid_equity, board.mark_age_ns)
+    assert (
+        ask(desk, changed(tree, lambda t: t.update(day_mark="mid", max_mark_age_ms=2_000)), phrase=True) == "ACCEPTED"
+    )
+
+    assert (before, (board.mid_equity, board.mark_age_ns)) == ((False, 5 * 10**9), (True, 2 * 10**9))
 
 
 def test_a_repeated_command_is_answered_as_done() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from riskd.limits import load_limits, make_limits
-from tests.riskd.kit import ROOT, limits_tree
+from riskd.rules import make_rule
+from riskd.settings import make_settings
+from tests.riskd.kit import BTC, LIQUID, ROOT, STRICT, limits_tree, make_test_limits
+from tests.support.builders import make_instrument
 from tradebot.core.errors import ConfigError
+from tradebot.core.instruments import PriceBand
 
 Tree = dict[str, Any]
 
@@ -83,6 +89,37 @@ def test_a_contradiction_is_refused_with_both_numbers(check_id: str, change: Tre
     text = broken(changed)
 
     assert all(f" {number}" in text for number in numbers)
+
+
+@pytest.mark.parametrize(("bps", "ppm"), [("7.5", 750), ("7.501", 751), ("0", 0)])
+def test_a_cost_between_two_millionths_counts_as_the_larger(bps: str, ppm: int) -> None:
+    checks = {"POS-01": {"taker_fee_bps": bps}, "SIZ-03": STRICT["SIZ-03"] | {"cost_bps": bps}}
+    settings = make_settings(make_test_limits(checks))
+
+    assert (settings.fee_ppm, settings.orders.trade_cost_ppm) == (ppm, ppm)
+
+
+@pytest.mark.parametrize(("multiple", "ppm"), [("3", 3_000_000), ("3.0000001", 3_000_001)])
+def test_what_must_be_left_between_two_millionths_is_the_larger(multiple: str, ppm: int) -> None:
+    checks = {
+        "MKT-06": LIQUID["MKT-06"] | {"min_depth_multiple": multiple},
+        "PRC-06": STRICT["PRC-06"] | {"min_stop_multiple": multiple},
+        "PRC-08": LIQUID["PRC-08"] | {"min_cost_multiple": multiple},
+    }
+    orders = make_settings(make_test_limits(checks)).orders
+
+    assert orders.depth is not None
+    assert orders.liquidation is not None
+    assert {orders.depth.multiple_ppm, orders.liquidation.multiple_ppm, orders.edge_multiple_ppm} == {ppm}
+
+
+def test_a_venues_band_between_two_millionths_is_the_narrower_one() -> None:
+    edge = Decimal("0.9000001")
+    band = PriceBand(buy_down=edge, buy_up=edge, sell_down=edge, sell_up=edge)
+    rule = make_rule(replace(make_instrument(BTC), price_band=band), make_test_limits())
+
+    assert rule.band is not None
+    assert rule.band.buy == rule.band.sell == (900_001, 900_000)
 
 
 def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskd import reports
+from riskd.accountant import EQUITY_AGE_NS
 from riskd.messages_service import pnl_message, position_message
 from riskd.pnl import sums
 from riskd.portfolio import UNATTRIBUTED, Portfolio
@@ -29,6 +30,7 @@ from tradebot.core.accounts import (
 )
 from tradebot.core.approvals import SessionUp
 from tradebot.core.instruments import Instrument
+from tradebot.core.market import RowKind
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.risk import up_from_wire, up_to_wire
@@ -459,6 +461,43 @@ def test_an_open_perpetual_counts_in_equity_at_the_worse_of_book_and_venue_mark(
         view.mark_price = mark * UNIT
         expected = 10_000 * UNIT + worth * UNIT if worth is not None else 10_000 * UNIT - UNIT // 100
         assert desk.gate.equity(desk.now_ns).value == expected
+
+
+@pytest.mark.parametrize(("age_ns", "noticed"), [(EQUITY_AGE_NS - 1, False), (EQUITY_AGE_NS, True)])
+def test_equity_is_counted_anew_at_its_age(age_ns: int, noticed: bool) -> None:
+    desk = Desk()
+    before = desk.gate.accountant.equity(desk.now_ns).value
+    desk.gate.state.portfolio.balances["binance", "USDT"] += UNIT  # behind its back
+
+    assert desk.gate.accountant.equity(desk.now_ns + age_ns).value - before == (UNIT if noticed else 0)
+
+
+@pytest.mark.parametrize(("after_ns", "worth"), [(5 * SECOND, -100 * UNIT), (5 * SECOND + 1, -UNIT // 100)])
+def test_no_equity_outlives_the_mark_price_that_it_stands_on(after_ns: int, worth: int) -> None:
+    """The last equity was counted a moment before: nothing but time has changed since."""
+    desk = swap_desk()
+    trade(desk, 1, "0.1", "60000")
+    desk.tell(SWAP, (RowKind.MARK_PRICE, "59000"))
+    told_ns, accountant = desk.now_ns, desk.gate.accountant
+    kept = accountant.equity(told_ns + 5 * SECOND - 1)
+    found = accountant.equity(told_ns + after_ns)
+
+    assert kept.value == 10_000 * UNIT - 100 * UNIT
+    assert found.value == 10_000 * UNIT + worth
+
+
+def test_the_margin_of_an_ask_stands_on_no_mark_price_that_is_too_old() -> None:
+    desk = swap_desk()
+    desk.say(position_margins=[PositionMargin(SWAP, Decimal(5), None, Decimal(0), False, 1)])
+    trade(desk, 1, "0.1", "60000")
+    desk.tell(SWAP, (RowKind.MARK_PRICE, "59000"))
+    told_ns, limits = desk.now_ns, []
+    for after_ns in (5 * SECOND, 5 * SECOND + 1):
+        desk.now_ns = told_ns + after_ns
+        decision = desk.gate.check_intent(desk.intent(instrument_id=SWAP, limit_price="60000"), desk.now_ns)
+        limits += [check.limit for check in decision.checks if check.check_id == "POS-01"]
+
+    assert limits == ["9900", "9999.99"]
 
 
 def test_an_inverse_result_is_paid_in_coin_and_converted_where_money_is_counted() -> None:

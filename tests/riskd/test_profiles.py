@@ -206,6 +206,10 @@ def check(check_id: str, **changes: object) -> Callable[[Tree], object]:
     return lambda tree: tree["checks"][check_id].update(changes)
 
 
+def enforce(check_id: str, **limits: object) -> Callable[[Tree], object]:
+    return lambda tree: tree["checks"].update({check_id: {"status": "enforced", **limits}})
+
+
 def adapt(**changes: object) -> Callable[[Tree], object]:
     return lambda tree: tree["sizing"]["adapt"].update(changes)
 
@@ -249,6 +253,11 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
         ("intraday", sizing(total_cap=1726), "sizing.total_cap is 1726, above checks.POS-04.max_notional 1725"),
         ("intraday", sizing(per_symbol_cap=9),
          "sizing.per_symbol_cap x cautious_size_factor is 4.5, below venue_minimum.binance 5"),
+        ("demo", enforce("PRC-03", max_slippage_bps=34),
+         "half of checks.MKT-04.max_spread_bps.* 70 is 35, above checks.PRC-03.max_slippage_bps 34: lower it"),
+        ("demo", several(enforce("PRC-03", max_slippage_bps=40),
+                         check("MKT-04", max_spread_bps={"*": 70, BTC: 81})),
+         "half of checks.MKT-04.max_spread_bps.binance:BTC-USDT 81 is 40.5, above checks.PRC-03.max_slippage_bps 40"),
         ("intraday", check("POS-02", soft_notional=576), "soft_notional is 576, above max_notional 575"),
         ("intraday", check("POS-07", soft_notional=1151), "POS-07.soft_notional is 1151, above max_notional 1150"),
         ("intraday", check("POS-07", soft_pct=24), "POS-07.soft_pct is 24, above hard_pct 23"),
@@ -289,6 +298,7 @@ def test_a_profile_that_contradicts_itself_is_refused_with_the_numbers(
             several(adapt(min_factor="0.4"), check("SPC-08", status="not_applicable", reason="no stop is asked for")),
         ),
         ("bitvavo", top(start_capital=100)),
+        ("demo", enforce("PRC-03", max_slippage_bps=35)),
         ("bitvavo", check("POS-04", max_notional=75)),
         ("bitvavo", adapt(lower_at_win_pct=55)),
         ("bitvavo", adapt(min_trips=30)),

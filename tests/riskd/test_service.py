@@ -20,6 +20,7 @@ from tests.support.builders import make_execution
 from tradebot.core.approvals import ApprovalAsk, LeasePing, SessionHello, SessionUp, Verdict
 from tradebot.core.orders import OrderEventKind
 from tradebot.rpc.common.v1 import level_pb2
+from tradebot.rpc.risk.v1 import kill_pb2
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.stop.v1 import stop_service_pb2 as stop_pb
 from tradebot.rpc.stop.v1.stop_service_pb2_grpc import StopServiceStub
@@ -182,6 +183,17 @@ async def test_clear_and_resume_answer_with_what_remains(tmp_path: Path, clock: 
         assert [hold.level for hold in resumed.cleared] == [HALTED]
         assert [hold.hold_id for hold in resumed.remaining] == [killed.hold.hold_id]
         assert (refused.cleared, refused.reason) == (False, "SECOND_KEY_NEEDED")
+
+
+async def test_who_asks_for_a_drill_learns_the_fee_that_its_orders_must_leave_room_for(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with running(tmp_path, clock) as riskd:
+        await connect(riskd)
+        request = kill_pb2.StartDrillRequest(operator="ana", command_id="c1", check_only=True)
+        answer = await riskd.stub(Role.TRADER).StartDrill(request)
+
+        assert (answer.reason, answer.taker_fee_fraction) == ("", "0.001")
 
 
 async def test_input_that_says_nothing_is_an_error_that_names_the_field(tmp_path: Path, clock: ManualClock) -> None:

@@ -18,6 +18,7 @@ from tradebot.core.accounts import AccountSnapshot, Balance, LedgerEntry, Ledger
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
 
 UNIT = 10**12
+MARK_AGE_NS = 10**9
 LIMITS = make_test_limits()
 
 
@@ -115,6 +116,49 @@ def test_the_venues_mark_price_comes_with_the_rows() -> None:
 
     assert board.mark("x:ETH-USDT", True) == 9_876_543_219 * UNIT // 10**8
     assert board.mark("x:NEVER-SEEN", True) is None
+
+
+@pytest.mark.parametrize(("age_ns", "mark"), [(MARK_AGE_NS, 90), (MARK_AGE_NS + 1, 99), (-MARK_AGE_NS - 1, 99)])
+def test_a_mark_price_of_another_time_marks_nothing(age_ns: int, mark: int) -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    board.mark_age_ns = MARK_AGE_NS
+    told_ns = 100 * MARK_AGE_NS
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 90 * 10**8, 0, 1, told_ns, told_ns))
+    board.apply(rows)
+    forgotten = board.forget_old(told_ns + age_ns)
+
+    assert (board.mark("x:ETH-USDT", True), forgotten) == (mark * UNIT, mark == 99)
+
+
+def test_of_several_mark_prices_each_ends_at_its_own_age() -> None:
+    board = board_of("USDT", BNB_USDT=("99", "101"), ETH_USDT=("99", "101"))
+    board.mark_age_ns = MARK_AGE_NS
+    board.forget_old(100 * MARK_AGE_NS)
+    for index, told_ns in ((1, 100 * MARK_AGE_NS + 2), (0, 100 * MARK_AGE_NS + 1), (0, 100 * MARK_AGE_NS + 3)):
+        rows = RowColumns()
+        rows.append(MarketRow(int(RowKind.MARK_PRICE), index, LAST_FLAG, 90 * 10**8, 0, 1, told_ns, told_ns))
+        board.apply(rows)
+    seen = []
+    for later_ns in (2, 3, 4):
+        forgotten = board.forget_old(101 * MARK_AGE_NS + later_ns)
+        marked = [board.mark(name, True) == 90 * UNIT for name in ("x:BNB-USDT", "x:ETH-USDT")]
+        seen.append((forgotten, marked))
+
+    assert seen == [(False, [True, True]), (True, [True, False]), (True, [False, False])]
+
+
+def test_a_mark_price_that_came_late_ends_by_when_it_was_received() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    board.mark_age_ns = MARK_AGE_NS
+    now_ns = 100 * MARK_AGE_NS
+    board.forget_old(now_ns)
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.MARK_PRICE), 0, LAST_FLAG, 90 * 10**8, 0, 1, 5, now_ns - 5))
+    board.apply(rows)
+
+    assert not board.forget_old(now_ns + MARK_AGE_NS - 5)
+    assert board.forget_old(now_ns + MARK_AGE_NS - 4)
 
 
 def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from riskd.price_trail import PriceTrail
 from tests.riskd.edges.kit import add, edge, limited
 from tests.riskd.kit import BTC, ETH, FORM, MARKET, SECOND, Desk, execd_id, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
@@ -101,6 +102,14 @@ add("PRC-02", "down by 250 bps", None, lambda: moved("PRC-02", "58499.99", "5850
 add("PRC-02", "down by more", "PRICE_COLLAR_DYNAMIC", lambda: moved("PRC-02", "58499.98", "58500"))
 add("PRC-02", "no trail", "CHECK_INPUT_MISSING", lambda: watched("PRC-02", 0).plain())
 add("PRC-02", "no book", "CHECK_INPUT_MISSING", lambda: blind("PRC-02"))
+
+
+@edge("PRC-02", "a trail of nothing", "CHECK_INPUT_MISSING")
+def _mean_of_nothing() -> ApprovalAnswer:
+    desk = watched("PRC-02", 0)
+    desk.gate.board.trails[BTC] = trail = PriceTrail()
+    trail.add(0, desk.now_ns)
+    return desk.plain()
 
 
 def drifted(seconds: int) -> ApprovalAnswer:

@@ -68,6 +68,28 @@ add("MKT-05", "and not their mean", None, lambda: elsewhere(50_000, 60_000, 60_0
 add("MKT-05", "other venues out of sync", MISSING, lambda: elsewhere(60_000, 60_000, state=BookState.GAP))
 
 
+def told_elsewhere(seconds: int, *told: tuple[RowKind, str | int], quoted: bool) -> ApprovalAnswer:
+    """Ask where of two other venues one quotes on, and of the other so many seconds have passed since it last did."""
+    others = tuple(make_instrument(f"venue{number}:BTC-USDT") for number in range(2))
+    desk = Desk(
+        limits=make_test_limits({"MKT-05": LIQUID["MKT-05"]}), instruments=(*map(make_instrument, (BTC, ETH)), *others)
+    )
+    for second in range(seconds + 1):
+        for other in others[: 2 if quoted or not second else 1]:
+            desk.quote(other.instrument_id, "59999", "60001")
+        if second:
+            desk.tell(others[1].instrument_id, *told)
+        desk.wait(1)
+    return desk.plain(qty="0.001")
+
+
+add("MKT-05", "another venue's book of five seconds ago", None, lambda: told_elsewhere(4, quoted=False))
+add("MKT-05", "of longer ago", MISSING, lambda: told_elsewhere(5, quoted=False))
+add("MKT-05", "trades say nothing of another venue's book", MISSING,
+    lambda: told_elsewhere(5, (TRADE, 1), quoted=False))  # fmt: skip
+add("MKT-05", "books that are told on and on", None, lambda: told_elsewhere(9, quoted=True))
+
+
 @edge("MKT-05", "another pair is no source", MISSING)
 def _another_pair() -> ApprovalAnswer:
     return limited("MKT-05", **LIQUID["MKT-05"]).plain(qty="0.001")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.riskd.edges.kit import add, edge, exit_of, holding, limited, raise_hold
-from tests.riskd.kit import BTC, DEPLOYED, MS, SECOND, START_NS, Desk, make_test_limits
+from tests.riskd.kit import BTC, DEPLOYED, ETH, MS, SECOND, START_NS, Desk, make_test_limits
+from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 
@@ -128,9 +129,10 @@ UNTESTED = "KILLSWITCH_UNTESTED"
 DRILL = "manual:drill"
 
 
-def drilled(age_ns: int | None, **ask: Any) -> ApprovalAnswer:
+def drilled(age_ns: int | None, min_qty: str = "0.00001", **ask: Any) -> ApprovalAnswer:
     """Ask so long after the last drill (None = there was none); limit 24 h."""
-    desk = Desk(limits=make_test_limits(DEPLOYED))
+    markets = (make_instrument(BTC, min_qty=min_qty), make_instrument(ETH))
+    desk = Desk(limits=make_test_limits(DEPLOYED), instruments=markets)
     if age_ns is not None:
         desk.drilled(desk.now_ns - age_ns)
     return desk.plain(**ask)
@@ -147,6 +149,10 @@ add("STA-09", "the drill's own tiny order", None,
     lambda: drilled(None, strategy_id=DRILL, qty="0.00021", limit_price="50000"))  # fmt: skip
 add("STA-09", "a drill's order that is not tiny", UNTESTED,
     lambda: drilled(None, strategy_id=DRILL, qty="0.00022", limit_price="50000"))  # fmt: skip
+# of 1002 lots 1000 are left after 10 bps; one lot more
+add("STA-09", "the drill's own least quantity", None, lambda: drilled(None, "0.01", strategy_id=DRILL, qty="0.01003"))
+add("STA-09", "a drill's order above that", UNTESTED,
+    lambda: drilled(None, "0.01", strategy_id=DRILL, qty="0.01004"))  # fmt: skip
 add("STA-09", "another operator's tiny order", UNTESTED,
     lambda: drilled(None, strategy_id="manual:ana", qty="0.00021", limit_price="50000"))  # fmt: skip
 

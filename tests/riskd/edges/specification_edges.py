@@ -15,7 +15,7 @@ from tests.riskd.edges.kit import (
 )
 from tests.riskd.kit import BTC, DATED, ETH, SECOND, STRICT, Desk, make_test_limits
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAnswer, VenueAction
+from tradebot.core.approvals import ApprovalAnswer, VenueAction, Verdict
 from tradebot.core.instruments import Instrument, PriceBand, Product, rules_hash
 from tradebot.core.intents import Algo, ProtectionPlan
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
@@ -153,6 +153,32 @@ add(
     None,
     lambda: planned("0.01", side=Side.SELL, min_notional="594"),
 )
+
+
+def child_of_plan(stop: str | None, qty: str, target: str | None = None, **rules: str) -> ApprovalAnswer:
+    """Ask for a part of 0.01 that were let pass with this plan before."""
+    desk = with_rules(**rules)
+    plan = ProtectionPlan(None if stop is None else Decimal(stop), None if target is None else Decimal(target))
+    intent = desk.intent(protection=plan)
+    assert desk.ask(intent).verdict is not Verdict.BLOCK
+    return desk.ask(None, desk.order(intent, terms_qty=qty))
+
+
+# 0.002 of which 199 lots are left: 119.4 x 0.99 x 0.96
+add("SPC-08", "a part whose stop the venue takes", None,
+    lambda: child_of_plan("0.01", "0.002", min_notional="113.47776"))  # fmt: skip
+add("SPC-08", "a part too small for it", LIST,
+    lambda: child_of_plan("0.01", "0.002", min_notional="113.477760000001"))  # fmt: skip
+add("SPC-08", "a part that leaves a lot too little", LIST, lambda: child_of_plan("0.01", "0.005", min_qty="0.005"))
+add("SPC-08", "a part without a plan", None, lambda: child_of_plan(None, "0.005", min_qty="0.005"))
+
+
+@edge("SPC-08", "a part of no parent", "CHECK_INPUT_MISSING")
+def _orphan() -> ApprovalAnswer:
+    desk = Desk()
+    return desk.ask(None, desk.order(desk.intent()))
+
+
 add("SPC-08", "a short is as small", LIST, lambda: planned("0.01", side=Side.SELL, min_notional="594.000000000001"))
 
 
