@@ -84,6 +84,8 @@ class Protection:
                 guarded = self.book.entries.get(order.facts.protects_client_order_id)
                 if guarded is not None:
                     self.book.adopt(guarded, order)
+            elif order.working and all(known is not order for known in guarded.orders):
+                guarded.orders.append(order)  # it had ended, and works after all
         execution = event.execution
         if execution is None:
             return guarded
@@ -117,6 +119,8 @@ class Protection:
             if order.facts.role in CLOSERS and event.execution is not None:
                 for other in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
                     self._step(other, now_ns)
+            elif order.facts.role is OrderRole.PROTECTION:
+                self._cancel([order], CancelPurpose.FLAT, now_ns)  # it works after all, and its entry is long closed
             return
         if order is guarded.entry and event.execution is not None and order.working:
             guarded.settle_until_ns = guarded.settle_until_ns or now_ns + self._ms(self._settings.settle_ms)

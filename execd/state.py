@@ -272,12 +272,23 @@ class DeskState:
         if data is None:
             return False
         order.cancel_wanted, order.cancel_purpose = reason, purpose.value if purpose else ""
-        if not venue.connected or not order.was_sent:
-            return True
+        if venue.connected and order.was_sent:
+            self._send_cancel(order, data, request_id, reason, now_ns)
+        return True
+
+    def cancel_ended(self, order: Order, reason: str, now_ns: int) -> None:
+        """Cancel once what the venue works of an order that is over here."""
+        venue = self.venue_of(order.facts.terms.instrument_id)
+        request_id = self.requests.next_id()
+        data = self.gateway.pass_cancel(order, CancelPurpose.FLAT, request_id, venue.timestamp_ms(now_ns))
+        if data is not None and venue.connected:
+            self._send_cancel(order, data, request_id, reason, now_ns)
+
+    def _send_cancel(self, order: Order, data: bytes, request_id: str, reason: str, now_ns: int) -> None:
+        venue = self.venue_of(order.facts.terms.instrument_id)
         self.out.sends.append(VenueSend(venue.name, data, RequestKind.CANCEL, order.id))
         self._await(request_id, venue.name, RequestKind.CANCEL, (order.id,), now_ns)
         self.emit(order.id, OrderEventKind.CANCEL_SENT, now_ns, reason=reason)
-        return True
 
     def repeat_cancel(self, order: Order, now_ns: int) -> None:
         """Send a wanted cancel again, after the venue showed that the order still works."""
