@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from execd.settings import DeskSettings, ProtectionSettings
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
-from tradebot.core.approvals import LevelEntry, LevelTable, ReduceCommand, SessionDown
+from tradebot.core.approvals import ApprovalAnswer, LevelEntry, LevelTable, ReduceCommand, SessionDown, Verdict
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
@@ -529,6 +531,94 @@ def test_what_fills_late_of_an_entry_that_was_canceled_and_stopped_out_asks_for_
 
     assert not kit.sends
     assert kit.renewals == [f"entry:{order.id}"]
+
+
+def reduce_all(kit: DeskKit, reduce_id: str, qty: str = "0.00999") -> None:
+    command = ReduceCommand(reduce_id, BTC, "s1", Side.SELL, Decimal(qty), 100, "KILL")
+    kit.desk.on_session(SessionDown(reduces=[command]), kit.now_ns)
+    kit.pump()
+    kit.serve_cancels()
+
+
+@pytest.mark.parametrize("first", ["asked", "sent", "working"])
+def test_a_second_reduction_is_not_asked_while_the_first_may_close_the_position(first: str) -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    if first != "asked":
+        kit.allow()
+    if first == "working":
+        kit.place()
+    reduce_all(kit, "r2")
+    kit.advance(200)
+
+    asked = [ask.order.reduce_id for ask in kit.asks if ask.order is not None]
+    assert asked == (["r1"] if first == "asked" else [])
+
+
+def test_what_the_first_reduction_left_the_second_closes() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    kit.allow()
+    kit.place()
+    reduce_all(kit, "r2")
+    (first,) = kit.by_role(OrderRole.REDUCE)
+    kit.match(first, "0.004", "59999")
+    kit.end(first, "EXPIRED")
+    kit.advance(20)
+
+    (ask,) = kit.asks
+    assert ask.order is not None
+    assert (ask.order.reduce_id, ask.order.order.qty) == ("r2", Decimal("0.00599"))
+
+
+def test_a_reduction_that_riskd_refuses_does_not_hold_up_the_next() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    reduce_all(kit, "r2")
+    kit.answer(ApprovalAnswer(kit.asks.pop().ask_id, Verdict.BLOCK, "d1", check_id="STA-02", reason="X"))
+
+    (ask,) = kit.asks
+    assert ask.order is not None
+    assert ask.order.reduce_id == "r2"
+
+
+def test_riskds_reduction_takes_the_place_of_an_exit_that_rests() -> None:
+    kit = DeskKit()
+    kit.approver.grants = False
+    entry = kit.order(stop_loss_fraction=None)
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    resting = kit.order(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="61000",
+        time_in_force=TimeInForce.GTC, stop_loss_fraction=None,
+    )  # fmt: skip
+    kit.place()
+    reduce_all(kit, "r1")
+    assert kit.status(resting) is OrderStatus.CANCELED
+
+    kit.allow()
+    kit.place()
+    (closing,) = kit.by_role(OrderRole.REDUCE)
+    assert closing.state.terms.qty == Decimal("0.00999")
+
+
+def test_a_closing_order_whose_end_is_not_told_holds_a_reduction_up_for_a_while_only() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    kit.allow()
+    kit.take_sends(RequestKind.PLACE)  # lost
+    reduce_all(kit, "r2")
+    kit.advance(60_000)
+
+    assert [ask.order.reduce_id for ask in kit.asks if ask.order is not None] == ["r2"]
 
 
 def test_an_exit_that_ends_puts_no_stop_in_the_way_of_riskds_reduction() -> None:
