@@ -18,7 +18,6 @@ from execd.guarded_book import GuardedBook
 from execd.orders import Order
 from execd.positions import base_fee
 from execd.protection_orders import ProtectionOrders
-from execd.protection_terms import protectable_qty
 from execd.records import ReadKind, RecordType
 from execd.settings import NS_PER_MS
 from execd.state import DeskState
@@ -26,6 +25,7 @@ from tradebot.core.approvals import GrantTerms, ProtectionGrant
 from tradebot.core.instruments import Product
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
+from tradebot.core.protection import protectable_qty
 from tradebot.wire.approvals import open_grant
 from tradebot.wire.execd_records import grant_bytes, pack_parts
 
@@ -222,10 +222,10 @@ class Protection:
 
     def _target_qty(self, guarded: Guarded) -> Decimal:
         instrument = self._state.instruments[guarded.instrument_id]
-        price = guarded.entry.state.avg_price
-        if guarded.terms is not None and guarded.terms.stop_loss_fraction is not None:
-            price *= 1 - guarded.terms.stop_loss_fraction  # the limit of the stop must carry the minimum notional
-        return protectable_qty(guarded.open_qty, price, instrument)
+        fraction = guarded.terms.stop_loss_fraction if guarded.terms is not None else None
+        entry = guarded.entry
+        side = entry.facts.terms.side.opposite
+        return protectable_qty(guarded.open_qty, entry.state.avg_price, side, fraction, instrument)
 
     def _settled(self, guarded: Guarded, now_ns: int) -> bool:
         """An entry that still works may fill more in a moment: wait briefly instead of resizing for each fill."""

@@ -95,6 +95,36 @@ def test_dust_is_told_and_not_protected() -> None:
     assert any(event == "position_dust" for _, event, _ in kit.notices)
 
 
+@pytest.mark.parametrize(("average", "stops"), [("50402.47", 1), ("50402.46", 0)])
+def test_dust_is_what_the_venue_would_refuse_at_the_limit_of_the_stop(average: str, stops: int) -> None:
+    """It takes 5 USDT: 0.0001 are that at a limit of 50,000, which belongs to a trigger of 50,150.46."""
+    kit = DeskKit()
+    kit.venue.fee_rate = Decimal(0)
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.0001", average)
+    kit.advance(200)
+
+    placed = kit.place()
+    assert len(placed) == stops
+    assert all(Decimal(row["price"]) * Decimal(row["origQty"]) >= 5 for row in placed)
+
+
+def test_the_emergency_exit_of_a_small_position_is_priced_so_that_the_venue_takes_it() -> None:
+    kit = DeskKit()
+    kit.venue.fee_rate = Decimal(0)
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.0001", "50500")
+    kit.advance(200)
+    kit.place()
+    kit.quote("50100.00", "50100.01")  # 29 bps beyond the stop; 1 % lower the order is worth 4.96 USDT
+    kit.serve_cancels()
+
+    (leaving,) = kit.place()
+    assert (leaving["timeInForce"], Decimal(leaving["price"])) == ("IOC", 50_000)
+
+
 def test_with_a_take_profit_both_legs_rest_as_one_list() -> None:
     kit = DeskKit()
     kit.approver.take_profit = Decimal("0.01")
