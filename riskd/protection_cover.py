@@ -54,8 +54,8 @@ def uncovered(state: RiskState, positions: Iterable[Position], *, resting_only: 
     for at in wanted:
         rule = state.rules[at[0]]
         spare = rule.dust_qty + (len(promised[at]) - 1) * rule.lot
-        is_short = covered.get(at, 0) + spare < abs(state.portfolio.units_of(*at))
-        if is_short and all(_fits_a_stop(state, at, grant) for grant in promised[at]):
+        lacks = covered.get(at, 0) + spare < abs(state.portfolio.units_of(*at))
+        if lacks and all(_fits_a_stop(state, at, grant) for grant in promised[at]):
             found.append(at)
     return found
 
