@@ -45,7 +45,7 @@ class Order:
     was_sent: bool = False
     """True once it may be at the venue."""
     cancel_wanted: str = ""
-    """Reason of a cancel that is due, folded from the one that was sent; sent again whenever the order still works."""
+    """Reason of a cancel that is due, restored from the journal; sent again whenever the order still works."""
     cancels: int = 0
     """Cancels that were sent."""
     cancel_purpose: str = ""
