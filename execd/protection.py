@@ -62,11 +62,16 @@ class Protection:
     def renewed(self, grant: ProtectionGrant) -> bool:
         """Take a grant from riskd outside an answer; return False when its entry is not known."""
         terms = open_grant(grant, self._state.gateway.keys)
-        entry = self._state.orders.get(terms.entry_client_order_id)
+        entry = self.entry(terms.entry_client_order_id)
         if entry is None:
             return False
         self.grant(entry, grant, terms)
         return True
+
+    def entry(self, client_order_id: str) -> Order | None:
+        """Return an entry: what is still protected is known however many orders have ended since."""
+        guarded = self.book.entries.get(client_order_id)
+        return self._state.orders.get(client_order_id) if guarded is None else guarded.entry
 
     # ---- order events
 

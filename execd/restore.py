@@ -107,7 +107,7 @@ class Restorer:
 
     def _grant(self, payload: bytes) -> None:
         entry_id, raw = unpack_parts(payload, 2)
-        entry = self._desk.state.orders.get(entry_id.decode())
+        entry = self._desk.protection.entry(entry_id.decode())
         if entry is None:
             return  # old enough to be forgotten
         grant = grant_of(raw)

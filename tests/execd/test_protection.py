@@ -497,6 +497,33 @@ def test_a_renewed_grant_protects_at_once_and_clears_the_alarm() -> None:
     assert ("UNPROTECTED_POSITION", True) in kit.alarms
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_grant_is_renewed_however_many_orders_have_ended_since_its_entry(
+    monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    monkeypatch.setattr("execd.orders.MAX_TERMINAL_ORDERS", 3)
+    kit = DeskKit()
+    kit.venue.base = Decimal(1)
+    entry = kit.order()
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.place()
+    for number in range(5):
+        other = kit.order(intent_id=f"o{number}", stop_loss_fraction=None, strategy_id="s2")
+        kit.place()
+        kit.end(other, "EXPIRED")
+    assert kit.desk.state.orders.get(entry.id) is None
+    terms = kit.approver.grant_terms(entry.facts.terms, "s1", kit.now_ns)
+    fresh = replace(terms, expires_time_ns=terms.expires_time_ns + 1)
+    kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(fresh, "key-1", b"k" * 32)]), kit.now_ns)
+    kit.pump()
+    if restarted:
+        kit.restart()
+
+    (guarded,) = (g for g in kit.desk.protection.book.entries.values() if g.open_qty)
+    assert guarded.terms == fresh
+
+
 def test_an_entry_of_a_short_market_type_is_a_limit_order_with_a_price() -> None:
     kit = DeskKit()
     from tests.support.builders import make_intent
