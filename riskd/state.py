@@ -504,6 +504,7 @@ class RiskState:
         self.audit.append(record)
         self.commands[record.command_id] = record
         _bound(self.commands, MAX_COMMANDS)
+        self.kills.commanded(record)
 
     def _flatten(self, record: FlattenState) -> None:
         if record.flatten_id not in self.flattens:

@@ -27,7 +27,8 @@ def test_a_drills_entry_is_large_enough_to_be_protected_and_small_enough_to_come
     market = make_instrument(BTC, min_qty=min_qty, min_notional=min_notional)
     desk = Desk(limits=make_test_limits(CHECKS), instruments=(market, make_instrument(ETH)))
     entry = drill.intent(market, drill.size(market, PRICE), None)
+    desk.open_drill()
     decision = desk.gate.check_intent(entry, desk.now_ns)
     found = {check.check_id: check.outcome for check in decision.checks}
 
-    assert (found["STA-09"], found["SPC-08"]) == (CheckOutcome.PASS, CheckOutcome.PASS)
+    assert (found["AUT-02"], found["STA-09"], found["SPC-08"]) == (CheckOutcome.PASS,) * 3

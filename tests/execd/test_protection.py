@@ -122,7 +122,7 @@ def test_the_emergency_exit_of_a_small_position_is_priced_so_that_the_venue_take
     kit.serve_cancels()
 
     (leaving,) = kit.place()
-    assert (leaving["timeInForce"], Decimal(leaving["price"])) == ("IOC", 50_000)
+    assert (leaving["timeInForce"], Decimal(leaving["price"])) == ("IOC", Decimal(50_000))
 
 
 def test_with_a_take_profit_both_legs_rest_as_one_list() -> None:

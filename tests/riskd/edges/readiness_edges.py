@@ -133,6 +133,7 @@ def drilled(age_ns: int | None, **ask: Any) -> ApprovalAnswer:
     desk = Desk(limits=make_test_limits(DEPLOYED))
     if age_ns is not None:
         desk.drilled(desk.now_ns - age_ns)
+    desk.open_drill()
     return desk.plain(**ask)
 
 
