@@ -300,10 +300,10 @@ class Daemons:
         request = kill_pb2.ListKillsRequest(kill_id=kill_id, limit=limit)
         return kills_view(self._call("riskd", self._risk().ListKills, request))
 
-    def start_drill(self, typed_phrase: str, command_id: str, *, check_only: bool) -> kill_views.DrillStartView:
-        """Begin a drill of the kill switch, or ask whether riskd would."""
+    def start_drill(self, typed_phrase: str, command_id: str, *, prepare: bool) -> kill_views.DrillStartView:
+        """Begin a drill of the kill switch, or have riskd let the drill's orders in."""
         request = kill_pb2.StartDrillRequest(
-            operator=self._operator, command_id=command_id, typed_phrase=typed_phrase, check_only=check_only
+            operator=self._operator, command_id=command_id, typed_phrase=typed_phrase, prepare=prepare
         )
         answer = self._call("riskd", self._risk().StartDrill, request)
         fee = parse_decimal(answer.taker_fee_fraction, "taker_fee_fraction")

@@ -1,8 +1,8 @@
 """`tradebot drill kill`: tiny orders of the strategy `manual:drill`, then a whole kill of that strategy and no other.
 
-riskd decides whether a drill may begin (in real only with the typed phrase), runs it, clears its own hold when the
-venue has confirmed, and records it as the last test of the kill switch. What is here only opens the orders and tells
-the times.
+riskd decides whether a drill may begin (in real only with the typed phrase), lets its orders in for a minute, runs it,
+clears its own hold when the venue has confirmed, and records it as the last test of the kill switch. What is here only
+opens the orders and tells the times.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(
     Raises:
         RejectedError: riskd does not begin it, or refuses the drill's orders.
     """
-    may = daemons.start_drill(phrase, new_command_id(), check_only=True)
+    may = daemons.start_drill(phrase, new_command_id(), prepare=True)
     if may.reason:
         raise RejectedError(may.reason, may.detail)
     acks = ping_all(daemons.ping_stop)
@@ -63,7 +63,7 @@ def run(
     _open(daemons, book, instrument, may.taker_fee, tell)
     opened = _wait_ready(daemons)
     tell(f"open: {', '.join(opened)}")
-    begun = daemons.start_drill(phrase, new_command_id(), check_only=False)
+    begun = daemons.start_drill(phrase, new_command_id(), prepare=False)
     if begun.reason:
         raise RejectedError(begun.reason, begun.detail)
     kill = follow(daemons, f"strategy {STRATEGY}", begun.kill_id, started_ns, wait_s, tell)

@@ -45,7 +45,6 @@ class ProtectionConfig(ConfigModel):
     """Orders with a trigger that the venue takes per market; entries beyond it are refused."""
     settle_ms: Milliseconds = 100
     """Wait for more fills of a working entry before its stop is placed or resized."""
-    stop_limit_offset_bps: BasisPoints = 30
     breach_bps: BasisPoints = 20
     """Best price so far beyond the stop: emergency exit at once."""
     breach_ms: Milliseconds = 2_000

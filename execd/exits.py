@@ -3,7 +3,7 @@
 On spot a stop locks the balance it protects. So an exit is approved first, then the protection is taken down, and
 only when its end is proven and the balance is free is the order sized, asked for and sent; what is left afterwards
 is protected again. riskd's own reduce commands go the same way, except that the command itself is the approval of
-the plan.
+the plan, and that they wait for an order that closes the same position already: together they would close it twice.
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ class Stage(Enum):
     ASKING_PARENT = "asking_parent"
     CLEARING = "clearing"
     """Protection is being canceled."""
+    WAITING = "waiting"
+    """Another exit of the position is asked for or works."""
     FREEING = "freeing"
     """Waiting for the balance that the canceled stop locked."""
     ASKING = "asking"
     WORKING = "working"
 
+
+_BEFORE_ORDER: Final = frozenset({Stage.CLEARING, Stage.WAITING, Stage.FREEING})
+_WITH_ORDER: Final = frozenset({Stage.ASKING, Stage.WORKING})
 
 Finished = Callable[[AskOutcome, str, int], None]
 """Called once with the outcome, the client order id (may be empty), and the time."""
@@ -171,15 +176,20 @@ class ExitDesk:
             reduce=command,
             parent_allowed=True,
         )
-        for other in [w for w in self._works.values() if w.stage in (Stage.CLEARING, Stage.FREEING)]:
-            if (other.strategy_id, other.instrument_id) == (strategy_id, command.instrument_id):
-                self._end(other, _refused("STA-02", "OVERTAKEN", "riskd reduces this position"), now_ns, thaw=False)
+        for other in self._others(work, _BEFORE_ORDER):
+            self._end(other, _refused("STA-02", "OVERTAKEN", "riskd reduces this position"), now_ns, thaw=False)
         self._works[work.key] = work
         self._cancel_entries(work, now_ns)
         self._clear(work, now_ns)
 
     def _busy(self, strategy_id: str, instrument_id: str) -> bool:
         return any((w.strategy_id, w.instrument_id) == (strategy_id, instrument_id) for w in self._works.values())
+
+    def _others(self, work: ExitWork, stages: frozenset[Stage]) -> list[ExitWork]:
+        """Return the other exits of a position that are in one of some stages."""
+        position = (work.strategy_id, work.instrument_id)
+        found = [w for w in self._works.values() if w.stage in stages and w is not work]
+        return [w for w in found if (w.strategy_id, w.instrument_id) == position]
 
     def _is_frozen(self, strategy_id: str, instrument_id: str) -> bool:
         """Return whether an exit that is still worked keeps the protection down: a stop would lock what it sells."""
@@ -212,13 +222,28 @@ class ExitDesk:
         self._advance(work, now_ns)
 
     def _advance(self, work: ExitWork, now_ns: int) -> None:
-        """Go on when the protection's end is proven and the balance is free."""
+        """Go on when the protection's end is proven, nothing else closes the position, and the balance is free."""
         if work.stage is Stage.CLEARING:
             if self._protection.protecting(work.strategy_id, work.instrument_id, work.side):
+                return
+            self._enter(work, Stage.WAITING, now_ns)
+            self._cancel_resting(work, now_ns)
+        if work.stage is Stage.WAITING:
+            if self._others(work, _WITH_ORDER) and not self._timed_out(work, now_ns):
                 return
             self._enter(work, Stage.FREEING, now_ns)
         if work.stage is Stage.FREEING and (self._is_free(work) or self._free_timed_out(work, now_ns)):
             self._ask(work, now_ns)
+
+    def _cancel_resting(self, work: ExitWork, now_ns: int) -> None:
+        """An exit that rests could be waited for without end: this one takes its place."""
+        for other in self._others(work, _WITH_ORDER):
+            order = self._state.orders.get(other.client_order_id)
+            if order is not None and order.facts.terms.time_in_force in RESTING_TIMES:
+                self._state.cancel(order, "EXIT", now_ns)
+
+    def _timed_out(self, work: ExitWork, now_ns: int) -> bool:
+        return now_ns - work.stage_since_ns >= self._state.settings.exit_timeout_ms * NS_PER_MS
 
     def _remaining(self, work: ExitWork) -> Decimal:
         held = abs(self._state.orders.positions.qty(work.strategy_id, work.instrument_id))
@@ -314,6 +339,8 @@ class ExitDesk:
             work.finished(outcome, work.client_order_id, now_ns)
         if work.froze and thaw and not self._is_frozen(work.strategy_id, work.instrument_id):
             self._protection.thaw(work.strategy_id, work.instrument_id, now_ns)
+        for waiting in self._others(work, frozenset({Stage.WAITING})):
+            self._advance(waiting, now_ns)
 
     # ---- events and time
 
@@ -335,12 +362,11 @@ class ExitDesk:
 
     def handle_timer(self, now_ns: int) -> None:
         """Give up on protection that cannot be taken down; size by what is free when the balance does not come."""
-        limit_ns = self._state.settings.exit_timeout_ms * NS_PER_MS
         for work in list(self._works.values()):
-            if work.stage is Stage.CLEARING and now_ns - work.stage_since_ns >= limit_ns:
+            if work.stage is Stage.CLEARING and self._timed_out(work, now_ns):
                 detail = f"protection did not end within {self._state.settings.exit_timeout_ms} ms"
                 self._end(work, _refused("PTR-06", "PROTECTION_CANCEL_UNKNOWN", detail), now_ns)
-            elif work.stage is Stage.FREEING:
+            elif work.stage in (Stage.WAITING, Stage.FREEING):
                 self._advance(work, now_ns)
 
     def next_timer_ns(self) -> int | None:
@@ -350,6 +376,7 @@ class ExitDesk:
         settings = self._state.settings
         waits = {
             Stage.CLEARING: settings.exit_timeout_ms,
+            Stage.WAITING: settings.exit_timeout_ms,
             Stage.FREEING: settings.free_wait_ms,
         }
         times = []

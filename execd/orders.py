@@ -22,6 +22,8 @@ MAX_TERMINAL_ORDERS: Final = 20_000
 """Terminal orders kept in memory; older ones are in the journal only."""
 MAX_EXECUTIONS: Final = 100_000
 """Execution keys remembered; reconciliation looks back minutes, never this far."""
+CAME_BACK: Final = "CAME_BACK"
+"""Reason of an order that works at the venue although we held it over, and of its cancel."""
 MAX_LOG_EVENTS: Final = 200_000
 """Order events kept for resuming readers; a reader that is further behind starts with a snapshot."""
 
@@ -43,7 +45,7 @@ class Order:
     was_sent: bool = False
     """True once it may be at the venue."""
     cancel_wanted: str = ""
-    """Reason of a cancel that is due, folded from the one that was sent; sent again whenever the order still works."""
+    """Reason of a cancel that is due, restored from the journal; sent again whenever the order still works."""
     cancels: int = 0
     """Cancels that were sent."""
     cancel_purpose: str = ""
@@ -201,6 +203,9 @@ class OrderTable:
         if event.kind is OrderEventKind.CANCEL_SENT:
             order.cancel_wanted = event.reason
             order.cancels += 1
+        elif event.kind is OrderEventKind.RECOVERED and was_terminal:
+            # Whoever wanted it has gone on without it. Whether a stop is in the way, its entry tells.
+            order.cancel_wanted = "" if order.facts.role is OrderRole.PROTECTION else CAME_BACK
         self._note_texts(order, event)
         self._index(order, event, was_terminal)
         self.log.append(event)

@@ -18,7 +18,6 @@ from execd.guarded_book import GuardedBook
 from execd.orders import Order
 from execd.positions import base_fee
 from execd.protection_orders import ProtectionOrders
-from execd.protection_terms import protectable_qty
 from execd.records import ReadKind, RecordType
 from execd.settings import NS_PER_MS
 from execd.state import DeskState
@@ -26,6 +25,7 @@ from tradebot.core.approvals import GrantTerms, ProtectionGrant
 from tradebot.core.instruments import Product
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, OrderType, Side
+from tradebot.core.protection import protectable_qty
 from tradebot.wire.approvals import open_grant
 from tradebot.wire.execd_records import grant_bytes, pack_parts
 
@@ -62,11 +62,16 @@ class Protection:
     def renewed(self, grant: ProtectionGrant) -> bool:
         """Take a grant from riskd outside an answer; return False when its entry is not known."""
         terms = open_grant(grant, self._state.gateway.keys)
-        entry = self._state.orders.get(terms.entry_client_order_id)
+        entry = self.entry(terms.entry_client_order_id)
         if entry is None:
             return False
         self.grant(entry, grant, terms)
         return True
+
+    def entry(self, client_order_id: str) -> Order | None:
+        """Return an entry: what is still protected is known however many orders have ended since."""
+        guarded = self.book.entries.get(client_order_id)
+        return self._state.orders.get(client_order_id) if guarded is None else guarded.entry
 
     # ---- order events
 
@@ -84,6 +89,8 @@ class Protection:
                 guarded = self.book.entries.get(order.facts.protects_client_order_id)
                 if guarded is not None:
                     self.book.adopt(guarded, order)
+            elif order.working and all(known is not order for known in guarded.orders):
+                guarded.orders.append(order)  # it had ended, and works after all
         execution = event.execution
         if execution is None:
             return guarded
@@ -117,6 +124,8 @@ class Protection:
             if order.facts.role in CLOSERS and event.execution is not None:
                 for other in self.book.of_position(order.facts.strategy_id, order.facts.terms.instrument_id):
                     self._step(other, now_ns)
+            elif order.facts.role is OrderRole.PROTECTION:
+                self._cancel([order], CancelPurpose.FLAT, now_ns)  # it works after all, and its entry is long closed
             return
         if order is guarded.entry and event.execution is not None and order.working:
             guarded.settle_until_ns = guarded.settle_until_ns or now_ns + self._ms(self._settings.settle_ms)
@@ -218,10 +227,10 @@ class Protection:
 
     def _target_qty(self, guarded: Guarded) -> Decimal:
         instrument = self._state.instruments[guarded.instrument_id]
-        price = guarded.entry.state.avg_price
-        if guarded.terms is not None and guarded.terms.stop_loss_fraction is not None:
-            price *= 1 - guarded.terms.stop_loss_fraction  # the limit of the stop must carry the minimum notional
-        return protectable_qty(guarded.open_qty, price, instrument)
+        fraction = guarded.terms.stop_loss_fraction if guarded.terms is not None else None
+        entry = guarded.entry
+        side = entry.facts.terms.side.opposite
+        return protectable_qty(guarded.open_qty, entry.state.avg_price, side, fraction, instrument)
 
     def _settled(self, guarded: Guarded, now_ns: int) -> bool:
         """An entry that still works may fill more in a moment: wait briefly instead of resizing for each fill."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from execd.gateway import Blocked
 from execd.guarded import Guarded, Watch
 from execd.orders import Order
-from execd.protection_terms import derive_prices, stop_terms, target_terms
+from execd.protection_terms import derive_prices, least_limit, stop_terms, target_terms
 from execd.records import RecordType
 from execd.settings import NS_PER_MS, ProtectionSettings
 from execd.state import DeskState
@@ -100,8 +100,7 @@ class ProtectionOrders:
         instrument = state.instruments[guarded.instrument_id]
         use = state.gateway.uses.get(terms.grant_id)
         tightest = use.stop_price if use else None
-        offset = self._settings.stop_limit_offset_bps
-        prices = derive_prices(terms, guarded.entry.state.avg_price, tightest, offset, instrument)
+        prices = derive_prices(terms, guarded.entry.state.avg_price, tightest, instrument)
         if prices is None:
             return ()
         stop = stop_terms(terms, prices, target, state.new_client_order_id(guarded.strategy_id))
@@ -115,6 +114,7 @@ class ProtectionOrders:
             return ()
         bound = terms.emergency_bound_bps or self._settings.emergency_bound_bps
         limit = state.quotes.bounded_limit(guarded.instrument_id, terms.side, reference, bound)
+        limit = max(limit, least_limit(target, terms.side, state.instruments[guarded.instrument_id]))
         client_order_id = state.new_client_order_id(guarded.strategy_id)
         return (
             OrderTerms(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tradebot.core.approvals import GrantTerms
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.orders import OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.protection import favorable_ticks, stop_limit, stop_trigger
 
-BPS = Decimal(10_000)
 TARGET_TYPES = (OrderType.TAKE_PROFIT_LIMIT, OrderType.LIMIT)
 """What a grant may allow for the target, in the order of preference."""
 
@@ -28,16 +28,8 @@ class ProtectionPrices:
     target: Decimal | None
 
 
-def protectable_qty(open_qty: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
-    """Return the quantity that an order can carry: whole lots, 0 when that is below the venue's minimum (dust)."""
-    qty = instrument.qty(instrument.qty_lots_floor(open_qty))
-    if qty < instrument.min_qty or instrument.notional(qty, price) < instrument.min_notional:
-        return Decimal(0)
-    return min(qty, instrument.max_qty)
-
-
 def derive_prices(
-    grant: GrantTerms, avg_price: Decimal, tightest_stop: Decimal | None, limit_offset_bps: int, instrument: Instrument
+    grant: GrantTerms, avg_price: Decimal, tightest_stop: Decimal | None, instrument: Instrument
 ) -> ProtectionPrices | None:
     """Return the prices for one entry, or None when the grant names no stop distance.
 
@@ -45,27 +37,21 @@ def derive_prices(
         grant: Opened grant.
         avg_price: Average fill price of the entry.
         tightest_stop: Tightest stop sent so far; a new one is never looser.
-        limit_offset_bps: Distance of the stop's limit beyond its trigger.
         instrument: For ticks.
     """
     if grant.stop_loss_fraction is None:
         return None
-    away = -1 if grant.side is Side.SELL else 1
-    raw_stop = avg_price * (1 + away * grant.stop_loss_fraction)
-    stop = instrument.price(_towards_market(raw_stop, grant.side, instrument))
+    stop = stop_trigger(avg_price, grant.side, grant.stop_loss_fraction, instrument)
     if tightest_stop is not None and grant.tighten_only:
         stop = max(stop, tightest_stop) if grant.side is Side.SELL else min(stop, tightest_stop)
     stop = _clamp(stop, grant)
-    limit = stop * (1 + away * limit_offset_bps / BPS)
-    ticks = instrument.price_ticks_floor(limit) if grant.side is Side.SELL else instrument.price_ticks_ceil(limit)
+    limit = _clamp(stop_limit(stop, grant.side, instrument), grant)
     target = None
     if grant.take_profit_fraction is not None:
-        raw_target = avg_price * (1 - away * grant.take_profit_fraction)
-        target_ticks = _away_from_entry(raw_target, grant.side, instrument)
+        raw_target = avg_price * (1 - grant.side.sign * grant.take_profit_fraction)
+        target_ticks = favorable_ticks(raw_target, grant.side, instrument)
         target = _clamp(instrument.price(target_ticks), grant)
-    return ProtectionPrices(
-        _on_tick(stop, instrument, grant.side), _clamp(instrument.price(max(1, ticks)), grant), target
-    )
+    return ProtectionPrices(instrument.price(favorable_ticks(stop, grant.side, instrument)), limit, target)
 
 
 def stop_terms(grant: GrantTerms, prices: ProtectionPrices, qty: Decimal, client_order_id: str) -> OrderTerms:
@@ -109,17 +95,15 @@ def target_terms(
     )
 
 
-def _towards_market(price: Decimal, side: Side, instrument: Instrument) -> int:
-    return instrument.price_ticks_ceil(price) if side is Side.SELL else max(1, instrument.price_ticks_floor(price))
-
-
-def _away_from_entry(price: Decimal, side: Side, instrument: Instrument) -> int:
-    return instrument.price_ticks_ceil(price) if side is Side.SELL else max(1, instrument.price_ticks_floor(price))
+def least_limit(qty: Decimal, side: Side, instrument: Instrument) -> Decimal:
+    """Return the lowest limit with which the venue takes this quantity: it counts an order's value at its limit. What
+    sells a small position at once must not be refused for the depth to which it may sell.
+    """
+    if side is Side.BUY or instrument.product is Product.INVERSE_PERPETUAL:
+        return Decimal(0)
+    least = instrument.min_notional / (qty * instrument.contract_multiplier)
+    return instrument.price(instrument.price_ticks_ceil(least))
 
 
 def _clamp(price: Decimal, grant: GrantTerms) -> Decimal:
     return min(max(price, grant.min_price), grant.max_price)
-
-
-def _on_tick(price: Decimal, instrument: Instrument, side: Side) -> Decimal:
-    return instrument.price(_towards_market(price, side, instrument))

@@ -1,7 +1,8 @@
 """Reconciliation: what the venue holds against what we hold, at start, after every reconnect, and once a minute.
 
 The user stream is open before anything is read, so nothing falls between. History rows bind venue ids, trades fill
-holes, rows move orders, and only orders that were sent well before the read began can be missing in it. The venue
+holes, rows move orders, and only orders that were sent well before the read began can be missing in it. What the venue
+lists as open although it ended here well before is asked for alone: a list proves nothing against an end. The venue
 owns quantity: a difference is an alarm for riskd, never an invented trade.
 """
 
@@ -23,7 +24,9 @@ from tradebot.core.orders import OrderStatus
 from tradebot.venues.api_orders import AccountRows, BalanceUpdate, TransferUpdate, VenueOrder, VenueSnapshot
 
 READ_MARGIN_NS: Final = NS_PER_S
-"""An order sent later than this before a read began may rightly be missing in it."""
+"""An order sent later than this before a read began may rightly be missing in it; one that ended later, be in it."""
+MAX_ASKED_ALONE: Final = 20
+"""Orders asked for alone after one read; of more the next read tells again."""
 MISMATCH: Final = "POSITION_MISMATCH"
 """Alarm of a venue; its all-clear ends riskd's hold."""
 _ZERO: Final = Decimal(0)
@@ -128,7 +131,16 @@ class Reconciler:
                 continue  # that one needs its own answer, younger than the cancel
             if self._unknown.found(order, now_ns) and not self._events.has_waiting_row(order.id):
                 self._state.repeat_cancel(order, now_ns)
+        self._ask_for_ended(snapshot, rows, now_ns)
         return {order.id for order, _ in rows}
+
+    def _ask_for_ended(self, snapshot: VenueSnapshot, rows: list[tuple[Order, VenueOrder]], now_ns: int) -> None:
+        """Ask for the orders that ended here and that the venue lists as open; without an answer the next read does."""
+        listed = {o.id: o for o, row in rows if (row.venue_symbol, row.venue_order_id) in snapshot.open_keys}
+        ended_before_ns = snapshot.started_ns - READ_MARGIN_NS
+        ended = [o for o in listed.values() if not o.working and o.state.updated_ns < ended_before_ns]
+        for order in ended[:MAX_ASKED_ALONE]:
+            self._state.query(order, now_ns)
 
     def _look_for_missing(self, venue: VenueState, snapshot: VenueSnapshot, seen: set[str], now_ns: int) -> None:
         for order in self._state.orders.working():

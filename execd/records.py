@@ -40,6 +40,8 @@ class RecordType(IntEnum):
     """Bytes that were stopped at the wire."""
     BASELINE = 12
     """Balance of an asset that no position of ours explains, at first sight."""
+    CANCEL_WANTED = 13
+    """A cancel that could not be sent at once, with its reason: whoever wanted it was told that it will be."""
 
 
 LINGERING: Final = frozenset({RecordType.ORDER_EVENT, RecordType.APPROVAL, RecordType.GRANT, RecordType.WATERMARK})

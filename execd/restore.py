@@ -40,6 +40,7 @@ class Restorer:
             RecordType.INTENT_REFUSED: self._intent_refused,
             RecordType.DRY_RUN: lambda payload: None,
             RecordType.BASELINE: self._baseline,
+            RecordType.CANCEL_WANTED: self._cancel_wanted,
         }
 
     def apply(self, record_type: int, payload: bytes) -> None:
@@ -106,7 +107,7 @@ class Restorer:
 
     def _grant(self, payload: bytes) -> None:
         entry_id, raw = unpack_parts(payload, 2)
-        entry = self._desk.state.orders.get(entry_id.decode())
+        entry = self._desk.protection.entry(entry_id.decode())
         if entry is None:
             return  # old enough to be forgotten
         grant = grant_of(raw)
@@ -129,6 +130,12 @@ class Restorer:
     def _baseline(self, payload: bytes) -> None:
         venue, asset, amount = payload.decode().split()
         self._desk.reconciler.baselines[venue, asset] = Decimal(amount)
+
+    def _cancel_wanted(self, payload: bytes) -> None:
+        client_order_id, reason = (part.decode() for part in unpack_parts(payload, 2))
+        order = self._desk.state.orders.get(client_order_id)
+        if order is not None:
+            order.cancel_wanted = reason
 
     def _intent_refused(self, payload: bytes) -> None:
         intent_id, check_id, reason, detail = (part.decode() for part in unpack_parts(payload, 4))

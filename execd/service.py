@@ -194,7 +194,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         if order is not None and caller_role() is Role.ENGINE and order.facts.strategy_id.startswith(MANUAL):
             detail = f"{request.client_order_id} is an operator's order: strategies cancel their own"
             return pb.CancelOrderResponse(reason="NOT_YOURS", detail=detail, order=snapshot_to_wire(order.snapshot()))
-        answer = self._live.cancel(request.client_order_id, request.reason)
+        answer = await self._live.cancel(request.client_order_id, request.reason)
         return pb.CancelOrderResponse(
             accepted=answer.accepted,
             reason=answer.reason,

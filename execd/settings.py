@@ -45,8 +45,6 @@ class ProtectionSettings:
     """The venue takes so many orders with a trigger per market; an entry beyond it could not be protected."""
     settle_ms: int = 100
     """Wait for more fills of a working entry before its stop is placed or resized."""
-    stop_limit_offset_bps: int = 30
-    """Limit of a stop-limit beyond its trigger."""
     breach_bps: int = 20
     """The best price this far beyond the stop: emergency exit at once."""
     breach_ms: int = 2_000

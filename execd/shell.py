@@ -133,10 +133,11 @@ class LiveDesk:
         self.flush()
         self.desk.asks.prepare(now_ns)
 
-    def cancel(self, client_order_id: str, reason: str) -> CancelAnswer:
-        """Cancel one order."""
+    async def cancel(self, client_order_id: str, reason: str) -> CancelAnswer:
+        """Cancel one order; answered when the wish survives a power cut."""
         answer = self.desk.on_cancel(client_order_id, reason, self.clock.now_ns())
         self.flush()
+        await self._journal.wait_durable(self._journal.appended_seq)
         return answer
 
     def latch(self, latch: StopLatch) -> None:

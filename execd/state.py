@@ -28,7 +28,7 @@ from tradebot.core.intents import IntentAnswer
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, next_status
 from tradebot.venues.api_orders import OrderCodec, RequestKind
-from tradebot.wire.execd_records import event_bytes
+from tradebot.wire.execd_records import event_bytes, pack_parts
 
 MAX_STRATEGY_CODES: Final = 10_000
 
@@ -261,7 +261,8 @@ class DeskState:
         self._await(request_id, passed.venue, passed.kind, ids, now_ns)
 
     def cancel(self, order: Order, reason: str, now_ns: int, purpose: CancelPurpose | None = None) -> bool:
-        """Send a cancel when the order is at the venue and the connection is up; otherwise remember that it is wanted.
+        """Send a cancel when the order is at the venue and the connection is up; otherwise remember that it is wanted,
+        in the journal: it is sent when the connection is back, and after a crash.
 
         Returns:
             False when the gateway refuses to take the protection away.
@@ -273,13 +274,27 @@ class DeskState:
         data = self.gateway.pass_cancel(order, purpose, request_id, venue.timestamp_ms(now_ns))
         if data is None:
             return False
+        is_new = order.cancel_wanted != reason
         order.cancel_wanted, order.cancel_purpose = reason, purpose.value if purpose else ""
-        if not venue.connected or not order.was_sent:
-            return True
+        if venue.connected and order.was_sent:
+            self._send_cancel(order, data, request_id, reason, now_ns)
+        elif is_new:
+            self.record(RecordType.CANCEL_WANTED, pack_parts(order.id.encode(), reason.encode()))
+        return True
+
+    def cancel_ended(self, order: Order, reason: str, now_ns: int) -> None:
+        """Cancel once what the venue works of an order that is over here."""
+        venue = self.venue_of(order.facts.terms.instrument_id)
+        request_id = self.requests.next_id()
+        data = self.gateway.pass_cancel(order, CancelPurpose.FLAT, request_id, venue.timestamp_ms(now_ns))
+        if data is not None and venue.connected:
+            self._send_cancel(order, data, request_id, reason, now_ns)
+
+    def _send_cancel(self, order: Order, data: bytes, request_id: str, reason: str, now_ns: int) -> None:
+        venue = self.venue_of(order.facts.terms.instrument_id)
         self.out.sends.append(VenueSend(venue.name, data, RequestKind.CANCEL, order.id))
         self._await(request_id, venue.name, RequestKind.CANCEL, (order.id,), now_ns)
         self.emit(order.id, OrderEventKind.CANCEL_SENT, now_ns, reason=reason)
-        return True
 
     def repeat_cancel(self, order: Order, now_ns: int) -> None:
         """Send a wanted cancel again, after the venue showed that the order still works."""

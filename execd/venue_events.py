@@ -2,7 +2,8 @@
 
 Each fact comes more than once and in any order. Rules: a fill is booked once by its trade id; an order does not become
 terminal while the venue's cumulative quantity is above what we booked (the missing trades are read first); nothing
-leaves a terminal state but a late fill; what does not fit an order is an alarm, never a guess.
+leaves a terminal state but a late fill and what the venue works all the same; what does not fit an order is an alarm,
+never a guess.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from execd.orders import Order, fill_kind
+from execd.orders import CAME_BACK, Order, fill_kind
 from execd.records import ReadJob, ReadKind
 from execd.state import DeskState
 from tradebot.core.ids import parse_client_order_id
@@ -24,6 +25,7 @@ _TERMINAL_KINDS: Final = {
     OrderStatus.EXPIRED: OrderEventKind.EXPIRED,
     OrderStatus.REJECTED: OrderEventKind.REJECTED,
 }
+_WORKING: Final = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_NEW)
 
 
 class VenueEvents:
@@ -70,7 +72,7 @@ class VenueEvents:
             if not status.is_terminal:
                 self._emit(order, kind, row, now_ns)
             return
-        if row.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_NEW):
+        if row.status in _WORKING:
             self._confirm_working(order, row, now_ns)
 
     def _confirm_working(self, order: Order, row: VenueOrder, now_ns: int) -> None:
@@ -80,10 +82,38 @@ class VenueEvents:
         elif status is OrderStatus.PENDING_NEW:
             self._emit(order, OrderEventKind.ACCEPTED, row, now_ns)
         elif status is OrderStatus.REJECTED and order.was_sent:
-            # Our proof of absence or the venue's own reject was wrong: booked, and a venue halt (F23).
-            self._emit(order, OrderEventKind.RECOVERED, row, now_ns)
-            venue = self._state.venue_of(order.facts.terms.instrument_id)
-            self._state.alarm(venue, "LATE_APPEARANCE", detail=f"order {order.id} works after it was proven absent")
+            self._came_back(order, row, now_ns)  # our proof of absence or the venue's own reject was wrong
+
+    def asked_alone(self, order: Order, row: VenueOrder, now_ns: int) -> None:
+        """The venue, asked for one order that has ended here, told how it stands."""
+        if row.status not in _WORKING:
+            return
+        if order.state.status is OrderStatus.FILLED:  # nothing of it can be open: whatever works there has to go
+            self._alarm_of_return(order, f"all of it is booked, the venue works {row.qty} with {row.filled_qty} filled")
+            self._state.cancel_ended(order, CAME_BACK, now_ns)
+            return
+        self._came_back(order, row, now_ns)
+        self.row(order, row, now_ns)
+
+    def _came_back(self, order: Order, row: VenueOrder, now_ns: int) -> None:
+        """An order that we held over works at the venue: it is booked again, and the venue halted (F23)."""
+        detail = f"held {order.state.status.name}, the venue works {row.qty} with {row.filled_qty} filled"
+        self._alarm_of_return(order, detail)
+        self._state.emit(
+            order.id,
+            OrderEventKind.RECOVERED,
+            now_ns,
+            facts=order.facts,  # riskd may have forgotten it
+            venue_order_id=row.venue_order_id,
+            reason=CAME_BACK,
+            detail=detail,
+            event_time_ns=row.event_time_ns,
+        )
+
+    def _alarm_of_return(self, order: Order, detail: str) -> None:
+        cause = "LATE_APPEARANCE" if order.was_sent else "UNAPPROVED_ORDER"  # somebody else sent that one
+        venue = self._state.venue_of(order.facts.terms.instrument_id)
+        self._state.alarm(venue, cause, detail=f"order {order.id}: {detail}")
 
     def bind(self, order: Order, row: VenueOrder, now_ns: int) -> None:
         """Learn the list it belongs to, and the quantity of an order whose approval was lost with its answer."""

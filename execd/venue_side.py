@@ -10,8 +10,9 @@ from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
 from execd.orders import Order
 from execd.protection import Protection
-from execd.reconcile import Reconciler
+from execd.reconcile import READ_MARGIN_NS, Reconciler
 from execd.records import ReadJob, ReadKind
+from execd.requests import PendingRequest
 from execd.settings import NS_PER_MS
 from execd.state import DeskState, VenueState
 from execd.unknown import UnknownTracker
@@ -148,15 +149,21 @@ class VenueSide:
                 self.events.cancel_reply(request.client_order_ids[0], reply, now_ns)
                 self._ask_what_became_of(request.client_order_ids[0], now_ns)
             case RequestKind.QUERY:
-                self._query_reply(request.client_order_ids[0], reply, now_ns)
+                self._query_reply(request, reply, now_ns)
             case RequestKind.TIME:
                 self._clock_sample(venue, request.sent_ns, reply, now_ns)
             case RequestKind.LOGIN:
                 self._logged_in(venue, reply, now_ns)
 
-    def _query_reply(self, client_order_id: str, reply: VenueReply, now_ns: int) -> None:
-        order = self.state.orders.get(client_order_id)
-        if order is None or not order.working:
+    def _query_reply(self, request: PendingRequest, reply: VenueReply, now_ns: int) -> None:
+        order = self.state.orders.get(request.client_order_ids[0])
+        if order is None:
+            return
+        if not order.working:
+            # Asked before it ended here, or at that time: what the venue said then proves nothing against the end.
+            if request.sent_ns - order.state.updated_ns > READ_MARGIN_NS:
+                for row in reply.orders:
+                    self.events.asked_alone(order, row, now_ns)
             return
         if reply.outcome is RequestOutcome.ACCEPTED:
             for row in reply.orders:

@@ -190,7 +190,8 @@ def _gated(
 CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
            ("MALFORMED_REQUEST",), "order", "-", stages="PO", reducing=True),
-    _asked("AUT-02", "authorised sender", "the strategy is registered; a riskd reduce names a command that is open",
+    _asked("AUT-02", "authorised sender",
+           "the strategy is registered, `manual:drill` enters in a drill only; a riskd reduce names an open command",
            ("CALLER_NOT_AUTHORISED",), "strategy", "deny", stages="PO", reducing=True),
     _asked("AUT-03", "intent freshness", "-max_future <= now - created <= max_age (or the intent's own lifetime)",
            ("INTENT_STALE", "INTENT_FROM_FUTURE"), "order", "1500 ms, -250 ms", stages="P", unit=Unit.MS),

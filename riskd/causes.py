@@ -125,7 +125,7 @@ ALARM_MEANINGS: Final = {
     "POSITION_MISMATCH": ("the venue's position is not ours", "ends with a clean reconciliation"),
     "BALANCE_DRIFT": ("the venue's balance is not what our fills make it", "ends with a clean reconciliation"),
     "FOREIGN_ACTIVITY": ("orders or positions that are not ours", "remove them at the venue, then clear"),
-    "LATE_APPEARANCE": ("an order works or filled after it was proven absent", _ONE_KEY),
+    "LATE_APPEARANCE": ("an order works or filled after its end was proven", _ONE_KEY),
     "GRANT_INVALID": ("execd cannot read a protection grant: do both have the same keys?", _ONE_KEY),
     "UNRESOLVED_ORDER": ("an order whose fate is unknown", "ends when the venue has told"),
     "KEY_OVERPRIVILEGED": ("the trading key may withdraw or transfer", "take that right from it, then clear"),

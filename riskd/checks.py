@@ -41,6 +41,7 @@ from riskd.order_checks import ORDER_CHECKS, RESTING_TYPES
 from riskd.rates import NS_PER_MIN, NS_PER_S, SYSTEM
 from riskd.readiness_checks import READINESS_CHECKS
 from riskd.rules import InstrumentRule, is_operator
+from riskd.saga_book import DRILL_STRATEGY
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
 from riskd.venue_exposure_check import VENUE_EXPOSURE_CHECKS
@@ -67,7 +68,9 @@ def aut_01(case: Case) -> Row:
 
 
 def aut_02(case: Case) -> Row:
-    """The strategy is registered; a riskd reduce names an open command and stays within it."""
+    """The strategy is registered, and enters as the drill's only while a drill is open; a riskd reduce names an open
+    command and stays within it.
+    """
     if case.role is OrderRole.REDUCE:
         command = case.reduce
         fits = (
@@ -77,7 +80,8 @@ def aut_02(case: Case) -> Row:
             and case.terms.qty <= command.qty
         )
     else:
-        fits = case.registered
+        is_drill = case.strategy_id == DRILL_STRATEGY and case.role is OrderRole.ENTRY
+        fits = case.registered and (not is_drill or case.books.kills.is_open(case.now_ns))
     return OK if fits else (BLOCK, "CALLER_NOT_AUTHORISED", 0, 0)
 
 

@@ -52,7 +52,7 @@ def spc_08(case: Case) -> Row:
     left = _left_to_protect(case, qty)
     if left < rule.min_qty:
         return BLOCK, INVALID, rule.min_qty, left
-    # execd takes the stop's share off on both sides: the least that the position may be worth when it is protected.
+    # The least that the position may be worth when it is protected; a short one's stop lies above and needs less.
     least = _least_price(case, price) * (UNIT - stop) // UNIT
     if long:  # and sells with a limit below the stop when that hangs: the venue counts an order's value at its limit
         least = with_ppm(least, PPM - case.books.settings.emergency_ppm)

@@ -20,6 +20,7 @@ from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderRole, OrderTerms, Side
 
 MAX_GRANTS: Final = 20_000
+"""Grants remembered after their end, for orders that are told late."""
 MAX_LOST_ENTRIES: Final = 2_000
 MAX_BLIND: Final = 200
 """Starts of riskd whose blind moments are remembered."""
@@ -58,9 +59,9 @@ class EyeBook:
         while len(self._grants) > MAX_GRANTS:
             del self._grants[next(iter(self._grants))]
 
-    def cover(self, facts: OrderFacts, at_ns: int) -> Cover:
-        """Return what allowed an order that riskd hears of from execd's log."""
-        if facts.role in _GRANTED and self._is_granted(facts, at_ns):
+    def cover(self, facts: OrderFacts, at_ns: int, grant: GrantTerms | None) -> Cover:
+        """Return what allowed an order that riskd hears of from execd's log; `grant` is its entry's while it lasts."""
+        if facts.role in _GRANTED and self._is_granted(facts, at_ns, grant):
             return Cover.GRANT
         if any(begin <= at_ns <= end for begin, end in self._blind):
             self._lost[facts.terms.client_order_id] = facts.terms
@@ -69,8 +70,8 @@ class EyeBook:
             return Cover.LOST
         return Cover.NONE
 
-    def _is_granted(self, facts: OrderFacts, at_ns: int) -> bool:
-        grant, terms = self._grants.get(facts.protects_client_order_id), facts.terms
+    def _is_granted(self, facts: OrderFacts, at_ns: int, grant: GrantTerms | None) -> bool:
+        terms, grant = facts.terms, grant or self._grants.get(facts.protects_client_order_id)
         if grant is not None:
             return _fits(grant, terms, facts.role, at_ns)
         entry = self._lost.get(facts.protects_client_order_id)

@@ -552,14 +552,12 @@ class RiskGate:
         return hold
 
     def start_drill(
-        self, operator: str, role: str, command_id: str, typed_phrase: str, *, check_only: bool, now_ns: int
+        self, operator: str, role: str, command_id: str, typed_phrase: str, *, prepare: bool, now_ns: int
     ) -> DrillAnswer:
-        """Begin a drill of the kill switch; see SagaDesk."""
+        """Begin a drill of the kill switch, or let its orders in; see SagaDesk."""
         answer = DrillAnswer("", NO_SESSION, "execd has no session: nothing to drill")
         if self.session.session_id:
-            answer = self.kills.start_drill(
-                operator, role, command_id, typed_phrase, check_only=check_only, now_ns=now_ns
-            )
+            answer = self.kills.start_drill(operator, role, command_id, typed_phrase, prepare=prepare, now_ns=now_ns)
         self._work_kills(now_ns)
         return answer
 

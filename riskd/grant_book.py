@@ -29,6 +29,10 @@ class GrantBook:
     def __len__(self) -> int:
         return len(self._grants)
 
+    def get(self, entry_client_order_id: str) -> GrantTerms | None:
+        """Return the grant of an entry while it protects something."""
+        return self._grants.get(entry_client_order_id)
+
     def put(self, terms: GrantTerms) -> GrantTerms | None:
         """Keep a grant, or the later form of one; returns what was forgotten for it."""
         self._grants[terms.entry_client_order_id] = terms

@@ -9,7 +9,10 @@ from typing import Final
 
 from riskd.exposure import TrackedOrder
 from riskd.state import RiskState
+from riskd.units import from_units
+from tradebot.core.approvals import GrantTerms
 from tradebot.core.orders import OrderRole, OrderStatus
+from tradebot.core.protection import protectable_qty
 
 STAYS: Final = frozenset({OrderRole.PROTECTION})
 """Roles that protect a position: a kill leaves them at the venue as long as it is open."""
@@ -28,18 +31,17 @@ def is_stop(order: TrackedOrder) -> bool:
 def uncovered(state: RiskState, positions: Iterable[Position], *, resting_only: bool) -> list[Position]:
     """Return those positions that were promised a stop and whose stops cover less than all of them.
 
-    A grant is the promise. What is too small for an order of its own counts as covered: dust, and for each further
-    grant less than a lot.
+    A grant is the promise. What is too small for an order of its own counts as covered: dust, for each further grant
+    less than a lot, and a position for which execd can place no stop, by its own rule (`protectable_qty`).
 
     Args:
         state: What is held, granted and working.
         positions: Open positions to look at.
         resting_only: Only stops that the venue has acknowledged count; False: those whose fate is open count too.
     """
-    promised: dict[Position, int] = {}
+    promised: dict[Position, list[GrantTerms]] = {}
     for grant in state.grants:
-        at = (grant.instrument_id, grant.strategy_id)
-        promised[at] = promised.get(at, 0) + 1
+        promised.setdefault((grant.instrument_id, grant.strategy_id), []).append(grant)
     wanted = [at for at in positions if at in promised]
     if not wanted:
         return []
@@ -51,7 +53,15 @@ def uncovered(state: RiskState, positions: Iterable[Position], *, resting_only: 
     found = []
     for at in wanted:
         rule = state.rules[at[0]]
-        spare = rule.dust_qty + (promised[at] - 1) * rule.lot
-        if covered.get(at, 0) + spare < abs(state.portfolio.units_of(*at)):
+        spare = rule.dust_qty + (len(promised[at]) - 1) * rule.lot
+        lacks = covered.get(at, 0) + spare < abs(state.portfolio.units_of(*at))
+        if lacks and all(_fits_a_stop(state, at, grant) for grant in promised[at]):
             found.append(at)
     return found
+
+
+def _fits_a_stop(state: RiskState, at: Position, grant: GrantTerms) -> bool:
+    """Return whether the venue takes the stop of a grant for a whole position."""
+    held, instrument = state.portfolio.positions[at], state.rules[at[0]].instrument
+    qty, price = from_units(abs(held.units)), from_units(held.price)
+    return protectable_qty(qty, price, grant.side, grant.stop_loss_fraction, instrument) > 0

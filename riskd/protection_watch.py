@@ -14,9 +14,8 @@ from typing import Final
 from riskd.flatten import Flattener
 from riskd.keeper import HoldKeeper
 from riskd.ledger import Ledger
-from riskd.open_risk import stop_ppm
 from riskd.protection_cover import IN_FLIGHT, STAYS, Position, uncovered
-from riskd.units import PPM, amount, floor_to, from_units
+from riskd.units import from_units
 from riskd.watch_rule import ProtectionRule
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import Side
@@ -92,16 +91,7 @@ class ProtectionWatch:
 
     def _naked(self) -> list[Position]:
         held = [(name, owner) for name, owner, _ in self._state.portfolio.open_positions(self._state.rules)]
-        return [at for at in uncovered(self._state, held, resting_only=True) if self._fits_an_order(at)]
-
-    def _fits_an_order(self, at: Position) -> bool:
-        """Return whether the venue would take a stop for it: less is dust to execd too."""
-        rule, held = self._state.rules[at[0]], self._state.portfolio.positions[at]
-        grants = [grant for grant in self._state.grants if (grant.instrument_id, grant.strategy_id) == at]
-        away_ppm = max(stop_ppm(grant.stop_loss_fraction) for grant in grants)
-        qty = floor_to(abs(held.units), rule.lot)
-        value = amount(held.price * (PPM - away_ppm) // PPM, qty)
-        return qty >= rule.min_qty and value >= rule.min_notional
+        return uncovered(self._state, held, resting_only=True)
 
     def _judge(self, at: Position, rule: ProtectionRule, now_ns: int) -> None:
         memory = self._memory

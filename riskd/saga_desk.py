@@ -20,7 +20,7 @@ from riskd.ledger import Ledger
 from riskd.protection_cover import IN_FLIGHT, RESTING, STAYS, Position, uncovered
 from riskd.records import DrillDone, FlattenState, KillSaga
 from riskd.saga import DONE, RELEASED, Sight, advance, begin
-from riskd.saga_book import DRILL_STRATEGY
+from riskd.saga_book import DRILL_CLOSED, DRILL_OPENED, DRILL_STRATEGY
 from riskd.units import from_units
 from tradebot.core.levels import Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.mass_cancel import MassCancel, MassCancelReport
@@ -41,6 +41,11 @@ class DrillAnswer:
     kill_id: str
     reason: str = ""
     detail: str = ""
+
+
+DRILL_IS_OPEN: Final = DrillAnswer(
+    "", "DRILL_OPEN", "an earlier drill's orders are there: riskd kills them in a minute"
+)
 
 
 @dataclass(slots=True)
@@ -74,9 +79,10 @@ class SagaDesk:
 
     @property
     def idle(self) -> bool:
-        """True when nothing is killed and nothing of a kill is left over."""
-        holds = self._state.holds.holds.values()
-        return not self._state.flattens and all(hold.level is not TradingLevel.KILLED for hold in holds)
+        """True when nothing is killed, nothing of a kill is left over, and no drill is open."""
+        holds, kills = self._state.holds.holds.values(), self._state.kills
+        killed = any(hold.level is TradingLevel.KILLED for hold in holds)
+        return not self._state.flattens and not killed and kills.opened is None
 
     # ---- what execd says
 
@@ -96,24 +102,43 @@ class SagaDesk:
     # ---- operators
 
     def start_drill(
-        self, operator: str, role: str, command_id: str, typed_phrase: str, *, check_only: bool, now_ns: int
+        self, operator: str, role: str, command_id: str, typed_phrase: str, *, prepare: bool, now_ns: int
     ) -> DrillAnswer:
-        """Kill the drill's own strategy, positions and all; or only say whether that could begin."""
+        """Kill the drill's own strategy, positions and all; or let its orders in for a while."""
         earlier = self._state.commands.get(command_id)
-        if earlier is not None and earlier.result in self._state.kills.kills:
-            return DrillAnswer(earlier.result)
+        if earlier is not None and (earlier.command == DRILL_OPENED or earlier.result in self._state.kills.kills):
+            return DrillAnswer("" if earlier.command == DRILL_OPENED else earlier.result)
         answer = self._drill_problem(role, typed_phrase)
-        if check_only:
+        if prepare:
+            answer = answer if answer.reason or not self._drill_has_orders() else DRILL_IS_OPEN
+            if not answer.reason:
+                self.keeper.audit(command_id, operator, role, DRILL_OPENED, DRILL_STRATEGY, "", "", now_ns)
             return answer
         if not answer.reason:
-            hold = self.keeper.raise_(
-                TradingLevel.KILLED, DRILL_SCOPE, DRILL, ReleaseRule.AUTO, now_ns, "drill of the kill switch",
-                raised_by=operator, always=True,
-            )  # fmt: skip
-            answer = DrillAnswer(hold.hold_id)
+            answer = DrillAnswer(self._kill_drill(operator, "drill of the kill switch", now_ns))
         result = answer.reason or answer.kill_id
         self.keeper.audit(command_id, operator, role, DRILL, DRILL_STRATEGY, "", result, now_ns)
         return answer
+
+    def _kill_drill(self, operator: str, evidence: str, now_ns: int) -> str:
+        hold = self.keeper.raise_(
+            TradingLevel.KILLED, DRILL_SCOPE, DRILL, ReleaseRule.AUTO, now_ns, evidence, raised_by=operator, always=True
+        )
+        return hold.hold_id
+
+    def _drill_has_orders(self) -> bool:
+        return any(self._orders(DRILL_SCOPE)) or bool(self._flattener.closable_in(DRILL_SCOPE))
+
+    def _watch_drill(self, now_ns: int) -> None:
+        """Whoever lets the drill's orders in has to kill them in time: else riskd does, for nothing else ends them."""
+        opened = self._state.kills.opened
+        if opened is None or self._state.kills.is_open(now_ns):
+            return
+        if self._drill_has_orders():
+            self._kill_drill(opened.operator, "orders of a drill that was prepared and not begun", now_ns)
+        else:
+            command_id = f"close {opened.command_id}"
+            self.keeper.audit(command_id, "riskd", "riskd", DRILL_CLOSED, DRILL_STRATEGY, "", "", now_ns)
 
     def _drill_problem(self, role: str, typed_phrase: str) -> DrillAnswer:
         phrase = f"{DRILL} {self._environment.upper()}"
@@ -141,6 +166,7 @@ class SagaDesk:
         """Look at every kill whose hold is in force; return what execd is to do."""
         commands: list[MassCancel] = []
         state = self._state
+        self._watch_drill(now_ns)
         for hold in list(state.holds.holds.values()):
             if hold.level is TradingLevel.KILLED and hold.hold_id not in state.kills.kills:
                 self._begin(hold, now_ns)

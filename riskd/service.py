@@ -287,7 +287,7 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
             caller_role(),
             command_id,
             request.typed_phrase,
-            check_only=request.check_only,
+            prepare=request.prepare,
             now_ns=self._now(),
         )
         await self._done()

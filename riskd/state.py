@@ -426,7 +426,8 @@ class RiskState:
         found = self.commitments.apply(event, self.rules)
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
         if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
-            order.cover = self.eyes.cover(event.facts, event.receive_time_ns)
+            grant = self.grants.get(event.facts.protects_client_order_id)
+            order.cover = self.eyes.cover(event.facts, event.receive_time_ns, grant)
         execution = event.execution
         if execution is not None and order is not None and self.settings.orders.sane_fills:
             anomaly = anomaly or _fill_problem(order, execution)
@@ -505,6 +506,7 @@ class RiskState:
         self.audit.append(record)
         self.commands[record.command_id] = record
         _bound(self.commands, MAX_COMMANDS)
+        self.kills.commanded(record)
 
     def _flatten(self, record: FlattenState) -> None:
         if record.flatten_id not in self.flattens:

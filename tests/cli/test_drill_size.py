@@ -25,11 +25,12 @@ def desk_of(fee_bps: str, market: Instrument) -> Desk:
     return Desk(limits=make_test_limits(checks), instruments=(market, make_instrument(ETH)))
 
 
-def outcomes(desk: Desk, market: Instrument, qty: Decimal) -> tuple[CheckOutcome, CheckOutcome]:
-    """Return what the checks of the drill's age and of what an entry leaves say of an order of the drill."""
+def outcomes(desk: Desk, market: Instrument, qty: Decimal) -> tuple[CheckOutcome, ...]:
+    """Return what the checks of who asks, of the drill's age and of what an entry leaves say of an order of the drill."""
+    desk.open_drill()
     decision = desk.gate.check_intent(drill.intent(market, qty, None), desk.now_ns)
     found = {check.check_id: check.outcome for check in decision.checks}
-    return found["STA-09"], found["SPC-08"]
+    return found["AUT-02"], found["STA-09"], found["SPC-08"]
 
 
 @pytest.mark.parametrize("fee_bps", ["0", "10", "25", "7.5"])
@@ -41,7 +42,7 @@ def test_a_drills_entry_is_large_enough_to_be_protected_and_small_enough_to_come
     market = make_instrument(BTC, min_qty=min_qty, min_notional=min_notional)
     qty = drill.size(market, PRICE, Decimal(fee_bps) / 10_000)
 
-    assert outcomes(desk_of(fee_bps, market), market, qty) == (CheckOutcome.PASS, CheckOutcome.PASS)
+    assert outcomes(desk_of(fee_bps, market), market, qty) == (CheckOutcome.PASS,) * 3
 
 
 @pytest.mark.parametrize("min_qty", ["0.00999", "0.01", "7"])
@@ -49,4 +50,4 @@ def test_a_drills_entry_of_the_least_quantity_is_no_lot_larger_than_needed(min_q
     market = make_instrument(BTC, min_qty=min_qty, min_notional="5")
     qty = drill.size(market, PRICE, Decimal("0.001")) - market.lot_size
 
-    assert outcomes(desk_of("10", market), market, qty)[1] is CheckOutcome.BLOCK
+    assert outcomes(desk_of("10", market), market, qty)[2] is CheckOutcome.BLOCK

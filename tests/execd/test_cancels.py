@@ -128,6 +128,37 @@ def test_a_cancel_that_was_sent_is_still_wanted_after_a_crash(when: str) -> None
     assert kit.status(order.id) is OrderStatus.CANCELED
 
 
+def test_a_cancel_accepted_without_a_connection_is_done_after_a_crash() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.desk.venue_lost("binance", kit.now_ns)
+    answer = kit.desk.on_cancel(order.id, "", kit.now_ns)
+    kit.pump()
+    assert (answer.accepted, answer.reason) == (True, "VENUE_DISCONNECTED")
+    written = len(kit.records)
+    kit.desk.on_cancel(order.id, "", kit.now_ns)
+    kit.pump()
+    assert len(kit.records) == written  # said again, it is the same wish
+    kit.restart()
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
+def test_a_cancel_accepted_while_its_order_is_asked_for_is_remembered_by_a_crash() -> None:
+    """SENT was lost with the crash as well, and the venue has the order."""
+    kit = DeskKit()
+    kit.submit(time_in_force=TimeInForce.GTC)
+    (order,) = kit.desk.state.orders.all_orders()
+    cancel(kit, order.id)
+    kit._take(order.facts.terms, False)
+    kit.restart()
+    pass_time(kit, 5)
+
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
 @pytest.mark.parametrize(("code", "text", "status"), [GONE, *PROVES_NOTHING])
 def test_a_venue_that_refuses_every_cancel_is_not_stormed(code: int, text: str, status: int) -> None:
     kit = DeskKit()

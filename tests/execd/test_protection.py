@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from execd.settings import DeskSettings, ProtectionSettings
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
-from tradebot.core.approvals import LevelEntry, LevelTable, ReduceCommand, SessionDown
+from tradebot.core.approvals import ApprovalAnswer, LevelEntry, LevelTable, ReduceCommand, SessionDown, Verdict
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
@@ -91,6 +93,36 @@ def test_dust_is_told_and_not_protected() -> None:
 
     assert not kit.take_sends(RequestKind.PLACE)
     assert any(event == "position_dust" for _, event, _ in kit.notices)
+
+
+@pytest.mark.parametrize(("average", "stops"), [("50402.47", 1), ("50402.46", 0)])
+def test_dust_is_what_the_venue_would_refuse_at_the_limit_of_the_stop(average: str, stops: int) -> None:
+    """It takes 5 USDT: 0.0001 are that at a limit of 50,000, which belongs to a trigger of 50,150.46."""
+    kit = DeskKit()
+    kit.venue.fee_rate = Decimal(0)
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.0001", average)
+    kit.advance(200)
+
+    placed = kit.place()
+    assert len(placed) == stops
+    assert all(Decimal(row["price"]) * Decimal(row["origQty"]) >= 5 for row in placed)
+
+
+def test_the_emergency_exit_of_a_small_position_is_priced_so_that_the_venue_takes_it() -> None:
+    kit = DeskKit()
+    kit.venue.fee_rate = Decimal(0)
+    order = kit.order(qty="0.01", limit_price="60000", time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.0001", "50500")
+    kit.advance(200)
+    kit.place()
+    kit.quote("50100.00", "50100.01")  # 29 bps beyond the stop; 1 % lower the order is worth 4.96 USDT
+    kit.serve_cancels()
+
+    (leaving,) = kit.place()
+    assert (leaving["timeInForce"], Decimal(leaving["price"])) == ("IOC", Decimal(50_000))
 
 
 def test_with_a_take_profit_both_legs_rest_as_one_list() -> None:
@@ -465,6 +497,33 @@ def test_a_renewed_grant_protects_at_once_and_clears_the_alarm() -> None:
     assert ("UNPROTECTED_POSITION", True) in kit.alarms
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_grant_is_renewed_however_many_orders_have_ended_since_its_entry(
+    monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    monkeypatch.setattr("execd.orders.MAX_TERMINAL_ORDERS", 3)
+    kit = DeskKit()
+    kit.venue.base = Decimal(1)
+    entry = kit.order()
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.place()
+    for number in range(5):
+        other = kit.order(intent_id=f"o{number}", stop_loss_fraction=None, strategy_id="s2")
+        kit.place()
+        kit.end(other, "EXPIRED")
+    assert kit.desk.state.orders.get(entry.id) is None
+    terms = kit.approver.grant_terms(entry.facts.terms, "s1", kit.now_ns)
+    fresh = replace(terms, expires_time_ns=terms.expires_time_ns + 1)
+    kit.desk.on_session(SessionDown(renewed_grants=[sign_grant(fresh, "key-1", b"k" * 32)]), kit.now_ns)
+    kit.pump()
+    if restarted:
+        kit.restart()
+
+    (guarded,) = (g for g in kit.desk.protection.book.entries.values() if g.open_qty)
+    assert guarded.terms == fresh
+
+
 def test_an_entry_of_a_short_market_type_is_a_limit_order_with_a_price() -> None:
     kit = DeskKit()
     from tests.support.builders import make_intent
@@ -529,6 +588,94 @@ def test_what_fills_late_of_an_entry_that_was_canceled_and_stopped_out_asks_for_
 
     assert not kit.sends
     assert kit.renewals == [f"entry:{order.id}"]
+
+
+def reduce_all(kit: DeskKit, reduce_id: str, qty: str = "0.00999") -> None:
+    command = ReduceCommand(reduce_id, BTC, "s1", Side.SELL, Decimal(qty), 100, "KILL")
+    kit.desk.on_session(SessionDown(reduces=[command]), kit.now_ns)
+    kit.pump()
+    kit.serve_cancels()
+
+
+@pytest.mark.parametrize("first", ["asked", "sent", "working"])
+def test_a_second_reduction_is_not_asked_while_the_first_may_close_the_position(first: str) -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    if first != "asked":
+        kit.allow()
+    if first == "working":
+        kit.place()
+    reduce_all(kit, "r2")
+    kit.advance(200)
+
+    asked = [ask.order.reduce_id for ask in kit.asks if ask.order is not None]
+    assert asked == (["r1"] if first == "asked" else [])
+
+
+def test_what_the_first_reduction_left_the_second_closes() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    kit.allow()
+    kit.place()
+    reduce_all(kit, "r2")
+    (first,) = kit.by_role(OrderRole.REDUCE)
+    kit.match(first, "0.004", "59999")
+    kit.end(first, "EXPIRED")
+    kit.advance(20)
+
+    (ask,) = kit.asks
+    assert ask.order is not None
+    assert (ask.order.reduce_id, ask.order.order.qty) == ("r2", Decimal("0.00599"))
+
+
+def test_a_reduction_that_riskd_refuses_does_not_hold_up_the_next() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    reduce_all(kit, "r2")
+    kit.answer(ApprovalAnswer(kit.asks.pop().ask_id, Verdict.BLOCK, "d1", check_id="STA-02", reason="X"))
+
+    (ask,) = kit.asks
+    assert ask.order is not None
+    assert ask.order.reduce_id == "r2"
+
+
+def test_riskds_reduction_takes_the_place_of_an_exit_that_rests() -> None:
+    kit = DeskKit()
+    kit.approver.grants = False
+    entry = kit.order(stop_loss_fraction=None)
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    resting = kit.order(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="61000",
+        time_in_force=TimeInForce.GTC, stop_loss_fraction=None,
+    )  # fmt: skip
+    kit.place()
+    reduce_all(kit, "r1")
+    assert kit.status(resting) is OrderStatus.CANCELED
+
+    kit.allow()
+    kit.place()
+    (closing,) = kit.by_role(OrderRole.REDUCE)
+    assert closing.state.terms.qty == Decimal("0.00999")
+
+
+def test_a_closing_order_whose_end_is_not_told_holds_a_reduction_up_for_a_while_only() -> None:
+    kit = DeskKit()
+    filled_entry(kit)
+    kit.place()
+    reduce_all(kit, "r1")
+    kit.allow()
+    kit.take_sends(RequestKind.PLACE)  # lost
+    reduce_all(kit, "r2")
+    kit.advance(60_000)
+
+    assert [ask.order.reduce_id for ask in kit.asks if ask.order is not None] == ["r2"]
 
 
 def test_an_exit_that_ends_puts_no_stop_in_the_way_of_riskds_reduction() -> None:

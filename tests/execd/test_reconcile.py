@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+
+import pytest
 
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
-from tradebot.core.orders import OrderStatus, TimeInForce
+from tradebot.core.approvals import ApprovalAnswer, Verdict
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus, Side, TimeInForce
 from tradebot.venues.api_orders import RequestKind
 
 
@@ -191,3 +195,147 @@ def test_the_position_view_is_per_strategy_and_instrument() -> None:
 
     (view,) = kit.desk.position_views()
     assert (view.strategy_id, view.instrument_id, view.qty) == ("s1", BTC, Decimal("0.00999"))
+
+
+def reread(kit: DeskKit) -> None:
+    """One reconciliation, and the venue's answers to what it asks."""
+    kit.advance(61_000)
+    kit.serve_reads()
+    kit.serve_queries()
+
+
+@pytest.mark.parametrize("status", ["CANCELED", "EXPIRED"])
+def test_an_order_that_we_hold_terminal_and_the_venue_still_works_comes_back_and_is_canceled(status: str) -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.end(order, status)
+    assert kit.status(order) is OrderStatus[status]
+    kit.venue.orders[order.id]["status"] = "NEW"  # the venue took its own word back
+    reread(kit)
+
+    assert kit.alarms.count(("LATE_APPEARANCE", False)) == 1
+    assert [event.kind for event in kit.up_events if event.client_order_id == order.id][-2:] == [
+        OrderEventKind.RECOVERED,
+        OrderEventKind.CANCEL_SENT,
+    ]
+    assert kit.serve_cancels() == 1
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+def test_an_order_of_which_we_booked_everything_is_canceled_when_the_venue_still_works_it() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.match(order, "0.01", "60000")
+    kit.venue.orders[order.id].update(status="PARTIALLY_FILLED", origQty="0.02")
+    reread(kit)
+
+    assert ("LATE_APPEARANCE", False) in kit.alarms
+    assert kit.serve_cancels() == 1
+    assert kit.venue.orders[order.id]["status"] == "CANCELED"
+    assert (kit.status(order), order.state.filled_qty) == (OrderStatus.FILLED, Decimal("0.01"))
+
+
+def test_a_list_of_open_orders_alone_brings_no_order_back() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.desk.reconciler.want(kit.desk.state.venues["binance"], kit.now_ns)
+    kit.pump()
+    stale = kit.snapshot()
+    kit.end(order, "CANCELED")
+    kit.now_ns += 5_000_000_000
+    kit.desk.on_read(kit.reads.pop(), stale, kit.now_ns)  # older than the end: worth no question
+    kit.pump()
+    assert not kit.take_sends(RequestKind.QUERY)
+
+    kit.venue.orders[order.id]["status"] = "NEW"
+    kit.advance(61_000)  # now the list is younger, but the venue, asked for the order alone, says that it is over
+    kit.serve_reads()
+    kit.venue.orders[order.id]["status"] = "CANCELED"
+
+    assert kit.serve_queries() == 1
+    assert kit.status(order) is OrderStatus.CANCELED
+    assert ("LATE_APPEARANCE", False) not in kit.alarms
+
+
+def test_an_answer_that_was_asked_for_before_the_end_brings_no_order_back() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.desk.state.query(order, kit.now_ns)
+    kit.pump()
+    row = dict(kit.venue.orders[order.id])
+    kit.end(order, "CANCELED")
+    kit.venue.orders[order.id] = row
+    kit.serve_queries()
+
+    assert kit.status(order) is OrderStatus.CANCELED
+
+
+def test_an_order_that_was_never_sent_and_works_at_the_venue_is_unapproved() -> None:
+    kit = DeskKit()
+    kit.submit(time_in_force=TimeInForce.GTC)
+    kit.answer(ApprovalAnswer(kit.asks.pop().ask_id, Verdict.BLOCK, "d1", check_id="STA-01", reason="LEVEL_FORBIDS"))
+    (order,) = kit.desk.state.orders.all_orders()
+    kit._take(replace(order.facts.terms, qty=Decimal("0.01")), False)
+    reread(kit)
+
+    assert kit.alarms == [("UNAPPROVED_ORDER", False)]
+    assert kit.serve_cancels() == 1
+
+
+def test_a_returned_order_is_still_canceled_after_a_crash() -> None:
+    kit = DeskKit()
+    order = kit.order(time_in_force=TimeInForce.GTC)
+    kit.place()
+    kit.end(order, "CANCELED")
+    kit.venue.orders[order.id]["status"] = "NEW"
+    reread(kit)
+    assert kit.records[-1]
+    kit.restart(lose_last=1)  # CANCEL_SENT
+
+    assert kit.serve_cancels() == 1
+    assert kit.status(order.id) is OrderStatus.CANCELED
+
+
+def test_a_stop_that_turns_out_to_rest_beside_its_successor_is_canceled_and_the_successor_stays() -> None:
+    kit = DeskKit()
+    entry = kit.order()
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.place()
+    (first,) = kit.working_stops()
+    kit.end(first, "CANCELED")
+    kit.advance(1_100)
+    kit.place()
+    (second,) = kit.working_stops()
+    kit.venue.orders[first.id]["status"] = "NEW"
+    reread(kit)
+
+    assert kit.serve_cancels() == 1
+    assert (kit.status(first), kit.status(second)) == (OrderStatus.CANCELED, OrderStatus.NEW)
+
+
+def test_a_stop_that_turns_out_to_rest_after_its_position_was_closed_is_canceled() -> None:
+    kit = DeskKit()
+    entry = kit.order()
+    kit.place()
+    kit.match(entry, "0.01", "60000")
+    kit.place()
+    (stop,) = kit.working_stops()
+    kit.submit(
+        intent_id="x", role=OrderRole.EXIT, side=Side.SELL, qty=None, limit_price="59990", stop_loss_fraction=None
+    )
+    kit.allow()
+    kit.serve_cancels()
+    kit.allow()
+    kit.place()
+    (closing,) = kit.by_role(OrderRole.EXIT)
+    kit.match(closing, "0.00999", "60000")
+    assert not kit.desk.protection.book.entries
+    kit.venue.orders[stop.id]["status"] = "NEW"
+    reread(kit)
+
+    assert kit.serve_cancels() == 1

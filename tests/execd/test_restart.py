@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from execd.latch import LatchBoard
-from execd.protection_terms import protectable_qty
 from execd.records import RecordType
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, Side, TimeInForce
+from tradebot.core.protection import protectable_qty
 from tradebot.venues.api_orders import RequestKind
 
 
@@ -116,7 +116,7 @@ def test_killed_at_any_step_it_recovers_to_the_venues_truth(steps: int, lost: in
 
 def protectable(kit: DeskKit, qty: Decimal) -> Decimal:
     """Return what a stop can carry."""
-    return protectable_qty(qty, Decimal(50_000), kit.instruments[BTC])
+    return protectable_qty(qty, Decimal(50_000), Side.SELL, Decimal("0.005"), kit.instruments[BTC])
 
 
 def test_an_ask_without_outcome_is_unknown_after_a_restart_and_adopted_when_the_venue_has_it() -> None:

@@ -386,6 +386,11 @@ class Desk:
             self.gate.journal_measured(JournalHealth(100 << 30, 0, 0, 0), self.now_ns)
         return self.gate.handle_timer(self.now_ns)
 
+    def open_drill(self) -> None:
+        """Let the drill's orders in for a minute."""
+        answer = self.gate.start_drill("ana", "trader", f"open{self.now_ns}", "", prepare=True, now_ns=self.now_ns)
+        assert not answer.reason
+
     def drilled(self, at_ns: int | None = None) -> None:
         """The kill switch was tried then, else now."""
         at_ns = self.now_ns if at_ns is None else at_ns

@@ -169,6 +169,17 @@ def test_what_execds_log_tells_must_lie_within_a_grant(changes: dict[str, Any], 
     assert (look_and_hear(desk, seen_stop(desk, facts)) == set()) == allowed
 
 
+def test_a_grant_that_protects_covers_its_stops_however_many_came_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskd.eye_book.MAX_GRANTS", 2)
+    desk = eyes_desk()
+    facts = stop_facts(desk.buy())
+    for _ in range(4):
+        desk.buy("0.001")
+    desk.event("p1", OrderEventKind.ASKED, facts=facts)
+
+    assert look_and_hear(desk, seen_stop(desk, facts)) == set()
+
+
 def test_a_stop_that_ends_with_its_position_is_still_allowed_when_the_eyes_see_it() -> None:
     desk = eyes_desk()
     facts = stop_facts(desk.buy())

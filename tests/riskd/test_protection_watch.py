@@ -261,13 +261,13 @@ def test_deadlines_that_contradict_each_other_are_refused_with_the_numbers() -> 
         make_test_limits({"PTR-06": {"status": "enforced", "alarm_s": 20, "action_s": 15}})
 
 
-@pytest.mark.parametrize(("min_notional", "expected"), [("5.97", "HALTED"), ("5.98", "RUNNING")])
-def test_what_a_stop_at_its_price_could_carry_is_watched(min_notional: str, expected: str) -> None:
+@pytest.mark.parametrize(("min_notional", "expected"), [("5.952", "HALTED"), ("5.953", "RUNNING")])
+def test_what_a_stop_at_its_limit_could_carry_is_watched(min_notional: str, expected: str) -> None:
     markets = (make_instrument(BTC, min_qty="0.0001", min_notional=min_notional), make_instrument(ETH))
     off = {"status": "not_applicable", "reason": "it refuses what this is about"}
     desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"], "SPC-08": off}), instruments=markets)
     pass_time(desk, 10)
-    desk.buy("0.0001")  # its stop lies at 59,700: 5.97 USDT
+    desk.buy("0.0001")  # its stop lies at 59,700, with a limit of 59,520.90: 5.95209 USDT
     pass_time(desk, 20)
 
     assert level(desk) == expected

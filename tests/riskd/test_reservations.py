@@ -219,6 +219,20 @@ def test_late_fill_of_a_canceled_order_is_booked_once_and_reopens_nothing() -> N
     assert desk.gate.state.commitments.by_asset["binance", "USDT"] == 0
 
 
+def test_a_canceled_order_that_the_venue_works_all_the_same_counts_again_until_it_ends() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.event("c1", K.SENT)
+    desk.event("c1", K.CANCELED)
+    desk.event("c1", K.RECOVERED)
+    held = free_usdt(desk)
+    desk.event("c1", K.CANCEL_SENT)
+    desk.event("c1", K.CANCELED)
+
+    assert held == Decimal("9399.4")
+    assert free_usdt(desk) == 10000
+
+
 def test_a_fill_that_the_snapshot_already_contains_is_not_spent_twice() -> None:
     desk = Desk()
     desk.plain(qty="0.01")

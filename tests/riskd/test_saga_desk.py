@@ -10,7 +10,7 @@ import pytest
 from riskd.gate import RiskGate
 from riskd.records import DrillDone, KillSaga, MemorySink, RecordType
 from riskd.saga import DONE, Step
-from riskd.saga_book import DRILL_STRATEGY
+from riskd.saga_book import DRILL_OPEN_NS, DRILL_STRATEGY
 from riskd.saga_desk import DrillAnswer
 from tests.riskd.kit import BTC, ETH, KEY, SECOND, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
@@ -32,9 +32,9 @@ def kill(desk: Desk, scope: Scope = SYSTEM_SCOPE, command_id: str = "k") -> Sess
 
 
 def drill(desk: Desk, command_id: str = "d1", role: str = "trader", **changes: Any) -> DrillAnswer:
-    how: dict[str, Any] = {"check_only": False, "typed_phrase": ""} | changes
+    how: dict[str, Any] = {"prepare": False, "typed_phrase": ""} | changes
     return desk.gate.start_drill(
-        "ana", role, command_id, how["typed_phrase"], check_only=how["check_only"], now_ns=desk.now_ns
+        "ana", role, command_id, how["typed_phrase"], prepare=how["prepare"], now_ns=desk.now_ns
     )
 
 
@@ -234,6 +234,7 @@ def test_a_drill_kills_its_own_strategy_records_itself_and_clears_its_own_hold_o
 
 def test_a_drill_closes_its_position() -> None:
     desk = Desk(limits=make_test_limits(**DRILLED))
+    desk.open_drill()
     desk.buy("0.001", strategy_id=DRILL_STRATEGY)
     drill(desk)
     answer(desk, desk.gate.take_down().mass_cancels[0])
@@ -262,12 +263,76 @@ def test_two_drills_at_once_are_one_and_a_repeated_command_is_the_first() -> Non
     assert (again.kill_id, second.reason) == (first.kill_id, "DRILL_RUNNING")
 
 
-def test_asking_whether_a_drill_would_begin_begins_nothing() -> None:
-    desk = Desk()
-    before = len(desk.sink.records)
+def enter(desk: Desk, qty: str = "0.001") -> str:
+    """Return the check that refuses an entry of the drill; empty when none does."""
+    return desk.plain(qty=qty, strategy_id=DRILL_STRATEGY).check_id
 
-    assert drill(desk, check_only=True) == DrillAnswer("")
-    assert len(desk.sink.records) == before
+
+def test_the_drills_strategy_enters_only_for_a_minute_after_a_drill_was_prepared() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    assert enter(desk) == "AUT-02"
+
+    assert drill(desk, "p", prepare=True) == DrillAnswer("")
+    assert not kills(desk)
+    decide_at = desk.now_ns + DRILL_OPEN_NS
+    state = desk.gate.state.kills
+    assert (state.is_open(decide_at), state.is_open(decide_at + 1)) == (True, False)
+    assert enter(desk) == ""
+
+
+def test_other_operators_need_no_drill() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+
+    assert desk.plain(strategy_id="manual:ana").approval is not None
+
+
+def test_what_a_prepared_drill_opened_riskd_kills_when_nobody_does() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    drill(desk, "p", prepare=True)
+    desk.buy("0.001", strategy_id=DRILL_STRATEGY)
+    desk.wait(60)
+    assert not kills(desk)
+
+    down = desk.wait(0.1)
+    (saga,) = kills(desk)
+    assert (saga.scope.name, saga.flatten, saga.operator) == (DRILL_STRATEGY, True, "ana")
+    assert down.mass_cancels
+    assert enter(desk)
+
+
+def test_a_prepared_drill_without_orders_is_closed_without_a_kill() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    drill(desk, "p", prepare=True)
+    desk.wait(61)
+
+    assert not kills(desk)
+    assert desk.gate.kills.idle
+    assert drill(desk, "p2", prepare=True) == DrillAnswer("")
+
+
+def test_a_drill_is_not_prepared_again_beside_its_orders_and_a_repeated_command_prolongs_nothing() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    drill(desk, "p", prepare=True)
+    enter(desk)
+    desk.wait(30)
+    assert drill(desk, "p", prepare=True) == DrillAnswer("")
+    assert drill(desk, "p2", prepare=True).reason == "DRILL_OPEN"
+
+    desk.wait(31)
+    assert len(kills(desk)) == 1
+
+
+def test_a_prepared_drill_survives_a_crash_and_ends_with_its_kill() -> None:
+    desk = Desk(limits=make_test_limits(**DRILLED))
+    drill(desk, "p", prepare=True)
+    enter(desk)
+    replayed = desk.replayed()
+    assert replayed.state.digest() == desk.gate.state.digest()
+    assert replayed.state.kills.opened is not None
+
+    drill(desk, "d")
+    assert desk.gate.state.kills.opened is None
+    assert len(kills(desk)) == 1
 
 
 @pytest.mark.parametrize("phrase", ["", "DRILL DEMO", "drill real", "DRILL REAL"])

@@ -114,7 +114,7 @@ class OrderEventKind(WireEnum):
     PROVEN_ABSENT = 13
     """An UNKNOWN order shown never to have reached the venue."""
     RECOVERED = 14
-    """Found at the venue by its client order id after a crash or an unknown outcome."""
+    """Found at the venue by its client order id after a crash, an unknown outcome, or an end that was none."""
 
 
 _S, _K = OrderStatus, OrderEventKind
@@ -159,7 +159,8 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, OrderEventKind], OrderStatus]] 
     # ... a reject that turns out to be wrong (our proof failed) is a venue halt, but the fill is booked ...
     (_S.REJECTED, _K.FILL): _S.PARTIALLY_FILLED,
     (_S.REJECTED, _K.FILL_COMPLETE): _S.FILLED,
-    (_S.REJECTED, _K.RECOVERED): _S.NEW,
+    # ... and so is every end that the venue takes back: what it works counts again until it is canceled ...
+    **{(s, _K.RECOVERED): _S.NEW for s in (_S.CANCELED, _S.REJECTED, _S.EXPIRED)},
     # ... and late or repeated acknowledgements change nothing.
     **{(s, k): s for s in TERMINAL_STATUSES for k in (_K.ACCEPTED, _K.CANCEL_REJECTED, _K.OUTCOME_UNKNOWN, _K.SENT)},
     **{(s, k): s for s in (_S.FILLED, _S.CANCELED, _S.EXPIRED) for k in (_K.CANCELED, _K.EXPIRED, _K.CANCEL_SENT)},

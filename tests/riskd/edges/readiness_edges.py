@@ -135,6 +135,7 @@ def drilled(age_ns: int | None, min_qty: str = "0.00001", **ask: Any) -> Approva
     desk = Desk(limits=make_test_limits(DEPLOYED), instruments=markets)
     if age_ns is not None:
         desk.drilled(desk.now_ns - age_ns)
+    desk.open_drill()
     return desk.plain(**ask)
 
 

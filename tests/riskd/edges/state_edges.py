@@ -46,6 +46,8 @@ for label, reason, changes in (
 
 add("AUT-02", "registered strategy", None, lambda: Desk().plain())
 add("AUT-02", "operator", None, lambda: Desk().plain(strategy_id="manual:ana"))
+add("AUT-02", "the drill's own without a drill", "CALLER_NOT_AUTHORISED",
+    lambda: Desk().plain(strategy_id="manual:drill"))  # fmt: skip
 add("AUT-02", "unregistered strategy", "CALLER_NOT_AUTHORISED", lambda: Desk().plain(strategy_id="s3"))
 
 for label, age_ms, ttl_ms, reason in (
