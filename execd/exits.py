@@ -223,6 +223,8 @@ class ExitDesk:
 
     def _advance(self, work: ExitWork, now_ns: int) -> None:
         """Go on when the protection's end is proven, nothing else closes the position, and the balance is free."""
+        if work.key not in self._works:
+            return  # over since the caller looked
         if work.stage is Stage.CLEARING:
             if self._protection.protecting(work.strategy_id, work.instrument_id, work.side):
                 return
