@@ -26,7 +26,7 @@ def desk_of(fee_bps: str, market: Instrument) -> Desk:
 
 
 def outcomes(desk: Desk, market: Instrument, qty: Decimal) -> tuple[CheckOutcome, ...]:
-    """Return what the checks of who asks, of the drill's age and of what an entry leaves say of an order of the drill."""
+    """Return what AUT-02, STA-09 and SPC-08 say of an order of the drill."""
     desk.open_drill()
     decision = desk.gate.check_intent(drill.intent(market, qty, None), desk.now_ns)
     found = {check.check_id: check.outcome for check in decision.checks}

@@ -95,7 +95,7 @@ def test_a_journal_that_lost_its_end_is_found_at_the_start_and_halts(tmp_path: P
     hold = next(hold for hold in desk.gate.state.holds.listed() if hold.cause == "JOURNAL_REWRITTEN")
 
     assert problem == "the journal ends at record 0, but record 5 was signed: its end was cut off"
-    assert (hold.level, hold.release) == (TradingLevel.HALTED, ReleaseRule.ONE_KEY)
+    assert (hold.level, hold.release) == (TradingLevel.HALTED, ReleaseRule.TWO_KEY)
     assert verify(again.common)[0].problems
 
 

@@ -190,7 +190,7 @@ async def test_who_asks_for_a_drill_learns_the_fee_that_its_orders_must_leave_ro
 ) -> None:
     async with running(tmp_path, clock) as riskd:
         await connect(riskd)
-        request = kill_pb2.StartDrillRequest(operator="ana", command_id="c1", check_only=True)
+        request = kill_pb2.StartDrillRequest(operator="ana", command_id="c1", prepare=True)
         answer = await riskd.stub(Role.TRADER).StartDrill(request)
 
         assert (answer.reason, answer.taker_fee_fraction) == ("", "0.001")
