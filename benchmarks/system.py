@@ -17,7 +17,7 @@ from benchmarks.figures import LatencySummary
 from benchmarks.processes import Group, Member
 from cli.client import Daemons
 from cli.config import load_common
-from cli.launcher import Plan, prepare_keys
+from cli.launcher import prepare_keys
 from tradebot.core.errors import TradebotError
 from tradebot.runtime.identity import Role
 from tradebot.runtime.state_dir import prepare_state_dir
@@ -111,7 +111,7 @@ def running_system(*, extra: tuple[str, ...] = ()) -> Iterator[System]:
         state = Path(folder)
         common = load_common(CONFIG, state, overrides)
         prepare_state_dir(state)
-        prepare_keys(Plan(CONFIG, state, common, ORDER_PATH, overrides))
+        prepare_keys(common, state)
         flags = [flag for override in overrides for flag in ("--set", override)]
         members = {
             daemon: group.start([sys.executable, "-m", daemon, "--config", str(CONFIG), "--state", folder, *flags])

@@ -23,6 +23,8 @@ strategy_app = typer.Typer(help="List strategies and switch them.", no_args_is_h
 certs_app = typer.Typer(help="Certificates for links between hosts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(certs_app, name="certs")
+keys_app = typer.Typer(help="Keys of one host.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys_app, name="keys")
 drill_app = typer.Typer(help="Test what must work when it is needed.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(drill_app, name="drill")
 data_app = typer.Typer(help="Check and convert recorded market data.", no_args_is_help=True, rich_markup_mode=None)
@@ -539,6 +541,14 @@ def certs_init(
     from cli.commands import certs_init as run
 
     return run(call, out, tuple(host or ()))
+
+
+@command(keys_app, "init")
+def keys_init(call: Call) -> int:
+    """Make the keys that a state folder does not have yet; `up` and `demo` do so themselves."""
+    from cli.commands import keys_init as run
+
+    return run(call)
 
 
 @command(app, "version")

@@ -19,11 +19,20 @@ from cli.call import INTERRUPTED, MIN_REASON_CHARS, Call
 from cli.chain import read_chain
 from cli.client import Daemons, scope_of
 from cli.command_ids import new_command_id
-from cli.config import Target, config_for_mode, find_target, find_target_to_stop
+from cli.config import Target, config_for_mode, find_target, find_target_to_stop, load_common
 from cli.exit_codes import Exit
 from cli.kill_views import kill_lines, kills_lines, step_line
 from cli.kills import follow
-from cli.launcher import EYES, Launcher, LaunchError, daemons_of, make_plan, prepare_keys, stop_supervised
+from cli.launcher import (
+    EYES,
+    Launcher,
+    LaunchError,
+    compile_kernels,
+    daemons_of,
+    make_plan,
+    prepare_keys,
+    stop_supervised,
+)
 from cli.output import complain, progress, to_json
 from cli.run_state import is_supervised
 from cli.signing import KEY_ENV, load_operator_key
@@ -34,7 +43,9 @@ from tradebot.core.errors import ConfigError, DisconnectedError, RejectedError
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.levels import ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.runtime.config import Mode
 from tradebot.runtime.identity import Role
+from tradebot.runtime.state_dir import prepare_state_dir
 
 MAX_ORDERS = 10_000
 FLATTENED: Final = ("FLAT", "KILL_CLOSES")
@@ -69,7 +80,8 @@ def up(call: Call, mode: str, detach: bool, overrides: tuple[str, ...]) -> int:
     if call.config is None and not config.exists():
         raise UsageError(f"--mode {mode}: write demo, paper, testnet or real")
     plan = make_plan(config, call.state, overrides)
-    prepare_keys(plan)
+    prepare_keys(plan.common, plan.state)
+    compile_kernels(progress)
     launcher = Launcher(plan)
     with Daemons(plan.common, Role(call.role), call.operator) as daemons:
         launcher.start(detach=detach)
@@ -595,6 +607,17 @@ def certs_init(call: Call, out: Path, hosts: tuple[str, ...]) -> int:
     written = make_ca_and_certs(out, hosts=hosts)
     lines = [*(str(path) for path in written), "copy to each host ca.pem and the pair of its role; ca.key stays here"]
     call.answer({"files": written}, lines)
+    return Exit.OK
+
+
+def keys_init(call: Call) -> int:
+    """Make the keys that a state folder does not have yet."""
+    common = load_common(call.config or config_for_mode(Mode.DEMO), call.state, ())
+    state = common.state_dir.resolve()
+    prepare_state_dir(state)
+    made = prepare_keys(common, state)
+    lines = [*(f"made {path}" for path in made)] or ["nothing was missing"]
+    call.answer({"state": str(state), "made": made}, lines)
     return Exit.OK
 
 

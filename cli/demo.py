@@ -27,7 +27,7 @@ from cli.command_ids import new_command_id
 from cli.commands import console_command
 from cli.config import config_for_mode
 from cli.exit_codes import Exit
-from cli.launcher import Launcher, LaunchError, make_plan, prepare_keys
+from cli.launcher import Launcher, LaunchError, compile_kernels, make_plan, prepare_keys
 from cli.output import complain, document, progress
 from cli.run_state import supervisor_dir
 from tradebot.core.errors import ConfigError, TradebotError
@@ -135,7 +135,8 @@ def run_session(
     """
     with _demo_state(state_folder) as state:
         plan = make_plan(config, state.folder, overrides)
-        prepare_keys(plan)
+        prepare_keys(plan.common, plan.state)
+        compile_kernels(progress)
         launcher = Launcher(plan)
         with Daemons(plan.common, Role.TRADER, OPERATOR) as daemons, _signals_raise():
             launcher.start(detach=False)

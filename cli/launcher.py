@@ -35,7 +35,10 @@ DAEMONS: Final = ("marketdata", "riskd", "execd", "engine", "recorder")
 EYES: Final = "eyes"
 """Runs where a venue has a key that may only read."""
 READY_TIMEOUT_S: Final = 90.0
-"""The first start compiles the numeric kernels."""
+COMPILE_TIMEOUT_S: Final = 600.0
+"""Kernels are compiled once per checkout: half a minute, several on a small machine."""
+COMPILE_SILENT_S: Final = 3.0
+"""Loading them takes less."""
 MARKETS_TIMEOUT_S: Final = 15.0
 """A book is there a second after its daemon; a halted market never has one."""
 STOP_TIMEOUT_S: Final = 60.0
@@ -146,22 +149,54 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def prepare_keys(plan: Plan) -> None:
-    """Make what a demo needs and does not have: the approval key and the simulated venue's API key. Never overwrites.
+def prepare_keys(common: CommonConfig, state: Path) -> list[Path]:
+    """Make what is not there: the approval key and, where the venue is simulated, its API keys. Never overwrites.
+
+    Returns:
+        What was made.
 
     Raises:
         ConfigError: If an existing key is unusable or belongs to another environment.
     """
-    key_file = plan.state / "keys" / APPROVAL_KEY_FILE
+    made = []
+    key_file = state / "keys" / APPROVAL_KEY_FILE
     if key_file.exists():
-        load_keyring(key_file, plan.common.mode)
+        load_keyring(key_file, common.mode)
     else:
-        create_key_file(key_file, plan.common.mode)
-    folder = plan.common.secrets.credentials_dir or plan.state / "credentials"
-    for venue in plan.common.venues.values():
+        create_key_file(key_file, common.mode)
+        made.append(key_file)
+    if common.mode not in (Mode.DEMO, Mode.PAPER):
+        return made  # a real venue gives its keys itself
+    folder = common.secrets.credentials_dir or state / "credentials"
+    for venue in common.venues.values():
         for name in venue.secret_names:
             if name and not (folder / name).exists():
                 write_private(folder / name, f"{secrets.token_hex(32)}\n".encode())
+                made.append(folder / name)
+    return made
+
+
+def compile_kernels(say: Callable[[str], None]) -> None:
+    """Compile the numeric kernels where that was never done, before any daemon counts the seconds of its silence.
+
+    Raises:
+        LaunchError: If they cannot be compiled.
+    """
+    command = [sys.executable, "-m", "tradebot.sim.warm_up"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as work:
+        try:
+            try:
+                _, complaint = work.communicate(timeout=COMPILE_SILENT_S)
+            except subprocess.TimeoutExpired:
+                say("compiling the numeric kernels, once for this checkout: a minute or two")
+                _, complaint = work.communicate(timeout=COMPILE_TIMEOUT_S)
+        except subprocess.TimeoutExpired as exc:
+            raise LaunchError(f"the numeric kernels did not compile in {COMPILE_TIMEOUT_S:.0f} s", Exit.CRASH) from exc
+        finally:
+            work.kill()
+    if work.returncode:
+        last = (complaint.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
+        raise LaunchError(f"the numeric kernels do not compile (`python -m tradebot.sim.warm_up`): {last}", Exit.CRASH)
 
 
 class Launcher:

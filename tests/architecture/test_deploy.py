@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import configparser
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from cli.config import load_common
 from tests.architecture.source_tree import DAEMONS, ROOT
 from tradebot.runtime.identity import module_of
+from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 
 UNITS = ROOT / "deploy" / "systemd"
 # simexchange is a tool of demo and paper, the console is started by hand.
 PRODUCTION = ("marketdata", "engine", "riskd", "execd", "recorder", "eyes")
 SERVICES = (*DAEMONS, "eyes")
 """The eyes run from riskd's package."""
+KEYS = "keys"
+"""Runs once, before whoever needs a key."""
 JIT = {"marketdata", "engine"}
 OFFLINE = {"engine", "riskd", "recorder"}
 
@@ -38,8 +45,8 @@ def unit_settings(daemon: str) -> dict[str, str]:
     return settings
 
 
-def test_compose_has_one_service_per_daemon() -> None:
-    assert set(compose()["services"]) == set(SERVICES)
+def test_compose_has_one_service_per_daemon_and_one_that_makes_the_keys() -> None:
+    assert set(compose()["services"]) == {*SERVICES, KEYS}
 
 
 @pytest.mark.parametrize("daemon", SERVICES)
@@ -53,6 +60,34 @@ def test_a_compose_service_runs_its_daemon_and_uses_what_the_file_declares(daemo
     assert named_volumes <= set(file["volumes"])
     assert set(service.get("depends_on", [])) <= set(file["services"])
     assert service.get("network_mode", "none") in {"none", "service:simexchange"}
+
+
+def test_what_compose_runs_first_makes_every_key_that_the_daemons_read(tmp_path: Path) -> None:
+    command = [
+        str(tmp_path) if part == "/var/lib/tradebot" else part for part in compose()["services"][KEYS]["command"]
+    ]
+    done = [
+        subprocess.run([sys.executable, "-m", *command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    common = load_common(ROOT / "config" / "demo.yaml", tmp_path, ())
+    wanted = {name for venue in common.venues.values() for name in venue.secret_names if name}
+
+    load_keyring(tmp_path / "keys" / APPROVAL_KEY_FILE, common.mode)
+    assert {file.name for file in (tmp_path / "credentials").iterdir()} == wanted
+    assert [len(json.loads(run.stdout)["made"]) for run in done] == [1 + len(wanted), 0]  # nothing is made twice
+
+
+def test_whoever_needs_a_key_starts_after_they_were_made() -> None:
+    services = compose()["services"]
+
+    def waits(name: str) -> bool:
+        before = services[name].get("depends_on", ())
+        if KEYS in before:
+            return bool(before[KEYS]["condition"] == "service_completed_successfully")
+        return any(waits(other) for other in before)
+
+    assert {name for name in SERVICES if waits(name)} >= {"simexchange", "riskd", "execd", "eyes"}
 
 
 def test_the_image_installs_only_hashed_packages() -> None:

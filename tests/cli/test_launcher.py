@@ -17,7 +17,16 @@ import pytest
 
 from cli.client import Daemons
 from cli.exit_codes import Exit
-from cli.launcher import Launcher, LaunchError, Plan, free_ports, make_plan, prepare_keys, stop_supervised
+from cli.launcher import (
+    Launcher,
+    LaunchError,
+    Plan,
+    compile_kernels,
+    free_ports,
+    make_plan,
+    prepare_keys,
+    stop_supervised,
+)
 from cli.run_state import is_supervised, read_status
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import Mode
@@ -30,7 +39,7 @@ WAIT_S = 15.0
 
 def plan_for(state: Path, *overrides: str, daemons: tuple[str, ...] = ("recorder",)) -> Plan:
     plan = replace(make_plan(DEMO, state, overrides), daemons=daemons)
-    prepare_keys(plan)
+    prepare_keys(plan.common, plan.state)
     return plan
 
 
@@ -158,7 +167,7 @@ def test_keys_are_private_made_once_and_bound_to_their_environment(short_tmp_pat
     plan = plan_for(short_tmp_path)
     files = [*(short_tmp_path / "keys").iterdir(), *(short_tmp_path / "credentials").iterdir()]
     before = {path.name: path.read_bytes() for path in files}
-    prepare_keys(plan)
+    prepare_keys(plan.common, plan.state)
 
     assert {path.name for path in files} == {
         "approval.json", "demo_api_key", "demo_api_secret", "demo_read_key", "demo_read_secret",
@@ -213,3 +222,24 @@ def test_a_corrupt_journal_is_refused_and_not_touched(short_tmp_path: Path) -> N
     assert str(error).startswith("riskd: journal ")
     assert "is corrupt at byte" in str(error)
     assert journal.read_bytes() == damaged
+
+
+def test_kernels_are_compiled_before_any_daemon_starts_and_what_takes_long_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("cli.launcher.COMPILE_SILENT_S", 0.0)
+    compile_kernels(said.append)
+
+    assert said == ["compiling the numeric kernels, once for this checkout: a minute or two"]
+
+
+@pytest.mark.parametrize(("program", "text"), [("false", "nothing was said"), ("cat", "")])
+def test_kernels_that_do_not_compile_are_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, program: str, text: str
+) -> None:
+    monkeypatch.setattr("cli.launcher.sys.executable", program)
+    with pytest.raises(LaunchError, match=f"do not compile .*{text}") as caught:
+        compile_kernels(lambda _: None)
+
+    assert caught.value.exit_code == Exit.CRASH

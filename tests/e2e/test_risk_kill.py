@@ -18,7 +18,7 @@ import grpc
 import pytest
 
 from cli.config import load_common
-from cli.launcher import Plan, prepare_keys
+from cli.launcher import prepare_keys
 from tests.conftest import PROJECT_ROOT
 from tests.riskd.kit import BTC, ETH
 from tests.riskd.live_kit import Session
@@ -130,7 +130,7 @@ async def riskd(state: Path, common: CommonConfig) -> AsyncIterator[RealRiskd]:
 async def test_loss_guards_survive_kill_9_with_their_ends_and_their_day(short_tmp_path: Path) -> None:
     common = load_common(CONFIG, short_tmp_path, ())
     prepare_state_dir(short_tmp_path)
-    prepare_keys(Plan(CONFIG, short_tmp_path, common, ("riskd",), ()))
+    prepare_keys(common, short_tmp_path)
     async with riskd(short_tmp_path, common) as first:
         session = await first.connect("s1", "10000")
         assert (await first.day()).day_start_equity == "10000"

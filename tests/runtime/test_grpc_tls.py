@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +28,7 @@ from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.runtime.certs import make_ca_and_certs
 from tradebot.runtime.config import CommonConfig, Mode, TransportConfig
 from tradebot.runtime.grpc_client import open_channel
-from tradebot.runtime.grpc_server import RpcServer
+from tradebot.runtime.grpc_server import COMMON_SERVER_OPTIONS, MIN_PING_INTERVAL_MS, RpcServer
 from tradebot.runtime.identity import Role
 
 
@@ -74,6 +75,31 @@ async def test_every_role_may_call_exactly_what_the_table_says(certs: Path) -> N
                     status = await status_of_call(channel, method)
 
                     assert status in may_end_with(method, allowed=TABLE.allows(role, method)), (role, method)
+
+
+@pytest.mark.slow
+async def test_a_stream_that_is_quiet_for_long_is_kept_open_by_pings(
+    certs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not know how often its clients ping cuts the link after the third ping."""
+    monkeypatch.setattr("tradebot.runtime.grpc_client.KEEPALIVE_TIME_MS", 1_000)  # gRPC pings no oftener
+    eager = [(name, 50 if at == MIN_PING_INTERVAL_MS else at) for name, at in COMMON_SERVER_OPTIONS]
+    monkeypatch.setattr("tradebot.runtime.grpc_server.COMMON_SERVER_OPTIONS", tuple(eager))
+    quiet = asyncio.Event()
+
+    async def seldom() -> AsyncIterator[bytes]:
+        yield b"first"
+        await quiet.wait()
+        yield b"last"
+
+    async with serving(certs) as common, open_channel(common, "riskd", Role.TRADER) as channel:
+        stream = channel.stream_stream(BIDI, None, None)(seldom())
+        heard = [await stream.read()]
+        await asyncio.sleep(6)  # pings
+        quiet.set()
+        heard.append(await stream.read())
+
+    assert heard == [b"trader:first", b"trader:last"]
 
 
 async def test_corrupt_state_found_by_a_handler_stops_the_daemon_here_too(certs: Path) -> None:

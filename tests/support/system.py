@@ -97,7 +97,7 @@ class RunningSystem:
     def start(self) -> None:
         """Start everything and wait until every daemon serves."""
         plan = make_plan(DEMO_CONFIG, self.state, self._overrides)
-        prepare_keys(plan)
+        prepare_keys(plan.common, plan.state)
         self._launcher = Launcher(plan)
         self._launcher.start(detach=False)
         self._launcher.wait_ready(self.as_role(Role.TRADER), lambda _text: None)
