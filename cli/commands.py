@@ -120,9 +120,9 @@ def status(call: Call) -> int:
     target = find_target(call.config, call.state)
     with _talk_to(call, target) as daemons:
         view = collect_status(daemons, target)
-    call.answer(view, render.status_lines(view))
-    answering = sum(daemon.state != "DOWN" for daemon in view.daemons)
-    return Exit.OK if answering == len(view.daemons) else Exit.UNREACHABLE
+    complete = all(daemon.state != "DOWN" for daemon in view.daemons)
+    call.answer(view, render.status_lines(view), ok=complete)
+    return Exit.OK if complete else Exit.UNREACHABLE
 
 
 def collect_status(daemons: Daemons, target: Target) -> views.StatusView:

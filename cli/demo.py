@@ -28,9 +28,11 @@ from cli.commands import console_command
 from cli.config import config_for_mode
 from cli.exit_codes import Exit
 from cli.launcher import Launcher, LaunchError, compile_kernels, make_plan, prepare_keys
+from cli.levels import at_least, hold_text, level_text
 from cli.output import complain, document, progress
 from cli.run_state import supervisor_dir
 from tradebot.core.errors import ConfigError, TradebotError
+from tradebot.core.levels import TradingLevel
 from tradebot.runtime.config import Mode
 from tradebot.runtime.identity import Role
 
@@ -95,6 +97,9 @@ class DemoSummary:
     recorded_rows: dict[str, int]
     startup_s: float
     findings: list[views.FindingView]
+    system_level: str
+    holds: list[views.HoldView]
+    """Those in force at the end, of every scope."""
 
     @property
     def failure(self) -> str | None:
@@ -105,6 +110,8 @@ class DemoSummary:
         if self.findings:
             first = self.findings[0]
             return f"the audit has {len(self.findings)} findings, the first: {first.kind} {first.subject}"
+        if stopped := at_least(TradingLevel.HALTED, self.holds):
+            return f"trading was stopped: {', '.join(map(hold_text, stopped))}"
         return "there were no fills" if self.mode == Mode.DEMO and not self.fills else None
 
 
@@ -219,11 +226,12 @@ def _progress_line(daemons: Daemons, elapsed_s: float) -> str:
     try:
         pnl = daemons.pnl()
         execd, working, unknown, _, latch = daemons.execd_status()
-        level = daemons.holds().system_level
+        held = daemons.holds()
     except TradebotError as exc:
         return f"{elapsed_s:5.0f} s  {exc}"
     return (
-        f"{elapsed_s:5.0f} s  {level}{' latch ' + latch if latch else ''}  equity {pnl.equity} {pnl.currency}  "
+        f"{elapsed_s:5.0f} s  {level_text(held.system_level, held.holds)}{' latch ' + latch if latch else ''}  "
+        f"equity {pnl.equity} {pnl.currency}  "
         f"orders sent {execd.item('orders_sent', '?')}  working {working}  unknown {unknown}"
     )
 
@@ -259,7 +267,7 @@ def collect(daemons: Daemons, mode: str, duration_s: float, startup_s: float) ->
     _, strategies = daemons.engine_status()
     risk = daemons.riskd_status()
     execd, *_ = daemons.execd_status()
-    pnl = daemons.pnl()
+    pnl, held = daemons.pnl(), daemons.holds()
     tables = daemons.tables(flush=True)
     return DemoSummary(
         mode=mode,
@@ -283,6 +291,8 @@ def collect(daemons: Daemons, mode: str, duration_s: float, startup_s: float) ->
         recorded_rows={item.table: item.rows for item in tables.tables},
         startup_s=round(startup_s, 1),
         findings=audit.findings,
+        system_level=held.system_level,
+        holds=held.holds,
     )
 
 

@@ -18,11 +18,14 @@ from cli.client import Daemons
 from cli.config import Target, find_target
 from cli.exit_codes import Exit
 from cli.launcher import EYES, daemons_of
+from cli.levels import at_least, level_text
 from cli.output import clip
 from cli.run_state import is_supervised
 from cli.stopping import ping_all, readiness
+from cli.views import HoldsView
 from tradebot._version import untested_python_message
 from tradebot.core.errors import ConfigError, TradebotError
+from tradebot.core.levels import TradingLevel
 from tradebot.runtime.config import Mode
 from tradebot.runtime.credentials import require_private
 from tradebot.runtime.endpoints import socket_path
@@ -212,11 +215,21 @@ def _limits(daemons: Daemons) -> str:
 
 
 def _level(daemons: Daemons) -> str:
-    view = daemons.holds()
-    if view.system_level != "RUNNING":
-        causes = ", ".join(f"{hold.cause} ({hold.hold_id})" for hold in view.holds)
-        raise _Finding(f"{view.system_level} because of {causes}: see `tradebot holds`")
-    return f"RUNNING, {len(view.holds)} holds of smaller scope"
+    return judge_level(daemons.holds())
+
+
+def judge_level(view: HoldsView) -> str:
+    """Return the level as text.
+
+    Raises:
+        TradebotError: If the system is not RUNNING, or no order may enter somewhere.
+    """
+    stopped = at_least(TradingLevel.PAUSED, view.holds)
+    text = level_text(view.system_level, view.holds)
+    if view.system_level != TradingLevel.RUNNING.name or stopped:
+        causes = ", ".join(f"{hold.cause} ({hold.hold_id})" for hold in stopped or view.holds)
+        raise _Finding(f"{text} because of {causes}: see `tradebot holds`")
+    return text
 
 
 def _session(daemons: Daemons) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from cli import views
+from cli.levels import level_text
 from cli.output import clip, table, wrap
 from cli.stopping import readiness
 
@@ -83,8 +84,9 @@ def instrument(text: str) -> str:
 
 def status_lines(view: views.StatusView) -> list[str]:
     """One screen: level, can I stop it, money, daemons, books, strategies, holds."""
+    level = level_text(view.system_level, view.holds)
     lines = [
-        f"{view.mode.upper()}  {view.system_level}{_latch(view)}   {readiness(view.stop)}   state {view.state_dir}",
+        f"{view.mode.upper()}  {level}{_latch(view)}   {readiness(view.stop)}   state {view.state_dir}",
         _money_line(view),
         "",
         *daemon_lines(view.daemons),
@@ -192,7 +194,7 @@ def hold_lines(holds: Sequence[views.HoldView]) -> list[str]:
 
 def holds_view_lines(view: views.HoldsView) -> list[str]:
     """Level first, then why."""
-    return [f"{view.system_level}   epoch {view.epoch}", *hold_lines(view.holds)]
+    return [f"{level_text(view.system_level, view.holds)}   epoch {view.epoch}", *hold_lines(view.holds)]
 
 
 def resume_lines(view: views.ResumeView) -> list[str]:

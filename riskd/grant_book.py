@@ -22,6 +22,9 @@ class GrantBook:
         self._grants: dict[str, GrantTerms] = {}
         """By entry's client order id."""
         self._entries: dict[Position, dict[str, None]] = {}
+        self.remnants: dict[Position, int] = {}
+        """Signed units that were left, too small for an order, when the last grant of a position ended: no stop was
+        promised for them, and none covers them when the position grows again. Only those that are not 0."""
 
     def __iter__(self) -> Iterator[GrantTerms]:
         return iter(self._grants.values())
@@ -49,6 +52,13 @@ class GrantBook:
         if not entries:
             del self._entries[_position(terms)]
         return terms
+
+    def ended(self, at: Position, left: int) -> None:
+        """The last grant of a position has ended and left so many units."""
+        if left:
+            self.remnants[at] = left
+        else:
+            self.remnants.pop(at, None)
 
     def entries_of(self, instrument_id: str, strategy_id: str) -> list[str]:
         """Return the entries whose grants protect a position."""

@@ -31,8 +31,9 @@ def is_stop(order: TrackedOrder) -> bool:
 def uncovered(state: RiskState, positions: Iterable[Position], *, resting_only: bool) -> list[Position]:
     """Return those positions that were promised a stop and whose stops cover less than all of them.
 
-    A grant is the promise. What is too small for an order of its own counts as covered: dust, for each further grant
-    less than a lot, and a position for which execd can place no stop, by its own rule (`protectable_qty`).
+    A grant is the promise, and execd keeps one stop for each. What is too small for an order of its own counts as
+    covered: dust; for each further grant less than a lot; what was left when an earlier grant ended; and what execd
+    can place no stop for, by its own rule (`protectable_qty`): of one grant all of it, of several what lacks.
 
     Args:
         state: What is held, granted and working.
@@ -50,18 +51,19 @@ def uncovered(state: RiskState, positions: Iterable[Position], *, resting_only: 
         if is_stop(order) and (not resting_only or order.state.status in RESTING):
             at = (order.instrument_id, state.owner_of(order))
             covered[at] = covered.get(at, 0) + order.leaves
-    found = []
-    for at in wanted:
-        rule = state.rules[at[0]]
-        spare = rule.dust_qty + (len(promised[at]) - 1) * rule.lot
-        lacks = covered.get(at, 0) + spare < abs(state.portfolio.units_of(*at))
-        if lacks and all(_fits_a_stop(state, at, grant) for grant in promised[at]):
-            found.append(at)
-    return found
+    return [at for at in wanted if _lacks_a_stop(state, at, promised[at], covered.get(at, 0))]
 
 
-def _fits_a_stop(state: RiskState, at: Position, grant: GrantTerms) -> bool:
-    """Return whether the venue takes the stop of a grant for a whole position."""
-    held, instrument = state.portfolio.positions[at], state.rules[at[0]].instrument
-    qty, price = from_units(abs(held.units)), from_units(held.price)
-    return protectable_qty(qty, price, grant.side, grant.stop_loss_fraction, instrument) > 0
+def _lacks_a_stop(state: RiskState, at: Position, grants: list[GrantTerms], covered: int) -> bool:
+    rule = state.rules[at[0]]
+    promised = abs(state.portfolio.units_of(*at) - state.grants.remnants.get(at, 0))
+    lacks, further = promised - covered, len(grants) - 1
+    if lacks <= rule.dust_qty + further * rule.lot:
+        return False
+    return all(_fits_a_stop(state, at, grant, lacks if further else promised) for grant in grants)
+
+
+def _fits_a_stop(state: RiskState, at: Position, grant: GrantTerms, units: int) -> bool:
+    """Return whether the venue takes the stop of a grant for so much of a position."""
+    price, instrument = from_units(state.portfolio.positions[at].price), state.rules[at[0]].instrument
+    return protectable_qty(from_units(units), price, grant.side, grant.stop_loss_fraction, instrument) > 0

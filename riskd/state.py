@@ -281,6 +281,7 @@ class RiskState:
             list(holds.cleared_latches),
             self.loss,
             [_grant_line(grant) for grant in self.grants],
+            sorted(self.grants.remnants.items()),
             sorted(self.flattens.items()),
             sorted(self.reduces),
             (self.flatten_count, self.reduce_count),
@@ -479,12 +480,15 @@ class RiskState:
         if order.role is OrderRole.ENTRY and not order.filled:
             self._set_grant_aside(order.state.terms.client_order_id)
         for strategy_id in () if booked is None else booked.strategies:
-            rule = self.rules[order.instrument_id]
-            if abs(self.portfolio.units_of(order.instrument_id, strategy_id)) > rule.dust_qty:
+            at = (order.instrument_id, strategy_id)
+            left = self.portfolio.units_of(*at)
+            if abs(left) > self.rules[order.instrument_id].dust_qty:
                 continue
-            for key in self.grants.entries_of(order.instrument_id, strategy_id):
+            for key in self.grants.entries_of(*at):
                 if key not in self.commitments.orders:
                     self._set_grant_aside(key)
+            if not self.grants.entries_of(*at):
+                self.grants.ended(at, left)
 
     def _set_grant_aside(self, entry_client_order_id: str) -> None:
         """Nothing is left to protect; a late fill of the entry brings the grant back."""

@@ -63,6 +63,7 @@ def test_status_of_nothing_says_down_and_exits_3(tmp_path: Path, isolated: None)
     result = run_command("status", "--json", "--state", str(tmp_path / "s"))
 
     assert result.code == Exit.UNREACHABLE
+    assert result.json["ok"] is False
     assert {daemon["state"] for daemon in result.json["daemons"]} == {"DOWN"}
     assert (result.json["system_level"], result.json["pnl"]) == ("?", None)
 

@@ -10,14 +10,14 @@ import pytest
 
 from cli.demo import DemoSummary, Percentiles, replay_overrides
 from cli.output import to_json
-from cli.views import FindingView
+from cli.views import FindingView, HoldView
 from tradebot.core.errors import ConfigError
 
 GOOD = DemoSummary(
     mode="demo", duration_s=60.0, messages=9_000, intents=4, approvals=8, refusals=0, orders=8, fills=6,
     realized_pnl="1.5", unrealized_pnl="0", fees="2", equity="9999.5", unapproved_orders=0, unknown_orders=0,
     position_mismatches=0, tick_to_wire_us=Percentiles(500.0, 900.0), recorded_rows={"trades": 4_000}, startup_s=5.0,
-    findings=[],
+    findings=[], system_level="RUNNING", holds=[],
 )  # fmt: skip
 PROMISED = (
     "mode duration_s messages intents approvals refusals orders fills realized_pnl unrealized_pnl fees equity "
@@ -47,6 +47,17 @@ def test_an_audit_finding_fails_the_demo_and_is_named() -> None:
     failed = replace(GOOD, findings=[FindingView("BALANCE_DRIFT", "USDT", "1 of 2")])
 
     assert failed.failure == "the audit has 1 findings, the first: BALANCE_DRIFT USDT"
+
+
+@pytest.mark.parametrize(
+    ("level", "failure"),
+    [("REDUCE_ONLY", None), ("HALTED", "trading was stopped: binance:ETH-USDT HALTED (PTR-06)")],
+)
+def test_a_demo_that_halts_what_it_trades_fails_and_says_where(level: str, failure: str | None) -> None:
+    hold = HoldView("h1", level, "instrument:binance:ETH-USDT", "PTR-06", "riskd", 1, "ONE_KEY", "", 0, "")
+
+    assert replace(GOOD, holds=[hold]).failure == failure
+    assert to_json(replace(GOOD, holds=[hold]))["holds"][0]["level"] == level
 
 
 def test_a_recording_is_played_with_the_symbols_that_were_recorded(tmp_path: Path) -> None:

@@ -48,11 +48,21 @@ def make_status(**changes: object) -> views.StatusView:
     return replace(view, **changes)  # type: ignore[arg-type]
 
 
+def make_hold(level: str, scope: str) -> views.HoldView:
+    return views.HoldView(f"h-{scope}", level, scope, "OPERATOR", "ana", 1, "ONE_KEY", "", 0, "")
+
+
 def test_the_status_screen_starts_with_level_stop_readiness_and_money() -> None:
     first, second, *_ = render.status_lines(make_status())
 
     assert first.startswith("DEMO  RUNNING   STOP 1/2 (execd does not answer)")
     assert second.startswith("equity 10 012.35 USDT   day +12.35 (+0.12 %, limit -2 %)   positions 2   working 3")
+
+
+def test_the_status_screen_never_says_running_alone_where_a_smaller_scope_is_stopped() -> None:
+    first, *_ = render.status_lines(make_status(holds=[make_hold("HALTED", "venue:binance")]))
+
+    assert first.startswith("DEMO  RUNNING, binance HALTED   STOP 1/2")
 
 
 def test_what_is_not_known_is_a_question_mark() -> None:

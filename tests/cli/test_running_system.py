@@ -121,9 +121,12 @@ def test_halt_names_both_daemons_and_resume_says_what_remains(system: RunningSys
 
 def test_a_smaller_halt_is_a_hold_of_its_scope(system: RunningSystem) -> None:
     hold = answer(system, "halt", "--scope", "instrument:binance:ETH-USDT", "--reason", "drill")
+    head, found = system.command("status").out.splitlines()[0], answer(system, "doctor")
     cleared = answer(system, "clear", hold.json["hold_id"], "--reason", "the drill is over")
 
     assert hold.json["scope"] == "instrument:binance:ETH-USDT"
+    assert head.startswith("DEMO  RUNNING, binance:ETH-USDT HALTED ")
+    assert found.code == Exit.FINDINGS
     assert (cleared.code, cleared.json["cleared"]) == (Exit.OK, True)
 
 

@@ -44,6 +44,10 @@ def call(socket: Path, method: str) -> grpc.StatusCode:
 def test_every_method_as_every_role() -> None:
     denied = served = 0
     with RunningSystem() as system:
+        system.settle()
+        placed = system.command("order", "buy", "binance:BTC-USDT", "0.001", "--limit", "59500", "--json")
+        assert placed.code == 0, placed.err
+        at_the_venue = system.wait(system.venue_orders, "an order that rests at the venue")
         run = system.state / "run"
         for endpoint, service in SERVICES.items():
             for role in Role:
@@ -62,6 +66,9 @@ def test_every_method_as_every_role() -> None:
         names = {path.name for path in run.iterdir() if path.name.endswith(".sock")}
         assert "riskd.engine.sock" not in names, "the engine has no business with riskd"
         assert not any(name.endswith(".stop.engine.sock") for name in names)
+        assert system.venue_orders() == at_the_venue, "an empty request moved an order"
+        assert system.command("cancel", placed.json["client_order_id"]).code == 0
+        system.assert_audit_clean()
 
     assert served > 40
     assert denied > 400

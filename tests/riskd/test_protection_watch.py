@@ -18,9 +18,10 @@ from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms, OrderType, Side, TimeInForce
 
 
-def watched(**limits: Any) -> Desk:
+def watched(min_notional: str = "5") -> Desk:
     """A desk that has bought 0.01 BTC with a stop promised, and whose execd has been in step for a while."""
-    desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"] | limits}))
+    markets = (make_instrument(BTC, min_notional=min_notional), make_instrument(ETH))
+    desk = Desk(limits=make_test_limits({"PTR-06": WATCHES["PTR-06"]}), instruments=markets)
     desk.wait(0)  # riskd looks at whole seconds from here on
     pass_time(desk, 9.9)
     desk.buy("0.01")
@@ -275,13 +276,67 @@ def test_what_a_stop_at_its_limit_could_carry_is_watched(min_notional: str, expe
 
 @pytest.mark.parametrize(("second", "expected"), [("0.00999", "RUNNING"), ("0.00998", "HALTED")])
 def test_each_further_entry_may_lack_less_than_a_lot(second: str, expected: str) -> None:
-    desk = watched()
+    desk = watched(min_notional="0.5")  # a lot of 0.60 USDT is an order of its own
     protect(desk)
     desk.buy("0.01")
     protect(desk, second, "p2")
     pass_time(desk, 20)
 
     assert level(desk) == expected
+
+
+def with_base_fee(desk: Desk) -> None:
+    """Buy so much that the fee, taken in BTC, leaves all but a thousandth of a lot above 999 lots."""
+    assert desk.plain(qty="0.01001").approval is not None
+    desk.fill(f"c{desk.orders}", "0.01001", fee="0.00001001", fee_asset="BTC")
+
+
+def sell(desk: Desk, qty: str) -> None:
+    assert desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty=qty, limit_price="59999").approval is not None
+    desk.fill(f"c{desk.orders}", qty, "59999", side=Side.SELL)
+
+
+def test_what_earlier_round_trips_left_below_a_lot_is_not_missed_behind_a_later_stop() -> None:
+    desk = watched()
+    sell(desk, "0.01")
+    levels = []
+    for trip in range(6):
+        with_base_fee(desk)
+        protect(desk, "0.00999", f"p{trip}")  # execd covers the lots of this entry
+        pass_time(desk, 17)
+        levels.append(level(desk))
+        desk.event(f"p{trip}", OrderEventKind.CANCELED)
+        sell(desk, "0.01" if trip % 3 == 2 else "0.00999")
+        pass_time(desk, 17)
+        levels.append(level(desk))
+
+    assert levels == ["RUNNING"] * 12
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
+def test_what_an_earlier_round_trip_left_excuses_no_lot_of_a_later_one() -> None:
+    desk = watched()
+    sell(desk, "0.01")
+    with_base_fee(desk)
+    sell(desk, "0.00999")
+    with_base_fee(desk)
+    protect(desk, "0.00998")
+    pass_time(desk, 17)
+
+    assert level(desk) == "HALTED"
+
+
+@pytest.mark.parametrize(("sold", "expected"), [("0.00992", "RUNNING"), ("0.0099", "HALTED")])
+def test_what_an_exit_leaves_of_one_entry_may_be_too_small_for_a_stop_beside_that_of_another(
+    sold: str, expected: str
+) -> None:
+    desk = watched()
+    desk.buy("0.01")
+    protect(desk)
+    sell(desk, sold)
+    pass_time(desk, 17)
+
+    assert level(desk) == expected  # 0.00008 BTC are 4.80 USDT, of which the venue takes no order
 
 
 def test_a_ladder_that_found_no_buyer_is_not_begun_again_while_the_hold_stands() -> None:
