@@ -33,7 +33,8 @@ epoch, under one set of limits, for a minute.
 
 `tradebot set-limits FILE --dry-run` shows what other limits would change, as ratios. Tightening takes the role risk,
 is in force at once and voids every approval of before; loosening takes the phrase, or two signatures of a team, and
-at most a factor of ten at once. They stay in force over restarts until the file itself is edited.
+at most a factor of ten at once. A first entry of one instrument or strategy is held against what `*` said; where
+nothing was said it loosens. They stay in force over restarts until the file itself is edited.
 """
 
 
