@@ -23,7 +23,7 @@ from riskd.base_limits import (
     PositiveDecimal,
     PositiveInt,
 )
-from riskd.catalogue import CONFIGURABLE_IDS
+from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
@@ -328,6 +328,9 @@ def _read_check(path: Path, check_id: str, tree: dict[str, Any]) -> Enforced | N
     if check_id not in CONFIGURABLE_IDS:
         raise ConfigError(f"{path}: {where}: no such check; see docs/risk-checks.md")
     if tree.get("status") == "not_applicable":
+        spec = SPEC_BY_ID[check_id]
+        if spec.mandatory:
+            raise ConfigError(f"{path}: {where}.status: {spec.name} cannot be not_applicable: it is always enforced")
         return parse_section(path, where, tree, NotApplicable)
     return parse_section(path, where, tree, CHECK_MODELS.get(check_id, Enforced))
 
@@ -351,8 +354,6 @@ def contradictions(limits: Limits) -> list[str]:
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
             low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
             above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
-    if order is None and limits.enforced("STA-08", DeploymentTier) is not None:
-        found.append("checks.STA-08 takes its share of SIZ-02: enforce that too, or say not_applicable and why")
     if order is not None:
         found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from riskd.base_limits import NotApplicable
+from riskd.catalogue import MANDATORY
 from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
@@ -151,13 +153,16 @@ def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
     on = {check_id for check_id, check in tree["checks"].items() if check["status"] == "enforced"}
-    for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES}:
+    for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES} - MANDATORY:
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 
 
 def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None, **top: Any) -> Limits:
-    """Return the demo limits, with wide rates, and with check settings changed or (None) removed."""
+    """Return the demo limits, with wide rates, and with check settings changed or (None) removed.
+
+    Here, and in no file, a test may do without a mandatory check that it is not about.
+    """
     tree = limits_tree()
     tree["strategies"] = {
         "s1": {"instruments": ["*"]},
@@ -166,7 +171,7 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
     }
     for check_id, wide in WIDE.items():
         tree["checks"][check_id] |= wide
-    for check_id in (*GUARDS, *STRICT, *EYES):
+    for check_id in (*GUARDS, *STRICT, *EYES, *FILLS):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     for check_id, change in (changes or {}).items():
         if change is None:
@@ -175,7 +180,10 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
             was = tree["checks"][check_id]
             turned = change.get("status", was["status"]) != was["status"]  # switched on or off: the change says it all
             tree["checks"][check_id] = change if turned else was | change
-    return make_limits(tree | top, Path("test.yaml"), "hash")
+    off = {key: check for key, check in tree["checks"].items() if key in MANDATORY and check["status"] != "enforced"}
+    tree["checks"] |= {check_id: _profile("demo")["checks"][check_id] for check_id in off}
+    limits = make_limits(tree | top, Path("test.yaml"), "hash")
+    return replace(limits, checks=dict(limits.checks) | {key: NotApplicable(**check) for key, check in off.items()})
 
 
 OPERATOR_KEYS = {

@@ -193,7 +193,7 @@ DIRECTIONS: list[tuple[Change, Direction]] = [
     (lambda t: t["checks"]["PNL-01"].update(resume_requires_recovery=True), Direction.TIGHTENS),
     (lambda t: t.update(cautious={"adds": True}), Direction.LOOSENS),
     (
-        lambda t: t["checks"].update({"RAT-01": {"status": "not_applicable", "reason": "no more of it"}}),
+        lambda t: t["checks"].update({"RAT-02": {"status": "not_applicable", "reason": "no more of it"}}),
         Direction.LOOSENS,
     ),
     (lambda t: t["checks"]["STA-05"].update(deny=[BTC]), Direction.TIGHTENS),

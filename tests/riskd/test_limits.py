@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from riskd.catalogue import MANDATORY
 from riskd.limits import load_limits, make_limits
 from tests.riskd.kit import ROOT, limits_tree
 from tradebot.core.errors import ConfigError
@@ -50,9 +51,16 @@ def test_a_check_that_does_not_exist_is_refused() -> None:
 
 
 def test_not_applicable_needs_a_reason() -> None:
-    change = {"SIZ-02": {"status": "not_applicable", "reason": "no"}}
-    assert "checks.SIZ-02.reason" in broken(lambda t: t["checks"].update(change))
+    change = {"SIZ-03": {"status": "not_applicable", "reason": "no"}}
+    assert "checks.SIZ-03.reason" in broken(lambda t: t["checks"].update(change))
     assert "status" in broken(lambda t: t["checks"].update({"SIZ-02": {"status": "off"}}))
+
+
+@pytest.mark.parametrize("check_id", sorted(MANDATORY))
+def test_no_file_switches_off_what_every_account_needs(check_id: str) -> None:
+    off = {check_id: {"status": "not_applicable", "reason": "we know what we are doing"}}
+
+    assert f"checks.{check_id}.status: " in broken(lambda t: t["checks"].update(off))
 
 
 @pytest.mark.parametrize(
