@@ -38,6 +38,8 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
     "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
     "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct",
+    "max_per_trade", "daily_allocation_pct", "max_factor", "min_factor", "risk_pct", "budget", "target_daily_vol_pct",
+    "per_symbol_cap", "total_cap", "fraction", "clip_pct", "unproven_pct",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({
@@ -45,7 +47,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
     "min_stop_multiple", "maintenance_pct", "min_depth_multiple",
-    "min_cost_multiple",
+    "min_cost_multiple", "raise_at_win_pct", "lower_at_win_pct", "default_stop_pct", "min_vol_pct", "cold_vol_pct",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})
@@ -75,7 +77,7 @@ class LimitChange:
 
 def compare(before: Limits, after: Limits) -> list[LimitChange]:
     """Return every value that differs, in order of its path."""
-    old, new = dict(_leaves("", _tree(before))), dict(_leaves("", _tree(after)))
+    old, new = dict(_leaves("", tree_of(before))), dict(_leaves("", tree_of(after)))
     held = ((path, _held(old, path), _held(new, path)) for path in sorted(old.keys() | new.keys()))
     return [_change(path, was, now) for path, was, now in held if was != now]
 
@@ -102,7 +104,8 @@ def too_far(changes: list[LimitChange]) -> LimitChange | None:
     return None
 
 
-def _tree(limits: Limits) -> dict[str, Any]:
+def tree_of(limits: Limits) -> dict[str, Any]:
+    """Return limits as plain values, defaults written out."""
     tree: dict[str, Any] = limits.file.model_dump(mode="json", exclude={"checks"})
     tree["checks"] = {key: check.model_dump(mode="json") for key, check in limits.checks.items()}
     return tree

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -52,6 +52,10 @@ from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read
 
 T = TypeVar("T")
 _BPS: Final = Decimal(10_000)
+SIGNATURES_SUFFIX: Final = ".sig"
+"""Of the file with signatures beside a limits file."""
+MAX_SIGNATURES: Final = 10
+"""More lines of it are not read."""
 
 
 class ClusterExposure(Exposure):
@@ -291,6 +295,8 @@ class Limits:
     checks: Mapping[str, Enforced | NotApplicable]
     hash: str
     """SHA-256 of the file's bytes, hex."""
+    signatures: tuple[tuple[str, bytes], ...] = ()
+    """Operators and their signatures beside the file; not verified yet."""
 
     def enforced(self, check_id: str, model: type[T]) -> T | None:
         """Return the limits of an enforced check; None when it is not applicable or absent."""
@@ -305,7 +311,19 @@ def load_limits(path: Path) -> Limits:
         ConfigError: One line naming file, key and fix.
     """
     tree = read_yaml(path)
-    return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    limits = make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    return replace(limits, signatures=_signatures(path.with_name(path.name + SIGNATURES_SUFFIX)))
+
+
+def _signatures(path: Path) -> tuple[tuple[str, bytes], ...]:
+    """Read lines of operator and signature in hex, as `tradebot sign-limits` writes them; no file, no signature."""
+    if not path.exists():
+        return ()
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return tuple((operator, bytes.fromhex(signature)) for operator, signature in lines[:MAX_SIGNATURES])
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path}: not lines of operator and signature in hex: sign again or remove it") from exc
 
 
 def parse_limits(text: str) -> Limits:

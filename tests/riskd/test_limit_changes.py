@@ -21,6 +21,7 @@ from riskd.limit_changes import (
 )
 from riskd.limits import CHECK_MODELS, parse_limits
 from riskd.records import MemorySink
+from riskd.sizing_limits import Adaptation, FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade, VolatilityTarget
 from tests.riskd.kit import BTC, TEAM, Desk, limits_tree, violations
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import ConfigModel
@@ -289,7 +290,8 @@ def test_every_number_of_the_limits_has_its_direction() -> None:
         schema.GrantLimits,
         schema.SoftCaps,
     ]
-    models += [schema.DayTarget, schema.Cautious]
+    models += [schema.DayTarget, schema.Cautious, Adaptation, FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade]
+    models.append(VolatilityTarget)
     known = LOWER_IS_TIGHTER | HIGHER_IS_TIGHTER | TRUE_IS_TIGHTER | FALSE_IS_TIGHTER
     neutral = {
         "rearm_step_pct",
@@ -298,6 +300,11 @@ def test_every_number_of_the_limits_has_its_direction() -> None:
         "min_bars",
         "start_capital",
         "venue_minimum",
+        "max_open_trades",
+        "window",
+        "min_trips",
+        "half_life_min",
+        "warm_up_min",
     }  # any change of these counts as loosening
 
     assert set().union(*(numbers(model) for model in models)) - known - neutral == set()
