@@ -69,6 +69,7 @@ GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 EYES = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
 """Off unless a test sets them: most tests let hours pass and nobody looks at a venue meanwhile."""
 HUGE = 10**9
+WIDE_PCT = 10_000
 WIDE: dict[str, dict[str, Any]] = {
     "RAT-01": {"strategy_per_second": 1000, "strategy_per_minute": 60000, "system_per_second": 1000},
     "SIZ-01": {"max_qty": {"*": 100}},
@@ -76,11 +77,11 @@ WIDE: dict[str, dict[str, Any]] = {
     "MKT-04": {"max_spread_bps": {"*": 10_000}},
     "PRC-04": {"max_bound_bps": 10_000},
     "SIZ-05": {"soft_multiple": HUGE, "hard_multiple": HUGE},
-    "POS-06": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
-    "POS-11": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
-    "POS-13": {"max_loss_pct": HUGE, "max_loss": HUGE},
-    "POS-09": {"max_pct_of_equity": {"*": HUGE}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
-    "POS-12": {"max_heat_pct": HUGE, "max_heat": HUGE},
+    "POS-06": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
+    "POS-11": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
+    "POS-13": {"max_loss_pct": WIDE_PCT, "max_loss": HUGE},
+    "POS-09": {"max_pct_of_equity": {"*": WIDE_PCT}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
+    "POS-12": {"max_heat_pct": WIDE_PCT, "max_heat": HUGE},
     "RAT-02": {"strategy_per_second": 1000},
     "RAT-04": {"max_ratio": HUGE, "min_orders": HUGE},
     "RAT-05": {"strategy_per_minute": HUGE, "venue_per_minute": HUGE},
@@ -109,7 +110,7 @@ STRICT: dict[str, dict[str, Any]] = {
     "PRC-06": {"status": "enforced", "min_stop_multiple": 2, "maintenance_pct": 5},
     "SPC-09": {"status": "enforced", "max_resting_s": 60},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
-    "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
+    "POS-05": {"status": "enforced", "max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
     "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},

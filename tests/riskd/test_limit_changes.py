@@ -236,7 +236,7 @@ def test_a_higher_tier_loosens_and_a_lower_one_tightens_step_by_step() -> None:
 def test_a_first_entry_of_an_instrument_is_held_against_the_one_of_all_others() -> None:
     tree = tree_of()
     desk = desk_on(tree)
-    slip = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 86_400_000}))
+    slip = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 60_000}))
     wide = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 6_000}))
     same = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 5_000}))
     (change,) = compare(desk.gate.limits, parse_limits(text_of(wide)))

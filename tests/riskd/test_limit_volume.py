@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.riskd.kit import HUGE, SECOND, Desk, make_test_limits
+from tests.riskd.kit import SECOND, WIDE_PCT, Desk, make_test_limits
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, NeverUsed, SessionUp, VenueAction
 from tradebot.core.intents import OrderIntent, ProtectionPlan
@@ -112,15 +112,15 @@ class Caps:
         )
 
     def tree(self) -> dict[str, dict[str, Any] | None]:
-        share = {"max_pct_of_equity": HUGE}
+        share = {"max_pct_of_equity": WIDE_PCT}
         return {
             "SIZ-02": {"max_pct_of_equity": 100, "max_notional": self.order},
-            "POS-02": {"hard_pct": HUGE, "soft_pct": HUGE, "max_notional": self.position},
+            "POS-02": {"hard_pct": WIDE_PCT, "soft_pct": WIDE_PCT, "max_notional": self.position},
             "POS-03": {"max_positions": self.count},
-            "POS-04": {"hard_pct": HUGE, "soft_pct": HUGE, "max_notional": self.gross},
+            "POS-04": {"hard_pct": WIDE_PCT, "soft_pct": WIDE_PCT, "max_notional": self.gross},
             "POS-06": share | {"max_notional": self.base},
             "POS-11": share | {"max_notional": self.open_orders},
-            "POS-13": {"shock_pct": 20, "max_loss_pct": HUGE, "max_loss": self.stress},
+            "POS-13": {"shock_pct": 20, "max_loss_pct": WIDE_PCT, "max_loss": self.stress},
             "PNL-01": {"status": "not_applicable", "reason": "prices move on purpose"},
         }
 

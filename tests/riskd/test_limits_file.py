@@ -83,7 +83,7 @@ def test_a_comment_does_not_bring_back_what_an_operator_had_tightened() -> None:
 
 def test_the_second_key_and_the_phrase_agree_to_it_after_the_cool_off_of_before() -> None:
     desk = Desk(limits=file_of(tree_of(cool_off_min=30)))
-    loose = file_of(changed(tree_of(cool_off_min=1), cap(3_000)))
+    loose = file_of(changed(tree_of(cool_off_min=5), cap(3_000)))
     later = start_on(desk, loose)
 
     assert cleared(later, "trader") == "SECOND_KEY_NEEDED"
@@ -93,7 +93,7 @@ def test_the_second_key_and_the_phrase_agree_to_it_after_the_cool_off_of_before(
     assert cleared(later, phrase=False) == "PHRASE_MISMATCH"
     assert cleared(later) == "CLEARED"
     assert later.gate.state.holds.level_for("binance", "", "") is not TradingLevel.HALTED
-    third = start_on(later, file_of(changed(tree_of(cool_off_min=1), cap(3_000)), "# a note\n"))
+    third = start_on(later, file_of(changed(tree_of(cool_off_min=5), cap(3_000)), "# a note\n"))
     assert holds(third) == []  # agreed to once
 
 
@@ -129,7 +129,7 @@ def test_a_tighter_file_is_taken_and_written_down() -> None:
     "change",
     [
         lambda t: t["checks"].update({"RAT-02": {"status": "not_applicable", "reason": "no more of it"}}),
-        lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:BTC-USDT": 86_400_000}),
+        lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:BTC-USDT": 60_000}),
         lambda t: t.update(profile="other"),
         lambda t: t["strategies"].update(s9={"instruments": ["*"]}),
     ],
