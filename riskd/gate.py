@@ -253,16 +253,20 @@ class RiskGate:
     def _file_taken(self, taken: FileTaken, now_ns: int) -> None:
         """Write down what another limits file changes; hold everything when it loosens and nobody has agreed to it."""
         file, keeper = self.state.file_limits, self.keeper
-        before = [h.hold_id for h in self.state.holds.holds.values() if h.cause == LIMITS_LOOSENED]
-        if taken.held:  # raised first: no moment, and no crash, lies between the file and its hold
+        evidence = taken.held[:MAX_EVIDENCE_CHARACTERS]
+        standing = [h for h in self.state.holds.holds.values() if h.cause == LIMITS_LOOSENED]
+        if evidence and all(
+            h.evidence != evidence for h in standing
+        ):  # raised first: no moment, and no crash, lies between the file and its hold
             keeper.raise_(
-                TradingLevel.HALTED, SYSTEM_SCOPE, LIMITS_LOOSENED, ReleaseRule.TWO_KEY, now_ns, taken.held,
+                TradingLevel.HALTED, SYSTEM_SCOPE, LIMITS_LOOSENED, ReleaseRule.TWO_KEY, now_ns, evidence,
                 clear_after_ns=now_ns + taken.cool_off_ns, always=True,
             )  # fmt: skip
         lines = [change_text(change) for change in taken.changes]
         self._ledger.commit(LimitsLoaded(text_of(file), file.hash, lines, taken.signers, bool(taken.held), now_ns))
-        for hold_id in before:
-            keeper.clear(hold_id, "ANOTHER_LIMITS_FILE", "riskd", now_ns)
+        for hold in standing:
+            if hold.evidence != evidence:
+                keeper.clear(hold.hold_id, "ANOTHER_LIMITS_FILE", "riskd", now_ns)
         if taken.changes or taken.held:
             looser = sum(change.direction is not Direction.TIGHTENS for change in taken.changes)
             result = f"{len(lines) - looser} tighten, {looser} loosen" + (", held" if taken.held else "")
