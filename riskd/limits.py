@@ -451,6 +451,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
     return ProfileNumbers(
         file.sizing,
         (*_value_caps(limits), *_loss_caps(limits)),
+        tuple(_allocations(limits)),
         None if count is None else count.max_positions,
         None if loss is None else loss.pause_at_pct,
         file.cautious_size_factor,
@@ -463,7 +464,7 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
 
 def _value_caps(limits: Limits) -> Iterator[ShareCap]:
     """Caps on what orders and positions are worth."""
-    order, strategies = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-09", StrategyAllocation)
+    order = limits.enforced("SIZ-02", OrderValue)
     if order is not None:
         yield ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional)
     for check_id in ("POS-02", "POS-04", "POS-07"):
@@ -472,11 +473,17 @@ def _value_caps(limits: Limits) -> Iterator[ShareCap]:
     for check_id in ("POS-05", "POS-06", "POS-11"):
         if (share := limits.enforced(check_id, EquityShare)) is not None:
             yield ShareCap(f"checks.{check_id}", "max_pct_of_equity", share.max_pct_of_equity, share.max_notional)
-    if strategies is not None:
-        for key in sorted({*strategies.max_pct_of_equity, *strategies.max_notional}):
-            pct, amount = for_key(strategies.max_pct_of_equity, key), for_key(strategies.max_notional, key)
-            if pct is not None and amount is not None:
-                yield ShareCap(f"checks.POS-09 of {key}", "max_pct_of_equity", pct, amount)
+
+
+def _allocations(limits: Limits) -> Iterator[ShareCap]:
+    """What each strategy that the file registers may have."""
+    table = limits.enforced("POS-09", StrategyAllocation)
+    if table is None:
+        return
+    for key in sorted(limits.file.strategies):
+        pct, amount = for_key(table.max_pct_of_equity, key), for_key(table.max_notional, key)
+        if pct is not None and amount is not None:
+            yield ShareCap(f"checks.POS-09 of {key}", "max_pct_of_equity", pct, amount)
 
 
 def _loss_caps(limits: Limits) -> Iterator[ShareCap]:

@@ -34,7 +34,9 @@ class ProfileNumbers:
 
     sizing: Sizing
     caps: tuple[ShareCap, ...]
-    """All that are enforced."""
+    """All that are enforced, but for POS-09."""
+    allocations: tuple[ShareCap, ...]
+    """POS-09, one of each strategy: a small one says nothing of an instrument."""
     max_positions: int | None
     pause_at_pct: Decimal | None
     cautious: Decimal
@@ -94,7 +96,15 @@ def smallest_sizes(numbers: ProfileNumbers) -> list[Size]:
     if isinstance(sizing, KellyLite) and numbers.start is not None:
         share = numbers.start * sizing.unproven_pct / HUNDRED * numbers.tier
         found.append(Size(f"start_capital x sizing.unproven_pct{tiered}", share))
-    for cap in numbers.caps:
+    return found + _sizes_of(numbers.caps, numbers)
+
+
+def _sizes_of(caps: Iterable[ShareCap], numbers: ProfileNumbers) -> list[Size]:
+    """Return what caps leave for one entry, normal and at CAUTIOUS."""
+    factor = numbers.cautious * numbers.tier
+    tiered = "" if numbers.tier == 1 else " x checks.STA-08.tier"
+    smaller, found = f" x cautious_size_factor{tiered}", []
+    for cap in caps:
         lost = "" if cap.share == 1 else f" / {_text(cap.share)} that an entry may lose"
         found.append(Size(f"{cap.where}.{cap.amount_key}{smaller}{lost}", cap.amount * factor / cap.share))
         if numbers.start is not None:
@@ -108,7 +118,7 @@ def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
     found = [
         _too_small(size, f"venue_minimum.{venue}", least, numbers.kept)
         for venue, least in sorted(numbers.minimum.items())
-        for size in smallest_sizes(numbers)
+        for size in smallest_sizes(numbers) + _sizes_of(numbers.allocations, numbers)
         if size.amount * numbers.kept < least
     ]
     if numbers.start is not None:
