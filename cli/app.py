@@ -277,6 +277,18 @@ def set_limits(
     return run(call, file, reason, phrase, dry_run=dry_run)
 
 
+@command(app, "sign-limits")
+def sign_limits(
+    call: Call,
+    file: Annotated[Path, typer.Argument(help="A limits file that riskd shall start with.")],
+    in_force: Annotated[str, typer.Option(help="Hash of the limits that it replaces. Default: riskd is asked.")] = "",
+) -> int:
+    """Sign a limits file that loosens, with your operator key, into FILE.sig beside it."""
+    from cli.commands import sign_limits as run
+
+    return run(call, file, in_force)
+
+
 @command(app, "flatten")
 def flatten(call: Call, scope: ScopeOption = "system", reason: ReasonOption = "", phrase: PhraseOption = "") -> int:
     """Halt, then close positions with reducing orders. Without --phrase it only says which phrase is needed."""

@@ -35,7 +35,7 @@ from cli.launcher import (
 )
 from cli.output import complain, progress, to_json
 from cli.run_state import is_supervised
-from cli.signing import KEY_ENV, load_operator_key
+from cli.signing import KEY_ENV, load_operator_key, sign_limits_file
 from cli.stopping import fan_out, headline, ping_all
 from tradebot._version import __version__
 from tradebot.core.amounts import parse_decimal
@@ -341,15 +341,34 @@ def set_limits(call: Call, file: Path, reason: str, phrase: str, *, dry_run: boo
     """Put other limits in force, or only show what would change."""
     if not dry_run:
         _require_reason(reason)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{file} cannot be read: give the path of a limits file") from exc
+    text = _limits_text(file)
     with _talk(call) as daemons:
         view = daemons.set_limits(text, reason, phrase, new_command_id(), dry_run=dry_run)
     done = view.accepted or dry_run
     call.answer(view, render.limits_lines(view), ok=done)
     return Exit.OK if done else Exit.REFUSED
+
+
+def _limits_text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{file} cannot be read: give the path of a limits file") from exc
+
+
+def sign_limits(call: Call, file: Path, in_force: str) -> int:
+    """Sign a limits file for the next start of riskd; it replaces this operator's earlier signature beside the file."""
+    key_file, text = os.environ.get(KEY_ENV), _limits_text(file)
+    if not key_file:
+        raise UsageError(f"{KEY_ENV} names no key: set it to the path of your key file")
+    key, target = load_operator_key(Path(key_file)), find_target(call.config, call.state)
+    if not in_force:
+        with _talk_to(call, target) as daemons:
+            in_force = daemons.limits().hash
+    path = sign_limits_file(file, text, key, call.operator, call.role, target.common.mode, in_force)
+    answer = {"signed": str(path), "operator": call.operator, "role": str(call.role), "in_force": in_force}
+    call.answer(answer, [f"{path}: signed by {call.operator} as {call.role}, in place of the limits {in_force[:8]}"])
+    return Exit.OK
 
 
 def flatten(call: Call, scope_text: str, reason: str, phrase: str) -> int:

@@ -79,6 +79,11 @@ class CheckSpec:
         return articles_of(self.check_id)
 
     @property
+    def mandatory(self) -> bool:
+        """Whether no limits file may say not_applicable."""
+        return self.check_id in MANDATORY
+
+    @property
     def asked(self) -> bool:
         """Whether riskd asks it of orders."""
         return self.parent or self.order
@@ -115,6 +120,14 @@ FAMILIES: Final = {
     "EXE": "Re-checks in execd, between approval and the wire",
     "PTR": "Post-trade",
 }
+
+MANDATORY: Final = frozenset({
+    "AUT-01", "AUT-02", "AUT-04", "AUT-07", "STA-01", "STA-02", "PRC-01", "SIZ-02", "SIZ-06", "POS-01", "POS-02",
+    "POS-04", "RAT-01", "PNL-01", "PTR-02",
+})  # fmt: skip
+"""Checks that no product, venue or mode makes pointless: without one of them the level, the account's caps or the books
+mean nothing, so that a limits file may widen their numbers and not switch them off.
+"""
 
 _SOFT, _HOLD = Severity.SOFT, Severity.HOLD
 _POST = Owner.POST_TRADE

@@ -12,7 +12,8 @@ Generated from `riskd/catalogue.py` by `python -m riskd.catalogue_shell > docs/r
 Checks run in this order and every violation is reported; the first one gives the refusal its code. Any check also
 refuses with {common}: an input that is missing or stale, a limit that the file does not define, an error inside the
 check. The limits file (`config/limits/<profile>.yaml`) says for every check of riskd whether it is `enforced` or
-`not_applicable` and why; a check that the file does not mention refuses every order.
+`not_applicable` and why; a check that the file does not mention refuses every order. riskd does not start with a file
+that switches off one of these: {mandatory}.
 
 *When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position;
 *always*: the account is watched, a breach raises a hold ([holds](holds.md)).
@@ -25,7 +26,8 @@ Rule 15c3-5 (17 CFR 240.15c3-5). `tradebot report controls` shows the same table
 
 def render_page() -> str:
     """Return the page."""
-    parts = [_HEAD.format(common=", ".join(f"`{reason}`" for reason in COMMON_REASONS))]
+    common = ", ".join(f"`{reason}`" for reason in COMMON_REASONS)
+    parts = [_HEAD.format(common=common, mandatory=", ".join(s.check_id for s in CATALOGUE if s.mandatory))]
     for family, title in FAMILIES.items():
         rows = [spec for spec in CATALOGUE if spec.family == family]
         parts.append(

@@ -24,11 +24,12 @@ from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.journal_watch import JournalHealth, JournalMemory, JournalWatch
-from riskd.keeper import Cleared, HoldKeeper, scope_text
+from riskd.keeper import MAX_EVIDENCE_CHARACTERS, Cleared, HoldKeeper, scope_text
 from riskd.ledger import Ledger
 from riskd.limit_changes import Direction
 from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
+from riskd.limits_file import LIMITS_LOOSENED, FileTaken, change_text, take_file, text_of
 from riskd.marks import Columns, MarketBoard
 from riskd.portfolio import Equity
 from riskd.protection_watch import ProtectionMemory, ProtectionWatch
@@ -39,6 +40,7 @@ from riskd.records import (
     JournalCheckpoint,
     JournalSink,
     LimitsChanged,
+    LimitsLoaded,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -206,7 +208,7 @@ class RiskGate:
                 self.decider.keep(record.decision_id, payload)
             elif isinstance(record, InstrumentsSeen):
                 self._learn_assets()
-            elif isinstance(record, LimitsChanged) and self.limits is not self.state.limits:
+            elif isinstance(record, LimitsChanged | LimitsLoaded) and self.limits is not self.state.limits:
                 self._refurnish()
 
     def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
@@ -217,13 +219,19 @@ class RiskGate:
             now_ns: Now.
             clock_trusted: False when the clock may have been moved since the last life: countdowns then go on with what
                 they had left, and the time in between does not count. A clock that was set back is never trusted.
+
+        Raises:
+            ConfigError: The limits file loosens what was in force and lacks the signatures that this takes.
         """
         self.finish_restore()
+        taken = take_file(self.state.limits_book, self.state.file_limits, self.environment)
         stood_ns = self.state.guards.last_ns
         if stood_ns and (now_ns < stood_ns or not clock_trusted):
             self.keeper.keep_remaining(stood_ns, now_ns)
         file = self.limits.file
         self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
+        if taken is not None:
+            self._file_taken(taken, now_ns)
         for latched in list(self.state.pending_latches.values()):
             self.keeper.raise_latch(latched.latch, now_ns)
         for hold in self.state.holds.holds.values():
@@ -241,6 +249,29 @@ class RiskGate:
         self._protection.start(now_ns)
         self._dependencies.start(now_ns)
         self._journal_watch.start(now_ns)
+
+    def _file_taken(self, taken: FileTaken, now_ns: int) -> None:
+        """Write down what another limits file changes; hold everything when it loosens and nobody has agreed to it."""
+        file, keeper = self.state.file_limits, self.keeper
+        evidence = taken.held[:MAX_EVIDENCE_CHARACTERS]
+        standing = [h for h in self.state.holds.holds.values() if h.cause == LIMITS_LOOSENED]
+        if evidence and all(
+            h.evidence != evidence for h in standing
+        ):  # raised first: no moment, and no crash, lies between the file and its hold
+            keeper.raise_(
+                TradingLevel.HALTED, SYSTEM_SCOPE, LIMITS_LOOSENED, ReleaseRule.TWO_KEY, now_ns, evidence,
+                clear_after_ns=now_ns + taken.cool_off_ns, always=True,
+            )  # fmt: skip
+        lines = [change_text(change) for change in taken.changes]
+        self._ledger.commit(LimitsLoaded(text_of(file), file.hash, lines, taken.signers, bool(taken.held), now_ns))
+        for hold in standing:
+            if hold.evidence != evidence:
+                keeper.clear(hold.hold_id, "ANOTHER_LIMITS_FILE", "riskd", now_ns)
+        if taken.changes or taken.held:
+            looser = sum(change.direction is not Direction.TIGHTENS for change in taken.changes)
+            result = f"{len(lines) - looser} tighten, {looser} loosen" + (", held" if taken.held else "")
+            reason, operator = "; ".join(lines)[:MAX_EVIDENCE_CHARACTERS], taken.signers or "riskd"
+            keeper.audit(f"limits-{self.state.prefix}", operator, "", "LOAD_LIMITS", file.hash, reason, result, now_ns)
 
     def session_lost(self, now_ns: int) -> SessionDown:
         """execd is gone: nothing may increase exposure until it is back."""

@@ -33,7 +33,14 @@ epoch, under one set of limits, for a minute.
 
 `tradebot set-limits FILE --dry-run` shows what other limits would change, as ratios. Tightening takes the role risk,
 is in force at once and voids every approval of before; loosening takes the phrase, or two signatures of a team, and
-at most a factor of ten at once. They stay in force over restarts until the file itself is edited.
+at most a factor of ten at once. A first entry of one instrument or strategy is held against what `*` said; where
+nothing was said it loosens. They stay in force over restarts until the file itself is edited.
+
+A start with another limits file compares it with what was in force and journals each change as a ratio. One that only
+tightens is taken as it is. One that loosens raises LIMITS_LOOSENED; change it with `tradebot set-limits` first and the
+start finds nothing looser. Where `operator_keys` were in force riskd does not start with such a file unless `FILE.sig`
+beside it has the signature of a key of the role risk, in a team also that of a trader: `tradebot sign-limits FILE`.
+The first start on a state folder has nothing to compare with.
 """
 
 

@@ -19,6 +19,8 @@ MAX_LOOSENING: Final = Decimal(10)
 FIXED: Final = ("profile", "currency", "operators", "operator_keys")
 """Top-level keys that need a restart with another file."""
 MISSING: Final = ""
+UNDEFINED: Final = "undefined"
+"""A key of a table that has neither an own entry nor one of `*`: the check refuses."""
 
 LOWER_IS_TIGHTER: Final = frozenset({
     "max_age_ms", "max_age_min", "max_age_h", "max_future_ms", "max_reconcile_age_s", "max_session_age_ms",
@@ -36,6 +38,8 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
     "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
     "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct",
+    "max_per_trade", "daily_allocation_pct", "max_factor", "min_factor", "risk_pct", "budget", "target_daily_vol_pct",
+    "per_symbol_cap", "total_cap", "fraction", "clip_pct", "unproven_pct",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({
@@ -43,7 +47,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
     "min_stop_multiple", "maintenance_pct", "min_depth_multiple",
-    "min_cost_multiple",
+    "min_cost_multiple", "raise_at_win_pct", "lower_at_win_pct", "default_stop_pct", "min_vol_pct", "cold_vol_pct",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})
@@ -64,7 +68,7 @@ class LimitChange:
 
     path: str
     before: str
-    """Empty = it was not there."""
+    """Empty = it was not there. Of a key without an own entry: what `*` said, which held for it."""
     after: str
     ratio: str
     """after / before, three decimals; empty when that says nothing."""
@@ -73,12 +77,17 @@ class LimitChange:
 
 def compare(before: Limits, after: Limits) -> list[LimitChange]:
     """Return every value that differs, in order of its path."""
-    old, new = dict(_leaves("", _tree(before))), dict(_leaves("", _tree(after)))
-    return [
-        _change(path, old.get(path), new.get(path))
-        for path in sorted(old.keys() | new.keys())
-        if old.get(path) != new.get(path)
-    ]
+    old, new = dict(_leaves("", tree_of(before))), dict(_leaves("", tree_of(after)))
+    held = ((path, _held(old, path), _held(new, path)) for path in sorted(old.keys() | new.keys()))
+    return [_change(path, was, now) for path, was, now in held if was != now]
+
+
+def _held(leaves: Mapping[str, object], path: str) -> object:
+    """Return what holds at a path: a key of an enforced check's table that has no own entry has that of `*`."""
+    found, parts = leaves.get(path), path.split("/", 3)
+    if found is not None or len(parts) < 4 or leaves.get(f"checks/{parts[1]}/status") != "enforced":
+        return found
+    return leaves.get("/".join((*parts[:3], ANY)), UNDEFINED)
 
 
 def too_far(changes: list[LimitChange]) -> LimitChange | None:
@@ -95,7 +104,8 @@ def too_far(changes: list[LimitChange]) -> LimitChange | None:
     return None
 
 
-def _tree(limits: Limits) -> dict[str, Any]:
+def tree_of(limits: Limits) -> dict[str, Any]:
+    """Return limits as plain values, defaults written out."""
     tree: dict[str, Any] = limits.file.model_dump(mode="json", exclude={"checks"})
     tree["checks"] = {key: check.model_dump(mode="json") for key, check in limits.checks.items()}
     return tree
@@ -131,8 +141,10 @@ def _direction(path: str, old: object, new: object, was: Decimal | None, now: De
     elif was is not None and now is not None:
         tightens = (now < was and bool(names & LOWER_IS_TIGHTER)) or (now > was and bool(names & HIGHER_IS_TIGHTER))
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        wider, narrower = (new, old) if parts[-1] in ("deny", "cluster_pins", "watched") else (old, new)
-        tightens = ANY in wider or all(item in wider for item in narrower)
+        if parts[-1] in ("deny", "cluster_pins", "watched"):
+            tightens = all(item in new for item in old)
+        else:
+            tightens = ANY in old or all(item in old for item in new)
     elif old is None and path.startswith("checks/"):
         tightens = True  # a limit of a check that begins to run; its status says so too
     return Direction.TIGHTENS if tightens else Direction.LOOSENS

@@ -7,8 +7,8 @@ not an oversight to be forgiven: it refuses every order with LIMIT_UNDEFINED.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -17,25 +17,34 @@ from pydantic import Field
 
 from riskd.base_limits import (
     ANY,
+    Day_s,
     Enforced,
+    Hours,
+    Minutes,
     NegativeDecimal,
     NotApplicable,
     PositiveDecimal,
     PositiveInt,
 )
-from riskd.catalogue import CONFIGURABLE_IDS
+from riskd.catalogue import CONFIGURABLE_IDS, SPEC_BY_ID
 from riskd.liquidity_limits import Slippage
 from riskd.order_limits import (
     ORDER_MODELS,
     DeploymentTier,
+    EquityShare,
     Exposure,
     FreeBalance,
     MandatoryStop,
     MaxSpread,
     OpenPositions,
+    OrderQty,
     OrderRate,
     OrderValue,
+    PortfolioHeat,
     SizeOutlier,
+    StrategyAllocation,
+    StressLoss,
+    TradeRisk,
     VenueExposure,
 )
 from riskd.post_trade_limits import (
@@ -61,6 +70,10 @@ from tradebot.runtime.config import ConfigModel, parse_section, parse_yaml, read
 
 T = TypeVar("T")
 _BPS: Final = Decimal(10_000)
+SIGNATURES_SUFFIX: Final = ".sig"
+"""Of the file with signatures beside a limits file."""
+MAX_SIGNATURES: Final = 10
+"""More lines of it are not read."""
 
 
 class ClusterExposure(Exposure):
@@ -80,9 +93,9 @@ class ClusterExposure(Exposure):
 class HoldingTime(Enforced):
     """POS-14."""
 
-    soft_h: PositiveInt
+    soft_h: Hours
     """Hours; older than this no adds, and after the grace riskd closes."""
-    hard_h: PositiveInt
+    hard_h: Hours
     """Hours; older than this riskd closes at once."""
 
 
@@ -91,9 +104,9 @@ class DayLoss(Enforced):
 
     pause_at_pct: NegativeDecimal
     """Day PnL in percent of day start equity, inclusive."""
-    pause_min: PositiveInt
-    second_pause_min: PositiveInt
-    cautious_min: PositiveInt
+    pause_min: Minutes
+    second_pause_min: Minutes
+    cautious_min: Minutes
     rearm_at_pct: NegativeDecimal
     """After a pause: trigger again at the lower of this and day PnL minus `rearm_step_pct`."""
     rearm_step_pct: PositiveDecimal
@@ -112,7 +125,7 @@ class DayHalt(Enforced):
     """Day PnL in percent of day start equity, inclusive."""
     max_loss: PositiveDecimal | None = None
     """Day loss in account currency, inclusive."""
-    max_drawdown_pct: PositiveDecimal | None = None
+    max_drawdown_pct: Annotated[Decimal, Field(gt=0, le=100)] | None = None
     """Fall from the day's highest equity, percent, inclusive."""
     action: HaltAction = "halt"
 
@@ -131,7 +144,7 @@ class DrawdownHalt(Enforced):
     halt_at_pct: NegativeDecimal
     """Fall from the highest equity of the window, percent, inclusive."""
     window_days: Annotated[int, Field(gt=0, le=90)] = 30
-    cool_off_h: PositiveInt = 24
+    cool_off_h: Hours = 24
     action: HaltAction = "halt"
 
 
@@ -141,7 +154,7 @@ class LossVelocity(Enforced):
     pause_at_pct: NegativeDecimal
     """Fall from the highest equity of the last `window_min`, percent, inclusive."""
     window_min: Annotated[int, Field(gt=0, le=60)] = 5
-    pause_min: PositiveInt = 15
+    pause_min: Minutes = 15
 
 
 class LossStreak(Enforced):
@@ -149,7 +162,7 @@ class LossStreak(Enforced):
 
     pause_after: PositiveInt | None = None
     """Losses in a row that pause. None = none do."""
-    pause_min: PositiveInt = 60
+    pause_min: Minutes = 60
     halt_after: PositiveInt
     per: Literal["strategy", "system"] = "strategy"
     """Whose round trips are counted, and who is stopped."""
@@ -197,18 +210,18 @@ class Cautious(ConfigModel):
 
     adds: bool = False
     """Whether a position may be added to."""
-    entry_spacing_s: Annotated[int, Field(ge=0)] = 600
+    entry_spacing_s: Annotated[int, Field(ge=0, le=86_400)] = 600
     """Between two entries of one instrument."""
-    loss_cooldown_s: Annotated[int, Field(ge=0)] = 900
+    loss_cooldown_s: Annotated[int, Field(ge=0, le=86_400)] = 900
     """After a losing exit of an instrument."""
 
 
 class SoftCaps(ConfigModel):
     """What happens when a soft cap is exceeded for longer than its grace."""
 
-    grace_s: PositiveInt = 600
+    grace_s: Day_s = 600
     """For exposure: POS-02, POS-04, POS-07."""
-    holding_grace_s: PositiveInt = 1_800
+    holding_grace_s: Day_s = 1_800
     """For POS-14."""
     auto_close: bool = True
     """Whether riskd reduces by itself when the grace is over, or at once above the hard cap."""
@@ -217,7 +230,7 @@ class SoftCaps(ConfigModel):
 class DayTarget(ConfigModel):
     """What happens when a day has earned enough: a choice, never a promise."""
 
-    target_pct: PositiveDecimal
+    target_pct: Annotated[Decimal, Field(gt=0, le=1_000)]
     """Day PnL in percent of day start equity, inclusive."""
     action: Literal["cautious", "reduce_only", "pause", "halt", "close_all"]
     """Level until 00:00 UTC; `close_all` pauses and closes what is open."""
@@ -234,10 +247,11 @@ class GrantLimits(ConfigModel):
     """Bounds of the protection grant that comes with an entry."""
 
     max_orders: PositiveInt = 50
-    valid_hours: PositiveInt = 24
+    valid_hours: Annotated[int, Field(gt=0, le=168)] = 24
     price_range_pct: Annotated[int, Field(gt=0, lt=100)] = 50
     """Stops, targets and emergency exits lie within this distance of the entry's limit."""
-    emergency_bound_bps: PositiveInt = 400
+    emergency_bound_bps: Annotated[int, Field(gt=0, le=2_000)] = 400
+    """How far below the market an emergency exit may sell."""
 
 
 class OperatorKey(ConfigModel):
@@ -262,13 +276,13 @@ class LimitsFile(ConfigModel):
     """Operator -> key. When any is named, whatever loosens must be signed; a team needs a trader's and a risk
     officer's.
     """
-    sign_off_min: PositiveInt = 5
+    sign_off_min: Annotated[int, Field(gt=0, le=60)] = 5
     """How long a first signature waits for the second one."""
-    cool_off_min: PositiveInt = 15
-    """Minutes before a TWO_KEY hold may be cleared."""
+    cool_off_min: Annotated[int, Field(ge=5, le=1_440)] = 15
+    """Minutes before a TWO_KEY hold may be cleared; in fewer nobody cools off."""
     approval_valid_ms: Annotated[int, Field(gt=0, le=5_000)] = 1_500
     lease_valid_ms: Annotated[int, Field(gt=0, le=10_000)] = 1_000
-    parent_ttl_s: PositiveInt = 60
+    parent_ttl_s: Day_s = 60
     """A reserved parent without any venue message is released after this."""
     cautious_size_factor: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.5")
     """Multiplies size limits and sizes of entries at CAUTIOUS."""
@@ -304,6 +318,8 @@ class Limits:
     checks: Mapping[str, Enforced | NotApplicable]
     hash: str
     """SHA-256 of the file's bytes, hex."""
+    signatures: tuple[tuple[str, bytes], ...] = ()
+    """Operators and their signatures beside the file; not verified yet."""
 
     def enforced(self, check_id: str, model: type[T]) -> T | None:
         """Return the limits of an enforced check; None when it is not applicable or absent."""
@@ -318,7 +334,19 @@ def load_limits(path: Path) -> Limits:
         ConfigError: One line naming file, key and fix.
     """
     tree = read_yaml(path)
-    return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    limits = make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    return replace(limits, signatures=_signatures(path.with_name(path.name + SIGNATURES_SUFFIX)))
+
+
+def _signatures(path: Path) -> tuple[tuple[str, bytes], ...]:
+    """Read lines of operator and signature in hex, as `tradebot sign-limits` writes them; no file, no signature."""
+    if not path.exists():
+        return ()
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return tuple((operator, bytes.fromhex(signature)) for operator, signature in lines[:MAX_SIGNATURES])
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path}: not lines of operator and signature in hex: sign again or remove it") from exc
 
 
 def parse_limits(text: str) -> Limits:
@@ -341,6 +369,9 @@ def _read_check(path: Path, check_id: str, tree: dict[str, Any]) -> Enforced | N
     if check_id not in CONFIGURABLE_IDS:
         raise ConfigError(f"{path}: {where}: no such check; see docs/risk-checks.md")
     if tree.get("status") == "not_applicable":
+        spec = SPEC_BY_ID[check_id]
+        if spec.mandatory:
+            raise ConfigError(f"{path}: {where}.status: {spec.name} cannot be not_applicable: it is always enforced")
         return parse_section(path, where, tree, NotApplicable)
     return parse_section(path, where, tree, CHECK_MODELS.get(check_id, Enforced))
 
@@ -364,8 +395,6 @@ def contradictions(limits: Limits) -> list[str]:
             above(f"checks.{check_id}.soft_pct", soft, "hard_pct", hard, soft > hard)
             low, cap = exposure.soft_notional or exposure.max_notional, exposure.max_notional
             above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
-    if order is None and limits.enforced("STA-08", DeploymentTier) is not None:
-        found.append("checks.STA-08 takes its share of SIZ-02: enforce that too, or say not_applicable and why")
     if order is not None:
         found += sizing_above(numbers, "checks.SIZ-02.max_notional", order.max_notional)
     if order is not None and position is not None:
@@ -433,18 +462,12 @@ def contradictions(limits: Limits) -> list[str]:
 def profile_numbers(limits: Limits) -> ProfileNumbers:
     """Return the numbers that a profile must agree on."""
     file = limits.file
-    order, count = limits.enforced("SIZ-02", OrderValue), limits.enforced("POS-03", OpenPositions)
-    position, gross = limits.enforced("POS-02", Exposure), limits.enforced("POS-04", Exposure)
-    loss, tier = limits.enforced("PNL-01", DayLoss), limits.enforced("STA-08", DeploymentTier)
-    caps: list[ShareCap] = []
-    if order is not None:
-        caps.append(ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional))
-    for check_id, exposure in (("POS-02", position), ("POS-04", gross)):
-        if exposure is not None:
-            caps.append(ShareCap(f"checks.{check_id}", "hard_pct", exposure.hard_pct, exposure.max_notional))
+    count, loss = limits.enforced("POS-03", OpenPositions), limits.enforced("PNL-01", DayLoss)
+    tier = limits.enforced("STA-08", DeploymentTier)
     return ProfileNumbers(
         file.sizing,
-        tuple(caps),
+        (*_value_caps(limits), *_loss_caps(limits)),
+        tuple(_allocations(limits)),
         None if count is None else count.max_positions,
         None if loss is None else loss.pause_at_pct,
         file.cautious_size_factor,
@@ -453,6 +476,45 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         file.venue_minimum,
         _kept(limits),
     )
+
+
+def _value_caps(limits: Limits) -> Iterator[ShareCap]:
+    """Caps on what orders and positions are worth."""
+    order = limits.enforced("SIZ-02", OrderValue)
+    if order is not None:
+        yield ShareCap("checks.SIZ-02", "max_pct_of_equity", order.max_pct_of_equity, order.max_notional)
+    for check_id in ("POS-02", "POS-04", "POS-07"):
+        if (exposure := limits.enforced(check_id, Exposure)) is not None:
+            yield ShareCap(f"checks.{check_id}", "hard_pct", exposure.hard_pct, exposure.max_notional)
+    for check_id in ("POS-05", "POS-06", "POS-11"):
+        if (share := limits.enforced(check_id, EquityShare)) is not None:
+            yield ShareCap(f"checks.{check_id}", "max_pct_of_equity", share.max_pct_of_equity, share.max_notional)
+
+
+def _allocations(limits: Limits) -> Iterator[ShareCap]:
+    """What each strategy that the file registers may have."""
+    table = limits.enforced("POS-09", StrategyAllocation)
+    if table is None:
+        return
+    for key in sorted(limits.file.strategies):
+        pct, amount = for_key(table.max_pct_of_equity, key), for_key(table.max_notional, key)
+        if pct is not None and amount is not None:
+            yield ShareCap(f"checks.POS-09 of {key}", "max_pct_of_equity", pct, amount)
+
+
+def _loss_caps(limits: Limits) -> Iterator[ShareCap]:
+    """Caps on what positions may lose, as the value of the entry that loses it: with its narrowest stop, by PRC-05."""
+    risk, heat = limits.enforced("SIZ-03", TradeRisk), limits.enforced("POS-12", PortfolioHeat)
+    stress, stop = limits.enforced("POS-13", StressLoss), limits.enforced("PRC-05", MandatoryStop)
+    if risk is not None and stop is not None:
+        share = (stop.min_distance_bps + risk.cost_bps) / _BPS
+        yield ShareCap("checks.SIZ-03", "max_risk_pct", risk.max_risk_pct, risk.max_risk, "max_risk", share)
+    if heat is not None and stop is not None:
+        share = stop.min_distance_bps / _BPS
+        yield ShareCap("checks.POS-12", "max_heat_pct", heat.max_heat_pct, heat.max_heat, "max_heat", share)
+    if stress is not None:
+        share = Decimal(stress.shock_pct) / 100
+        yield ShareCap("checks.POS-13", "max_loss_pct", stress.max_loss_pct, stress.max_loss, "max_loss", share)
 
 
 def _kept(limits: Limits) -> Decimal:
@@ -468,11 +530,18 @@ def _kept(limits: Limits) -> Decimal:
 def venue_contradictions(limits: Limits, instruments: Iterable[Instrument]) -> dict[str, str]:
     """Return instrument -> why this profile cannot trade it.
 
-    For those that a strategy names and whose quote asset is the account currency.
+    For those that a strategy names, or all of them where one names `*`, whose quote asset is the account currency.
     """
     named = {name for permission in limits.file.strategies.values() for name in permission.instruments}
-    ours = [i for i in instruments if i.instrument_id in named and i.quote == limits.file.currency]
-    return below_venue_rules(profile_numbers(limits), ours)
+    ours = [i for i in instruments if (ANY in named or i.instrument_id in named) and i.quote == limits.file.currency]
+    order = limits.enforced("SIZ-01", OrderQty)
+    found = below_venue_rules(profile_numbers(limits), ours)
+    for instrument in ours:
+        cap = None if order is None else for_key(order.max_qty, instrument.instrument_id)
+        if cap is not None and cap < instrument.min_qty:
+            text = f"checks.SIZ-01.max_qty is {cap}, below {instrument.instrument_id} min_qty {instrument.min_qty}"
+            found.setdefault(instrument.instrument_id, f"{text}: no order could be that small; raise it")
+    return found
 
 
 def for_key(table: Mapping[str, T], key: str) -> T | None:

@@ -8,22 +8,30 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveDecimal, PositiveInt
+from riskd.base_limits import (
+    Day_s,
+    Enforced,
+    EquityPct,
+    Minutes,
+    PositiveDecimal,
+    PositiveInt,
+    PriceBps,
+)
 from riskd.liquidity_limits import LIQUIDITY_MODELS
 
 
 class IntentAge(Enforced):
     """AUT-03."""
 
-    max_age_ms: PositiveInt
-    max_future_ms: Annotated[int, Field(ge=0)]
+    max_age_ms: Annotated[int, Field(gt=0, le=60_000)]
+    max_future_ms: Annotated[int, Field(ge=0, le=60_000)]
 
 
 class VenueReadiness(Enforced):
     """STA-03."""
 
-    max_reconcile_age_s: PositiveInt
-    max_session_age_ms: PositiveInt
+    max_reconcile_age_s: Day_s
+    max_session_age_ms: Annotated[int, Field(gt=0, le=60_000)]
     """Age of execd's last message: lease pings come every 250 ms."""
 
 
@@ -37,20 +45,20 @@ class RestrictedList(Enforced):
 class BookAge(Enforced):
     """MKT-01."""
 
-    max_age_ms: dict[str, PositiveInt]
+    max_age_ms: dict[str, Annotated[int, Field(gt=0, le=600_000)]]
     """By instrument id, or `*`."""
 
 
 class PriceCollar(Enforced):
     """PRC-01."""
 
-    collar_bps: dict[str, PositiveInt]
+    collar_bps: dict[str, PriceBps]
     """By instrument id, or `*`."""
-    far_multiple: PositiveInt
+    far_multiple: Annotated[int, Field(gt=0, le=100)]
     """The far side (a buy far below the market) is bounded by this multiple of the collar."""
-    reduce_collar_bps: PositiveInt
+    reduce_collar_bps: PriceBps
     """For reducing orders, around the last good reference."""
-    reduce_reference_age_s: PositiveInt
+    reduce_reference_age_s: Day_s
     """Oldest reference that a reducing order may use."""
 
 
@@ -64,7 +72,7 @@ class OrderQty(Enforced):
 class OrderValue(Enforced):
     """SIZ-02."""
 
-    max_pct_of_equity: PositiveDecimal
+    max_pct_of_equity: EquityPct
     max_notional: PositiveDecimal
     """Absolute cap in account currency."""
 
@@ -72,16 +80,16 @@ class OrderValue(Enforced):
 class FreeBalance(Enforced):
     """POS-01."""
 
-    taker_fee_bps: NonNegativeDecimal
+    taker_fee_bps: Annotated[Decimal, Field(ge=0, le=1_000)]
     """Fee that is reserved with each buy."""
 
 
 class Exposure(Enforced):
     """POS-02 and POS-04."""
 
-    hard_pct: PositiveDecimal
+    hard_pct: EquityPct
     """Percent of equity; beyond it the order is refused."""
-    soft_pct: PositiveDecimal
+    soft_pct: EquityPct
     """Percent of equity; beyond it the answer is SOFT_ALLOW."""
     max_notional: PositiveDecimal
     """Absolute cap in account currency."""
@@ -114,22 +122,22 @@ class UnknownOrders(Enforced):
 class MaxSpread(Enforced):
     """MKT-04."""
 
-    max_spread_bps: dict[str, PositiveInt]
+    max_spread_bps: dict[str, PriceBps]
     """By instrument id, or `*`."""
 
 
 class MarketBound(Enforced):
     """PRC-04."""
 
-    max_bound_bps: PositiveInt
+    max_bound_bps: PriceBps
     """How far beyond the opposite best the limit lies that protects a market intent."""
 
 
 class MandatoryStop(Enforced):
     """PRC-05."""
 
-    min_distance_bps: PositiveInt
-    max_distance_bps: PositiveInt
+    min_distance_bps: PriceBps
+    max_distance_bps: PriceBps
 
 
 class LiquidationDistance(Enforced):
@@ -144,11 +152,11 @@ class LiquidationDistance(Enforced):
 class TradeRisk(Enforced):
     """SIZ-03: what an entry loses at its stop, costs included; without a stop all of it."""
 
-    max_risk_pct: PositiveDecimal
+    max_risk_pct: EquityPct
     """Percent of equity."""
     max_risk: PositiveDecimal
     """Absolute cap in account currency."""
-    cost_bps: NonNegativeDecimal
+    cost_bps: Annotated[Decimal, Field(ge=0, le=10_000)]
     """Fees and slippage of way in and way out together."""
 
 
@@ -164,7 +172,7 @@ class SizeOutlier(Enforced):
 class EquityShare(Enforced):
     """POS-05, POS-06 and POS-11."""
 
-    max_pct_of_equity: PositiveDecimal
+    max_pct_of_equity: EquityPct
     max_notional: PositiveDecimal
     """Absolute cap in account currency."""
 
@@ -173,7 +181,7 @@ class StressLoss(Enforced):
     """POS-13: all prices move together."""
 
     shock_pct: Annotated[int, Field(gt=0, le=100)] = 20
-    max_loss_pct: PositiveDecimal
+    max_loss_pct: EquityPct
     """Percent of equity."""
     max_loss: PositiveDecimal
     """Absolute cap in account currency."""
@@ -188,7 +196,7 @@ class AmendRate(Enforced):
 class DuplicateWindow(Enforced):
     """RAT-07."""
 
-    window_ms: PositiveInt
+    window_ms: Annotated[int, Field(gt=0, le=3_600_000)]
     """Within it the same entry is not approved twice."""
 
 
@@ -209,9 +217,9 @@ class Turnover(Enforced):
 class ClockSanity(Enforced):
     """AUT-06."""
 
-    max_offset_ms: PositiveInt = 250
+    max_offset_ms: Annotated[int, Field(gt=0, le=60_000)] = 250
     """Between our clock and the venue's, beyond what the measurement may be wrong."""
-    max_age_s: PositiveInt = 180
+    max_age_s: Day_s = 180
     """Of the measurement; execd measures once a minute."""
 
 
@@ -270,31 +278,31 @@ class DrillAge(Enforced):
 class VolatilityBreaker(Enforced):
     """MKT-07: the move of one minute, up or down."""
 
-    max_move_bps: PositiveInt = 300
+    max_move_bps: PriceBps = 300
     sigmas: PositiveInt = 6
     """The limit is the wider of `max_move_bps` and this multiple of the volatility of a minute, once that is known."""
-    hold_min: PositiveInt = 5
+    hold_min: Minutes = 5
 
 
 class DriftCollar(Enforced):
     """PRC-02: the mid against its mean of five minutes. (riskd's stream is conflated: it sees no full volume.)"""
 
-    max_drift_bps: PositiveInt = 250
+    max_drift_bps: PriceBps = 250
 
 
 class VenueExposure(Enforced):
     """POS-08: what would be gone with a venue. No tier and no level changes where the money lies."""
 
-    hard_pct: PositiveDecimal = Decimal(60)
+    hard_pct: EquityPct = Decimal(60)
     """Percent of equity; beyond it the order is refused."""
-    soft_pct: PositiveDecimal = Decimal(50)
+    soft_pct: EquityPct = Decimal(50)
     """Percent of equity; beyond it the answer is SOFT_ALLOW."""
 
 
 class StrategyAllocation(Enforced):
     """POS-09: worst-case value of what a strategy holds and works."""
 
-    max_pct_of_equity: dict[str, PositiveDecimal]
+    max_pct_of_equity: dict[str, EquityPct]
     """By strategy id, `manual:*` for each operator, or `*` for each of the others."""
     max_notional: dict[str, PositiveDecimal]
     """Absolute caps in account currency, by the same keys."""
@@ -316,7 +324,7 @@ class Leverage(Enforced):
 class PortfolioHeat(Enforced):
     """POS-12: what all positions and unfilled entries lose together at their stops."""
 
-    max_heat_pct: PositiveDecimal
+    max_heat_pct: EquityPct
     """Percent of equity."""
     max_heat: PositiveDecimal
     """Absolute cap in account currency."""
@@ -328,7 +336,7 @@ class OrderToTrade(Enforced):
     max_ratio: PositiveInt = 100
     min_orders: PositiveInt = 50
     """Fewer orders than this prove nothing."""
-    cautious_min: PositiveInt = 30
+    cautious_min: Minutes = 30
 
 
 class RejectRate(Enforced):
@@ -336,7 +344,7 @@ class RejectRate(Enforced):
 
     strategy_per_minute: PositiveInt = 5
     venue_per_minute: PositiveInt = 10
-    pause_min: PositiveInt = 10
+    pause_min: Minutes = 10
 
 
 class RepeatedExecution(Enforced):
@@ -354,18 +362,18 @@ class ExecutionQuality(Enforced):
     max_ratio: PositiveInt = 3
     fills: Annotated[int, Field(ge=1, le=100)] = 20
     """The latest of a strategy that are looked at; with fewer nothing is judged."""
-    floor_bps: PositiveInt = 5
+    floor_bps: PriceBps = 5
     """A spread of a tick expects nothing: at least this is expected of every fill."""
-    cautious_min: PositiveInt = 30
+    cautious_min: Minutes = 30
 
 
 class AckLatency(Enforced):
     """PTR-09: from riskd's approval to the venue's acknowledgement, 99th percentile of a minute."""
 
-    max_p99_ms: PositiveInt = 2_000
+    max_p99_ms: Annotated[int, Field(gt=0, le=600_000)] = 2_000
     min_orders: PositiveInt = 20
     """Fewer than this within the minute prove nothing."""
-    cautious_min: PositiveInt = 5
+    cautious_min: Minutes = 5
 
 
 ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {

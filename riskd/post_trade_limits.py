@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from riskd.base_limits import Enforced, NonNegativeDecimal, PositiveInt
+from riskd.base_limits import Day_s, Enforced, PositiveInt
 
 
 class OrdersOut(Enforced):
     """PTR-01."""
 
-    max_silence_s: PositiveInt = 60
+    max_silence_s: Annotated[int, Field(gt=0, le=3_600)] = 60
     """Without a complete look at a venue for so long, nothing may increase exposure there."""
 
 
@@ -22,7 +22,7 @@ class PositionDrift(Enforced):
 
     max_steps: PositiveInt = 1
     """Lots between the venue's position and ours, inclusive."""
-    fill_grace_s: PositiveInt = 60
+    fill_grace_s: Day_s = 60
     """A fill that the venue shows and that execd has not told after so long, although it has reconciled since, is a
     difference of its own.
     """
@@ -31,7 +31,7 @@ class PositionDrift(Enforced):
 class BalanceDrift(Enforced):
     """PTR-04."""
 
-    max_drift_pct: NonNegativeDecimal
+    max_drift_pct: Annotated[Decimal, Field(ge=0, le=100)]
     """Of the balance, inclusive; one price step of the asset is always allowed."""
 
 

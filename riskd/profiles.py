@@ -23,6 +23,9 @@ class ShareCap:
     key: str
     pct: Decimal
     amount: Decimal
+    amount_key: str = "max_notional"
+    share: Decimal = Decimal(1)
+    """Of an entry's value that counts towards the cap: less than 1 where the cap is on a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class ProfileNumbers:
 
     sizing: Sizing
     caps: tuple[ShareCap, ...]
-    """SIZ-02, POS-02 and POS-04, as far as enforced."""
+    """All that are enforced, but for POS-09."""
+    allocations: tuple[ShareCap, ...]
+    """POS-09, one of each strategy: a small one says nothing of an instrument."""
     max_positions: int | None
     pause_at_pct: Decimal | None
     cautious: Decimal
@@ -91,11 +96,20 @@ def smallest_sizes(numbers: ProfileNumbers) -> list[Size]:
     if isinstance(sizing, KellyLite) and numbers.start is not None:
         share = numbers.start * sizing.unproven_pct / HUNDRED * numbers.tier
         found.append(Size(f"start_capital x sizing.unproven_pct{tiered}", share))
-    for cap in numbers.caps:
-        found.append(Size(f"{cap.where}.max_notional{smaller}", cap.amount * factor))
+    return found + _sizes_of(numbers.caps, numbers)
+
+
+def _sizes_of(caps: Iterable[ShareCap], numbers: ProfileNumbers) -> list[Size]:
+    """Return what caps leave for one entry, normal and at CAUTIOUS."""
+    factor = numbers.cautious * numbers.tier
+    tiered = "" if numbers.tier == 1 else " x checks.STA-08.tier"
+    smaller, found = f" x cautious_size_factor{tiered}", []
+    for cap in caps:
+        lost = "" if cap.share == 1 else f" / {_text(cap.share)} that an entry may lose"
+        found.append(Size(f"{cap.where}.{cap.amount_key}{smaller}{lost}", cap.amount * factor / cap.share))
         if numbers.start is not None:
-            share = numbers.start * cap.pct / HUNDRED * factor
-            found.append(Size(f"start_capital x {cap.where}.{cap.key}{smaller}", share))
+            share = numbers.start * cap.pct / HUNDRED * factor / cap.share
+            found.append(Size(f"start_capital x {cap.where}.{cap.key}{smaller}{lost}", share))
     return found
 
 
@@ -104,11 +118,13 @@ def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
     found = [
         _too_small(size, f"venue_minimum.{venue}", least, numbers.kept)
         for venue, least in sorted(numbers.minimum.items())
-        for size in smallest_sizes(numbers)
+        for size in smallest_sizes(numbers) + _sizes_of(numbers.allocations, numbers)
         if size.amount * numbers.kept < least
     ]
     if numbers.start is not None:
-        for cap in numbers.caps[:1]:  # SIZ-02 is about one order; the others about sums
+        for cap in numbers.caps:
+            if cap.where != "checks.SIZ-02":  # it is about one order; the others about sums
+                continue
             share = numbers.start * cap.pct / HUNDRED
             found += sizing_above(numbers, f"start_capital x {cap.where}.{cap.key}", share)
     return found + _of_method(numbers)

@@ -54,6 +54,7 @@ class RecordType(IntEnum):
     SOFT_CAP = 22
     CLUSTERS = 23
     LIMITS_CHANGED = 24
+    LIMITS_LOADED = 56
     CONTROL_TESTED = 50
     CHECKPOINT = 51
     KILL_SAGA = 45
@@ -300,6 +301,22 @@ class LimitsChanged(Record, frozen=True):
     time_ns: int
 
 
+class LimitsLoaded(Record, frozen=True):
+    """A start with another limits file than the last one."""
+
+    text: str
+    """All of its limits; comments are gone."""
+    hash: str
+    """Of the file."""
+    changes: list[str]
+    """Against the limits in force before, as ratios."""
+    signers: str
+    held: bool
+    """Whether it loosens without a signature: its hold was raised, and what was in force before counts until it ends.
+    """
+    time_ns: int
+
+
 class EquityPeak(Record, frozen=True):
     """Highest equity so far, corrected for transfers."""
 
@@ -481,6 +498,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.SOFT_CAP: SoftCapState,
     RecordType.CLUSTERS: ClustersSeen,
     RecordType.LIMITS_CHANGED: LimitsChanged,
+    RecordType.LIMITS_LOADED: LimitsLoaded,
     RecordType.CONTROL_TESTED: ControlTested,
     RecordType.CHECKPOINT: JournalCheckpoint,
     RecordType.EYES_STARTED: EyesStarted,

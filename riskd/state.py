@@ -17,6 +17,7 @@ from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
 from riskd.limits import Limits, parse_limits
+from riskd.limits_file import LimitsBook
 from riskd.losses import fresh_state
 from riskd.open_risk import Holding, OpenRisk, stop_ppm
 from riskd.order_flow import OrderFlow
@@ -45,6 +46,7 @@ from riskd.records import (
     KillSaga,
     LedgerSeen,
     LimitsChanged,
+    LimitsLoaded,
     LossGuardState,
     MarginsSeen,
     OrderEventSeen,
@@ -97,7 +99,8 @@ class RiskState:
     """The fold."""
 
     def __init__(self, limits: Limits, settings: Settings) -> None:
-        self.limits = limits
+        self.limits = self.file_limits = limits
+        self.limits_book = LimitsBook()
         self.settings = settings
         self.prefix = ""
         self.started_ns = 0
@@ -177,6 +180,7 @@ class RiskState:
                 self.kills.hold_cleared(hold_id, record.time_ns)
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
                 self.eyes.hold_cleared(record.hold, record.operator)
+                self.limits_book.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.operator != "riskd":
                     if record.hold.cause == "PNL-06":
                         self.portfolio.streak(record.hold.scope).begin_streak()
@@ -206,6 +210,9 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
+            case LimitsLoaded():
+                self.limits_book.loaded(record)
+                self._use(self.file_limits)
             case JournalCheckpoint():
                 pass  # proves the journal, changes nothing
             case ControlTested():
@@ -293,6 +300,7 @@ class RiskState:
             self.clusters,
             self.kills.digest(),
             self.limits.hash,
+            self.limits_book,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -312,9 +320,14 @@ class RiskState:
 
     def _change_limits(self, record: LimitsChanged) -> None:
         self.holds.apply_limits(record.epoch, fences=record.fences)
-        if record.base_hash != self.limits.hash:
-            return  # the file was edited since: it is what the operator wants now
-        self.limits = parse_limits(record.text)
+        self.limits_book.changed(record)
+        if record.base_hash == self.limits.hash:  # else the file was edited since: it is what the operator wants now
+            self._use(parse_limits(record.text))
+
+    def _use(self, limits: Limits) -> None:
+        if limits is self.limits:
+            return
+        self.limits = limits
         self.settings = make_settings(self.limits)
         self.commitments.fee_ppm = self.settings.fee_ppm or 0
         for rule in list(self.rules.values()):  # those of instruments that are gone too

@@ -12,6 +12,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from riskd.base_limits import NotApplicable
+from riskd.catalogue import MANDATORY
 from riskd.control_book import SELF_TEST
 from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
@@ -68,6 +70,7 @@ GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 EYES = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
 """Off unless a test sets them: most tests let hours pass and nobody looks at a venue meanwhile."""
 HUGE = 10**9
+WIDE_PCT = 10_000
 WIDE: dict[str, dict[str, Any]] = {
     "RAT-01": {"strategy_per_second": 1000, "strategy_per_minute": 60000, "system_per_second": 1000},
     "SIZ-01": {"max_qty": {"*": 100}},
@@ -75,11 +78,11 @@ WIDE: dict[str, dict[str, Any]] = {
     "MKT-04": {"max_spread_bps": {"*": 10_000}},
     "PRC-04": {"max_bound_bps": 10_000},
     "SIZ-05": {"soft_multiple": HUGE, "hard_multiple": HUGE},
-    "POS-06": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
-    "POS-11": {"max_pct_of_equity": HUGE, "max_notional": HUGE},
-    "POS-13": {"max_loss_pct": HUGE, "max_loss": HUGE},
-    "POS-09": {"max_pct_of_equity": {"*": HUGE}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
-    "POS-12": {"max_heat_pct": HUGE, "max_heat": HUGE},
+    "POS-06": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
+    "POS-11": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
+    "POS-13": {"max_loss_pct": WIDE_PCT, "max_loss": HUGE},
+    "POS-09": {"max_pct_of_equity": {"*": WIDE_PCT}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
+    "POS-12": {"max_heat_pct": WIDE_PCT, "max_heat": HUGE},
     "RAT-02": {"strategy_per_second": 1000},
     "RAT-04": {"max_ratio": HUGE, "min_orders": HUGE},
     "RAT-05": {"strategy_per_minute": HUGE, "venue_per_minute": HUGE},
@@ -108,7 +111,7 @@ STRICT: dict[str, dict[str, Any]] = {
     "PRC-06": {"status": "enforced", "min_stop_multiple": 2, "maintenance_pct": 5},
     "SPC-09": {"status": "enforced", "max_resting_s": 60},
     "SIZ-03": {"status": "enforced", "max_risk_pct": 100, "max_risk": HUGE, "cost_bps": 0},
-    "POS-05": {"status": "enforced", "max_pct_of_equity": HUGE, "max_notional": HUGE},
+    "POS-05": {"status": "enforced", "max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
     "POS-10": {"status": "enforced", "max_leverage": 2, "max_margin_pct": 60, "max_maintenance_pct": 35},
     "RAT-07": {"status": "enforced", "window_ms": 1000},
     "RAT-09": {"status": "enforced"},
@@ -152,13 +155,16 @@ def limits_tree(profile: str = "demo") -> dict[str, Any]:
     """Return a profile as a tree that a test may change, without what a desk's orders and prices cannot satisfy."""
     tree = copy.deepcopy(_profile(profile))
     on = {check_id for check_id, check in tree["checks"].items() if check["status"] == "enforced"}
-    for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES}:
+    for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES} - MANDATORY:
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     return tree
 
 
 def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None, **top: Any) -> Limits:
-    """Return the demo limits, with wide rates, and with check settings changed or (None) removed."""
+    """Return the demo limits, with wide rates, and with check settings changed or (None) removed.
+
+    Here, and in no file, a test may do without a mandatory check that it is not about.
+    """
     tree = limits_tree()
     tree["strategies"] = {
         "s1": {"instruments": ["*"]},
@@ -167,7 +173,7 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
     }
     for check_id, wide in WIDE.items():
         tree["checks"][check_id] |= wide
-    for check_id in (*GUARDS, *STRICT, *EYES):
+    for check_id in (*GUARDS, *STRICT, *EYES, *FILLS):
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
     slippage = ((changes or {}).get("PRC-03") or {}).get("max_slippage_bps")
     if slippage:  # what it refuses MKT-04 may not let pass
@@ -179,7 +185,10 @@ def make_test_limits(changes: Mapping[str, dict[str, Any] | None] | None = None,
             was = tree["checks"][check_id]
             turned = change.get("status", was["status"]) != was["status"]  # switched on or off: the change says it all
             tree["checks"][check_id] = change if turned else was | change
-    return make_limits(tree | top, Path("test.yaml"), "hash")
+    off = {key: check for key, check in tree["checks"].items() if key in MANDATORY and check["status"] != "enforced"}
+    tree["checks"] |= {check_id: _profile("demo")["checks"][check_id] for check_id in off}
+    limits = make_limits(tree | top, Path("test.yaml"), "hash")
+    return replace(limits, checks=dict(limits.checks) | {key: NotApplicable(**check) for key, check in off.items()})
 
 
 OPERATOR_KEYS = {

@@ -107,7 +107,7 @@ def test_intraday_the_day_halt_closes_all_that_is_open_and_survives_a_kill() -> 
 def round_trip(desk: Desk, price: str, strategy_id: str) -> None:
     """Buy 0.001 at 60,000 and sell at a price."""
     desk.buy("0.001", strategy_id=strategy_id)
-    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", strategy_id=strategy_id)
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.001", limit_price=price, strategy_id=strategy_id)
     assert answer.approval is not None, answer
     desk.fill(f"c{desk.orders}", "0.001", price, side=Side.SELL)
     desk.wait(1)

@@ -146,7 +146,7 @@ def test_the_venue_exposure_is_probed_with_most_of_the_money_elsewhere() -> None
 
 def test_a_check_that_no_longer_refuses_is_found_out() -> None:
     tree = limits_tree()
-    tree["checks"]["MKT-04"]["max_spread_bps"] = {"*": 10_000_000}
+    tree["checks"]["MKT-04"]["max_spread_bps"] = {"*": 10_000}
     passed, failed = self_test(make_limits(tree, Path("test.yaml"), "hash"))
 
     assert failed == ["MKT-04"]

@@ -93,16 +93,6 @@ def test_a_tier_that_is_none_is_refused_by_name(tier: str) -> None:
         tiered(tier)
 
 
-def test_a_tier_needs_the_largest_order_value() -> None:
-    with pytest.raises(ConfigError, match=r"STA-08 takes its share of SIZ-02: enforce that too"):
-        make_test_limits(
-            {
-                "SIZ-02": {"status": "not_applicable", "reason": "not what this is about"},
-                "STA-08": {"status": "enforced", "tier": 1},
-            }
-        )
-
-
 def test_a_tier_whose_sizes_the_venue_would_not_take_is_refused_with_the_numbers() -> None:
     words = r"quote_amount x cautious_size_factor x checks\.STA-08\.tier is 5, below venue_minimum\.binance 6"
     with pytest.raises(ConfigError, match=words):

@@ -24,6 +24,8 @@ from tests.riskd.test_eyes_drift import looks, settled_desk
 from tests.riskd.test_eyes_orders import OURS, PTR_05, eyes_desk, look_and_hear, seen
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_guards import desk_loss, limits_with, losing, morning, stale_loss, worth
+from tests.riskd.test_limit_changes import cap, changed, tree_of
+from tests.riskd.test_limits_file import file_of, start_on
 from tests.riskd.test_profiles import shipped
 from tests.riskd.test_protection_watch import pass_time, watched
 from tests.riskd.test_saga_desk import DRILLED, drill
@@ -116,6 +118,10 @@ def lost_log() -> Desk:
 def contradicted() -> Desk:
     dear = make_instrument(ETH, min_notional="300")
     return Desk(limits=shipped("intraday"), usdt="5000", instruments=(make_instrument(BTC), dear))
+
+
+def loosened() -> Desk:
+    return start_on(Desk(limits=file_of(tree_of())), file_of(changed(tree_of(), cap(4_000))))
 
 
 def without_buyer() -> Desk:
@@ -303,6 +309,7 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "STARTUP_RECONCILE": (lambda: Desk(connect=False),),
     "ORDER_LOG_LOST": (lost_log,),
     "PROFILE_CONTRADICTS": (contradicted,),
+    "LIMITS_LOOSENED": (loosened,),
     "FLATTEN_INCOMPLETE": (without_buyer,),
     "PNL-01": (day_pause, half_size),
     "PNL-02": (

@@ -1,10 +1,11 @@
-"""Every cell of level x action x scope: the table below is the design's, the cells are asked of a real gate."""
+"""Every cell of level x action x scope: the table below is the design's, the cells are asked of a real gate. Those of
+execd's own actions are asked of execd: tests/execd/test_level_cells.py.
+"""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from riskd.holds import HIGHEST_LEVEL, Action, is_allowed
 from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import reduce_order
-from tradebot.core.approvals import ApprovalAnswer, ReduceCommand
+from tradebot.core.approvals import ApprovalAnswer, ApproveOrder, ReduceCommand, VenueAction
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import OrderRole, OrderType, Side, TimeInForce
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side, TimeInForce
 
 SCOPES = (
     SYSTEM_SCOPE,
@@ -45,23 +46,38 @@ MATRIX: dict[Action, tuple[bool, bool, bool, bool, bool, bool]] = {
 EXECDS = {
     Action.CANCEL_ENTRY, Action.CANCEL_PROTECTION, Action.WORKING_ENTRY, Action.WORKING_PROTECTION, Action.READ,
 }  # fmt: skip
-"""Never asked of riskd: execd reads the level table for these, and its own tests hold it to them."""
+"""Never asked of riskd: execd reads the level table for these."""
 
-NOBODYS = {Action.RISKD_REDUCE, Action.AMEND_ENTRY, Action.AMEND_PROTECTION}
-"""Asked here without the open command or order that they name: the level may let them pass, another check does not."""
+
+@dataclass(frozen=True)
+class Held:
+    """A desk at a level, and what is open there."""
+
+    desk: Desk
+    command: ReduceCommand | None = None
+    """Of a closing ladder: flatten, or riskd's own reduction."""
+    entry: str = ""
+    stop: str = ""
+    """Working orders that may be amended."""
 
 
 @cache
-def held_desk(level: TradingLevel, scope: Scope, ladder: bool) -> tuple[Desk, ReduceCommand | None]:
-    """A desk with a position, perhaps a ladder that closes it, and then one hold."""
+def held_desk(level: TradingLevel, scope: Scope, closing: Action | None) -> Held:
+    """A desk with a position and either a ladder that closes it or orders to amend, and then one hold."""
     desk = Desk(limits=make_test_limits(cautious={"adds": True, "entry_spacing_s": 0, "loss_cooldown_s": 0}))
     desk.buy("0.01")
-    command = begin_ladder(desk) if ladder else None
+    match closing:
+        case Action.FLATTEN:
+            held = Held(desk, begin_ladder(desk))
+        case Action.RISKD_REDUCE:
+            held = Held(desk, begin_reduction(desk))
+        case _:
+            held = Held(desk, entry=working(desk, Action.ENTRY), stop=working(desk, Action.PROTECTION))
     if level is not RUNNING:
         desk.gate.raise_hold(
             level, scope, reason="", operator="ana", role="trader", command_id="h", duration_s=0, now_ns=desk.now_ns
         )
-    return desk, command
+    return held
 
 
 def begin_ladder(desk: Desk) -> ReduceCommand:
@@ -78,10 +94,26 @@ def begin_ladder(desk: Desk) -> ReduceCommand:
     return command
 
 
-def ask(desk: Desk, command: ReduceCommand | None, action: Action) -> ApprovalAnswer:
+def begin_reduction(desk: Desk) -> ReduceCommand:
+    """Let riskd reduce the position by itself, as above a soft cap."""
+    job = desk.gate._flattener.reduce(BTC, "s1", 0, desk.now_ns)
+    assert job is not None
+    desk.gate._ledger.commit(job)
+    (command,) = desk.gate.handle_timer(desk.now_ns).reduces
+    return command
+
+
+def working(desk: Desk, action: Action) -> str:
+    """Leave an order of this kind working."""
+    assert ask(Held(desk), action).approval is not None
+    desk.event(f"c{desk.orders}", OrderEventKind.SENT)
+    return f"c{desk.orders}"
+
+
+def ask(held: Held, action: Action) -> ApprovalAnswer:
     """Ask for the smallest order of this kind."""
+    desk = held.desk
     sell = {"role": OrderRole.EXIT, "side": Side.SELL, "qty": "0.0001"}
-    never = ReduceCommand("none", BTC, "s1", Side.SELL, Decimal("0.0001"), 50, "FLATTEN")
     stop = {
         "terms_time_in_force": TimeInForce.GTC,
         "terms_order_type": OrderType.STOP_LIMIT,
@@ -90,25 +122,26 @@ def ask(desk: Desk, command: ReduceCommand | None, action: Action) -> ApprovalAn
     }
     match action:
         case Action.ENTRY:
-            return desk.plain(qty="0.0002")
+            return desk.plain(qty="0.0002", time_in_force=TimeInForce.GTC)
         case Action.AMEND_ENTRY:
-            intent = desk.intent(qty="0.0002")
-            return desk.ask(intent, replace(desk.order(intent), replaces_client_order_id="old-entry"))
+            intent = desk.intent(qty="0.0002", time_in_force=TimeInForce.GTC)
+            return desk.ask(intent, amended(desk.order(intent), held.entry))
         case Action.STRATEGY_EXIT:
             return desk.plain(**sell)
         case Action.OPERATOR_REDUCE:
             return desk.plain(**sell, strategy_id="manual:ana")
-        case Action.RISKD_REDUCE:
-            return desk.ask(None, reduce_order(desk, never))
-        case Action.FLATTEN:
-            assert command is not None
-            return desk.ask(None, reduce_order(desk, command))
+        case Action.RISKD_REDUCE | Action.FLATTEN:
+            assert held.command is not None
+            return desk.ask(None, reduce_order(desk, held.command))
         case Action.EMERGENCY_EXIT:
             return desk.ask(None, replace(desk.order(desk.intent(**sell)), role=OrderRole.EMERGENCY_EXIT))
         case _:
             order = replace(desk.order(desk.intent(**sell), **stop), role=OrderRole.PROTECTION)
-            old = "old-stop" if action is Action.AMEND_PROTECTION else ""
-            return desk.ask(None, replace(order, replaces_client_order_id=old))
+            return desk.ask(None, amended(order, held.stop) if action is Action.AMEND_PROTECTION else order)
+
+
+def amended(order: ApproveOrder, old: str) -> ApproveOrder:
+    return replace(order, action=VenueAction.REPLACE, replaces_client_order_id=old)
 
 
 def expected(action: Action, level: TradingLevel, scope: Scope) -> bool:
@@ -116,32 +149,35 @@ def expected(action: Action, level: TradingLevel, scope: Scope) -> bool:
     return MATRIX[action][RUNNING if own else level]
 
 
+CLOSING = (Action.FLATTEN, Action.RISKD_REDUCE)
+ASKED = [action for action in Action if action not in EXECDS]
+
+
 @pytest.mark.parametrize(
     ("level", "action", "scope"),
     [
         pytest.param(level, action, scope, id=f"{level.name}-{action.name}-{scope.kind.name}")
-        for level, action, scope in itertools.product(TradingLevel, Action, SCOPES)
+        for level, action, scope in itertools.product(TradingLevel, ASKED, SCOPES)
     ],
 )
 def test_each_cell_of_level_action_and_scope(level: TradingLevel, action: Action, scope: Scope) -> None:
-    desk, command = held_desk(level, scope, action is Action.FLATTEN)
-    covered = desk.gate.state.holds.level_for("binance", BTC, "s1")
+    held = held_desk(level, scope, action if action in CLOSING else None)
+    covered = held.desk.gate.state.holds.level_for("binance", BTC, "s1")
+    answer = ask(held, action)
+    allowed = expected(action, level, scope)
 
     assert covered is level
     assert is_allowed(action, level) is MATRIX[action][level]
-    if action not in EXECDS:
-        answer = ask(desk, command, action)
-        allowed = expected(action, level, scope)
-        assert ("STA-01" not in violations(answer)) is allowed, answer
-        assert (answer.approval is not None) is (allowed and action not in NOBODYS), answer
+    assert ("STA-01" not in violations(answer)) is allowed, answer
+    assert (answer.approval is not None) is allowed, answer
 
 
 @pytest.mark.parametrize("scope", ELSEWHERE)
-@pytest.mark.parametrize("action", [action for action in Action if action not in EXECDS])
+@pytest.mark.parametrize("action", ASKED)
 def test_a_kill_elsewhere_changes_no_cell_here(action: Action, scope: Scope) -> None:
-    desk, command = held_desk(TradingLevel.KILLED, scope, action is Action.FLATTEN)
+    held = held_desk(TradingLevel.KILLED, scope, action if action in CLOSING else None)
 
-    assert "STA-01" not in violations(ask(desk, command, action))
+    assert ask(held, action).approval is not None
 
 
 def test_the_table_is_complete() -> None:

@@ -21,6 +21,7 @@ from riskd.limit_changes import (
 )
 from riskd.limits import CHECK_MODELS, parse_limits
 from riskd.records import MemorySink
+from riskd.sizing_limits import Adaptation, FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade, VolatilityTarget
 from tests.riskd.kit import BTC, TEAM, Desk, limits_tree, violations
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import ConfigModel
@@ -193,10 +194,18 @@ DIRECTIONS: list[tuple[Change, Direction]] = [
     (lambda t: t["checks"]["PNL-01"].update(resume_requires_recovery=True), Direction.TIGHTENS),
     (lambda t: t.update(cautious={"adds": True}), Direction.LOOSENS),
     (
-        lambda t: t["checks"].update({"RAT-01": {"status": "not_applicable", "reason": "no more of it"}}),
+        lambda t: t["checks"].update({"RAT-02": {"status": "not_applicable", "reason": "no more of it"}}),
         Direction.LOOSENS,
     ),
     (lambda t: t["checks"]["STA-05"].update(deny=[BTC]), Direction.TIGHTENS),
+    (lambda t: t["checks"]["STA-05"].update(deny=["*"]), Direction.TIGHTENS),
+    (lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 5_001}), Direction.LOOSENS),
+    (lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 4_999}), Direction.TIGHTENS),
+    (lambda t: t["checks"]["MKT-01"]["max_age_ms"].pop("*"), Direction.LOOSENS),
+    (lambda t: t["checks"]["SIZ-01"]["max_qty"].update({"binance:SOL-USDT": "0.1"}), Direction.LOOSENS),
+    (lambda t: t["checks"]["SIZ-01"]["max_qty"].update({"*": "0.1"}), Direction.LOOSENS),
+    (lambda t: t["checks"]["POS-09"]["max_notional"].update({"s1": 20_001}), Direction.LOOSENS),
+    (lambda t: t["checks"]["POS-09"]["max_notional"].update({"s1": 19_999}), Direction.TIGHTENS),
     (lambda t: t["strategies"].update(s9={"instruments": [BTC]}), Direction.LOOSENS),
     (lambda t: t["strategies"]["s1"].update(instruments=[BTC]), Direction.TIGHTENS),
     (lambda t: t.update(day_target={"target_pct": 5, "action": "pause"}), Direction.LOOSENS),
@@ -222,6 +231,37 @@ def test_a_higher_tier_loosens_and_a_lower_one_tightens_step_by_step() -> None:
     assert ask(desk_on(tenth), half) == "PHRASE_MISMATCH"
     assert ask(desk_on(tenth), half, phrase=True) == "ACCEPTED"
     assert ask(desk_on(lowest), half, phrase=True) == "BEYOND_SANITY_BOUND"
+
+
+def test_a_first_entry_of_an_instrument_is_held_against_the_one_of_all_others() -> None:
+    tree = tree_of()
+    desk = desk_on(tree)
+    slip = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 60_000}))
+    wide = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 6_000}))
+    same = changed(tree, lambda t: t["checks"]["MKT-01"]["max_age_ms"].update({"binance:SOL-USDT": 5_000}))
+    (change,) = compare(desk.gate.limits, parse_limits(text_of(wide)))
+
+    assert (change.before, change.after, change.ratio) == ("5000", "6000", "1.200")
+    assert ask(desk, slip, phrase=True) == "BEYOND_SANITY_BOUND"
+    assert ask(desk, wide) == "PHRASE_MISMATCH"
+    assert ask(desk, same) == "NO_CHANGE"
+
+
+def test_without_its_own_entry_an_instrument_falls_back_to_that_of_all_others() -> None:
+    tree = tree_of()
+    for own, direction in ((1_000, Direction.LOOSENS), (9_000, Direction.TIGHTENS)):
+        with_own = changed(tree, lambda t, own=own: t["checks"]["MKT-01"]["max_age_ms"].update({BTC: own}))  # type: ignore[misc]
+        (change,) = compare(parse_limits(text_of(with_own)), parse_limits(text_of(tree)))
+
+        assert (change.before, change.after, change.direction) == (str(own), "5000", direction)
+
+
+def test_the_table_of_a_check_that_begins_to_run_tightens() -> None:
+    off = tree_of()
+    off["checks"]["MKT-01"] = {"status": "not_applicable", "reason": "not what this is about"}
+    first, second = parse_limits(text_of(off)), parse_limits(text_of(tree_of()))
+
+    assert {c.direction for c in compare(first, second)} == {Direction.TIGHTENS}
 
 
 def test_a_check_that_begins_to_run_tightens_and_one_that_ends_loosens() -> None:
@@ -250,7 +290,8 @@ def test_every_number_of_the_limits_has_its_direction() -> None:
         schema.GrantLimits,
         schema.SoftCaps,
     ]
-    models += [schema.DayTarget, schema.Cautious]
+    models += [schema.DayTarget, schema.Cautious, Adaptation, FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade]
+    models.append(VolatilityTarget)
     known = LOWER_IS_TIGHTER | HIGHER_IS_TIGHTER | TRUE_IS_TIGHTER | FALSE_IS_TIGHTER
     neutral = {
         "rearm_step_pct",
@@ -260,6 +301,11 @@ def test_every_number_of_the_limits_has_its_direction() -> None:
         "start_capital",
         "venue_minimum",
         "max_mark_age_ms",  # a young one ends a source sooner, and a mark that is worse than the book, too
+        "max_open_trades",
+        "window",
+        "min_trips",
+        "half_life_min",
+        "warm_up_min",
     }  # any change of these counts as loosening
 
     assert set().union(*(numbers(model) for model in models)) - known - neutral == set()

@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from riskd.limits import load_limits, make_limits
+from riskd.catalogue import MANDATORY
+from riskd.limits import (
+    CHECK_MODELS,
+    Cautious,
+    DayTarget,
+    GrantLimits,
+    LimitsFile,
+    SoftCaps,
+    load_limits,
+    make_limits,
+)
 from riskd.rules import make_rule
 from riskd.settings import make_settings
 from tests.riskd.kit import BTC, LIQUID, ROOT, STRICT, limits_tree, make_test_limits
@@ -50,15 +60,61 @@ def test_a_limit_that_is_no_positive_number_is_refused(value: object) -> None:
     assert "checks.SIZ-02.max_notional" in broken(lambda t: t["checks"]["SIZ-02"].update(max_notional=value))
 
 
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("checks.SIZ-02.max_pct_of_equity", lambda t: t["checks"]["SIZ-02"].update(max_pct_of_equity=1_000_000)),
+        ("checks.PRC-01.collar_bps", lambda t: t["checks"]["PRC-01"].update(collar_bps={"*": 1_000_000})),
+        ("checks.MKT-01.max_age_ms", lambda t: t["checks"]["MKT-01"].update(max_age_ms={"*": 86_400_000})),
+        ("grants.emergency_bound_bps", lambda t: t["grants"].update(emergency_bound_bps=9_999)),
+        ("cool_off_min", lambda t: t.update(cool_off_min=1)),
+    ],
+)
+def test_a_number_that_nobody_means_is_refused(key: str, change: Callable[[Tree], object]) -> None:
+    assert key in broken(change)
+
+
+UNBOUNDED = {  # amounts depend on the currency, counts harm nothing that other limits leave open, a tier is one of four
+    "max_qty", "max_notional", "soft_notional", "max_risk", "max_heat", "max_loss", "quote_amount", "max_per_trade",
+    "budget", "per_symbol_cap", "total_cap", "start_capital", "venue_minimum", "max_open_trades", "cost_bps",
+    "max_positions", "max_per_instrument", "max_per_venue", "soft_multiple", "hard_multiple", "max_orders", "sigmas",
+    "strategy_per_second", "strategy_per_minute", "system_per_second", "venue_per_minute", "max_ratio", "min_orders",
+    "max_entries", "max_per_day", "max_times_equity", "pause_after", "halt_after", "max_steps", "min_syncs",
+    "rearm_step_pct", "bar_s", "min_bars", "tier",
+}  # fmt: skip
+
+
+def test_every_other_number_has_a_bound_beyond_which_it_is_a_slip() -> None:
+    models: list[Any] = [LimitsFile, GrantLimits, SoftCaps, DayTarget, Cautious, *CHECK_MODELS.values()]
+    loose = set()
+    for model in models:
+        for name, schema in model.model_json_schema()["properties"].items():
+            kinds = [schema, *schema.get("anyOf", []), schema.get("additionalProperties", {})]
+            kinds += kinds[-1].get("anyOf", []) if isinstance(kinds[-1], dict) else []
+            numbers = [k for k in kinds if isinstance(k, dict) and k.get("type") in ("integer", "number")]
+            if any("maximum" not in k and "exclusiveMaximum" not in k for k in numbers):
+                loose.add(name)
+
+    assert loose - UNBOUNDED == set()
+    assert {"max_qty", "max_orders", "start_capital"} <= loose
+
+
 def test_a_check_that_does_not_exist_is_refused() -> None:
     assert "checks.SIZ-99: no such check" in broken(lambda t: t["checks"].update({"SIZ-99": {"status": "enforced"}}))
     assert "checks.EXE-01: no such check" in broken(lambda t: t["checks"].update({"EXE-01": {"status": "enforced"}}))
 
 
 def test_not_applicable_needs_a_reason() -> None:
-    change = {"SIZ-02": {"status": "not_applicable", "reason": "no"}}
-    assert "checks.SIZ-02.reason" in broken(lambda t: t["checks"].update(change))
+    change = {"SIZ-03": {"status": "not_applicable", "reason": "no"}}
+    assert "checks.SIZ-03.reason" in broken(lambda t: t["checks"].update(change))
     assert "status" in broken(lambda t: t["checks"].update({"SIZ-02": {"status": "off"}}))
+
+
+@pytest.mark.parametrize("check_id", sorted(MANDATORY))
+def test_no_file_switches_off_what_every_account_needs(check_id: str) -> None:
+    off = {check_id: {"status": "not_applicable", "reason": "we know what we are doing"}}
+
+    assert f"checks.{check_id}.status: " in broken(lambda t: t["checks"].update(off))
 
 
 @pytest.mark.parametrize(

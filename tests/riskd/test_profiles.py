@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from riskd.limits import Limits, make_limits, profile_numbers
+from riskd.limits import Limits, make_limits, profile_numbers, venue_contradictions
 from riskd.profiles import below_venue_rules
 from tests.riskd.kit import BTC, ETH, ROOT, START_NS, Desk, limits_tree, violations
 from tests.support.builders import make_instrument
@@ -262,6 +262,21 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
         ("intraday", check("POS-07", soft_notional=1151), "POS-07.soft_notional is 1151, above max_notional 1150"),
         ("intraday", check("POS-07", soft_pct=24), "POS-07.soft_pct is 24, above hard_pct 23"),
         ("intraday", top(venue_minimum={"okx": 251}), "below venue_minimum.okx 251"),
+        ("intraday", check("POS-06", max_notional=1), "checks.POS-06.max_notional x cautious_size_factor is 0.5, bel"),
+        ("intraday", check("POS-06", max_pct_of_equity="0.1"),
+         "start_capital x checks.POS-06.max_pct_of_equity x cautious_size_factor is 2.5, below"),
+        ("intraday", check("POS-07", max_notional=1, soft_notional=1), "checks.POS-07.max_notional x cautious_size"),
+        ("intraday", check("POS-09", max_notional={"*": 1725, "breakout_atr": 1}),
+         "checks.POS-09 of breakout_atr.max_notional x cautious_size_factor is 0.5, below"),
+        ("intraday", check("POS-11", max_notional=1), "checks.POS-11.max_notional x cautious_size_factor is 0.5, bel"),
+        ("intraday", check("POS-12", max_heat="0.001"),
+         "checks.POS-12.max_heat x cautious_size_factor / 0.002 that an entry may lose is 0.25, below"),
+        ("intraday", check("POS-13", max_loss="0.01"),
+         "checks.POS-13.max_loss x cautious_size_factor / 0.2 that an entry may lose is 0.025, below"),
+        ("intraday", check("SIZ-03", max_risk="0.01"),
+         "checks.SIZ-03.max_risk x cautious_size_factor / 0.006 that an entry may lose is 0.83333333, below"),
+        ("intraday", check("POS-02", max_notional=1, soft_notional=1),
+         "checks.SIZ-02.max_notional is 500, above checks.POS-02.max_notional 1"),
         ("demo", several(top(venue_minimum={"binance": 1001}),
                          top(sizing={"method": "risk_per_trade", "risk_pct": 1, "max_risk": 100, "cost_bps": 20})),
          "checks.SIZ-02.max_notional x cautious_size_factor is 1000, below venue_minimum.binance 1001"),
@@ -304,6 +319,9 @@ def test_a_profile_that_contradicts_itself_is_refused_with_the_numbers(
         ("bitvavo", adapt(min_trips=30)),
         ("intraday", sizing(per_symbol_cap=575, total_cap=1725)),
         ("intraday", sizing(per_symbol_cap=11)),
+        # 0.024 x 0.5 / 20 bps = 6, of which the widest stop and an emergency exit leave 5.46
+        ("intraday", check("POS-12", max_heat="0.024")),
+        ("intraday", check("POS-11", max_notional=12)),
         ("demo", top(sizing={"method": "risk_per_trade", "risk_pct": "1.9", "max_risk": 100, "cost_bps": 20})),
         ("demo", several(top(venue_minimum={"binance": 5}), sizing(quote_amount=10))),
     ],
@@ -323,6 +341,23 @@ def test_instruments_whose_smallest_order_is_above_the_profile_are_named_with_th
     problems = below_venue_rules(numbers, [fine, dear])
     assert list(problems) == [ADA]
     assert "is 5.625, below bitvavo:ADA-EUR min_notional 5.34 / 0.90972" in problems[ADA]
+
+
+def test_a_largest_quantity_below_the_venues_smallest_is_named() -> None:
+    tree = limits_tree("intraday")
+    tree["checks"]["SIZ-01"]["max_qty"][ETH] = "0.000000000001"
+    limits = make_limits(tree, Path("x.yaml"), "hash")
+    problems = venue_contradictions(limits, [make_instrument(BTC), make_instrument(ETH, min_qty="0.0001")])
+
+    assert list(problems) == [ETH]
+    assert problems[ETH].startswith(f"checks.SIZ-01.max_qty is 1E-12, below {ETH} min_qty 0.0001")
+
+
+def test_a_star_names_every_instrument() -> None:
+    fine, dear = make_instrument(EUR, min_notional="5"), make_instrument(ADA, min_notional="5.34")
+
+    assert list(venue_contradictions(shipped("bitvavo"), [fine, dear])) == [ADA]
+    assert venue_contradictions(shipped("bitvavo"), [make_instrument("bitvavo:BTC-USDC", min_notional="500")]) == {}
 
 
 def test_an_instrument_that_the_profile_names_but_cannot_trade_is_held_until_the_venues_rules_fit() -> None:

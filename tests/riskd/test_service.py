@@ -18,6 +18,7 @@ from tests.riskd.kit import BTC, ROOT, START_NS, Desk
 from tests.riskd.live_kit import Live, Session, running
 from tests.support.builders import make_execution
 from tradebot.core.approvals import ApprovalAsk, LeasePing, SessionHello, SessionUp, Verdict
+from tradebot.core.instruments import Instrument
 from tradebot.core.orders import OrderEventKind
 from tradebot.rpc.common.v1 import level_pb2
 from tradebot.rpc.risk.v1 import kill_pb2
@@ -44,8 +45,12 @@ def ready_up(desk: Desk, session_id: str = "s1", head: int = 0) -> SessionUp:
     return SessionUp(hello=hello, accounts=[desk.make_account()], venues=[desk.make_venue()])
 
 
-async def connect(riskd: Live) -> tuple[Desk, Session]:
+async def connect(
+    riskd: Live, *, usdt: str = "10000", instruments: tuple[Instrument, ...] = ()
+) -> tuple[Desk, Session]:
+    """Say what execd says when all is well, with these instruments besides Bitcoin and Ether."""
     desk, session = riskd.puppet(), riskd.session()
+    desk.usdt, desk.instruments = usdt, (*desk.instruments, *instruments)
     down = await session.ask(ready_up(desk))
     assert down.welcome is not None
     desk.gate.bind_market(list(enumerate(desk.instruments)))

@@ -21,7 +21,7 @@ class OperatorCommand:
     environment: str
     """demo, paper, testnet, real: a signature of one is worth nothing in another."""
     command: str
-    """CLEAR, RESUME, SET_LIMITS."""
+    """CLEAR, RESUME, SET_LIMITS, LOAD_LIMITS."""
     subject: str
     """Hold id; hash of the new limits; empty for RESUME."""
     operator: str
@@ -51,6 +51,16 @@ class OperatorCommand:
         )
         encoded = (field.encode() for field in fields)
         return b"".join(len(data).to_bytes(LENGTH_BYTES, "big") + data for data in encoded)
+
+
+def limits_file_command(
+    environment: str, operator: str, role: str, file_hash: str, in_force_hash: str
+) -> OperatorCommand:
+    """Return what is signed beside a limits file: this file may take the place of those limits, whenever riskd starts.
+
+    It is worth nothing once other limits have been in force: an old file cannot come back with its old signature.
+    """
+    return OperatorCommand(environment, "LOAD_LIMITS", file_hash, operator, role, "", "", in_force_hash, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
