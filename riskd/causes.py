@@ -113,7 +113,7 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
 
 ALARM_MEANINGS: Final = {
     "FILL_ANOMALY": ("a fill that no order explains", _ONE_KEY),
-    "RECOVERED_ORDER": ("an order was found at the venue that a crash had made unknown", _ONE_KEY),
+    "RECOVERED_ORDER": ("an order was sent, and a crash of execd or riskd lost what allowed it", _ONE_KEY),
     "UNAPPROVED_ORDER": ("an order with our id that riskd never approved", "find out who sent it. Then: " + _TWO_KEY),
     "LIQUIDATED": ("the venue closed a position because its margin was used up", _ONE_KEY),
     "POSITION_MISMATCH": ("the venue's position is not ours", "ends with a clean reconciliation"),

@@ -28,7 +28,8 @@ SUSPECT_NS: Final = 120 * NS_PER_S
 """A loss that no fresh price has denied for so long counts."""
 SAMPLE_NS: Final = 15 * NS_PER_S
 """Equity is written down this often when its velocity is watched."""
-SLOW_SAMPLE_NS: Final = 600 * NS_PER_S
+SLOW_SAMPLE_NS: Final = 60 * NS_PER_S
+"""Else this often: it tells the journal what time it is."""
 HIGH_STEP_PPM: Final = 500
 """A new high of the day is written down when it is this much above the one before."""
 LOSS_ACTIONS: Final = (LossAction.PAUSE, LossAction.HALT)

@@ -19,6 +19,7 @@ from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
 from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
 from riskd.equity_watch import EquityWatch
+from riskd.exposure import Cover, TrackedOrder
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
@@ -73,6 +74,7 @@ from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKi
 from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderEventKind
 
 EVALUATE_EVERY_NS: Final = NS_PER_S
 """PnL, day roll and parents without messages are looked at this often, besides every fill."""
@@ -81,6 +83,7 @@ RESTORE_BATCH: Final = 64
 MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
+RECOVERED: Final = "RECOVERED_ORDER"
 PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
 KILL_CLOSES: Final = "KILL_CLOSES"
 
@@ -609,16 +612,13 @@ class RiskGate:
         self._down.welcome = Welcome(self.state.applied, self.state.holds.epoch, self.environment)
 
     def _follow_log(self, hello: SessionHello, now_ns: int) -> None:
-        state, incarnation = self.state, hello.order_log_incarnation
-        lost = ""
+        state, incarnation, head = self.state, hello.order_log_incarnation, hello.order_log_head
+        lost, applied = "", state.applied
         if state.order_log and incarnation != state.order_log:
-            lost = f"execd's order log is new: {incarnation} after {state.order_log}"
-            self._ledger.commit(OrderLog(incarnation))
-        elif not state.order_log:
-            self._ledger.commit(OrderLog(incarnation))
-        elif hello.order_log_head < state.applied:
-            lost = f"execd's order log ends at {hello.order_log_head}, we have {state.applied}"
-            self._ledger.commit(OrderLog(incarnation, hello.order_log_head))
+            lost, applied = f"execd's order log is new: {incarnation} after {state.order_log}", 0
+        elif head < applied:
+            lost, applied = f"execd's order log ends at {head}, we have {applied}", head
+        self._ledger.commit(OrderLog(incarnation, applied, head))
         if lost:
             self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "ORDER_LOG_LOST", ReleaseRule.ONE_KEY, now_ns, lost)
 
@@ -643,6 +643,8 @@ class RiskGate:
             outcome = self._ledger.commit(OrderEventSeen(event, self.accountant.fee_quote(event)))
             if outcome is not None and (outcome.anomaly or outcome.order is None):
                 self._anomaly(event, outcome, now_ns)
+            elif outcome is not None and event.kind is OrderEventKind.SENT:
+                self._sent(outcome.order, now_ns)
         self._release_unseen(now_ns)
 
     def _anomaly(self, event: OrderEvent, outcome: EventOutcome, now_ns: int) -> None:
@@ -651,6 +653,13 @@ class RiskGate:
             instrument_id = event.execution.instrument_id
         scope = Scope(ScopeKind.INSTRUMENT, instrument_id) if instrument_id else SYSTEM_SCOPE
         self.keeper.raise_(TradingLevel.HALTED, scope, "FILL_ANOMALY", ReleaseRule.ONE_KEY, now_ns, outcome.anomaly)
+
+    def _sent(self, order: TrackedOrder | None, now_ns: int) -> None:
+        """What a crash may have lost may also never have been: somebody has to look at it."""
+        if order is not None and order.cover is Cover.LOST:
+            text = f"{order.state.terms.client_order_id} on {order.instrument_id} was sent on {Cover.LOST.value}"
+            scope = Scope(ScopeKind.VENUE, order.venue)
+            self.keeper.raise_(TradingLevel.HALTED, scope, RECOVERED, ReleaseRule.ONE_KEY, now_ns, text)
 
     def _venue(self, status: VenueStatus, now_ns: int) -> None:
         self.session.statuses[status.venue] = status

@@ -87,6 +87,8 @@ class OrderLog(Record, frozen=True):
     incarnation: str
     applied: int = 0
     """Events up to here count as folded."""
+    head: int = 0
+    """Its last event when execd said hello."""
 
 
 CheckRow = tuple[str, int, str, int | str, int | str]

@@ -204,8 +204,8 @@ class RiskState:
                 self.clusters = tuple(tuple(cluster) for cluster in clusters)
             case LimitsChanged():
                 self._change_limits(record)
-            case JournalCheckpoint():
-                pass  # proves the journal, changes nothing
+            case JournalCheckpoint(time_ns=time_ns):
+                self.guards.stand(time_ns)  # proves the journal, changes nothing else
             case ControlTested():
                 self.controls.tested(record)
             case KillSaga():
@@ -231,6 +231,7 @@ class RiskState:
                 if incarnation != self.order_log:
                     self.portfolio.restart_order_log()
                 self.order_log, self.applied = incarnation, applied
+                self.eyes.session_began(applied, record.head)
             case StopLatched(latch=latch):
                 if self.holds.find_latch(latch.latch_id) is None and latch.latch_id not in self.holds.cleared_latches:
                     self.pending_latches[latch.latch_id] = record
@@ -319,6 +320,7 @@ class RiskState:
 
     def _decision(self, record: DecisionRecord) -> None:
         self.decisions += 1
+        self.guards.stand(record.time_ns)
         if record.parent and record.incarnation:
             self.seen_intents[record.intent_id] = None
             _bound(self.seen_intents, MAX_SEEN_INTENTS)
@@ -425,6 +427,7 @@ class RiskState:
         order, anomaly = (None, f"order {event.client_order_id} is unknown") if found is None else found
         if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
             order.cover = self.eyes.cover(event.facts, event.receive_time_ns)
+        self.eyes.log_read(event.sequence)
         execution = event.execution
         if execution is not None and order is not None and self.settings.orders.sane_fills:
             anomaly = anomaly or _fill_problem(order, execution)

@@ -603,7 +603,7 @@ def test_samples_are_kept_slowly_when_no_velocity_is_watched() -> None:
             desk.wait(1)
         return sum(isinstance(decode_record(*pair), EquitySample) for pair in desk.sink.records)
 
-    assert samples(morning()) == 2
+    assert samples(morning()) == 11
     assert samples(morning(limits_with("PNL-05", pause_at_pct=-1))) == 41
 
 
