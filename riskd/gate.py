@@ -31,6 +31,7 @@ from riskd.limit_changes import Direction
 from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.marks import Columns, MarketBoard
+from riskd.money_watch import MoneyWatch
 from riskd.portfolio import Equity
 from riskd.protection_watch import ProtectionMemory, ProtectionWatch
 from riskd.records import (
@@ -133,6 +134,7 @@ class RiskGate:
         self.heartbeats = Heartbeats()
         self._journal_memory = JournalMemory()
         self._equity_doubts: dict[str, int] = {}
+        self._money_doubts: dict[str, int] = {}
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -154,7 +156,8 @@ class RiskGate:
         self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
-        self.accountant = Accountant(ledger, board, self.day_rules, caps)
+        money = MoneyWatch(ledger, board, self.keeper, settings.eyes.drift_ppm, self._money_doubts)
+        self.accountant = Accountant(ledger, board, self.day_rules, caps, money)
         self._equity_watch = EquityWatch(
             state, board, self.keeper, self.accountant, settings.watches.equity_drift_ppm, self._equity_doubts
         )
@@ -308,6 +311,8 @@ class RiskGate:
         if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
+        if up.accounts and self.state.applied >= self._log_head:
+            self.accountant.balances_told(up.accounts, now_ns)
         if up.margins and self.state.applied >= self._log_head:
             self._equity_watch.told(up.margins, now_ns)
         try:

@@ -189,6 +189,7 @@ class Portfolio:
             sorted((key, repr(margin)) for key, margin in self.margins.items()),
             sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
             sorted(self.wallets.explained.items()),
+            (sorted(self.wallets.unexplained.items()), sorted(self.wallets.owed.items())),
             sorted((owner, repr(log)) for owner, log in self.trips.items()),
             repr(self.all_trips),
         ]

@@ -58,6 +58,7 @@ class RecordType(IntEnum):
     CHECKPOINT = 51
     KILL_SAGA = 45
     DRILL_DONE = 46
+    MONEY_MOVED = 47
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -160,6 +161,16 @@ class LedgerSeen(Record, frozen=True):
 
     entry: LedgerEntry
     worth: Decimal
+
+
+class MoneyMoved(Record, frozen=True):
+    """Balances changed and nothing explains it: no profit and no loss, until something does."""
+
+    amounts: list[tuple[str, str, Decimal]]
+    """(venue, asset, change)."""
+    worth: Decimal
+    """Of all of it, account currency, at the marks of that moment."""
+    time_ns: int
 
 
 class MarginsSeen(Record, frozen=True):
@@ -489,6 +500,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.EYES_BASELINE: EyesBaseline,
     RecordType.KILL_SAGA: KillSaga,
     RecordType.DRILL_DONE: DrillDone,
+    RecordType.MONEY_MOVED: MoneyMoved,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from riskd.control_book import ControlBook
 from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
-from riskd.eye_book import EyeBook
+from riskd.eye_book import DRIFTS, EyeBook
 from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
@@ -47,6 +47,7 @@ from riskd.records import (
     LimitsChanged,
     LossGuardState,
     MarginsSeen,
+    MoneyMoved,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -156,6 +157,11 @@ class RiskState:
                 self.guards.move(to_units_floor(record.transfer_value))
             case LedgerSeen(entry=entry, worth=worth):
                 self.guards.move(self.portfolio.take_entry(entry, to_units_floor(worth), self.rules))
+            case MoneyMoved(amounts=amounts, worth=worth):
+                for venue, asset, delta in amounts:
+                    self.portfolio.wallets.settle(venue, asset, to_units_floor(delta))
+                self.portfolio.move_start(to_units_floor(worth))
+                self.guards.move(to_units_floor(worth))
             case MarginsSeen(accounts=accounts, positions=margins):
                 self.portfolio.take_margins(accounts, margins)
             case DayBaseline(net=net):
@@ -176,6 +182,8 @@ class RiskState:
                 self.guards.hold_cleared(record.hold, record.operator, record.time_ns)
                 self.eyes.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.operator != "riskd":
+                    if record.hold.cause in DRIFTS:
+                        self.portfolio.wallets.accept(record.hold.scope.name)
                     if record.hold.cause == "PNL-06":
                         self.portfolio.streak(record.hold.scope).begin_streak()
                     elif record.hold.cause == "RAT-06":
