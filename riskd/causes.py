@@ -69,6 +69,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "compare fills, fees and funding with the venue; ends when both agree again"),
     CauseSpec("PRICE_SUSPECT", "PAUSED", "system", "AUTO", "a loss is seen on stale prices only",
               "fresh prices deny or confirm it; after 2 min it counts"),
+    CauseSpec("MARKS_OLD", "REDUCE_ONLY", "system", "AUTO", "more than 1 % of equity stands on prices 60 s old",
+              "ends when they are seen again; is marketdata well? The evidence names them; closing stays possible"),
     CauseSpec("DAY_TARGET", "as configured", "system", "TIMED to 00:00 UTC", "the day reached its target",
               "one key, once a day; or the next UTC day"),
     CauseSpec("MKT-07", "REDUCE_ONLY", "instrument", "TIMED 5 min", "its price jumped within a minute",

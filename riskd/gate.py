@@ -30,6 +30,7 @@ from riskd.ledger import Ledger
 from riskd.limit_changes import Direction
 from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
+from riskd.mark_watch import MarkWatch
 from riskd.marks import Columns, MarketBoard
 from riskd.money_watch import MoneyWatch
 from riskd.portfolio import Equity
@@ -161,6 +162,7 @@ class RiskGate:
         self._equity_watch = EquityWatch(
             state, board, self.keeper, self.accountant, settings.watches.equity_drift_ppm, self._equity_doubts
         )
+        self._mark_watch = MarkWatch(state, board, self.keeper, self.accountant)
         self._conduct = ConductWatch(state, board, self.keeper, settings)
         books = Books(
             settings,
@@ -395,6 +397,7 @@ class RiskGate:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
+            self._mark_watch.watch(now_ns)
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)

@@ -13,7 +13,6 @@ from riskd.units import to_units
 from tests.riskd.kit import BTC, SECOND, Desk, make_test_limits
 from tests.riskd.test_losses import morning
 from tradebot.core.accounts import LedgerEntry, LedgerKind
-from tradebot.core.levels import Hold
 from tradebot.core.orders import OrderEventKind, OrderRole, Side
 
 PTR_04 = {"PTR-04": {"status": "enforced", "max_drift_pct": "0.1"}}
@@ -30,11 +29,11 @@ def told(desk: Desk, *balances: tuple[str, str], seconds: float = 60, **more: An
     desk.account(*balances, **more)
 
 
-def holds(desk: Desk) -> dict[str, Hold]:
+def holds(desk: Desk) -> dict[str, Any]:
     return {hold.cause: hold for hold in desk.gate.state.holds.holds.values()}
 
 
-def day_pnl(desk: Desk) -> Decimal:
+def day_pnl(desk: Desk) -> Any:
     start = desk.gate.state.portfolio.day_start
     assert start is not None
     return Decimal(desk.gate.equity(desk.now_ns).value - start) / 10**12
@@ -65,7 +64,7 @@ def test_a_withdrawal_while_execd_was_down_sells_nothing_and_pauses_the_venue() 
     hold = holds(desk)["PTR-04"]
     assert (hold.level.name, hold.scope.name, hold.release.name) == ("PAUSED", "binance", "ONE_KEY")
     assert "-1000 USDT that no fill" in hold.evidence
-    assert (day_pnl(desk), desk.gate.state.portfolio.day_start) == (before, to_units(9000))
+    assert (day_pnl(desk), desk.gate.state.portfolio.day_start) == (before, to_units(Decimal(9000)))
 
 
 def test_a_deposit_that_nobody_told_covers_no_loss() -> None:
@@ -227,7 +226,7 @@ def test_what_moved_just_before_midnight_is_in_the_new_days_start_once() -> None
     desk.account(("USDT", "9000"))
     desk.wait(3)
 
-    assert (day_pnl(desk), desk.gate.state.portfolio.day_start) == (0, to_units(9000))
+    assert (day_pnl(desk), desk.gate.state.portfolio.day_start) == (0, to_units(Decimal(9000)))
 
 
 def test_a_restart_knows_what_moved() -> None:
