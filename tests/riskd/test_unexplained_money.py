@@ -15,8 +15,8 @@ from tests.riskd.test_losses import morning
 from tradebot.core.accounts import LedgerEntry, LedgerKind
 from tradebot.core.orders import OrderEventKind, OrderRole, Side
 
-PTR_04 = {"PTR-04": {"status": "enforced", "max_drift_pct": "0.1"}}
-DAY_HALT = {"PNL-02": {"status": "enforced", "halt_at_pct": -4, "action": "close_all"}}
+PTR_04: dict[str, Any] = {"PTR-04": {"status": "enforced", "max_drift_pct": "0.1"}}
+DAY_HALT: dict[str, Any] = {"PNL-02": {"status": "enforced", "halt_at_pct": -4, "action": "close_all"}}
 
 
 def desk_with(limits: Limits | None = None) -> Desk:
@@ -91,7 +91,7 @@ def test_a_deposit_that_nobody_told_reaches_no_day_target() -> None:
 def test_a_transfer_counts_for_nothing_whichever_of_note_and_balance_comes_first(first: str, change: str) -> None:
     desk = desk_with()
     after = ("USDT", str(10_000 + int(change)))
-    note = {"transfer_asset": "USDT", "transfer_delta": Decimal(change), "complete": False}
+    note: dict[str, Any] = {"transfer_asset": "USDT", "transfer_delta": Decimal(change), "complete": False}
     if first == "note":
         told(desk, ("USDT", "10000"), **note)
         assert day_pnl(desk) == 0
