@@ -14,6 +14,7 @@ from typing import Final
 from riskd.accountant import Accountant
 from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.clock_trust import BootTime, ClockTrust, agrees, judge
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, SessionView, Signer
@@ -144,6 +145,8 @@ class RiskGate:
         self._log_head = 0
         self._earlier_settled = False
         """True once the order log was read to where it stood when the session began."""
+        self._kept: list[tuple[Hold, Hold]] = []
+        """Holds before and after their time went on with what was left, until a venue has the same time as we."""
         self._next_evaluation_ns = 0
         self._unfolded: list[tuple[int, bytes]] = []
         """Records that are read back and not folded yet."""
@@ -217,21 +220,29 @@ class RiskGate:
             elif isinstance(record, LimitsChanged) and self.limits is not self.state.limits:
                 self._refurnish()
 
-    def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
+    def start(self, prefix: str, now_ns: int, boot: BootTime | None = None) -> None:
         """Begin a life of the process: nothing is connected, nothing is reconciled.
 
         Args:
             prefix: Random text that makes this life's ids unique for ever.
             now_ns: Now.
-            clock_trusted: False when the clock may have been moved since the last life: countdowns then go on with what
-                they had left, and the time in between does not count. A clock that was set back is never trusted.
+            boot: What the system says about its boot; None = the clock is known to be right, but for one that was set
+                back. When the clock may have been moved since the last life, countdowns go on with what they had left,
+                and the time in between does not count.
         """
         self.finish_restore()
         stood_ns = self.state.guards.last_ns
-        if stood_ns and (now_ns < stood_ns or not clock_trusted):
+        trust = ClockTrust.SAME if boot is None else judge(self.state.boot, self.state.started_ns, boot, now_ns)
+        if stood_ns and (now_ns < stood_ns or trust is not ClockTrust.SAME):
+            before = dict(self.state.holds.holds)
             self.keeper.keep_remaining(stood_ns, now_ns)
-        file = self.limits.file
-        self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
+            if now_ns >= stood_ns and trust is ClockTrust.REBOOTED:
+                after = self.state.holds.holds
+                self._kept = [(old, after[key]) for key, old in before.items() if after[key] != old]
+        file, boot = self.limits.file, boot or BootTime()
+        self._ledger.commit(
+            Started(prefix, self.environment, file.profile, self.limits.hash, now_ns, boot.boot_id, boot.since_boot_ns)
+        )
         for latched in list(self.state.pending_latches.values()):
             self.keeper.raise_latch(latched.latch, now_ns)
         for hold in self.state.holds.holds.values():
@@ -673,8 +684,17 @@ class RiskGate:
         self.session.statuses[status.venue] = status
         if status.private_stream_live and not status.reconciling and status.reconciled_time_ns > 0:
             self.keeper.clear_cause(STARTUP, Scope(ScopeKind.VENUE, status.venue), "reconciled", now_ns)
+        if self._kept and agrees(self.settings.orders.clock, status, now_ns):
+            self._believe_clock(now_ns)
         for alarm in status.alarms:
             self.keeper.alarm(status.venue, alarm, now_ns)
+
+    def _believe_clock(self, now_ns: int) -> None:
+        """A venue has the same time: what passed while the system booted has passed."""
+        kept, self._kept = self._kept, []
+        for old, new in kept:
+            if self.state.holds.holds.get(new.hold_id) == new:  # untouched since
+                self.keeper.retime(new, old.until_ns, old.clear_after_ns, "CLOCK_TRUSTED", "riskd", now_ns)
 
     def _answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
         if ask.ask_id in self._abandoned:

@@ -74,6 +74,10 @@ class Started(Record, frozen=True):
     profile: str
     limits_hash: str
     time_ns: int
+    boot_id: str = ""
+    """Of the system; empty = it did not tell."""
+    since_boot_ns: int = 0
+    """Time since that boot at `time_ns`, sleep included."""
 
 
 class InstrumentsSeen(Record, frozen=True):

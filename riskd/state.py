@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.clock_trust import BootTime
 from riskd.control_book import ControlBook
 from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
 from riskd.eye_book import DRIFTS, EyeBook
@@ -101,6 +102,10 @@ class RiskState:
         self.limits = limits
         self.settings = settings
         self.prefix = ""
+        self.started_ns = 0
+        """When the last life began, by its clock."""
+        self.boot = BootTime()
+        """Time since boot at that moment."""
         self.decisions = 0
         """Decisions of this start; numbers their ids."""
         self.approvals = 0
@@ -247,6 +252,7 @@ class RiskState:
                 self.prefix, self.decisions = prefix, 0
                 self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
+                self.started_ns, self.boot = record.time_ns, BootTime(record.boot_id, record.since_boot_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
         return None
@@ -255,7 +261,7 @@ class RiskState:
         """Return a hash over everything folded; equal states have equal digests."""
         commitments, portfolio, holds = self.commitments, self.portfolio, self.holds
         parts: list[object] = [
-            self.prefix,
+            (self.prefix, self.started_ns, self.boot),
             (self.decisions, self.approvals, self.refusals),
             [(repr(replace(i, order_types=NO_TYPES)), sorted(i.order_types)) for i in self.instruments],
             self.order_log,
