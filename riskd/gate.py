@@ -33,7 +33,7 @@ from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.mark_watch import MarkWatch
 from riskd.marks import Columns, MarketBoard
-from riskd.money_watch import MoneyWatch
+from riskd.money_watch import MoneyMemory, MoneyWatch
 from riskd.portfolio import Equity
 from riskd.protection_watch import ProtectionMemory, ProtectionWatch
 from riskd.records import (
@@ -136,7 +136,7 @@ class RiskGate:
         self.heartbeats = Heartbeats()
         self._journal_memory = JournalMemory()
         self._equity_doubts: dict[str, int] = {}
-        self._money_doubts: dict[str, int] = {}
+        self._money_memory = MoneyMemory()
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -160,7 +160,7 @@ class RiskGate:
         self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
-        money = MoneyWatch(ledger, board, self.keeper, settings.eyes.drift_ppm, self._money_doubts)
+        money = MoneyWatch(ledger, board, self.keeper, settings.eyes.drift_ppm, self._money_memory)
         self.accountant = Accountant(ledger, board, self.day_rules, caps, money)
         self._equity_watch = EquityWatch(
             state, board, self.keeper, self.accountant, settings.watches.equity_drift_ppm, self._equity_doubts

@@ -3,12 +3,14 @@
 A balance may change by more than fills, fees, the ledger and transfers explain: a deposit or withdrawal while execd was
 down, an event that was missed. Nobody knows that it was earned or lost by trading: day start, week start and highs move
 along with it, and back when an explanation follows. What the venue tells and our books are never of the same moment, so
-the hold waits until a later snapshot shows the difference, too.
+the hold waits until a later snapshot shows the difference, too. So does what is worth nothing together, as one asset
+for another: mostly a fill that the venue shows first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from riskd.eye_book import BALANCE_DRIFT
@@ -27,39 +29,61 @@ LEAST_PPM: Final = 100
 """Of equity: less than this is left in profit and loss until more comes together."""
 
 
+@dataclass(slots=True)
+class MoneyMemory:
+    """What lies between two snapshots; outlives a change of limits, not a restart. Venue -> when it began."""
+
+    doubts: dict[str, int] = field(default_factory=dict)
+    """That more is unexplained than the limit allows."""
+    owed: dict[str, int] = field(default_factory=dict)
+    """That something is unexplained by which no baseline was moved."""
+
+
 class MoneyWatch:
     """See the module."""
 
     def __init__(
-        self, ledger: Ledger, board: MarketBoard, keeper: HoldKeeper, drift_ppm: int | None, doubts: dict[str, int]
+        self, ledger: Ledger, board: MarketBoard, keeper: HoldKeeper, drift_ppm: int | None, memory: MoneyMemory
     ) -> None:
-        """Build one; `doubts` (venue -> when it began to differ) outlives a change of limits, not a restart."""
         self._ledger = ledger
         self._wallets = ledger.state.portfolio.wallets
         self._board = board
         self._keeper = keeper
         self._drift_ppm = drift_ppm
-        self._doubts = doubts
+        self._memory = memory
 
     def settle(self, equity: Equity, now_ns: int) -> None:
         """Move the baselines of profit and loss along, before anybody compares them with equity."""
         worth, found = self._worth(self._wallets.owed)
-        if found and abs(worth) * PPM > max(equity.value, 0) * LEAST_PPM:
-            amounts = [(venue, asset, from_units(units)) for (venue, asset), units in found.items()]
-            self._ledger.commit(MoneyMoved(amounts, from_units(worth), now_ns))
+        if found and abs(sum(worth)) * PPM > max(equity.value, 0) * LEAST_PPM:
+            self._move(sum(worth), found, now_ns)
 
     def told(self, snapshots: Iterable[AccountSnapshot], equity: Equity, now_ns: int) -> None:
         """Judge the venues whose balances were told just now and are folded already."""
-        if self._drift_ppm is None or not equity.complete:
+        if not equity.complete:
             return
         for snapshot in snapshots:
             venue, at_ns = snapshot.venue, snapshot.event_time_ns
-            mine = {key: units for key, units in self._wallets.unexplained.items() if key[0] == venue}
-            worth, _ = self._worth(mine)
-            if abs(worth) * PPM <= max(equity.value, 0) * self._drift_ppm:
-                self._doubts.pop(venue, None)
-            elif at_ns - self._doubts.setdefault(venue, at_ns) >= APART_NS:
-                self._raise(venue, worth, mine, now_ns)
+            worth, found = self._worth(self._wallets.owed, venue)
+            if self._lasts(self._memory.owed, venue, at_ns, sum(map(abs, worth)), equity, LEAST_PPM):
+                self._move(sum(worth), found, now_ns)
+            if self._drift_ppm is None:
+                continue
+            worth, found = self._worth(self._wallets.unexplained, venue)
+            if self._lasts(self._memory.doubts, venue, at_ns, abs(sum(worth)), equity, self._drift_ppm):
+                self._raise(venue, sum(worth), found, now_ns)
+
+    @staticmethod
+    def _lasts(since: dict[str, int], venue: str, at_ns: int, worth: int, equity: Equity, limit_ppm: int) -> bool:
+        """Return whether an earlier snapshot was beyond the limit, too."""
+        if worth * PPM <= max(equity.value, 0) * limit_ppm:
+            since.pop(venue, None)
+            return False
+        return at_ns - since.setdefault(venue, at_ns) >= APART_NS
+
+    def _move(self, worth: int, found: dict[tuple[str, str], int], now_ns: int) -> None:
+        amounts = [(venue, asset, from_units(units)) for (venue, asset), units in found.items()]
+        self._ledger.commit(MoneyMoved(amounts, from_units(worth), now_ns))
 
     def _raise(self, venue: str, worth: int, found: dict[tuple[str, str], int], now_ns: int) -> None:
         moved = ", ".join(f"{from_units(units).normalize():+f} {asset}" for (_, asset), units in sorted(found.items()))
@@ -67,12 +91,14 @@ class MoneyWatch:
         scope = Scope(ScopeKind.VENUE, venue)
         self._keeper.raise_(TradingLevel.PAUSED, scope, BALANCE_DRIFT, ReleaseRule.ONE_KEY, now_ns, text)
 
-    def _worth(self, amounts: dict[tuple[str, str], int]) -> tuple[int, dict[tuple[str, str], int]]:
-        """Return what amounts are worth together, and those of them that anybody quotes."""
-        worth, found = 0, {}
+    def _worth(
+        self, amounts: dict[tuple[str, str], int], venue: str = ""
+    ) -> tuple[list[int], dict[tuple[str, str], int]]:
+        """Return what each amount (of one venue) is worth that anybody quotes, and those amounts."""
+        worth, found = [], {}
         for key, units in amounts.items():
             rate = self._board.rate(key[1])
-            if rate is not None:
-                worth += amount_floor(rate, units)
+            if rate is not None and venue in ("", key[0]):
+                worth.append(amount_floor(rate, units))
                 found[key] = units
         return worth, found

@@ -265,6 +265,12 @@ class Desk:
     def account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> SessionDown:
         return self.say(accounts=[self.make_account(*balances, after=after, **more)])
 
+    def earned(self, *balances: tuple[str, str]) -> None:
+        """Make the account hold these, as if fills had done it."""
+        for asset, amount in balances:
+            self.gate.state.portfolio.balances[self.venue_name, asset] = int(Decimal(amount) * 10**12)
+        self.account(*balances)
+
     def make_account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> AccountSnapshot:
         told = balances or (("USDT", self.usdt),)
         return AccountSnapshot(

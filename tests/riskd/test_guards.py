@@ -102,6 +102,7 @@ def reborn(desk: Desk, down_s: int = 0, **more: Any) -> None:
     balances = dict(desk.gate.state.portfolio.balances)
     gate = desk.replayed()
     gate._ledger._sink = desk.sink
+    gate.state.portfolio.balances.update(balances)
     desk.gate = gate
     desk.now_ns += down_s * SECOND
     gate.start(f"life{desk.now_ns}", desk.now_ns, **more)
@@ -559,7 +560,7 @@ def causes(desk: Desk) -> set[str]:
 
 def stale_loss(desk: Desk) -> None:
     """Hold 0.02 BTC whose price was 40,000 when it was last seen, ten seconds ago."""
-    desk.account(("USDT", "8800"), ("BTC", "0.02"))
+    desk.earned(("USDT", "8800"), ("BTC", "0.02"))
     desk.now_ns += SECOND
     desk.gate.board.views[BTC].good_ns = desk.now_ns - 10 * SECOND
     desk.gate.board.views[BTC].good_bid = 40_000 * 10**12

@@ -220,6 +220,17 @@ def test_a_deposit_in_coin_moves_the_day_by_its_worth_and_earns_from_then_on() -
     assert day_pnl(desk) == -10
 
 
+def test_one_asset_for_another_by_nobodys_hand_earns_and_loses_from_the_second_snapshot_on() -> None:
+    desk = desk_with()
+    for _ in range(2):
+        told(desk, ("USDT", "8800"), ("BTC", "0.02"))
+    desk.quote(BTC, "54999.99", "55000.01")
+    desk.wait(1)
+
+    assert day_pnl(desk) == -100
+    assert desk.gate.state.portfolio.wallets.owed == {}
+
+
 def test_what_moved_just_before_midnight_is_in_the_new_days_start_once() -> None:
     desk = desk_with()
     desk.now_ns += 86_398 * SECOND
