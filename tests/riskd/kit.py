@@ -269,7 +269,7 @@ class Desk:
         """Make the account hold these, as if fills had done it."""
         for asset, amount in balances:
             self.gate.state.portfolio.balances[self.venue_name, asset] = int(Decimal(amount) * 10**12)
-        self.account(*balances)
+        self.gate.accountant.forget_equity()
 
     def make_account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> AccountSnapshot:
         told = balances or (("USDT", self.usdt),)

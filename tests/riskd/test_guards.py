@@ -560,7 +560,8 @@ def causes(desk: Desk) -> set[str]:
 
 def stale_loss(desk: Desk) -> None:
     """Hold 0.02 BTC whose price was 40,000 when it was last seen, ten seconds ago."""
-    desk.earned(("USDT", "8800"), ("BTC", "0.02"))
+    for _ in range(2):
+        desk.buy("0.01")
     desk.now_ns += SECOND
     desk.gate.board.views[BTC].good_ns = desk.now_ns - 10 * SECOND
     desk.gate.board.views[BTC].good_bid = 40_000 * 10**12
