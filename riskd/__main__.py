@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import sys
 
+from riskd.boot_shell import read_boot_time
 from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
 from riskd.gate import RiskGate, Signer
@@ -70,7 +71,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
     try:
         sink.open(journal)
         prefix = secrets.token_hex(PREFIX_BYTES)
-        gate.start(prefix, clock.now_ns())
+        gate.start(prefix, clock.now_ns(), read_boot_time())
         failed = read_mark(common.state_dir)
         if failed:
             gate.journal_failed_before(failed, clock.now_ns())

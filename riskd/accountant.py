@@ -10,6 +10,7 @@ from riskd.day_rules import DayRules
 from riskd.days import day_of
 from riskd.ledger import Ledger
 from riskd.marks import MarketBoard
+from riskd.money_watch import MoneyWatch
 from riskd.pnl import day_baseline
 from riskd.portfolio import Equity
 from riskd.records import AccountSeen, EquityPeak, LedgerSeen, MarginsSeen, Settlement
@@ -29,12 +30,13 @@ PEAK_STEP_PPM: Final = 1_000
 class Accountant:
     """Everything that has to do with money of the account as a whole."""
 
-    def __init__(self, ledger: Ledger, board: MarketBoard, rules: DayRules, caps: CapWatch) -> None:
+    def __init__(self, ledger: Ledger, board: MarketBoard, rules: DayRules, caps: CapWatch, money: MoneyWatch) -> None:
         self._ledger = ledger
         self._state = ledger.state
         self._board = board
         self._rules = rules
         self._caps = caps
+        self._money = money
         self._equity = Equity(0, 0, False, {})
         self._equity_ns = -EQUITY_AGE_NS
 
@@ -97,11 +99,16 @@ class Accountant:
         """Take the venue's margin figures."""
         self._ledger.commit(MarginsSeen(accounts, positions))
 
+    def balances_told(self, snapshots: list[AccountSnapshot], now_ns: int) -> None:
+        """Snapshots are folded, and order events that came with them."""
+        self._money.told(snapshots, self.equity(now_ns), now_ns)
+
     def evaluate(self, now_ns: int) -> None:
         """Roll the day, keep the peak, let the rules of the day act."""
         portfolio = self._state.portfolio
         equity = self.equity(now_ns)
         if equity.complete:
+            self._money.settle(equity, now_ns)
             day = day_of(now_ns)
             if day > portfolio.day:  # a clock that was set back begins no day
                 self._ledger.commit(Settlement(day, from_units(equity.value), now_ns))

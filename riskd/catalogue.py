@@ -402,8 +402,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _seen("PTR-03", "position reconciliation",
           "|P ours - P venue| <= 1 step, in two looks 2 s apart; every fill is told in time", ("POSITION_MISMATCH",),
           "venue", "1 step; 60 s"),
-    _seen("PTR-04", "balance reconciliation", "per asset against fills, fees, ledger and transfers, in two looks",
-          ("BALANCE_DRIFT",), "venue", "0.1 % or 1 step"),
+    _seen("PTR-04", "balance reconciliation", "per asset against fills, fees, ledger and transfers, in two looks; all "
+          "that nobody explains in two of execd's snapshots, which counts as no PnL", ("BALANCE_DRIFT",), "venue",
+          "0.1 % or 1 step; 0.1 % of E"),
     _seen("PTR-05", "foreign activity", "an order whose id is not of our shape; where this is off, PTR-01 judges it",
           ("FOREIGN_ACTIVITY",), "instrument", "0"),
     _watched("PTR-06", "unprotected position", "a position that was granted a stop rests behind one for all of it; "

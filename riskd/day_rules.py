@@ -28,7 +28,8 @@ SUSPECT_NS: Final = 120 * NS_PER_S
 """A loss that no fresh price has denied for so long counts."""
 SAMPLE_NS: Final = 15 * NS_PER_S
 """Equity is written down this often when its velocity is watched."""
-SLOW_SAMPLE_NS: Final = 600 * NS_PER_S
+SLOW_SAMPLE_NS: Final = 60 * NS_PER_S
+"""Else this often: it tells the journal what time it is."""
 HIGH_STEP_PPM: Final = 500
 """A new high of the day is written down when it is this much above the one before."""
 LOSS_ACTIONS: Final = (LossAction.PAUSE, LossAction.HALT)
@@ -189,8 +190,10 @@ class DayRules:
                     LossGuardState(state.triggers + 1, state.trigger_ppm, hold.hold_id, "", state.reset_due)
                 )
             case LossAction.HALT if acting:
-                self._raise_loss(TradingLevel.HALTED, ReleaseRule.ONE_KEY, seen, now_ns, 0)
-                self._ledger.commit(LossGuardState(state.triggers + 1, -PPM, "", "", state.reset_due))
+                hold = self._raise_loss(TradingLevel.HALTED, ReleaseRule.ONE_KEY, seen, now_ns, 0)
+                self._ledger.commit(
+                    LossGuardState(state.triggers + 1, state.trigger_ppm, hold.hold_id, "", state.reset_due)
+                )
             case LossAction.BE_CAUTIOUS:
                 self._be_cautious(rule, day_ppm, now_ns)
             case LossAction.END_PAUSE:
@@ -207,7 +210,7 @@ class DayRules:
                 pass
 
     def _be_cautious(self, rule: LossRule, day_ppm: int | None, now_ns: int) -> None:
-        """Half size follows the pause; the same loss does not trigger again."""
+        """Half size follows the pause, or the halt; the same loss does not trigger again, a deeper one does."""
         state = self._state.loss
         seen = "after the pause" if day_ppm is None else f"after the pause, day PnL {pct(day_ppm)}"
         until_ns = now_ns + rule.cautious_ns
@@ -216,6 +219,15 @@ class DayRules:
         self._ledger.commit(LossGuardState(state.triggers, trigger, "", hold.hold_id, state.reset_due))
 
     def _raise_loss(self, level: TradingLevel, release: ReleaseRule, evidence: str, now_ns: int, until_ns: int) -> Hold:
+        halts = level is TradingLevel.HALTED
         return self._keeper.raise_(
-            level, SYSTEM_SCOPE, "PNL-01", release, now_ns, evidence, until_ns=until_ns, always=True
+            level,
+            SYSTEM_SCOPE,
+            "PNL-01",
+            release,
+            now_ns,
+            evidence,
+            until_ns=until_ns,
+            clear_after_ns=next_midnight(now_ns) if halts else 0,
+            always=True,
         )

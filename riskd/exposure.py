@@ -37,6 +37,7 @@ class Cover(Enum):
     NONE = "nothing"
     GRANT = "a protection grant"
     LOST = "a decision that a crash of riskd may have lost"
+    BEFORE = "whoever decided before riskd's journal began"
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 Which run of the eyes speaks, what each venue held at first sight, and what allowed an order that riskd was not asked
 about. Protecting orders are derived from grants: a grant is remembered here longer than it is in force, since its
 orders may show at the venue after it ended. What riskd decided in the last moment before a crash may be lost, while
-execd's log knows its order: those moments are remembered as blind.
+execd's log knows its order: those moments are remembered as blind, until that log is read up to where it stood when
+execd came back. What is logged later, or dated into the outage after that moment, was not decided by a dead riskd.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ MAX_GRANTS: Final = 20_000
 """Grants remembered after their end, for orders that are told late."""
 MAX_LOST_ENTRIES: Final = 2_000
 MAX_BLIND: Final = 200
-"""Starts of riskd whose blind moments are remembered."""
+"""Starts of riskd whose blind moments are remembered, while execd's log is not read so far."""
 BLIND_BEFORE_NS: Final = 1_000_000_000
 """A decision may be lost that is a little older than the last time known to the journal."""
+BLIND_AFTER_NS: Final = 61_000_000_000
+"""One that is younger may be lost, too: a quiet journal learns the time once a minute."""
 POSITION_DRIFT: Final = "PTR-03"
 BALANCE_DRIFT: Final = "PTR-04"
 DRIFTS: Final = (POSITION_DRIFT, BALANCE_DRIFT)
@@ -45,12 +48,29 @@ class EyeBook:
         """Venue -> (asset or derivative instrument -> units that nothing explains)."""
         self._grants: dict[str, GrantTerms] = {}
         self._lost: dict[str, OrderTerms] = {}
-        self._blind: deque[tuple[int, int]] = deque(maxlen=MAX_BLIND)
+        self._blind: deque[tuple[int, int, Cover]] = deque(maxlen=MAX_BLIND)
+        self._log_head: int | None = None
+        """Where execd's log stood at the first hello of this life; None = no hello yet."""
 
     def started(self, last_ns: int, now_ns: int) -> None:
         """A process starts; `last_ns` is the latest time that the journal knew before."""
-        self.first_ns = self.first_ns or now_ns
-        self._blind.append((last_ns - BLIND_BEFORE_NS, now_ns))
+        self._log_head = None
+        if not self.first_ns:
+            self.first_ns = now_ns
+            self._blind.append((0, now_ns, Cover.BEFORE))
+        else:
+            self._blind.append((last_ns - BLIND_BEFORE_NS, min(now_ns, last_ns + BLIND_AFTER_NS), Cover.LOST))
+
+    def session_began(self, applied: int, head: int) -> None:
+        """execd said hello: its log stands at `head`, and we have read it up to `applied`."""
+        if self._log_head is None:
+            self._log_head = head
+        self.log_read(applied)
+
+    def log_read(self, sequence: int) -> None:
+        """execd's log is read so far; nothing that a dead riskd decided can come after its head at the first hello."""
+        if self._blind and self._log_head is not None and sequence >= self._log_head:
+            self._blind.clear()
 
     def granted(self, terms: GrantTerms) -> None:
         """A grant was given or renewed."""
@@ -63,11 +83,12 @@ class EyeBook:
         """Return what allowed an order that riskd hears of from execd's log; `grant` is its entry's while it lasts."""
         if facts.role in _GRANTED and self._is_granted(facts, at_ns, grant):
             return Cover.GRANT
-        if any(begin <= at_ns <= end for begin, end in self._blind):
-            self._lost[facts.terms.client_order_id] = facts.terms
-            while len(self._lost) > MAX_LOST_ENTRIES:
-                del self._lost[next(iter(self._lost))]
-            return Cover.LOST
+        for begin_ns, end_ns, cover in self._blind:
+            if begin_ns <= at_ns <= end_ns:
+                self._lost[facts.terms.client_order_id] = facts.terms
+                while len(self._lost) > MAX_LOST_ENTRIES:
+                    del self._lost[next(iter(self._lost))]
+                return cover
         return Cover.NONE
 
     def _is_granted(self, facts: OrderFacts, at_ns: int, grant: GrantTerms | None) -> bool:
@@ -95,6 +116,7 @@ class EyeBook:
             sorted(self._grants),
             sorted(self._lost),
             list(self._blind),
+            self._log_head,
         )
 
 

@@ -11,6 +11,7 @@ from tradebot.core.looks import SeenOrder
 from tradebot.core.orders import OrderTerms, Side
 
 NO_APPROVAL: Final = "riskd never approved it"
+NOT_SENT: Final = "execd's log has it as never sent, and riskd knows of no approval"
 NOT_ASKED: Final = "execd's log has it, riskd never approved it and no grant covers it"
 
 
@@ -21,6 +22,8 @@ def problem(seen: SeenOrder, commitments: Commitments) -> str:
         return NO_APPROVAL
     if known.approved_terms is None and known.cover is Cover.NONE:
         return NOT_ASKED
+    if known.cover is Cover.LOST and not known.sent:
+        return NOT_SENT
     return _beyond(seen, known)
 
 

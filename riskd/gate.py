@@ -14,11 +14,13 @@ from typing import Final
 from riskd.accountant import Accountant
 from riskd.cap_watch import CapWatch
 from riskd.case import Books
+from riskd.clock_trust import BootTime, ClockTrust, agrees, judge
 from riskd.conduct_watch import ConductWatch
 from riskd.day_rules import DayRules
 from riskd.decider import Decider, Signer
 from riskd.dependency_watch import EXECD, MARKETDATA, DependencyWatch, Heartbeats
 from riskd.equity_watch import EquityWatch
+from riskd.exposure import Cover, TrackedOrder
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
@@ -30,7 +32,9 @@ from riskd.limit_changes import Direction
 from riskd.limit_desk import LimitDesk, LimitsAnswer
 from riskd.limits import Limits, parse_limits, venue_contradictions
 from riskd.limits_file import LIMITS_LOOSENED, FileTaken, change_text, take_file, text_of
+from riskd.mark_watch import MarkWatch
 from riskd.marks import Columns, MarketBoard
+from riskd.money_watch import MoneyMemory, MoneyWatch
 from riskd.portfolio import Equity
 from riskd.protection_watch import ProtectionMemory, ProtectionWatch
 from riskd.records import (
@@ -76,6 +80,7 @@ from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKi
 from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.core.operator_commands import OperatorProof
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderEventKind
 
 EVALUATE_EVERY_NS: Final = NS_PER_S
 """PnL, day roll and parents without messages are looked at this often, besides every fill."""
@@ -84,6 +89,7 @@ RESTORE_BATCH: Final = 64
 MAX_ABANDONED: Final = 10_000
 NO_SESSION: Final = "NO_SESSION"
 STARTUP: Final = "STARTUP_RECONCILE"
+RECOVERED: Final = "RECOVERED_ORDER"
 PROFILE_CONTRADICTS: Final = "PROFILE_CONTRADICTS"
 KILL_CLOSES: Final = "KILL_CLOSES"
 
@@ -131,6 +137,7 @@ class RiskGate:
         self.heartbeats = Heartbeats()
         self._journal_memory = JournalMemory()
         self._equity_doubts: dict[str, int] = {}
+        self._money_memory = MoneyMemory()
         self._furnish()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
@@ -139,6 +146,8 @@ class RiskGate:
         self._log_head = 0
         self._earlier_settled = False
         """True once the order log was read to where it stood when the session began."""
+        self._kept: list[tuple[Hold, Hold]] = []
+        """Holds before and after their time went on with what was left, until a venue has the same time as we."""
         self._next_evaluation_ns = 0
         self._unfolded: list[tuple[int, bytes]] = []
         """Records that are read back and not folded yet."""
@@ -153,10 +162,12 @@ class RiskGate:
         self.limit_desk = LimitDesk(limits, verifier, settings.sign_off_ns)
         self.day_rules = DayRules(ledger, board, self.keeper, settings, self._flattener)
         caps = CapWatch(ledger, board, self.keeper, settings, self._flattener)
-        self.accountant = Accountant(ledger, board, self.day_rules, caps)
+        money = MoneyWatch(ledger, board, self.keeper, settings.eyes.drift_ppm, self._money_memory)
+        self.accountant = Accountant(ledger, board, self.day_rules, caps, money)
         self._equity_watch = EquityWatch(
             state, board, self.keeper, self.accountant, settings.watches.equity_drift_ppm, self._equity_doubts
         )
+        self._mark_watch = MarkWatch(state, board, self.keeper, self.accountant)
         self._conduct = ConductWatch(state, board, self.keeper, settings)
         books = Books(
             settings,
@@ -211,14 +222,15 @@ class RiskGate:
             elif isinstance(record, LimitsChanged | LimitsLoaded) and self.limits is not self.state.limits:
                 self._refurnish()
 
-    def start(self, prefix: str, now_ns: int, *, clock_trusted: bool = True) -> None:
+    def start(self, prefix: str, now_ns: int, boot: BootTime | None = None) -> None:
         """Begin a life of the process: nothing is connected, nothing is reconciled.
 
         Args:
             prefix: Random text that makes this life's ids unique for ever.
             now_ns: Now.
-            clock_trusted: False when the clock may have been moved since the last life: countdowns then go on with what
-                they had left, and the time in between does not count. A clock that was set back is never trusted.
+            boot: What the system says about its boot; None = the clock is known to be right, but for one that was set
+                back. When the clock may have been moved since the last life, countdowns go on with what they had left,
+                and the time in between does not count.
 
         Raises:
             ConfigError: The limits file loosens what was in force and lacks the signatures that this takes.
@@ -226,10 +238,17 @@ class RiskGate:
         self.finish_restore()
         taken = take_file(self.state.limits_book, self.state.file_limits, self.environment)
         stood_ns = self.state.guards.last_ns
-        if stood_ns and (now_ns < stood_ns or not clock_trusted):
+        trust = ClockTrust.SAME if boot is None else judge(self.state.boot, self.state.started_ns, boot, now_ns)
+        if stood_ns and (now_ns < stood_ns or trust is not ClockTrust.SAME):
+            before = dict(self.state.holds.holds)
             self.keeper.keep_remaining(stood_ns, now_ns)
-        file = self.limits.file
-        self._ledger.commit(Started(prefix, self.environment, file.profile, self.limits.hash, now_ns))
+            if now_ns >= stood_ns and trust is ClockTrust.REBOOTED:
+                after = self.state.holds.holds
+                self._kept = [(old, after[key]) for key, old in before.items() if after[key] != old]
+        file, boot = self.limits.file, boot or BootTime()
+        self._ledger.commit(
+            Started(prefix, self.environment, file.profile, self.limits.hash, now_ns, boot.boot_id, boot.since_boot_ns)
+        )
         if taken is not None:
             self._file_taken(taken, now_ns)
         for latched in list(self.state.pending_latches.values()):
@@ -336,6 +355,8 @@ class RiskGate:
         if moved:
             self.accountant.forget_equity()
             self.accountant.evaluate(now_ns)
+        if up.accounts and self.state.applied >= self._log_head:
+            self.accountant.balances_told(up.accounts, now_ns)
         if up.margins and self.state.applied >= self._log_head:
             self._equity_watch.told(up.margins, now_ns)
         try:
@@ -418,6 +439,7 @@ class RiskGate:
             self._next_evaluation_ns = now_ns + EVALUATE_EVERY_NS
             self.board.sample(now_ns)
             self.accountant.evaluate(now_ns)
+            self._mark_watch.watch(now_ns)
             self._conduct.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
@@ -639,16 +661,13 @@ class RiskGate:
         self._down.welcome = Welcome(self.state.applied, self.state.holds.epoch, self.environment)
 
     def _follow_log(self, hello: SessionHello, now_ns: int) -> None:
-        state, incarnation = self.state, hello.order_log_incarnation
-        lost = ""
+        state, incarnation, head = self.state, hello.order_log_incarnation, hello.order_log_head
+        lost, applied = "", state.applied
         if state.order_log and incarnation != state.order_log:
-            lost = f"execd's order log is new: {incarnation} after {state.order_log}"
-            self._ledger.commit(OrderLog(incarnation))
-        elif not state.order_log:
-            self._ledger.commit(OrderLog(incarnation))
-        elif hello.order_log_head < state.applied:
-            lost = f"execd's order log ends at {hello.order_log_head}, we have {state.applied}"
-            self._ledger.commit(OrderLog(incarnation, hello.order_log_head))
+            lost, applied = f"execd's order log is new: {incarnation} after {state.order_log}", 0
+        elif head < applied:
+            lost, applied = f"execd's order log ends at {head}, we have {applied}", head
+        self._ledger.commit(OrderLog(incarnation, applied, head))
         if lost:
             self.keeper.raise_(TradingLevel.HALTED, SYSTEM_SCOPE, "ORDER_LOG_LOST", ReleaseRule.TWO_KEY, now_ns, lost)
 
@@ -673,6 +692,8 @@ class RiskGate:
             outcome = self._ledger.commit(OrderEventSeen(event, self.accountant.fee_quote(event)))
             if outcome is not None and (outcome.anomaly or outcome.order is None):
                 self._anomaly(event, outcome, now_ns)
+            elif outcome is not None and event.kind is OrderEventKind.SENT:
+                self._sent(outcome.order, now_ns)
         self._release_unseen(now_ns)
 
     def _anomaly(self, event: OrderEvent, outcome: EventOutcome, now_ns: int) -> None:
@@ -682,12 +703,28 @@ class RiskGate:
         scope = Scope(ScopeKind.INSTRUMENT, instrument_id) if instrument_id else SYSTEM_SCOPE
         self.keeper.raise_(TradingLevel.HALTED, scope, "FILL_ANOMALY", ReleaseRule.ONE_KEY, now_ns, outcome.anomaly)
 
+    def _sent(self, order: TrackedOrder | None, now_ns: int) -> None:
+        """What a crash may have lost may also never have been: somebody has to look at it."""
+        if order is not None and order.cover is Cover.LOST:
+            text = f"{order.state.terms.client_order_id} on {order.instrument_id} was sent on {Cover.LOST.value}"
+            scope = Scope(ScopeKind.VENUE, order.venue)
+            self.keeper.raise_(TradingLevel.HALTED, scope, RECOVERED, ReleaseRule.ONE_KEY, now_ns, text)
+
     def _venue(self, status: VenueStatus, now_ns: int) -> None:
         self.session.statuses[status.venue] = status
         if status.private_stream_live and not status.reconciling and status.reconciled_time_ns > 0:
             self.keeper.clear_cause(STARTUP, Scope(ScopeKind.VENUE, status.venue), "reconciled", now_ns)
+        if self._kept and agrees(self.settings.orders.clock, status, now_ns):
+            self._believe_clock(now_ns)
         for alarm in status.alarms:
             self.keeper.alarm(status.venue, alarm, now_ns)
+
+    def _believe_clock(self, now_ns: int) -> None:
+        """A venue has the same time: what passed while the system booted has passed."""
+        kept, self._kept = self._kept, []
+        for old, new in kept:
+            if self.state.holds.holds.get(new.hold_id) == new:  # untouched since
+                self.keeper.retime(new, old.until_ns, old.clear_after_ns, "CLOCK_TRUSTED", "riskd", now_ns)
 
     def _answer(self, ask: ApprovalAsk, now_ns: int) -> ApprovalAnswer:
         if ask.ask_id in self._abandoned:

@@ -23,7 +23,8 @@ riskd keeps *holds*. The level in force for an action is the highest hold that c
 everything. Raising is always allowed and takes effect at once; lowering means clearing a named hold by its rule; nobody
 can set RUNNING. Every change is journaled before it is answered, raises the epoch, and reaches execd as a fence: an
 approval older than the last raise in its scope is void. After a restart holds, their remaining time and every baseline
-are the same. A clock that was set back while riskd was down shortens no countdown: each goes on with what it had left.
+are the same. A clock that was moved while riskd was down, back or forward, shortens no countdown, as the time since the
+system's boot tells: each goes on with what it had left. After a reboot, too, until a venue has the same time (AUT-06).
 
 `tradebot holds` lists what is in force, `tradebot clear HOLD --reason ...` clears one, `tradebot resume --reason ...`
 clears the one-key holds that operators raised, `tradebot extend HOLD SECONDS` makes a timed one longer. A reason has

@@ -1,4 +1,5 @@
 """The day loss rule (PNL-01): pause, then half size, then armed again at a lower level; the third time is a halt.
+What follows a halt that was cleared is what follows a pause, but for the next trigger of that day: it halts again.
 
 State is one record; every change makes a new one. Times of the pause live in its holds, so a restart continues them.
 """

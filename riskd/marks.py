@@ -106,6 +106,11 @@ class MarketView:
         """True when both sides are there, uncrossed, on a LIVE book."""
         return self.state == _LIVE and 0 < self.bid < self.ask
 
+    @property
+    def seen_ns(self) -> int:
+        """When the good prices were last known to be those of the market; 0 = never."""
+        return max(self.good_ns, self.updated_ns) if self.is_good else self.good_ns
+
     def keep_good(self, now_ns: int) -> bool:
         """Remember the prices if they are good; return whether the ask is another than before."""
         if self.state != _LIVE or not 0 < self.bid < self.ask:
@@ -328,3 +333,8 @@ class MarketBoard:
         """Return how old the oldest mark behind an asset's rate is; 0 for the account currency."""
         views = (self.views.get(leg.instrument_id) for leg in self.paths.get(asset, _NOWHERE))
         return max((now_ns - view.good_ns for view in views if view is not None), default=0)
+
+    def seen_ns(self, asset: str) -> int | None:
+        """Return when the oldest mark behind an asset's rate was last seen; None = it needs none, or there is none."""
+        views = (self.views.get(leg.instrument_id) for leg in self.paths.get(asset, _NOWHERE))
+        return min((view.seen_ns for view in views if view is not None), default=None)

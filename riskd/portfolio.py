@@ -189,6 +189,7 @@ class Portfolio:
             sorted((key, repr(margin)) for key, margin in self.margins.items()),
             sorted((key, repr(margin)) for key, margin in self.position_margins.items()),
             sorted(self.wallets.explained.items()),
+            (sorted(self.wallets.unexplained.items()), sorted(self.wallets.owed.items())),
             sorted((owner, repr(log)) for owner, log in self.trips.items()),
             repr(self.all_trips),
         ]
@@ -276,6 +277,22 @@ class Portfolio:
             value += worth
             venues[rules[instrument_id].venue] += worth
         return Equity(value, stale, complete, venues)
+
+    def on_old_marks(self, board: MarketBoard, rules: Mapping[str, InstrumentRule], before_ns: int) -> dict[str, int]:
+        """Return what is held at marks that were last seen before a moment: asset, or instrument of a derivative ->
+        worth, or notional, in account currency units, >= 0. What has no mark at all is left out.
+        """
+        found: dict[str, int] = defaultdict(int)
+        for (_, asset), total in self.balances.items():
+            seen_ns, rate = board.seen_ns(asset), board.rate(asset, total > 0)
+            if total and seen_ns is not None and rate is not None and seen_ns < before_ns:
+                found[asset] += abs(amount_floor(rate, total))
+        for (instrument_id, _), held in self._derivatives.items():
+            rule, mark = rules[instrument_id], self.mark(instrument_id, held.inventory.qty, board)
+            if held.inventory.qty and mark is not None and board.views[instrument_id].seen_ns < before_ns:
+                rate = board.rate(rule.quote, long=False)
+                found[instrument_id] += amount_floor(rate or 0, rule.contract.quote_notional(abs(held.units), mark))
+        return found
 
     def mark(self, instrument_id: str, qty: int, board: MarketBoard) -> int | None:
         """Return the conservative mark of a position: bid for long, ask for short; None = never seen."""

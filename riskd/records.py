@@ -59,6 +59,7 @@ class RecordType(IntEnum):
     CHECKPOINT = 51
     KILL_SAGA = 45
     DRILL_DONE = 46
+    MONEY_MOVED = 47
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -74,6 +75,10 @@ class Started(Record, frozen=True):
     profile: str
     limits_hash: str
     time_ns: int
+    boot_id: str = ""
+    """Of the system; empty = it did not tell."""
+    since_boot_ns: int = 0
+    """Time since that boot at `time_ns`, sleep included."""
 
 
 class InstrumentsSeen(Record, frozen=True):
@@ -88,6 +93,8 @@ class OrderLog(Record, frozen=True):
     incarnation: str
     applied: int = 0
     """Events up to here count as folded."""
+    head: int = 0
+    """Its last event when execd said hello."""
 
 
 CheckRow = tuple[str, int, str, int | str, int | str]
@@ -159,6 +166,16 @@ class LedgerSeen(Record, frozen=True):
 
     entry: LedgerEntry
     worth: Decimal
+
+
+class MoneyMoved(Record, frozen=True):
+    """Balances changed and nothing explains it: no profit and no loss, until something does."""
+
+    amounts: list[tuple[str, str, Decimal]]
+    """(venue, asset, change)."""
+    worth: Decimal
+    """Of all of it, account currency, at the marks of that moment."""
+    time_ns: int
 
 
 class MarginsSeen(Record, frozen=True):
@@ -505,6 +522,7 @@ RECORD_CLASSES: Final[dict[RecordType, type[Record]]] = {
     RecordType.EYES_BASELINE: EyesBaseline,
     RecordType.KILL_SAGA: KillSaga,
     RecordType.DRILL_DONE: DrillDone,
+    RecordType.MONEY_MOVED: MoneyMoved,
 }
 TYPE_OF: Final[dict[type[Record], RecordType]] = {cls: kind for kind, cls in RECORD_CLASSES.items()}
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from riskd.clock_trust import BootTime
 from riskd.control_book import ControlBook
 from riskd.exposure import Commitments, Cover, Parent, TrackedOrder
-from riskd.eye_book import EyeBook
+from riskd.eye_book import DRIFTS, EyeBook
 from riskd.grant_book import GrantBook
 from riskd.guard_book import GuardBook
 from riskd.holds import HoldBook
@@ -49,6 +50,7 @@ from riskd.records import (
     LimitsLoaded,
     LossGuardState,
     MarginsSeen,
+    MoneyMoved,
     OrderEventSeen,
     OrderLog,
     Record,
@@ -104,7 +106,9 @@ class RiskState:
         self.settings = settings
         self.prefix = ""
         self.started_ns = 0
-        """When the process in force, or the last one, started."""
+        """When the last life began, by its clock."""
+        self.boot = BootTime()
+        """Time since boot at that moment."""
         self.decisions = 0
         """Decisions of this start; numbers their ids."""
         self.approvals = 0
@@ -161,6 +165,11 @@ class RiskState:
                 self.guards.move(to_units_floor(record.transfer_value))
             case LedgerSeen(entry=entry, worth=worth):
                 self.guards.move(self.portfolio.take_entry(entry, to_units_floor(worth), self.rules))
+            case MoneyMoved(amounts=amounts, worth=worth):
+                for venue, asset, delta in amounts:
+                    self.portfolio.wallets.settle(venue, asset, to_units_floor(delta))
+                self.portfolio.move_start(to_units_floor(worth))
+                self.guards.move(to_units_floor(worth))
             case MarginsSeen(accounts=accounts, positions=margins):
                 self.portfolio.take_margins(accounts, margins)
             case DayBaseline(net=net):
@@ -182,6 +191,8 @@ class RiskState:
                 self.eyes.hold_cleared(record.hold, record.operator)
                 self.limits_book.hold_cleared(record.hold, record.operator)
                 if record.hold is not None and record.operator != "riskd":
+                    if record.hold.cause in DRIFTS:
+                        self.portfolio.wallets.accept(record.hold.scope.name)
                     if record.hold.cause == "PNL-06":
                         self.portfolio.streak(record.hold.scope).begin_streak()
                     elif record.hold.cause == "RAT-06":
@@ -213,8 +224,8 @@ class RiskState:
             case LimitsLoaded():
                 self.limits_book.loaded(record)
                 self._use(self.file_limits)
-            case JournalCheckpoint():
-                pass  # proves the journal, changes nothing
+            case JournalCheckpoint(time_ns=time_ns):
+                self.guards.stand(time_ns)  # proves the journal, changes nothing else
             case ControlTested():
                 self.controls.tested(record)
             case KillSaga():
@@ -240,6 +251,7 @@ class RiskState:
                 if incarnation != self.order_log:
                     self.portfolio.restart_order_log()
                 self.order_log, self.applied = incarnation, applied
+                self.eyes.session_began(applied, record.head)
             case StopLatched(latch=latch):
                 if self.holds.find_latch(latch.latch_id) is None and latch.latch_id not in self.holds.cleared_latches:
                     self.pending_latches[latch.latch_id] = record
@@ -247,6 +259,7 @@ class RiskState:
                 self.prefix, self.decisions, self.started_ns = prefix, 0, record.time_ns
                 self.eyes.started(self.guards.last_ns, record.time_ns)
                 self.guards.start(record.time_ns)
+                self.started_ns, self.boot = record.time_ns, BootTime(record.boot_id, record.since_boot_ns)
             case _:
                 raise InvariantError(f"no fold for {type(record).__name__}")
         return None
@@ -255,7 +268,7 @@ class RiskState:
         """Return a hash over everything folded; equal states have equal digests."""
         commitments, portfolio, holds = self.commitments, self.portfolio, self.holds
         parts: list[object] = [
-            self.prefix,
+            (self.prefix, self.started_ns, self.boot),
             (self.decisions, self.approvals, self.refusals),
             [(repr(replace(i, order_types=NO_TYPES)), sorted(i.order_types)) for i in self.instruments],
             self.order_log,
@@ -335,6 +348,7 @@ class RiskState:
 
     def _decision(self, record: DecisionRecord) -> None:
         self.decisions += 1
+        self.guards.stand(record.time_ns)
         if record.parent and record.incarnation:
             self.seen_intents[record.intent_id] = None
             _bound(self.seen_intents, MAX_SEEN_INTENTS)
@@ -442,6 +456,7 @@ class RiskState:
         if order is not None and order.approved_terms is None and order.cover is Cover.NONE and event.facts is not None:
             grant = self.grants.get(event.facts.protects_client_order_id)
             order.cover = self.eyes.cover(event.facts, event.receive_time_ns, grant)
+        self.eyes.log_read(event.sequence)
         execution = event.execution
         if execution is not None and order is not None and self.settings.orders.sane_fills:
             anomaly = anomaly or _fill_problem(order, execution)

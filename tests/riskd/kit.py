@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from riskd.base_limits import NotApplicable
 from riskd.catalogue import MANDATORY
+from riskd.clock_trust import BootTime
 from riskd.control_book import SELF_TEST
 from riskd.dependency_watch import WATCHED
 from riskd.gate import RiskGate, Signer
@@ -62,6 +63,8 @@ START_NS = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC: 100 minutes
 EYES_NS = START_NS - 60_000_000_000
 """When the run of the eyes began that speaks here."""
 SECOND = 1_000_000_000
+UPTIME_NS = 3_600 * SECOND
+"""Of the system when a desk begins."""
 MS = 1_000_000
 GUARDS = ("PNL-02", "PNL-03", "PNL-04", "PNL-05", "PNL-06", "PNL-07")
 """Off unless a test sets them: a loss that one rule is about would trip the others too."""
@@ -245,7 +248,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.sink = MemorySink()
         self.gate = self.new_gate(self.sink)
-        self.gate.start("life1", self.now_ns)
+        self.gate.start("life1", self.now_ns, BootTime("boot", UPTIME_NS))
         if self.connect:
             self.hello()
             self.quote(BTC, "59999.99", "60000.01")
@@ -296,6 +299,12 @@ class Desk:
 
     def account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> SessionDown:
         return self.say(accounts=[self.make_account(*balances, after=after, **more)])
+
+    def earned(self, *balances: tuple[str, str]) -> None:
+        """Make the account hold these, as if fills had done it."""
+        for asset, amount in balances:
+            self.gate.state.portfolio.balances[self.venue_name, asset] = int(Decimal(amount) * 10**12)
+        self.gate.accountant.forget_equity()
 
     def make_account(self, *balances: tuple[str, str], after: int | None = None, **more: Any) -> AccountSnapshot:
         told = balances or (("USDT", self.usdt),)

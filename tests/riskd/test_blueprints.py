@@ -191,7 +191,7 @@ def test_bitvavo_pauses_at_2_percent(equity: str, level: str) -> None:
 @pytest.mark.parametrize(("bid", "ask", "level"), [("46000", "50001", "RUNNING"), ("47000", "49000", "PAUSED")])
 def test_bitvavo_marks_its_day_at_the_mid(bid: str, ask: str, level: str) -> None:
     desk = bitvavo()
-    desk.account(("EUR", "50"), ("BTC", "0.001"))
+    desk.earned(("EUR", "50"), ("BTC", "0.001"))
     desk.wait(DAY)  # at 50,000 both together are 100
     desk.quote(ADA, "0.49999", "0.50001")
     desk.quote(EUR, bid, ask)  # 98.0005 and 98

@@ -219,26 +219,91 @@ def test_while_the_order_log_is_behind_nothing_is_judged() -> None:
 
 def crash(desk: Desk, *, lost: int = 0) -> None:
     """Kill riskd; its last records were not written. It comes back and hears execd again."""
-    records = desk.sink.records[: len(desk.sink.records) - lost] if lost else desk.sink.records
+    del desk.sink.records[len(desk.sink.records) - lost :]
     desk.gate = desk.new_gate(desk.sink)
-    desk.gate.restore(records)
+    desk.gate.restore(desk.sink.records)
     desk.gate.start("life2", desk.now_ns)
     desk.hello()
     desk.venue()
     desk.ping()
 
 
-def test_an_approval_that_died_with_riskd_is_no_crime() -> None:
-    desk = eyes_desk()
-    asked = desk.order()
-    intent = desk.intent()
-    before = len(desk.sink.records)
+def die_deciding(desk: Desk, *, out_s: int = 1) -> tuple[OrderFacts, int]:
+    """Kill riskd so that the decision which it just made is lost; return that order, and when it was asked."""
+    asked, intent, before = desk.order(), desk.intent(), len(desk.sink.records)
     desk.ask(intent, replace(asked, intent_id=intent.intent_id))
-    desk.now_ns += SECOND
-    crash(desk, lost=len(desk.sink.records) - before)
-    facts = OrderFacts(asked.order, "s1", intent.intent_id, 0, OrderRole.ENTRY, 0)
-    event = replace(desk.make_event("c1", OrderEventKind.ASKED, facts=facts), receive_time_ns=desk.now_ns - SECOND)
-    desk.say(order_events=[event])
+    asked_ns, lost = desk.now_ns, len(desk.sink.records) - before
+    desk.now_ns += out_s * SECOND
+    desk.sequence += 2  # what execd's log has of it
+    crash(desk, lost=lost)
+    desk.sequence -= 2
+    return OrderFacts(asked.order, "s1", intent.intent_id, 0, OrderRole.ENTRY, 0), asked_ns
+
+
+def tell(desk: Desk, facts: OrderFacts, at_ns: int, *kinds: OrderEventKind) -> None:
+    """execd's log tells of an order, dated by execd."""
+    events = [desk.make_event(facts.terms.client_order_id, kind, facts=facts) for kind in kinds]
+    desk.say(order_events=[replace(event, receive_time_ns=at_ns) for event in events])
+
+
+def test_an_approval_that_died_with_riskd_is_no_crime_but_somebody_has_to_look() -> None:
+    desk = eyes_desk()
+    facts, asked_ns = die_deciding(desk)
+    tell(desk, facts, asked_ns, OrderEventKind.ASKED)
+    assert causes(desk) == set()
+
+    tell(desk, facts, asked_ns, OrderEventKind.SENT)
+
+    assert look_and_hear(desk, seen(desk, "c1")) == {"RECOVERED_ORDER"}
+    (hold,) = desk.gate.state.holds.holds.values()
+    assert (hold.level, hold.scope.name, hold.release.name) == (TradingLevel.HALTED, "binance", "ONE_KEY")
+    assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
+def test_a_lost_approval_that_execd_refused_for_want_of_an_answer_stops_nothing() -> None:
+    desk = eyes_desk()
+    facts, asked_ns = die_deciding(desk)
+    tell(desk, facts, asked_ns, OrderEventKind.ASKED, OrderEventKind.REFUSED)
+
+    assert causes(desk) == set()
+
+
+def test_an_order_that_execd_says_it_never_sent_and_that_nobody_approved_is_one() -> None:
+    desk = eyes_desk()
+    facts, asked_ns = die_deciding(desk)
+    tell(desk, facts, asked_ns, OrderEventKind.ASKED)
+    other = replace(facts, terms=replace(facts.terms, client_order_id="c2"))
+    tell(desk, other, asked_ns, OrderEventKind.ASKED)
+
+    assert look_and_hear(desk, seen(desk, "c1")) == {"PTR-01"}
+
+
+@pytest.mark.parametrize(("into_s", "found"), [(60, "RECOVERED_ORDER"), (63, "PTR-01"), (1_800, "PTR-01")])
+def test_what_execd_asks_while_nobody_decides_is_a_crime(into_s: int, found: str) -> None:
+    desk = eyes_desk()
+    facts, asked_ns = die_deciding(desk, out_s=3_600)
+    tell(desk, facts, asked_ns + into_s * SECOND, OrderEventKind.ASKED, OrderEventKind.SENT)
+
+    assert found in look_and_hear(desk, seen(desk, "c1"))
+
+
+def test_once_execds_log_is_read_nothing_can_be_dated_into_an_outage_of_before() -> None:
+    desk = eyes_desk()
+    facts, asked_ns = die_deciding(desk)
+    tell(desk, facts, asked_ns, OrderEventKind.ASKED, OrderEventKind.REFUSED)
+    later = replace(facts, terms=replace(facts.terms, client_order_id="c2"))
+    tell(desk, later, asked_ns, OrderEventKind.ASKED, OrderEventKind.SENT)
+
+    assert look_and_hear(desk, seen(desk, "c2")) == {"PTR-01"}
+
+
+def test_what_execd_asked_before_riskds_journal_began_is_not_riskds_to_judge() -> None:
+    desk = Desk(limits=make_test_limits({"PTR-01": PTR_01}), connect=False)
+    facts = OrderFacts(desk.order().order, "s1", "i1", 0, OrderRole.ENTRY, 0)
+    desk.hello(head=2)
+    desk.venue()
+    tell(desk, facts, desk.now_ns - SECOND, OrderEventKind.ASKED, OrderEventKind.SENT)
+    desk.ping()
 
     assert look_and_hear(desk, seen(desk, "c1")) == set()
 

@@ -34,6 +34,7 @@ from tests.support.builders import make_instrument
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
+from tradebot.core.market import BookState
 from tradebot.core.orders import OrderEventKind
 
 DOWN_NS = 20 * SECOND
@@ -259,6 +260,14 @@ def seen_balance(asset: str, amount: str) -> Callable[[], Desk]:
     return trip
 
 
+def unseen() -> Desk:
+    desk = Desk()
+    desk.buy()
+    desk.quote(BTC, None, None, BookState.GAP)
+    desk.wait(61)
+    return desk
+
+
 def silent_eyes() -> Desk:
     desk = eyes_desk()
     desk.look()
@@ -323,6 +332,7 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "PNL-06": (streak(pause_after=2, pause_min=60, halt_after=4), streak(halt_after=2)),
     "PNL-07": (strategy_loss,),
     "PRICE_SUSPECT": (suspect,),
+    "MARKS_OLD": (unseen,),
     "DAY_TARGET": (target,),
     "POS-02": (drifted,),
     "POS-04": (two_held,),

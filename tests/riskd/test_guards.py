@@ -102,6 +102,7 @@ def reborn(desk: Desk, down_s: int = 0, **more: Any) -> None:
     balances = dict(desk.gate.state.portfolio.balances)
     gate = desk.replayed()
     gate._ledger._sink = desk.sink
+    gate.state.portfolio.balances.update(balances)
     desk.gate = gate
     desk.now_ns += down_s * SECOND
     gate.start(f"life{desk.now_ns}", desk.now_ns, **more)
@@ -561,7 +562,8 @@ def causes(desk: Desk) -> set[str]:
 
 def stale_loss(desk: Desk) -> None:
     """Hold 0.02 BTC whose price was 40,000 when it was last seen, ten seconds ago."""
-    desk.account(("USDT", "8800"), ("BTC", "0.02"))
+    for _ in range(2):
+        desk.buy("0.01")
     desk.now_ns += SECOND
     desk.gate.board.views[BTC].good_ns = desk.now_ns - 10 * SECOND
     desk.gate.board.views[BTC].good_bid = 40_000 * 10**12
@@ -605,7 +607,7 @@ def test_samples_are_kept_slowly_when_no_velocity_is_watched() -> None:
             desk.wait(1)
         return sum(isinstance(decode_record(*pair), EquitySample) for pair in desk.sink.records)
 
-    assert samples(morning()) == 2
+    assert samples(morning()) == 11
     assert samples(morning(limits_with("PNL-05", pause_at_pct=-1))) == 41
 
 

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from riskd.clock_trust import BootTime
 from riskd.control_book import SELF_TEST
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, decode_record
-from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, TEAM, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, UPTIME_NS, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
@@ -75,6 +76,8 @@ class Lives(RuleBasedStateMachine):
         self.session = True
         self.riskd_ns = self.execd_ns = self.tested_ns = 0
         """When each process started, and when the limits were tested."""
+        self.moved_ns = 0
+        """By how much somebody moved the clock."""
 
     # ---- what happens
 
@@ -239,6 +242,10 @@ class Lives(RuleBasedStateMachine):
         for key in [k for k, h in self.model.items() if h.release is ReleaseRule.AUTO and h.level is REDUCE]:
             del self.model[key]
 
+    def boot(self) -> BootTime:
+        """Return what the system tells of its uptime: the clock that nobody moved."""
+        return BootTime("boot", UPTIME_NS + self.desk.now_ns - START_NS - self.moved_ns)
+
     @rule(down_s=st.sampled_from([0, 20, 7_200]))
     def restart(self, down_s: int) -> None:
         """The process dies and comes back after some time, on a clock that is right."""
@@ -247,7 +254,7 @@ class Lives(RuleBasedStateMachine):
         gate._ledger._sink = self.desk.sink  # the journal goes on
         self.desk.gate = gate
         self.desk.now_ns += down_s * SECOND
-        gate.start(f"life{self.command()}", self.desk.now_ns)
+        gate.start(f"life{self.command()}", self.desk.now_ns, self.boot())
         self.riskd_ns = self.desk.now_ns
         self.desk.hello()
         self.desk.account()
@@ -266,12 +273,13 @@ class Lives(RuleBasedStateMachine):
 
     @rule(jump_s=st.sampled_from([-7_200, 7_200]))
     def clock_jump(self, jump_s: int) -> None:
-        """The clock was moved while the process was down, and it is known that it cannot be trusted."""
+        """The clock was moved while the process was down, as the time since the boot tells."""
         gate = self.desk.replayed()
         gate._ledger._sink = self.desk.sink
         stood_ns, self.desk.gate = gate.state.guards.last_ns, gate
         self.desk.now_ns += jump_s * SECOND
-        gate.start(f"life{self.command()}", self.desk.now_ns, clock_trusted=False)
+        self.moved_ns += jump_s * SECOND
+        gate.start(f"life{self.command()}", self.desk.now_ns, self.boot())
         self.riskd_ns = self.desk.now_ns
         self.desk.hello()
         self.desk.account()
@@ -283,7 +291,8 @@ class Lives(RuleBasedStateMachine):
         moved_ns = self.desk.now_ns - stood_ns
         for hold in self.model.values():
             hold.until_ns += moved_ns if hold.until_ns else 0
-            hold.cool_ns = hold.cool_ns + moved_ns if hold.cool_ns > stood_ns else 0
+            if hold.release is ReleaseRule.TWO_KEY:  # elsewhere it only keeps a person from acting in haste
+                hold.cool_ns = hold.cool_ns + moved_ns if hold.cool_ns > stood_ns else 0
 
     # ---- what always holds
 

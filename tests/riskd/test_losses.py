@@ -104,6 +104,62 @@ def test_the_third_trigger_of_a_day_halts() -> None:
     assert len([h for h in desk.gate.state.holds.holds.values() if h.cause == "PNL-01"]) == 1
 
 
+def halted() -> Desk:
+    """A desk that its third loss of the day has halted, without PNL-02 as some profiles have it."""
+    desk = morning()
+    losing(desk, "9800")
+    levels_over(desk, [61, 92])
+    losing(desk, "9700")
+    levels_over(desk, [121, 152])
+    losing(desk, "9500")
+    return desk
+
+
+def clear_halt(desk: Desk, role: str, phrase: str = "", command_id: str = "x1") -> str:
+    hold = desk.gate.state.holds.find("PNL-01", SYSTEM_SCOPE)
+    assert hold is not None
+    return desk.gate.clear_hold(
+        hold.hold_id, reason="looked at it for long", operator="ana", role=role, command_id=command_id,
+        typed_phrase=phrase and f"{phrase} {hold.hold_id}", now_ns=desk.now_ns,
+    ).reason  # fmt: skip
+
+
+def test_the_halt_of_the_third_trigger_takes_two_keys_today_and_one_tomorrow() -> None:
+    desk = halted()
+    hold = desk.gate.state.holds.find("PNL-01", SYSTEM_SCOPE)
+    assert hold is not None
+
+    assert hold.clear_after_ns == (desk.now_ns // (86_400 * SECOND) + 1) * 86_400 * SECOND
+    assert clear_halt(desk, "trader") == "SECOND_KEY_NEEDED"
+    desk.wait((hold.clear_after_ns - desk.now_ns) / SECOND)
+    assert clear_halt(desk, "trader", command_id="x2") == ""
+    desk.wait(1)
+    assert desk.levels() == "CAUTIOUS"
+    desk.wait(31 * MIN)
+    assert (desk.levels(), desk.gate.state.loss.triggers, desk.gate.state.loss.trigger_ppm) == ("RUNNING", 0, -20_000)
+
+
+def test_after_a_halt_that_was_cleared_half_size_follows_and_a_deeper_loss_halts_again() -> None:
+    desk = halted()
+    hold = desk.gate.state.holds.find("PNL-01", SYSTEM_SCOPE)
+    assert hold is not None
+    desk.gate.keeper.clear(hold.hold_id, "two people looked", "ana", desk.now_ns)
+    desk.wait(1)
+    losing(desk, "9450.01")
+    before = desk.levels()
+    losing(desk, "9450")
+
+    assert (before, desk.levels()) == ("CAUTIOUS", "HALTED")
+
+
+def test_a_deeper_loss_adds_nothing_to_a_halt_that_stands() -> None:
+    desk = halted()
+    losing(desk, "6000")
+    desk.wait(1)
+
+    assert [h.cause for h in desk.gate.state.holds.holds.values()] == ["PNL-01"]
+
+
 def test_a_pause_crosses_midnight_with_its_time_and_counters_reset_only_after_it() -> None:
     desk = Desk()  # 22:13 UTC
     desk.wait(1)
