@@ -49,6 +49,9 @@ def holds(desk: Desk) -> list[str]:
 
 def cleared(desk: Desk, role: str = "risk", *, phrase: bool = True) -> str:
     (hold_id,) = holds(desk)
+    desk.hello()
+    desk.account()
+    desk.venue()
     done = desk.gate.clear_hold(
         hold_id, reason="read the diff", operator="rita", role=role, command_id=f"c{desk.now_ns}{role}",
         typed_phrase=f"CLEAR {hold_id}" if phrase else "", now_ns=desk.now_ns,
