@@ -64,6 +64,8 @@ class MoneyWatch:
             return
         for snapshot in snapshots:
             venue, at_ns = snapshot.venue, snapshot.event_time_ns
+            if self._ledger.state.applied < snapshot.after_order_sequence:
+                continue  # the fills that it contains are told next
             worth, found = self._worth(self._wallets.owed, venue)
             if self._lasts(self._memory.owed, venue, at_ns, sum(map(abs, worth)), equity, LEAST_PPM):
                 self._move(sum(worth), found, now_ns)

@@ -19,17 +19,19 @@ import pytest
 
 from cli.config import load_common
 from cli.launcher import prepare_keys
+from riskd.records import Started, decode_record
 from tests.conftest import PROJECT_ROOT
 from tests.riskd.kit import BTC, ETH
 from tests.riskd.live_kit import Session
 from tests.support.builders import make_instrument
-from tradebot.core.accounts import AccountSnapshot, Balance, VenueStatus
+from tradebot.core.accounts import AccountSnapshot, Balance, LedgerEntry, LedgerKind, VenueStatus
 from tradebot.core.approvals import SessionHello, SessionUp
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1.risk_service_pb2_grpc import RiskServiceStub
 from tradebot.runtime.config import CommonConfig
 from tradebot.runtime.grpc_client import open_channel
 from tradebot.runtime.identity import Role
+from tradebot.runtime.journal_reader import read_journal
 from tradebot.runtime.state_dir import prepare_state_dir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -110,6 +112,11 @@ def account(usdt: str) -> AccountSnapshot:
     return AccountSnapshot("binance", "main", balances, True, time.time_ns(), 0)
 
 
+def charge(amount: str) -> LedgerEntry:
+    """Return a loss that the venue's ledger tells."""
+    return LedgerEntry("binance", "main", "e1", LedgerKind.CHARGE, "USDT", -Decimal(amount), time.time_ns())
+
+
 def venue() -> VenueStatus:
     return VenueStatus("binance", "main", True, time.time_ns(), False)
 
@@ -134,7 +141,7 @@ async def test_loss_guards_survive_kill_9_with_their_ends_and_their_day(short_tm
     async with riskd(short_tmp_path, common) as first:
         session = await first.connect("s1", "10000")
         assert (await first.day()).day_start_equity == "10000"
-        await session.say(SessionUp(accounts=[account("9550")]))  # -4.5 %: pause, halt of the day, velocity
+        await session.say(SessionUp(ledger=[charge("450")]))  # -4.5 %: pause, halt of the day, velocity
         tripped = await first.until({"PNL-01", "PNL-02", "PNL-05"})
         epoch = (await first.operator.ListHolds(pb.ListHoldsRequest())).levels.epoch
     async with riskd(short_tmp_path, common) as second:
@@ -149,3 +156,6 @@ async def test_loss_guards_survive_kill_9_with_their_ends_and_their_day(short_tm
     assert later == tripped
     assert (day.day_start_equity, day.day_pnl) == ("10000", "-450")
     assert levels.epoch >= epoch
+    records = (decode_record(one.record_type, one.payload) for one in read_journal(common.journal_dir(Role.RISKD)))
+    boots = [record.since_boot_ns for record in records if isinstance(record, Started)]
+    assert 0 < boots[0] < boots[1]  # by which the clock of the second life is judged

@@ -9,6 +9,7 @@ import pytest
 
 from riskd.holds import Clearing
 from riskd.limits import Limits
+from riskd.records import RecordType
 from riskd.units import to_units
 from tests.riskd.kit import BTC, SECOND, Desk, make_test_limits
 from tests.riskd.test_losses import morning
@@ -130,6 +131,17 @@ def test_a_fill_that_the_venue_shows_before_execd_tells_it_is_no_money_from_nowh
 
     assert desk.gate.state.portfolio.wallets.unexplained == {}
     assert (day_pnl(desk), holds(desk)) == (Decimal("-0.0001"), {})
+
+
+def test_balances_that_come_just_before_the_fills_that_they_contain_prove_nothing() -> None:
+    desk = desk_with()
+    for usdt, btc in (("9400", "0.01"), ("8800", "0.02")):
+        desk.wait(60)
+        desk.plain(qty="0.01")
+        desk.account(("USDT", usdt), ("BTC", btc), after=desk.sequence + 1)
+        desk.fill(f"c{desk.orders}", "0.01")
+
+    assert not [pair for pair in desk.sink.records if pair[0] == RecordType.MONEY_MOVED]
 
 
 def test_fills_that_riskd_reads_after_the_balances_that_contain_them_count() -> None:
