@@ -442,13 +442,13 @@ class ReferenceSimulator:
         closing = Order(LIQUIDATION_ID, -1 if held > 0 else 1, price, abs(held), at.MARKET, x_leaves=abs(held))
         self.fill(time, closing, price, abs(held), 0)
 
-    def lacks_margin(self, order: Order) -> bool:
-        """Whether an order would make the position too large."""
-        best = self.exchange.best[-order.side]
-        price = best if order.rule == at.MARKET else order.x_price
+    def lacks_margin(self, order: Order, price: int | None, qty: int) -> bool:
+        """Whether an order of these terms would make the position too large, in place of what it is now."""
+        if order.rule == at.MARKET:
+            price = self.exchange.best[-order.side]
         if not self.model.terms.leverage or price is None or order.kind & at.REDUCE_ONLY:
             return False
-        working = order.x_leaves + sum(other.x_leaves for other in self.resting(order.side))
+        working = qty + sum(other.x_leaves for other in self.resting(order.side) if other is not order)
         exposure = abs(self.x_position + order.side * working)
         if exposure <= abs(self.x_position):
             return False
@@ -529,10 +529,18 @@ class ReferenceSimulator:
                     order.traded = 0.0
         self.trim(time)
         self.last_trade = price
+        self.fire(time)
+
+    def fire(self, time: int) -> None:
+        """Activate the stops that the last trade reaches, as far as the margin carries them."""
         for order in list(self.waiting):
-            if order.waiting and self.triggered(order):
-                order.waiting = False
-                self.waiting.remove(order)
+            if not order.waiting or not self.triggered(order):
+                continue
+            order.waiting = False
+            self.waiting.remove(order)
+            if self.lacks_margin(order, order.x_price, order.x_leaves):
+                self.respond(time, order, at.REJECTED)
+            else:
                 self.enter(time, order)
 
     def triggered(self, order: Order) -> bool:
@@ -597,17 +605,24 @@ class ReferenceSimulator:
                 self.waiting.remove(order)
             order.resting = order.waiting = False
             self.respond(time, order, at.CANCELED)
-        elif order.waiting:
-            order.x_price, order.x_leaves = price, qty
+        else:
+            self.change(time, order, price, qty)
+
+    def change(self, time: int, order: Order, price: int, qty: int) -> None:
+        """Give an order new terms, or leave it as it is."""
+        takes_more = price != order.x_price or qty > order.x_leaves
+        if takes_more and self.lacks_margin(order, price, qty):
+            self.respond(time, order, at.MODIFY_REFUSED)
+            return
+        order.x_price, order.x_leaves = price, qty
+        if order.waiting:
             self.respond(time, order, at.NEW, price)
-        elif order.x_price == price and qty <= order.x_leaves:
-            order.x_leaves = qty
+        elif takes_more:
+            order.resting = False
+            self.enter(time, order)
+        else:
             order.shown = min(order.shown, qty)
             self.respond(time, order, at.NEW, price)
-        else:
-            order.resting = False
-            order.x_price, order.x_leaves = price, qty
-            self.enter(time, order)
 
     def accept(self, time: int, order: Order) -> None:
         """Check the rules, let a stop wait."""
@@ -617,7 +632,7 @@ class ReferenceSimulator:
         best = self.exchange.best[-order.side]
         valued = best if order.rule == at.MARKET else order.x_price
         small = valued is not None and order.x_leaves * valued < self.model.min_value
-        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order):
+        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order, order.x_price, order.x_leaves):
             self.respond(time, order, at.REJECTED)
         elif order.kind & at.TRIGGERED and not self.triggered(order):
             order.waiting = True

@@ -222,6 +222,56 @@ def test_a_position_without_margin_is_liquidated_at_the_mark() -> None:
     assert (sim.account().position_lots, sim.account().liquidations) == (0, 1)
 
 
+CARRIES_500 = {"collateral": Decimal(50), "leverage": Decimal(10), "maintenance_rate": Decimal("0.05")}
+
+
+def test_a_change_that_the_margin_does_not_carry_is_refused_and_the_order_stays() -> None:
+    terms = make_perpetual([(5, MARK, 101_00000000)], **CARRIES_500)
+    sim = simulator([sold(40, 98, 9), level(50, True, 97, 1)], perpetual=terms, partial_fills=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    order = api.submit_buy(market, 99, 1, at.GTC)
+    api.elapse(sim.handle, 2)
+    api.modify(market, order, 99, 6)  # worth 594, allowed 500
+    api.elapse(sim.handle, 2)
+    kept = (api.order_status(market, order), api.order_request(market, order), api.order_leaves(market, order))
+    api.modify(market, order, 101, 4)  # worth 404; its own old lot does not count
+    api.elapse(sim.handle, 20)
+
+    assert kept == (at.NEW, at.NO_REQUEST, 1)
+    assert fill_prices(sim) == [(101, 4)]
+
+
+def test_a_smaller_quantity_needs_no_margin_and_a_change_of_a_reduce_only_order_neither() -> None:
+    marks = [(5, MARK, 101_00000000), (12, MARK, 81_00000000)]  # a long of 2 from 101 leaves 10 of the 50
+    sim = simulator([level(50, True, 97, 1)], perpetual=make_perpetual(marks, **CARRIES_500), partial_fills=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    api.submit_buy(market, 101, 2, at.GTC)
+    working = api.submit_buy(market, 95, 2, at.GTC)
+    closing = api.submit_sell(market, 105, 2, at.GTC | at.REDUCE_ONLY)
+    api.elapse(sim.handle, 8)
+    api.modify(market, working, 95, 1)
+    api.modify(market, closing, 104, 2)
+    api.elapse(sim.handle, 5)
+
+    assert api.order_leaves(market, working) == 1
+    assert api.order_price(market, closing) == 104
+
+
+def test_stops_that_fire_together_are_carried_by_the_margin_or_rejected() -> None:
+    terms = make_perpetual([(5, MARK, 101_00000000)], **CARRIES_500)
+    rise = Happening(30, 30, columns.TRADE, True, 101, 1)
+    sim = simulator([sold(10, 99, 1), rise, level(50, True, 97, 1)], perpetual=terms)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    stops = [api.submit(market, 1, 101, 4, at.GTC | at.STOP, 0, 101, 0) for _ in range(3)]
+    api.elapse(sim.handle, 40)
+
+    assert [api.order_status(market, stop) for stop in stops] == [at.FILLED, at.REJECTED, at.REJECTED]
+    assert api.position(market) == 4
+
+
 def test_recorded_latencies_are_interpolated_and_refuse_where_the_venue_did() -> None:
     latency = RecordedLatency(
         np.array([0, 10, 20, 30], np.int64), np.array([2, 16, 0, 34], np.int64), np.array([4, 20, 29, 40], np.int64)

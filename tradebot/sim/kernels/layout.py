@@ -311,9 +311,9 @@ EXPIRED: Final = 5
 """Post-only that would take, IOC and FOK remainders, a market order without a market."""
 CANCEL_REFUSED: Final = 6
 MODIFY_REFUSED: Final = 7
-"""Responses only: the order is no longer at the exchange."""
+"""Responses only: the order is no longer at the exchange, or the change is against a rule and it stays as it was."""
 REJECTED: Final = 8
-"""Against a rule: too small, or reduce-only without a position to reduce."""
+"""Against a rule: too small, more than the margin carries, or reduce-only without a position to reduce."""
 PRINTED: Final = 9
 """Response only, where orders meet: a match at M_PRICE of M_QTY lots; the fills of our orders in it follow at once."""
 

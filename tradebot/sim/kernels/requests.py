@@ -186,6 +186,19 @@ def too_small(w: Words, order: int) -> bool:
 
 
 @compiled
+def fire(market: Handle, slot: int, time_ns: int) -> None:
+    """A stop's trigger was reached. The margin is asked again: since it came, the position may have grown."""
+    w = words(market)
+    order = slot * at.ORDER_WORDS
+    orders = words_at(w[at.ORDERS])
+    stop_waiting(w, slot)
+    if lacks_margin(w, floats(market), slot, orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES]):
+        respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
+        return
+    enter(market, slot, time_ns)
+
+
+@compiled
 def accept(market: Handle, slot: int, time_ns: int) -> None:
     """A new order arrives: against the rules, waiting for its trigger, or straight into the book."""
     w = words(market)
@@ -195,7 +208,8 @@ def accept(market: Handle, slot: int, time_ns: int) -> None:
     if is_over(w, order, time_ns):
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
-    if too_small(w, order) or (not kind & at.REDUCE_ONLY and lacks_margin(w, floats(market), order)):
+    price, qty = orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES]
+    if too_small(w, order) or lacks_margin(w, floats(market), slot, price, qty):
         respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
         return
     if kind & at.REDUCE_ONLY:
@@ -214,11 +228,15 @@ def modify(market: Handle, slot: int, price: int, qty: int, time_ns: int) -> Non
     w = words(market)
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
+    is_smaller = orders[order + at.PRICE_AT_EXCHANGE] == price and qty <= orders[order + at.X_LEAVES]
+    if not is_smaller and lacks_margin(w, floats(market), slot, price, qty):
+        respond(market, slot, at.MODIFY_REFUSED, 0, 0, 0, time_ns)
+        return
     if orders[order + at.X_WAITING]:
         set_terms(w, slot, price, qty)
         respond(market, slot, at.NEW, price, 0, 0, time_ns)
         return
-    if orders[order + at.PRICE_AT_EXCHANGE] == price and qty <= orders[order + at.X_LEAVES]:
+    if is_smaller:
         orders[order + at.X_LEAVES] = qty
         orders[order + at.X_SHOWN] = min(orders[order + at.X_SHOWN], qty)
         respond(market, slot, at.NEW, price, 0, 0, time_ns)
