@@ -611,7 +611,7 @@ class ReferenceSimulator:
     def change(self, time: int, order: Order, price: int, qty: int) -> None:
         """Give an order new terms, or leave it as it is."""
         takes_more = price != order.x_price or qty > order.x_leaves
-        if takes_more and self.lacks_margin(order, price, qty):
+        if self.too_small(order, price, qty) or (takes_more and self.lacks_margin(order, price, qty)):
             self.respond(time, order, at.MODIFY_REFUSED)
             return
         order.x_price, order.x_leaves = price, qty
@@ -624,15 +624,19 @@ class ReferenceSimulator:
             order.shown = min(order.shown, qty)
             self.respond(time, order, at.NEW, price)
 
+    def too_small(self, order: Order, price: int | None, qty: int) -> bool:
+        """Whether terms are below the venue's least quantity or value."""
+        if order.rule == at.MARKET:
+            price = self.exchange.best[-order.side]
+        return qty < self.model.min_qty or (price is not None and qty * price < self.model.min_value)
+
     def accept(self, time: int, order: Order) -> None:
         """Check the rules, let a stop wait."""
         if 0 < order.expires <= time:
             self.respond(time, order, at.EXPIRED)
             return
-        best = self.exchange.best[-order.side]
-        valued = best if order.rule == at.MARKET else order.x_price
-        small = valued is not None and order.x_leaves * valued < self.model.min_value
-        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order, order.x_price, order.x_leaves):
+        terms = (order.x_price, order.x_leaves)
+        if self.too_small(order, *terms) or self.lacks_margin(order, *terms):
             self.respond(time, order, at.REJECTED)
         elif order.kind & at.TRIGGERED and not self.triggered(order):
             order.waiting = True

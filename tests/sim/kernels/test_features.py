@@ -272,6 +272,23 @@ def test_stops_that_fire_together_are_carried_by_the_margin_or_rejected() -> Non
     assert api.position(market) == 4
 
 
+@pytest.mark.parametrize(("price", "qty"), [(98, 4), (79, 5)])  # fewer lots than 5, less than 400
+def test_a_change_below_the_venues_minimum_is_refused_and_the_order_stays(price: int, qty: int) -> None:
+    sim = simulator([level(50, True, 97, 1)], min_qty_lots=5, min_value_tick_lots=400)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 1)
+    resting = api.submit_buy(market, 98, 5, at.GTC)
+    waiting = api.submit(market, 1, 98, 5, at.GTC | at.STOP, 0, 120, 0)
+    api.elapse(sim.handle, 1)
+    for order in (resting, waiting):
+        assert api.modify(market, order, price, qty)
+    api.elapse(sim.handle, 1)
+
+    for order in (resting, waiting):
+        assert (api.order_status(market, order), api.order_leaves(market, order)) == (at.NEW, 5)
+        assert (api.order_price(market, order), api.order_request(market, order)) == (98, at.NO_REQUEST)
+
+
 def test_recorded_latencies_are_interpolated_and_refuse_where_the_venue_did() -> None:
     latency = RecordedLatency(
         np.array([0, 10, 20, 30], np.int64), np.array([2, 16, 0, 34], np.int64), np.array([4, 20, 29, 40], np.int64)
