@@ -11,13 +11,13 @@ from tests.sim.kernels.kit import Happening, make_columns, make_perpetual
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.core.errors import InvariantError
-from tradebot.sim.kernels import api
+from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
 from tradebot.sim.kernels.simulator import Simulator
-from tradebot.sim.kernels.terms import ConstantLatency, Market, RecordedLatency
+from tradebot.sim.kernels.terms import ConstantLatency, Market, Queue, RecordedLatency
 
 BID = Happening(0, 0, columns.LEVEL, True, 99, 5)
 ASK = Happening(0, 0, columns.LEVEL, False, 101, 5)
@@ -36,7 +36,7 @@ def level(at_ns: int, buyer: bool, price: int, qty: int) -> Happening:
 
 def simulator(rows: list[Happening], **options: object) -> Simulator:
     feed = Feed.of(make_columns([BID, ASK, *rows]))
-    return Simulator([Market(feed, Decimal(1), Decimal(1), max_fills=100, **options)])  # type: ignore[arg-type]
+    return Simulator([Market(feed, Decimal(1), Decimal(1), **{"max_fills": 100} | options)])  # type: ignore[arg-type]
 
 
 def fill_prices(sim: Simulator) -> list[tuple[int, int]]:
@@ -330,6 +330,56 @@ def test_a_hit_bound_stops_the_run_and_says_which() -> None:
 
     with pytest.raises(InvariantError, match="max_orders"):
         sim.run(strategy)
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "display"),
+    [(2, at.GTC, 0), (0, at.GTC, 0), (1, 5, 0), (1, 64, 0), (1, at.STOP | at.TAKE_PROFIT, 0), (1, at.GTC, -1)],
+)
+def test_an_order_that_no_venue_knows_stops_the_run(side: int, kind: int, display: int) -> None:
+    sim = simulator([level(10, True, 98, 1)])
+
+    def strategy(handle: Handle) -> None:
+        market = api.market(handle, 0)
+        api.elapse(handle, 1)
+        assert api.submit(market, side, 101, 1, kind, 0, 101, display) == 0
+        api.elapse(handle, 5)
+
+    with pytest.raises(InvariantError, match="side"):
+        sim.run(strategy)
+    assert fill_prices(sim) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"self_trade": 9}, "self_trade"),
+        ({"min_qty_lots": -4}, "min_qty_lots"),
+        ({"min_value_tick_lots": -1}, "min_value_tick_lots"),
+        ({"max_fills": -1}, "max_fills"),
+        ({"taker_fee": Decimal(7)}, "fee"),
+        ({"maker_fee": Decimal("NaN")}, "fee"),
+        ({"multiplier": Decimal(0)}, "multiplier"),
+    ],
+)
+def test_market_terms_that_cannot_be_are_refused(options: dict[str, object], named: str) -> None:
+    with pytest.raises(InvariantError, match=named):
+        simulator([], **options)
+
+
+def test_a_queue_model_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvariantError, match="queue model 99"):
+        Queue(99)
+    for exponent in (float("nan"), float("inf"), 0.0, -3.0):
+        with pytest.raises(InvariantError, match="exponent"):
+            Queue(queues.POWER, exponent)
+
+
+@pytest.mark.parametrize("name", ["collateral", "leverage", "maintenance_rate", "liquidation_fee"])
+def test_a_perpetuals_terms_are_numbers_not_below_zero(name: str) -> None:
+    for value in (Decimal(-1), Decimal("NaN"), Decimal("Infinity")):
+        with pytest.raises(InvariantError, match=name):
+            make_perpetual([], **{name: value})
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

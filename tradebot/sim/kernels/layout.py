@@ -335,6 +335,8 @@ STOP: Final = 16
 TAKE_PROFIT: Final = 32
 """Waits until a trade reaches `trigger` from our right side."""
 TRIGGERED: Final = STOP | TAKE_PROFIT
+KNOWN_KIND: Final = TIME_IN_FORCE | REDUCE_ONLY | TRIGGERED
+"""Every bit that a kind may have."""
 
 EXPIRE_MAKER: Final = 1
 EXPIRE_TAKER: Final = 2
@@ -351,3 +353,4 @@ ERROR_RESPONSES: Final = 2
 ERROR_HISTORY: Final = 3
 ERROR_FILL_LOG: Final = 4
 ERROR_VALUE: Final = 5
+ERROR_TERMS: Final = 6
