@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run and return the exit code: 0 done, 1 looks ahead, 2 something to correct, 70 crash."""
+    """Run and return the exit code: 0 done, 1 looks ahead, 2 something to correct or nothing to judge, 70 crash."""
     try:
         args = _parse(argv)
         options = _options(args)
@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"backtest: {exc}", file=sys.stderr)
         return EXIT_CRASH
     print(json.dumps(result.as_json(), sort_keys=True) if args.json else "\n".join(result.lines()))
-    return EXIT_LOOKS_AHEAD if isinstance(result, LookaheadReport) and not result.is_clean else EXIT_OK
+    if not isinstance(result, LookaheadReport) or result.is_clean:
+        return EXIT_OK
+    return EXIT_LOOKS_AHEAD if result.looks_ahead else EXIT_CONFIG
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
