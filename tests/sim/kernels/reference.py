@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
@@ -87,6 +88,8 @@ class Order:
     waiting: bool = False
     arrival: int = 0
     expires: int = 0
+    is_answered: bool = False
+    """A response came since this was last reset."""
 
     @property
     def rule(self) -> int:
@@ -283,17 +286,12 @@ class ReferenceSimulator:
         while (event := self.next_event()) is not None and event[0] <= until:
             self.happen(event[1])
         self.now = until
-        # A mark that is still to come does not keep a run alive.
-        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
+        return self.has_more
 
-    def wait(self, timeout: int, responses: bool) -> None:
-        """Let everything happen up to the end of the instant of the next local row (or response)."""
-        until = self.now + timeout
-        while (event := self.next_event()) is not None and event[0] <= until:
-            if event[1] == LOCAL_ROW or (responses and event[1] == RESPONSE):
-                until = event[0]
-            self.happen(event[1])
-        self.now = until
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is left. A mark that is still to come does not keep a run alive."""
+        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
 
     def next_event(self) -> tuple[int, int] | None:
         """Return time and kind of what happens next."""
@@ -336,6 +334,7 @@ class ReferenceSimulator:
     def on_response(self, order: Order, message: dict[str, Any]) -> None:
         """Let the strategy learn."""
         kind = message["kind"]
+        order.is_answered = True
         if message["qty"]:
             self.position += order.side * message["qty"]
             self.value += order.side * message["qty"] * message["price"]
@@ -731,3 +730,53 @@ class ReferenceSimulator:
             self.rest(time, order)
         else:
             self.respond(time, order, at.EXPIRED)
+
+
+class ReferenceClock:
+    """One strategy's time over several markets."""
+
+    def __init__(self, markets: Sequence[ReferenceSimulator]) -> None:
+        self.markets = markets
+        self.orders: list[tuple[ReferenceSimulator, Order]] = []
+        self.set(min(market.now for market in markets))
+
+    def set(self, now: int) -> None:
+        """It is the same time everywhere."""
+        self.now = now
+        for market in self.markets:
+            market.now = now
+
+    def submit(self, market: int, **terms: int) -> None:
+        """Send an order to one of them."""
+        self.orders.append((self.markets[market], self.markets[market].submit(**terms)))
+
+    def elapse(self, duration: int) -> bool:
+        """Let everything up to now + duration happen; False when nothing is left anywhere."""
+        self.now += duration
+        left = [market.elapse(duration) for market in self.markets]
+        return any(left)
+
+    def wait_response(self, order: Order, timeout: int) -> bool:
+        """Let everything happen up to the end of the instant of an order's next response; False when none came."""
+        deadline = self.now + timeout
+        while self.now < deadline:
+            order.is_answered = False
+            self.wait(deadline - self.now, responses=True, rows=False)
+            if order.is_answered:
+                return True
+            if not any(market.has_more for market in self.markets):
+                return False
+        return False
+
+    def wait(self, timeout: int, responses: bool, rows: bool = True) -> None:
+        """Let everything happen up to the end of the instant of the next local row (or response) of any market."""
+        until = self.now + timeout
+        while True:
+            heads = [(*event, place) for place, market in enumerate(self.markets) if (event := market.next_event())]
+            time, kind, place = min(heads, default=(until + 1, LOCAL_ROW, 0))
+            if time > until:
+                break
+            if (rows and kind == LOCAL_ROW) or (responses and kind == RESPONSE):
+                until = time
+            self.markets[place].happen(kind)
+        self.set(until)

@@ -319,6 +319,23 @@ def test_markets_share_one_clock() -> None:
     assert wakes == [0, 10, 15]
 
 
+def test_a_response_of_a_slow_market_finds_the_fast_one_no_further_than_itself() -> None:
+    rising = [level(32, True, 98, 1), level(50, False, 101, 0), level(50, False, 105, 5), level(90, True, 97, 1)]
+    feed = Feed.of(make_columns([BID, ASK, *rising]))
+    fast, slow = (Market(feed, Decimal(1), Decimal(1), ConstantLatency(entry, 0), max_fills=9) for entry in (1, 40))
+    sim = Simulator([fast, slow])
+    api.elapse(sim.handle, 0)
+    asked = api.submit_buy(api.market(sim.handle, 1), 90, 1, at.GTC)
+    api.elapse(sim.handle, 30)
+    api.wait_response(sim.handle, api.market(sim.handle, 1), asked, 1000)
+    answered_ns = sim.now_ns
+    api.submit_buy(api.market(sim.handle, 0), 106, 1, at.GTC)  # arrives at 41, the offer rises at 50
+    api.elapse(sim.handle, 100)
+
+    assert answered_ns == 40
+    assert [(int(row[0]), int(row[3])) for row in sim.fills(0)] == [(41, 101)]
+
+
 def test_a_hit_bound_stops_the_run_and_says_which() -> None:
     feed = Feed.of(make_columns([BID, ASK, level(10, True, 98, 1)]))
     sim = Simulator([Market(feed, Decimal(1), Decimal(1), max_orders=2)])
