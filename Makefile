@@ -17,6 +17,8 @@ SOURCES = $(wildcard $(PACKAGES))
 # Test workers: two cores is the smallest machine we promise times for.
 WORKERS ?= 2
 STRATEGY ?= breakout_atr
+# Empty unless somebody chose one.
+GIVEN_STRATEGY := $(if $(filter file,$(origin STRATEGY)),,$(STRATEGY))
 ARGS ?=
 
 .PHONY: help
@@ -95,7 +97,7 @@ demo: setup ## The whole system on a synthetic market (STATE, HEADLESS, DURATION
 
 .PHONY: paper
 paper: setup ## Paper trading on the real venue's market data (STRATEGY, SYMBOLS=BTC-USDT, MINUTES, HEADLESS, STATE)
-	@$(TRADEBOT) paper-run $(if $(SYMBOLS),--strategy $(STRATEGY) --symbols "$(SYMBOLS)") $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+	@$(TRADEBOT) paper-run $(if $(SYMBOLS)$(GIVEN_STRATEGY),--strategy $(STRATEGY)) $(if $(SYMBOLS),--symbols "$(SYMBOLS)") $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 .PHONY: up
 up: setup ## Start the daemons (ARGS="--mode paper" …)

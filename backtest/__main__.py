@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run and return the exit code: 0 done, 1 looks ahead, 2 something to correct, 70 crash."""
+    """Run and return the exit code: 0 done, 1 looks ahead, 2 something to correct or nothing to judge, 70 crash."""
     try:
         args = _parse(argv)
         options = _options(args)
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"backtest: {exc}", file=sys.stderr)
         return EXIT_CRASH
     print(json.dumps(result.as_json(), sort_keys=True) if args.json else "\n".join(result.lines()))
-    return EXIT_LOOKS_AHEAD if isinstance(result, LookaheadReport) and not result.is_clean else EXIT_OK
+    if not isinstance(result, LookaheadReport) or result.is_clean:
+        return EXIT_OK
+    return EXIT_LOOKS_AHEAD if result.looks_ahead else EXIT_CONFIG
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -85,6 +88,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _options(args: argparse.Namespace) -> BacktestOptions:
     if not 0.001 <= args.equity_every <= 86_400:
         raise ConfigError(f"--equity-every {args.equity_every}: choose 0.001 to 86400 seconds")
+    if args.seconds < 1:
+        raise ConfigError(f"--seconds {args.seconds}: choose 1 or more")
+    if args.max_seconds is not None and not 0 < args.max_seconds < math.inf:
+        raise ConfigError(f"--max-seconds {args.max_seconds}: choose a number above 0")
     for name, value in (("base-latency-ms", args.base_latency_ms), ("feed-latency-ms", args.feed_latency_ms)):
         if not 0 <= value <= MAX_LATENCY_MS:
             raise ConfigError(f"--{name} {value}: choose 0 to {MAX_LATENCY_MS:.0f}")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from backtest.config import BacktestOptions
 from backtest.history_feed import HistoryOptions
-from backtest.run import data_of, rules_of, run_backtest
+from backtest.run import data_of, params_of, rules_of, run_backtest
 from tradebot.core.errors import ConfigError
 from tradebot.sim.rng import SplitMix64
 
@@ -50,9 +50,14 @@ class LookaheadReport:
     cuts: tuple[Cut, ...]
 
     @property
+    def looks_ahead(self) -> bool:
+        """True when a cut changed something before it."""
+        return any(cut.difference for cut in self.cuts)
+
+    @property
     def is_clean(self) -> bool:
-        """True when no cut changed anything before it."""
-        return not any(cut.difference for cut in self.cuts)
+        """True when there were decisions to judge and no cut changed anything before it."""
+        return self.decisions > 0 and not self.looks_ahead
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -61,8 +66,8 @@ class LookaheadReport:
 
     def lines(self) -> list[str]:
         """Return the report for people."""
-        verdict = "no decision looks ahead" if self.is_clean else "LOOKS AHEAD"
-        if not self.decisions:
+        verdict = "LOOKS AHEAD" if self.looks_ahead else "no decision looks ahead"
+        if not self.decisions and not self.looks_ahead:
             verdict = "the strategy decided nothing: nothing was judged"
         return [
             f"look-ahead      {verdict} ({len(self.cuts)} cuts, {self.decisions} decisions)",
@@ -78,7 +83,7 @@ def check_lookahead(options: BacktestOptions, cuts: int = DEFAULT_CUTS, seed: in
     """Run the backtest whole and cut short, in process, and compare.
 
     Args:
-        options: The run; its event log and its result are not kept.
+        options: The run. It keeps neither an event log nor tables, so neither may be asked for.
         cuts: How many truncated runs, 1 to MAX_CUTS.
         seed: Of the cut points.
 
@@ -87,6 +92,8 @@ def check_lookahead(options: BacktestOptions, cuts: int = DEFAULT_CUTS, seed: in
     """
     if not 1 <= cuts <= MAX_CUTS:
         raise ConfigError(f"--cuts: from 1 to {MAX_CUTS}, not {cuts}")
+    if options.out is not None or options.events is not None:
+        raise ConfigError("--check-lookahead keeps no tables and no event log: leave --out and --events away")
     source = data_of(options)
     options = replace(options, symbols=options.symbols or source.symbols, in_process=True)
     instruments = [one.instrument for one in rules_of(options, source)]
@@ -115,17 +122,31 @@ def _cut_points(span: tuple[int, int], decision_times: Sequence[int], cuts: int,
 
 
 def _cut(options: BacktestOptions, path: Path, whole: list[Event], at_ns: int, folder: Path) -> Cut:
-    params = {name: _without_future(value, options, path) for name, value in options.params.items()}
+    files = [one for one in (options.data, *options.then) if one is not None]
+    params = {name: _without_future(value, files, path) for name, value in params_of(options).items()}
     # The cut file holds rows as they were read: nothing is left to correct.
     events = _events(replace(options, data=path, then=(), params=params, history=HistoryOptions()), folder)
     before = [[event for event in run if event["at_ns"] <= at_ns] for run in (whole, events)]
     return Cut(at_ns, len(before[0]), _first_difference(*before))
 
 
-def _without_future(value: Any, options: BacktestOptions, cut: Path) -> Any:
-    """A parameter that names the data is what a strategy would peek through."""
-    names = {str(path) for path in (options.data, *options.then) if path is not None}
-    return str(cut) if str(value) in names else value
+def _without_future(value: Any, files: Sequence[Path], cut: Path) -> Any:
+    """A parameter that names the data, however it is spelled, is what a strategy would peek through."""
+    match value:
+        case dict():
+            return {name: _without_future(one, files, cut) for name, one in value.items()}
+        case list() | tuple():
+            return type(value)(_without_future(one, files, cut) for one in value)
+        case str() | Path() if any(_is_same(Path(value), file) for file in files):
+            return str(cut)
+    return value
+
+
+def _is_same(path: Path, file: Path) -> bool:
+    try:
+        return path.samefile(file)
+    except (OSError, ValueError):  # no file, or nothing that could be the name of one
+        return False
 
 
 def _events(options: BacktestOptions, folder: Path) -> list[Event]:

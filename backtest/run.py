@@ -22,7 +22,7 @@ from backtest.results.recorder import RunRecorder
 from backtest.sources import DataSource, Feed, find_source
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
-from engine.config import EngineConfig
+from engine.config import EngineConfig, StrategyConfig
 from engine.runs import StrategySettings
 from engine.strategy import Strategy
 from riskd.limits import Limits, make_limits
@@ -115,6 +115,19 @@ def rules_of(options: BacktestOptions, source: DataSource) -> list[MarketRules]:
     return find_rules(config.venue, venue, symbols, options.exchange_info, markets, config.perpetuals)
 
 
+def params_of(options: BacktestOptions) -> dict[str, Any]:
+    """Return the strategy's parameters: the configured ones, and those of the run over them."""
+    return _params(options, _configured(options, _load(options.config)[1]))
+
+
+def _configured(options: BacktestOptions, config: EngineConfig) -> StrategyConfig | None:
+    return next((item for item in config.strategies if options.strategy in (item.id, item.kind)), None)
+
+
+def _params(options: BacktestOptions, configured: StrategyConfig | None) -> dict[str, Any]:
+    return {**(configured.params if configured is not None else {}), **options.params}
+
+
 def _load(path: Path | None) -> tuple[BacktestConfig, EngineConfig]:
     if path is None:
         return BacktestConfig(), EngineConfig()
@@ -141,10 +154,10 @@ def _plan(options: BacktestOptions, config: EngineConfig, instrument_ids: Sequen
     paths = [str(Path(path).resolve()) if Path(path).exists() else path for path in
              (*config.strategy_path, *options.strategy_path)]  # fmt: skip
     catalog = load_catalog(paths)
-    configured = next((item for item in config.strategies if options.strategy in (item.id, item.kind)), None)
+    configured = _configured(options, config)
     kind = configured.kind if configured is not None else options.strategy
     strategy_id = configured.id if configured is not None else options.strategy
-    params = {**(configured.params if configured is not None else {}), **options.params}
+    params = _params(options, configured)
     # Checked here even when another process will run it: our own one-line errors come before any start.
     settings = make_settings(catalog, strategy_id, kind, tuple(instrument_ids), params)
     entry = {"id": strategy_id, "kind": kind, "instruments": list(instrument_ids), "params": params}

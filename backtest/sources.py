@@ -13,7 +13,7 @@ from typing import Protocol
 from backtest.config import BacktestOptions
 from backtest.history.rows import Market
 from backtest.history.sources import Format, detect, markets_of, symbols_of
-from backtest.history_feed import HistorySource
+from backtest.history_feed import HistoryOptions, HistorySource
 from backtest.instruments import built_in_symbol
 from backtest.perpetuals import PerpetualConfig, perpetual_symbol
 from backtest.recording import recorded, synthetic
@@ -58,6 +58,8 @@ def find_source(
     Raises:
         ConfigError: If a file is missing, of no known format, or about instruments that nobody knows.
     """
+    if options.data is None and (options.markets or options.history != HistoryOptions()):
+        raise ConfigError("--market, --correct and the latencies are of data files: give --data, or leave them away")
     if options.data is None:
         return synthetic(venue_name, options.symbols, options.seed, options.seconds)
     paths = (options.data, *options.then)

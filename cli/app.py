@@ -413,7 +413,7 @@ def tables(call: Call) -> int:
 @command(app, "sample-data")
 def sample_data(
     call: Call,
-    out: Annotated[Path, typer.Argument(help="File to write, e.g. build/sample.log.gz")],
+    out: Annotated[Path, typer.Argument(help="File to write, packed when it ends in .gz: build/sample.log.gz")],
     seed: Annotated[int, typer.Option(envvar="SEED", help="Seed of the synthetic market.")] = 1,
     seconds: Annotated[int, typer.Option(min=1, max=86_400, help="Market time to record.")] = 600,
     symbols: Annotated[str, typer.Option(help="Comma-separated venue symbols.")] = "BTCUSDT",

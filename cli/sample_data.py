@@ -8,9 +8,10 @@ backtests read it.
 from __future__ import annotations
 
 import gzip
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cli.call import Call
 from cli.commands import UsageError
@@ -57,10 +58,16 @@ def write_sample(out: Path, seed: int, seconds: int, symbols: tuple[str, ...]) -
     lines = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
-    # mtime 0: the same market gives the same bytes.
-    with partial.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
+    with partial.open("wb") as raw, _packed(raw, out) as file:
         for receive_ns, frame in synthetic_lines(VENUE, markets, seed, START_NS, seconds * NS_PER_S):
             file.write(b"%d %b\n" % (receive_ns, frame))
             lines += 1
     partial.replace(out)
     return lines
+
+
+def _packed(raw: BinaryIO, out: Path) -> AbstractContextManager[BinaryIO | gzip.GzipFile]:
+    """Return what to write to: readers take a file for gzip by its name."""
+    if out.suffix != ".gz":
+        return nullcontext(raw)
+    return gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0)  # mtime 0: the same market, the same bytes

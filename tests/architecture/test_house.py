@@ -59,6 +59,25 @@ def test_make_help_lists_every_promised_target() -> None:
     assert set(TARGETS) - listed == set()
 
 
+@pytest.mark.parametrize(
+    ("chosen", "flags"),
+    [
+        ([], ""),
+        (["STRATEGY=mine"], "--strategy mine"),  # refused by the command: whose markets?
+        (["SYMBOLS=BTC-USDT"], '--strategy breakout_atr --symbols "BTC-USDT"'),
+        (["STRATEGY=mine", "SYMBOLS=BTC-USDT"], '--strategy mine --symbols "BTC-USDT"'),
+    ],
+)
+def test_make_paper_drops_nothing_that_was_chosen(chosen: list[str], flags: str) -> None:
+    theirs = ("STRATEGY", "SYMBOLS", "MINUTES", "ARGS", "MAKEFLAGS")  # of the `make test` that runs this
+    environment = {name: value for name, value in os.environ.items() if name not in theirs}
+    command = ["make", "-n", "-C", str(ROOT), "paper", *chosen]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    (line,) = (line for line in shown.splitlines() if "paper-run" in line)
+
+    assert line.partition("paper-run")[2].split() == flags.split()
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_requirement_has_a_hash(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8").replace("\\\n", " ")

@@ -92,6 +92,13 @@ def test_the_documented_first_strategy_runs_with_the_documented_commands(project
         (["--strategy", "breakout_atr", "--data", "/does/not/exist.gz"], "no such recording"),
         (["--strategy", "breakout_atr", "--symbols", "DOGEUSDT"], "the synthetic market has BTCUSDT"),
         (["--strategie", "breakout_atr"], "see --help"),
+        (["--strategy", "breakout_atr", "--seconds", "0"], "--seconds 0: choose 1 or more"),
+        (["--strategy", "breakout_atr", "--seconds", "-5"], "--seconds -5: choose 1 or more"),
+        (["--strategy", "breakout_atr", "--max-seconds", "nan"], "--max-seconds nan: choose a number above 0"),
+        (["--strategy", "breakout_atr", "--max-seconds", "-5"], "--max-seconds -5.0: choose a number above 0"),
+        (["--strategy", "breakout_atr", "--correct"], "--correct"),
+        (["--strategy", "breakout_atr", "--market", "BTCUSDT:0.1:0.001"], "give --data"),
+        (["--strategy", "breakout_atr", "--feed-latency-ms", "3"], "give --data"),
         (["--strategy", "breakout_atr", "--config", "/does/not/exist.yaml"], "cannot be read"),
     ],
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from backtest.__main__ import EXIT_LOOKS_AHEAD, EXIT_OK, main
+from backtest.__main__ import EXIT_CONFIG, EXIT_LOOKS_AHEAD, EXIT_OK, main
 from backtest.config import BacktestOptions
 from backtest.lookahead import check_lookahead
 from backtest.recording import synthetic
@@ -94,6 +95,49 @@ def test_a_strategy_that_peeks_is_caught_with_the_decision_it_took_from_the_futu
     output = capsys.readouterr().out
     assert "LOOKS AHEAD" in output
     assert '"what":"intent"' in output
+
+
+@pytest.mark.parametrize("spelling", ["absolute", "linked", "configured"])
+def test_the_data_is_found_in_a_parameter_however_it_is_spelled_and_wherever_it_stands(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = write_recording(tmp_path / "market.log", 60)
+    (tmp_path / "peek.py").write_text(READS_THE_FILE)
+    (tmp_path / "link.log").symlink_to(recording)
+    monkeypatch.chdir(tmp_path)
+    params = {"bar_ms": 1000}
+    flags = ["--strategy", "peek", "--strategy-path", str(tmp_path / "peek.py"), "--data", "market.log"]
+    if spelling == "configured":
+        strategies = [
+            {
+                "id": "peek",
+                "kind": "peek",
+                "instruments": ["binance:BTC-USDT"],
+                "params": params | {"path": "./market.log"},
+            }
+        ]
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump({"mode": "backtest", "engine": {"strategies": strategies}}))
+        flags += ["--config", "run.yaml"]
+    else:
+        path = recording if spelling == "absolute" else "link.log"
+        flags += ["--param", "bar_ms=1000", "--param", f"path={path}"]
+
+    assert main([*flags, "--check-lookahead", "--cuts", "4"]) == EXIT_LOOKS_AHEAD
+
+
+def test_a_strategy_that_decides_nothing_is_not_called_honest(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--strategy", "breakout_atr", "--seconds", "2", "--check-lookahead", "--cuts", "1"]
+
+    assert main(flags) == EXIT_CONFIG
+    assert "nothing was judged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--out", "--events"])
+def test_what_the_guard_would_not_write_is_refused(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--strategy", "breakout_atr", "--check-lookahead", flag, str(tmp_path / "x")]) == EXIT_CONFIG
+    assert flag in capsys.readouterr().err
 
 
 def test_the_command_says_that_an_honest_strategy_is_honest(capsys: pytest.CaptureFixture[str]) -> None:

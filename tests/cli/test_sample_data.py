@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from backtest.recording import read_lines
 from cli.sample_data import write_sample
 
 
@@ -25,6 +26,15 @@ def test_the_same_arguments_write_the_same_bytes_and_another_seed_another_market
     assert lines > 100
     assert one.read_bytes() == two.read_bytes()
     assert one.read_bytes() != other.read_bytes()
+
+
+def test_a_name_without_gz_gets_plain_lines_that_a_backtest_reads(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "sample.log", tmp_path / "sample.log.gz"
+    for path in (plain, packed):
+        write_sample(path, 5, 10, ("BTCUSDT",))
+
+    assert plain.read_bytes() == gzip.decompress(packed.read_bytes())
+    assert list(read_lines(plain)) == list(read_lines(packed))
 
 
 def test_a_recording_bridges_its_snapshot_and_its_diffs_are_contiguous(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ class FeeSchedule:
             raise InvariantError(f"fee tiers: 1 to {MAX_TIERS} with volumes that rise from 0, not {volumes}")
         if self.prior_volume < 0 or self.day_ns <= 0:
             raise InvariantError("fee schedule: a volume or a day below zero")
+        for rate in (rate for tier in self.tiers for rate in (tier.maker, tier.taker)):
+            if not rate.is_finite() or abs(rate) >= 1:
+                raise InvariantError(f"a fee is a share of the traded value, between -1 and 1, not {rate}")
 
     @classmethod
     def flat(cls, maker: Decimal, taker: Decimal) -> Self:

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.sim.kernels.reference import Model, ReferenceSimulator, Terms
+from tests.sim.kernels.reference import Model, ReferenceClock, ReferenceSimulator, Terms
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.fees import FeeSchedule, FeeTier
 from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
+from tradebot.sim.kernels.clock import RESPONSE
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.perpetual import FUNDING, LIQUIDATION_ID, MARK
 from tradebot.sim.kernels.simulator import Simulator
@@ -109,14 +110,15 @@ def feeds(draw: st.DrawFn, overtaking: bool = True) -> MarketColumns:
 
 
 @st.composite
-def submissions(draw: st.DrawFn) -> Step:
-    """Draw a new order, mostly one that rests."""
+def submissions(draw: st.DrawFn, markets: int = 1) -> Step:
+    """Draw a new order for one of the markets, mostly one that rests."""
     side = draw(st.sampled_from((1, -1)))
     price = draw(BID_PRICES if side > 0 else ASK_PRICES)
     kind = draw(st.sampled_from((at.GTC, at.GTC, at.POST_ONLY, at.POST_ONLY, at.IOC, at.FOK, at.MARKET)))
     if draw(st.integers(0, 4)) == 0:
         kind |= draw(st.sampled_from((at.REDUCE_ONLY, at.STOP, at.TAKE_PROFIT, at.STOP | at.REDUCE_ONLY)))
     return "submit", {
+        "market": draw(st.integers(0, markets - 1)),
         "side": side,
         "price": price,
         "qty": draw(st.integers(1, 5)),
@@ -127,20 +129,21 @@ def submissions(draw: st.DrawFn) -> Step:
     }
 
 
-def scripts() -> st.SearchStrategy[list[Step]]:
-    """Draw what a strategy does."""
+def scripts(markets: int = 1) -> st.SearchStrategy[list[Step]]:
+    """Draw what a strategy does in so many markets."""
     number = st.integers(0, 5)
     change = {"number": number, "price": st.integers(98, 102), "qty": st.integers(1, 5)}
     step = st.one_of(
         st.tuples(st.just("elapse"), st.fixed_dictionaries({"ns": st.integers(0, 20)})),
         st.tuples(st.just("elapse"), st.fixed_dictionaries({"ns": st.integers(0, 20)})),
         st.tuples(st.just("wait"), st.fixed_dictionaries({"ns": st.integers(0, 20), "responses": st.booleans()})),
-        submissions(),
-        submissions(),
+        st.tuples(st.just("await"), st.fixed_dictionaries({"number": number, "ns": st.integers(0, 20)})),
+        submissions(markets),
+        submissions(markets),
         st.tuples(st.just("cancel"), st.fixed_dictionaries({"number": number})),
         st.tuples(st.just("modify"), st.fixed_dictionaries(change)),
     )
-    first = st.lists(submissions(), min_size=1, max_size=4)
+    first = st.lists(submissions(markets), min_size=1, max_size=4)
     return st.builds(list.__add__, first, st.lists(step, min_size=1, max_size=25))
 
 
@@ -264,7 +267,12 @@ def make_simulator(rows: MarketColumns, model: Model) -> Simulator:
 
 def simulator_of(feed: Feed, model: Model) -> Simulator:
     """Build the kernels' simulator over a feed."""
-    market = Market(
+    return Simulator([market_of(feed, model)])
+
+
+def market_of(feed: Feed, model: Model) -> Market:
+    """Return the kernels' terms of a market."""
+    return Market(
         feed,
         Decimal(1),
         Decimal(str(model.lot_size)),
@@ -282,7 +290,6 @@ def simulator_of(feed: Feed, model: Model) -> Simulator:
         max_orders=64,
         max_fills=1000,
     )
-    return Simulator([market])
 
 
 def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
@@ -290,11 +297,11 @@ def run_kernels(rows: MarketColumns, model: Model, script: list[Step]) -> list[A
     return play_kernels(make_simulator(rows, model), script)
 
 
-def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
-    """Return everything the strategy could see, then the fills."""
+def play_kernels(simulator: Simulator, script: list[Step], count: int = 1) -> list[Any]:
+    """Return everything the strategy could see, then each market's fills and sums."""
     sim = simulator.handle
-    market = api.market(sim, 0)
-    orders: list[int] = []
+    markets = [api.market(sim, number) for number in range(count)]
+    orders: list[tuple[int, int]] = []  # market, id
     seen: list[Any] = []
     api.elapse(sim, 0)
     for name, values in [*script, ("elapse", {"ns": 1000})]:
@@ -303,61 +310,86 @@ def play_kernels(simulator: Simulator, script: list[Step]) -> list[Any]:
                 seen.append(api.elapse(sim, values["ns"]))
             case "wait":
                 api.wait_feed(sim, values["ns"], values["responses"])
+            case "await" if values["number"] < len(orders):
+                on, order = orders[values["number"]]
+                seen.append(api.wait_response(sim, markets[on], order, values["ns"]) == RESPONSE)
             case "submit":
-                side, price, qty, kind, trigger, display, lives = values.values()
+                on, side, price, qty, kind, trigger, display, lives = values.values()
                 until = api.now(sim) + lives if lives else 0
-                orders.append(api.submit_until(market, side, price, qty, kind, 0, trigger, display, until))
+                order = api.submit_until(markets[on], side, price, qty, kind, 0, trigger, display, until)
+                orders.append((on, order))
             case "cancel" if values["number"] < len(orders):
-                seen.append(api.cancel(market, orders[values["number"]]))
+                on, order = orders[values["number"]]
+                seen.append(api.cancel(markets[on], order))
             case "modify" if values["number"] < len(orders):
-                seen.append(api.modify(market, orders[values["number"]], values["price"], values["qty"]))
-        seen.append((api.now(sim), api.best_bid(market), api.best_ask(market), api.position(market)))
-        seen.append([api.depth_at(market, side, price) for side in (1, -1) for price in PRICES])
-        seen.append(
-            [
-                (api.order_status(market, order), api.order_leaves(market, order), api.order_price(market, order),
-                 api.order_request(market, order))
-                for order in orders
-            ]
-        )  # fmt: skip
+                on, order = orders[values["number"]]
+                seen.append(api.modify(markets[on], order, values["price"], values["qty"]))
+        seen.append(api.now(sim))
+        for number, market in enumerate(markets):
+            seen.append((api.best_bid(market), api.best_ask(market), api.position(market)))
+            seen.append([api.depth_at(market, side, price) for side in (1, -1) for price in PRICES])
+            seen.append(
+                [
+                    (api.order_status(market, order), api.order_leaves(market, order), api.order_price(market, order),
+                     api.order_request(market, order))
+                    for on, order in orders if on == number
+                ]
+            )  # fmt: skip
     simulator.run(lambda _handle: None)
-    numbers = {order: number for number, order in enumerate(orders)} | {LIQUIDATION_ID: LIQUIDATION_ID}
-    log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills()]
-    account = simulator.account()
+    return [seen, *(_sums(simulator, on, [order for of, order in orders if of == on]) for on in range(count))]
+
+
+def _sums(simulator: Simulator, number: int, orders: list[int]) -> list[Any]:
+    numbers = {order: place for place, order in enumerate(orders)} | {LIQUIDATION_ID: LIQUIDATION_ID}
+    log = [(int(row[0]), numbers[int(row[1])], *(int(word) for word in row[3:7])) for row in simulator.fills(number)]
+    account = simulator.account(number)
     paid, fee = float(account.funding / account.unit), float(account.fee / account.unit)
     priced = at.NO_PRICE not in (account.best_bid_ticks, account.best_ask_ticks)
     equity = float(account.equity / account.unit) if priced else None
-    return [seen, sorted(log), account.value_tick_lots, account.liquidations, paid, fee, equity]
+    return [sorted(log), account.value_tick_lots, account.liquidations, paid, fee, equity]
 
 
 def run_reference(rows: MarketColumns, model: Model, script: list[Step]) -> list[Any]:
     """Run a script in the reference."""
-    return play_reference(ReferenceSimulator(rows, model), script)
+    return play_reference([ReferenceSimulator(rows, model)], script)
 
 
-def play_reference(sim: ReferenceSimulator, script: list[Step]) -> list[Any]:
+def play_reference(markets: Sequence[ReferenceSimulator], script: list[Step]) -> list[Any]:
     """Return the same of the reference."""
     seen: list[Any] = []
-    sim.elapse(0)
+    clock = ReferenceClock(markets)
+    clock.elapse(0)
     for name, values in [*script, ("elapse", {"ns": 1000})]:
         match name:
             case "elapse":
-                seen.append(sim.elapse(values["ns"]))
+                seen.append(clock.elapse(values["ns"]))
             case "wait":
-                sim.wait(values["ns"], values["responses"])
+                clock.wait(values["ns"], values["responses"])
+            case "await" if values["number"] < len(clock.orders):
+                seen.append(clock.wait_response(clock.orders[values["number"]][1], values["ns"]))
             case "submit":
-                sim.submit(**values)
-            case "cancel" if values["number"] < len(sim.orders):
-                seen.append(sim.cancel(sim.orders[values["number"]]))
-            case "modify" if values["number"] < len(sim.orders):
-                seen.append(sim.modify(sim.orders[values["number"]], values["price"], values["qty"]))
-        bid, ask = sim.local.best[1], sim.local.best[-1]
-        seen.append((sim.now, at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask, sim.position))
-        seen.append([sim.local.at(side, price) for side in (1, -1) for price in PRICES])
-        seen.append([(order.status, order.leaves, order.price, order.request) for order in sim.orders])
-    equity = sim.equity()
-    paid, fee = near(sim.funding), near(sim.fee + sim.liquidation_fees)
-    return [seen, sorted(sim.fills), sim.value, sim.liquidations, paid, fee, None if equity is None else near(equity)]
+                clock.submit(**values)
+            case "cancel" if values["number"] < len(clock.orders):
+                market, order = clock.orders[values["number"]]
+                seen.append(market.cancel(order))
+            case "modify" if values["number"] < len(clock.orders):
+                market, order = clock.orders[values["number"]]
+                seen.append(market.modify(order, values["price"], values["qty"]))
+        seen.append(clock.now)
+        for market in markets:
+            bid, ask = market.local.best[1], market.local.best[-1]
+            touch = (at.NO_PRICE if bid is None else bid, at.NO_PRICE if ask is None else ask)
+            seen.append((*touch, market.position))
+            seen.append([market.local.at(side, price) for side in (1, -1) for price in PRICES])
+            seen.append([(order.status, order.leaves, order.price, order.request) for order in market.orders])
+    return [seen, *(_reference_sums(market) for market in markets)]
+
+
+def _reference_sums(market: ReferenceSimulator) -> list[Any]:
+    equity = market.equity()
+    paid, fee = near(market.funding), near(market.fee + market.liquidation_fees)
+    shown = None if equity is None else near(equity)
+    return [sorted(market.fills), market.value, market.liquidations, paid, fee, shown]
 
 
 def near(exact: Fraction) -> Any:

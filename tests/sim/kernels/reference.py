@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
@@ -87,6 +88,8 @@ class Order:
     waiting: bool = False
     arrival: int = 0
     expires: int = 0
+    is_answered: bool = False
+    """A response came since this was last reset."""
 
     @property
     def rule(self) -> int:
@@ -283,17 +286,12 @@ class ReferenceSimulator:
         while (event := self.next_event()) is not None and event[0] <= until:
             self.happen(event[1])
         self.now = until
-        # A mark that is still to come does not keep a run alive.
-        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
+        return self.has_more
 
-    def wait(self, timeout: int, responses: bool) -> None:
-        """Let everything happen up to the end of the instant of the next local row (or response)."""
-        until = self.now + timeout
-        while (event := self.next_event()) is not None and event[0] <= until:
-            if event[1] == LOCAL_ROW or (responses and event[1] == RESPONSE):
-                until = event[0]
-            self.happen(event[1])
-        self.now = until
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is left. A mark that is still to come does not keep a run alive."""
+        return bool(self.local_rows or self.responses or self.exchange_rows or self.requests)
 
     def next_event(self) -> tuple[int, int] | None:
         """Return time and kind of what happens next."""
@@ -336,6 +334,7 @@ class ReferenceSimulator:
     def on_response(self, order: Order, message: dict[str, Any]) -> None:
         """Let the strategy learn."""
         kind = message["kind"]
+        order.is_answered = True
         if message["qty"]:
             self.position += order.side * message["qty"]
             self.value += order.side * message["qty"] * message["price"]
@@ -442,13 +441,13 @@ class ReferenceSimulator:
         closing = Order(LIQUIDATION_ID, -1 if held > 0 else 1, price, abs(held), at.MARKET, x_leaves=abs(held))
         self.fill(time, closing, price, abs(held), 0)
 
-    def lacks_margin(self, order: Order) -> bool:
-        """Whether an order would make the position too large."""
-        best = self.exchange.best[-order.side]
-        price = best if order.rule == at.MARKET else order.x_price
+    def lacks_margin(self, order: Order, price: int | None, qty: int) -> bool:
+        """Whether an order of these terms would make the position too large, in place of what it is now."""
+        if order.rule == at.MARKET:
+            price = self.exchange.best[-order.side]
         if not self.model.terms.leverage or price is None or order.kind & at.REDUCE_ONLY:
             return False
-        working = order.x_leaves + sum(other.x_leaves for other in self.resting(order.side))
+        working = qty + sum(other.x_leaves for other in self.resting(order.side) if other is not order)
         exposure = abs(self.x_position + order.side * working)
         if exposure <= abs(self.x_position):
             return False
@@ -529,10 +528,18 @@ class ReferenceSimulator:
                     order.traded = 0.0
         self.trim(time)
         self.last_trade = price
+        self.fire(time)
+
+    def fire(self, time: int) -> None:
+        """Activate the stops that the last trade reaches, as far as the margin carries them."""
         for order in list(self.waiting):
-            if order.waiting and self.triggered(order):
-                order.waiting = False
-                self.waiting.remove(order)
+            if not order.waiting or not self.triggered(order):
+                continue
+            order.waiting = False
+            self.waiting.remove(order)
+            if self.lacks_margin(order, order.x_price, order.x_leaves):
+                self.respond(time, order, at.REJECTED)
+            else:
                 self.enter(time, order)
 
     def triggered(self, order: Order) -> bool:
@@ -597,27 +604,38 @@ class ReferenceSimulator:
                 self.waiting.remove(order)
             order.resting = order.waiting = False
             self.respond(time, order, at.CANCELED)
-        elif order.waiting:
-            order.x_price, order.x_leaves = price, qty
+        else:
+            self.change(time, order, price, qty)
+
+    def change(self, time: int, order: Order, price: int, qty: int) -> None:
+        """Give an order new terms, or leave it as it is."""
+        takes_more = price != order.x_price or qty > order.x_leaves
+        if self.too_small(order, price, qty) or (takes_more and self.lacks_margin(order, price, qty)):
+            self.respond(time, order, at.MODIFY_REFUSED)
+            return
+        order.x_price, order.x_leaves = price, qty
+        if order.waiting:
             self.respond(time, order, at.NEW, price)
-        elif order.x_price == price and qty <= order.x_leaves:
-            order.x_leaves = qty
+        elif takes_more:
+            order.resting = False
+            self.enter(time, order)
+        else:
             order.shown = min(order.shown, qty)
             self.respond(time, order, at.NEW, price)
-        else:
-            order.resting = False
-            order.x_price, order.x_leaves = price, qty
-            self.enter(time, order)
+
+    def too_small(self, order: Order, price: int | None, qty: int) -> bool:
+        """Whether terms are below the venue's least quantity or value."""
+        if order.rule == at.MARKET:
+            price = self.exchange.best[-order.side]
+        return qty < self.model.min_qty or (price is not None and qty * price < self.model.min_value)
 
     def accept(self, time: int, order: Order) -> None:
         """Check the rules, let a stop wait."""
         if 0 < order.expires <= time:
             self.respond(time, order, at.EXPIRED)
             return
-        best = self.exchange.best[-order.side]
-        valued = best if order.rule == at.MARKET else order.x_price
-        small = valued is not None and order.x_leaves * valued < self.model.min_value
-        if order.x_leaves < self.model.min_qty or small or self.lacks_margin(order):
+        terms = (order.x_price, order.x_leaves)
+        if self.too_small(order, *terms) or self.lacks_margin(order, *terms):
             self.respond(time, order, at.REJECTED)
         elif order.kind & at.TRIGGERED and not self.triggered(order):
             order.waiting = True
@@ -712,3 +730,53 @@ class ReferenceSimulator:
             self.rest(time, order)
         else:
             self.respond(time, order, at.EXPIRED)
+
+
+class ReferenceClock:
+    """One strategy's time over several markets."""
+
+    def __init__(self, markets: Sequence[ReferenceSimulator]) -> None:
+        self.markets = markets
+        self.orders: list[tuple[ReferenceSimulator, Order]] = []
+        self.set(min(market.now for market in markets))
+
+    def set(self, now: int) -> None:
+        """It is the same time everywhere."""
+        self.now = now
+        for market in self.markets:
+            market.now = now
+
+    def submit(self, market: int, **terms: int) -> None:
+        """Send an order to one of them."""
+        self.orders.append((self.markets[market], self.markets[market].submit(**terms)))
+
+    def elapse(self, duration: int) -> bool:
+        """Let everything up to now + duration happen; False when nothing is left anywhere."""
+        self.now += duration
+        left = [market.elapse(duration) for market in self.markets]
+        return any(left)
+
+    def wait_response(self, order: Order, timeout: int) -> bool:
+        """Let everything happen up to the end of the instant of an order's next response; False when none came."""
+        deadline = self.now + timeout
+        while self.now < deadline:
+            order.is_answered = False
+            self.wait(deadline - self.now, responses=True, rows=False)
+            if order.is_answered:
+                return True
+            if not any(market.has_more for market in self.markets):
+                return False
+        return False
+
+    def wait(self, timeout: int, responses: bool, rows: bool = True) -> None:
+        """Let everything happen up to the end of the instant of the next local row (or response) of any market."""
+        until = self.now + timeout
+        while True:
+            heads = [(*event, place) for place, market in enumerate(self.markets) if (event := market.next_event())]
+            time, kind, place = min(heads, default=(until + 1, LOCAL_ROW, 0))
+            if time > until:
+                break
+            if (rows and kind == LOCAL_ROW) or (responses and kind == RESPONSE):
+                until = time
+            self.markets[place].happen(kind)
+        self.set(until)

@@ -164,11 +164,7 @@ class OrderReference(ReferenceSimulator):
     def printed(self, time: int, price: int) -> None:
         """Triggers."""
         self.last_trade = price
-        for order in list(self.waiting):
-            if order.waiting and self.triggered(order):
-                order.waiting = False
-                self.waiting.remove(order)
-                self.enter(time, order)
+        self.fire(time)
 
     def rest(self, time: int, order: Order) -> None:
         """Stand at the end of the line."""

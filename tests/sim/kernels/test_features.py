@@ -11,13 +11,13 @@ from tests.sim.kernels.kit import Happening, make_columns, make_perpetual
 from tradebot.core import columns
 from tradebot.core.columns import MarketColumns
 from tradebot.core.errors import InvariantError
-from tradebot.sim.kernels import api
+from tradebot.sim.kernels import api, queues
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
 from tradebot.sim.kernels.simulator import Simulator
-from tradebot.sim.kernels.terms import ConstantLatency, Market, RecordedLatency
+from tradebot.sim.kernels.terms import ConstantLatency, Market, Queue, RecordedLatency
 
 BID = Happening(0, 0, columns.LEVEL, True, 99, 5)
 ASK = Happening(0, 0, columns.LEVEL, False, 101, 5)
@@ -36,7 +36,7 @@ def level(at_ns: int, buyer: bool, price: int, qty: int) -> Happening:
 
 def simulator(rows: list[Happening], **options: object) -> Simulator:
     feed = Feed.of(make_columns([BID, ASK, *rows]))
-    return Simulator([Market(feed, Decimal(1), Decimal(1), max_fills=100, **options)])  # type: ignore[arg-type]
+    return Simulator([Market(feed, Decimal(1), Decimal(1), **{"max_fills": 100} | options)])  # type: ignore[arg-type]
 
 
 def fill_prices(sim: Simulator) -> list[tuple[int, int]]:
@@ -222,6 +222,73 @@ def test_a_position_without_margin_is_liquidated_at_the_mark() -> None:
     assert (sim.account().position_lots, sim.account().liquidations) == (0, 1)
 
 
+CARRIES_500 = {"collateral": Decimal(50), "leverage": Decimal(10), "maintenance_rate": Decimal("0.05")}
+
+
+def test_a_change_that_the_margin_does_not_carry_is_refused_and_the_order_stays() -> None:
+    terms = make_perpetual([(5, MARK, 101_00000000)], **CARRIES_500)
+    sim = simulator([sold(40, 98, 9), level(50, True, 97, 1)], perpetual=terms, partial_fills=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    order = api.submit_buy(market, 99, 1, at.GTC)
+    api.elapse(sim.handle, 2)
+    api.modify(market, order, 99, 6)  # worth 594, allowed 500
+    api.elapse(sim.handle, 2)
+    kept = (api.order_status(market, order), api.order_request(market, order), api.order_leaves(market, order))
+    api.modify(market, order, 101, 4)  # worth 404; its own old lot does not count
+    api.elapse(sim.handle, 20)
+
+    assert kept == (at.NEW, at.NO_REQUEST, 1)
+    assert fill_prices(sim) == [(101, 4)]
+
+
+def test_a_smaller_quantity_needs_no_margin_and_a_change_of_a_reduce_only_order_neither() -> None:
+    marks = [(5, MARK, 101_00000000), (12, MARK, 81_00000000)]  # a long of 2 from 101 leaves 10 of the 50
+    sim = simulator([level(50, True, 97, 1)], perpetual=make_perpetual(marks, **CARRIES_500), partial_fills=True)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    api.submit_buy(market, 101, 2, at.GTC)
+    working = api.submit_buy(market, 95, 2, at.GTC)
+    closing = api.submit_sell(market, 105, 2, at.GTC | at.REDUCE_ONLY)
+    api.elapse(sim.handle, 8)
+    api.modify(market, working, 95, 1)
+    api.modify(market, closing, 104, 2)
+    api.elapse(sim.handle, 5)
+
+    assert api.order_leaves(market, working) == 1
+    assert api.order_price(market, closing) == 104
+
+
+def test_stops_that_fire_together_are_carried_by_the_margin_or_rejected() -> None:
+    terms = make_perpetual([(5, MARK, 101_00000000)], **CARRIES_500)
+    rise = Happening(30, 30, columns.TRADE, True, 101, 1)
+    sim = simulator([sold(10, 99, 1), rise, level(50, True, 97, 1)], perpetual=terms)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 6)
+    stops = [api.submit(market, 1, 101, 4, at.GTC | at.STOP, 0, 101, 0) for _ in range(3)]
+    api.elapse(sim.handle, 40)
+
+    assert [api.order_status(market, stop) for stop in stops] == [at.FILLED, at.REJECTED, at.REJECTED]
+    assert api.position(market) == 4
+
+
+@pytest.mark.parametrize(("price", "qty"), [(98, 4), (79, 5)])  # fewer lots than 5, less than 400
+def test_a_change_below_the_venues_minimum_is_refused_and_the_order_stays(price: int, qty: int) -> None:
+    sim = simulator([level(50, True, 97, 1)], min_qty_lots=5, min_value_tick_lots=400)
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 1)
+    resting = api.submit_buy(market, 98, 5, at.GTC)
+    waiting = api.submit(market, 1, 98, 5, at.GTC | at.STOP, 0, 120, 0)
+    api.elapse(sim.handle, 1)
+    for order in (resting, waiting):
+        assert api.modify(market, order, price, qty)
+    api.elapse(sim.handle, 1)
+
+    for order in (resting, waiting):
+        assert (api.order_status(market, order), api.order_leaves(market, order)) == (at.NEW, 5)
+        assert (api.order_price(market, order), api.order_request(market, order)) == (98, at.NO_REQUEST)
+
+
 def test_recorded_latencies_are_interpolated_and_refuse_where_the_venue_did() -> None:
     latency = RecordedLatency(
         np.array([0, 10, 20, 30], np.int64), np.array([2, 16, 0, 34], np.int64), np.array([4, 20, 29, 40], np.int64)
@@ -252,6 +319,23 @@ def test_markets_share_one_clock() -> None:
     assert wakes == [0, 10, 15]
 
 
+def test_a_response_of_a_slow_market_finds_the_fast_one_no_further_than_itself() -> None:
+    rising = [level(32, True, 98, 1), level(50, False, 101, 0), level(50, False, 105, 5), level(90, True, 97, 1)]
+    feed = Feed.of(make_columns([BID, ASK, *rising]))
+    fast, slow = (Market(feed, Decimal(1), Decimal(1), ConstantLatency(entry, 0), max_fills=9) for entry in (1, 40))
+    sim = Simulator([fast, slow])
+    api.elapse(sim.handle, 0)
+    asked = api.submit_buy(api.market(sim.handle, 1), 90, 1, at.GTC)
+    api.elapse(sim.handle, 30)
+    api.wait_response(sim.handle, api.market(sim.handle, 1), asked, 1000)
+    answered_ns = sim.now_ns
+    api.submit_buy(api.market(sim.handle, 0), 106, 1, at.GTC)  # arrives at 41, the offer rises at 50
+    api.elapse(sim.handle, 100)
+
+    assert answered_ns == 40
+    assert [(int(row[0]), int(row[3])) for row in sim.fills(0)] == [(41, 101)]
+
+
 def test_a_hit_bound_stops_the_run_and_says_which() -> None:
     feed = Feed.of(make_columns([BID, ASK, level(10, True, 98, 1)]))
     sim = Simulator([Market(feed, Decimal(1), Decimal(1), max_orders=2)])
@@ -263,6 +347,56 @@ def test_a_hit_bound_stops_the_run_and_says_which() -> None:
 
     with pytest.raises(InvariantError, match="max_orders"):
         sim.run(strategy)
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "display"),
+    [(2, at.GTC, 0), (0, at.GTC, 0), (1, 5, 0), (1, 64, 0), (1, at.STOP | at.TAKE_PROFIT, 0), (1, at.GTC, -1)],
+)
+def test_an_order_that_no_venue_knows_stops_the_run(side: int, kind: int, display: int) -> None:
+    sim = simulator([level(10, True, 98, 1)])
+
+    def strategy(handle: Handle) -> None:
+        market = api.market(handle, 0)
+        api.elapse(handle, 1)
+        assert api.submit(market, side, 101, 1, kind, 0, 101, display) == 0
+        api.elapse(handle, 5)
+
+    with pytest.raises(InvariantError, match="side"):
+        sim.run(strategy)
+    assert fill_prices(sim) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"self_trade": 9}, "self_trade"),
+        ({"min_qty_lots": -4}, "min_qty_lots"),
+        ({"min_value_tick_lots": -1}, "min_value_tick_lots"),
+        ({"max_fills": -1}, "max_fills"),
+        ({"taker_fee": Decimal(7)}, "fee"),
+        ({"maker_fee": Decimal("NaN")}, "fee"),
+        ({"multiplier": Decimal(0)}, "multiplier"),
+    ],
+)
+def test_market_terms_that_cannot_be_are_refused(options: dict[str, object], named: str) -> None:
+    with pytest.raises(InvariantError, match=named):
+        simulator([], **options)
+
+
+def test_a_queue_model_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvariantError, match="queue model 99"):
+        Queue(99)
+    for exponent in (float("nan"), float("inf"), 0.0, -3.0):
+        with pytest.raises(InvariantError, match="exponent"):
+            Queue(queues.POWER, exponent)
+
+
+@pytest.mark.parametrize("name", ["collateral", "leverage", "maintenance_rate", "liquidation_fee"])
+def test_a_perpetuals_terms_are_numbers_not_below_zero(name: str) -> None:
+    for value in (Decimal(-1), Decimal("NaN"), Decimal("Infinity")):
+        with pytest.raises(InvariantError, match=name):
+            make_perpetual([], **{name: value})
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

@@ -128,7 +128,7 @@ def run_both(feed: tuple[MarketColumns, bool], model: Model, script: list[Step])
     rows, fills_remove = feed
     made = Feed.of_orders(rows, model.smallest_entry_ns, fills_remove=fills_remove)
     found = kit.play_kernels(kit.simulator_of(made, model), script)
-    return found, kit.play_reference(OrderReference(rows, model, fills_remove=fills_remove), script)
+    return found, kit.play_reference([OrderReference(rows, model, fills_remove=fills_remove)], script)
 
 
 @given(order_feeds(), fifo_models(), scripts())

@@ -266,8 +266,18 @@ def send(of_market: Handle, slot: int, kind: int, price: int, qty: int) -> None:
 
 
 @compiled
+def is_known(side: int, kind: int, display: int) -> bool:
+    """True for a side, kind and display that some order may have."""
+    if side not in (1, -1) or display < 0 or kind & at.KNOWN_KIND != kind:
+        return False
+    return kind & at.TIME_IN_FORCE <= at.MARKET and kind & at.TRIGGERED != at.TRIGGERED
+
+
+@compiled
 def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: int, trigger: int, display: int) -> int:
     """Send a new order and return its id; 0 for a quantity below one lot or an absurd price or quantity.
+
+    A side, kind or display that no order has is a mistake in the strategy: the run stops with it.
 
     Args:
         side: 1 buys, -1 sells.
@@ -279,7 +289,10 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
         display: Lots that an iceberg shows at a time, 0 for all.
     """
     w = words(of_market)
-    if qty <= 0 or qty > at.QTY_BOUND or abs(price) > at.PRICE_BOUND:
+    if not is_known(side, kind, display):
+        w[at.ERROR] = at.ERROR_TERMS
+        return 0
+    if qty <= 0 or qty > at.QTY_BOUND or max(abs(price), abs(trigger)) > at.PRICE_BOUND:
         return 0
     if w[at.FREE_COUNT] == 0:
         w[at.ERROR] = at.ERROR_ORDERS

@@ -311,9 +311,9 @@ EXPIRED: Final = 5
 """Post-only that would take, IOC and FOK remainders, a market order without a market."""
 CANCEL_REFUSED: Final = 6
 MODIFY_REFUSED: Final = 7
-"""Responses only: the order is no longer at the exchange."""
+"""Responses only: the order is no longer at the exchange, or the change is against a rule and it stays as it was."""
 REJECTED: Final = 8
-"""Against a rule: too small, or reduce-only without a position to reduce."""
+"""Against a rule: too small, more than the margin carries, or reduce-only without a position to reduce."""
 PRINTED: Final = 9
 """Response only, where orders meet: a match at M_PRICE of M_QTY lots; the fills of our orders in it follow at once."""
 
@@ -335,6 +335,8 @@ STOP: Final = 16
 TAKE_PROFIT: Final = 32
 """Waits until a trade reaches `trigger` from our right side."""
 TRIGGERED: Final = STOP | TAKE_PROFIT
+KNOWN_KIND: Final = TIME_IN_FORCE | REDUCE_ONLY | TRIGGERED
+"""Every bit that a kind may have."""
 
 EXPIRE_MAKER: Final = 1
 EXPIRE_TAKER: Final = 2
@@ -351,3 +353,4 @@ ERROR_RESPONSES: Final = 2
 ERROR_HISTORY: Final = 3
 ERROR_FILL_LOG: Final = 4
 ERROR_VALUE: Final = 5
+ERROR_TERMS: Final = 6

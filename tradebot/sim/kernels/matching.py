@@ -15,8 +15,8 @@ from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats, floats_at, words, words_at
 from tradebot.sim.kernels.orders import fill_resting, fill_shown, trim_reduce_only
 from tradebot.sim.kernels.queues import after_level, after_trade
-from tradebot.sim.kernels.requests import enter
-from tradebot.sim.kernels.stops import first_triggered, stop_waiting
+from tradebot.sim.kernels.requests import fire
+from tradebot.sim.kernels.stops import first_triggered
 
 SEEN = columns.KIND_MASK | columns.AT_EXCHANGE
 LEVEL_SEEN = columns.LEVEL | columns.AT_EXCHANGE
@@ -103,8 +103,7 @@ def fire_stops(market: Handle, price: int, time_ns: int) -> None:
         slot = first_triggered(w, price)
         if slot < 0:
             return
-        stop_waiting(w, slot)
-        enter(market, slot, time_ns)
+        fire(market, slot, time_ns)
 
 
 @compiled

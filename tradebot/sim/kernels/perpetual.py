@@ -47,23 +47,28 @@ def next_event(w: Words) -> int:
 
 
 @compiled
-def lacks_margin(w: Words, f: Floats, order: int) -> bool:
-    """True when a new order would make the position larger than the collateral carries."""
-    if f[at.F_LEVERAGE] <= 0.0:
-        return False
+def lacks_margin(w: Words, f: Floats, slot: int, limit: int, qty: int) -> bool:
+    """True when an order at `limit` for `qty` lots would make the position larger than the collateral carries.
+
+    What it has in the book now does not count: those would be its new terms. Stops that wait do not count either, they
+    are asked when they fire.
+    """
     orders = words_at(w[at.ORDERS])
+    order = slot * at.ORDER_WORDS
+    if f[at.F_LEVERAGE] <= 0.0 or orders[order + at.KIND] & at.REDUCE_ONLY:
+        return False
     live = words_at(w[at.LIVE])
     side = orders[order + at.SIDE]
-    price = float(orders[order + at.PRICE_AT_EXCHANGE])
+    price = float(limit)
     if orders[order + at.KIND] & at.TIME_IN_FORCE == at.MARKET:
         best = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
         if best in (0, w[at.TOP]):
             return False  # nothing to trade with: it expires by itself
         price = float(w[at.BASE] + best)
-    working = orders[order + at.X_LEAVES]
+    working = qty
     for place in range(w[at.LIVE_COUNT]):
         other = live[place] * at.ORDER_WORDS
-        if orders[other + at.SIDE] == side:
+        if orders[other + at.SIDE] == side and other != order:
             working += orders[other + at.X_LEAVES]
     exposure = abs(w[at.X_POSITION] + side * working)
     if exposure <= abs(w[at.X_POSITION]):

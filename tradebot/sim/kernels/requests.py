@@ -173,16 +173,28 @@ def set_terms(w: Words, slot: int, price: int, qty: int) -> None:
 
 
 @compiled
-def too_small(w: Words, order: int) -> bool:
-    """True when a new order is below the venue's minima; a market order is valued at the price it would get."""
+def too_small(w: Words, order: int, price: int, qty: int) -> bool:
+    """True when these terms are below the venue's minima; a market order is valued at the price it would get."""
     orders = words_at(w[at.ORDERS])
-    price = orders[order + at.PRICE_AT_EXCHANGE]
     if orders[order + at.KIND] & at.TIME_IN_FORCE == at.MARKET:
         best = w[at.BEST_ASK] if orders[order + at.SIDE] > 0 else w[at.BEST_BID]
         price = at.NO_PRICE if best in (0, w[at.TOP]) else best + w[at.BASE]
-    if orders[order + at.X_LEAVES] < w[at.MIN_QTY]:
+    if qty < w[at.MIN_QTY]:
         return True
-    return w[at.MIN_VALUE] > 0 and price != at.NO_PRICE and orders[order + at.X_LEAVES] * price < w[at.MIN_VALUE]
+    return w[at.MIN_VALUE] > 0 and price != at.NO_PRICE and qty * price < w[at.MIN_VALUE]
+
+
+@compiled
+def fire(market: Handle, slot: int, time_ns: int) -> None:
+    """A stop's trigger was reached. The margin is asked again: since it came, the position may have grown."""
+    w = words(market)
+    order = slot * at.ORDER_WORDS
+    orders = words_at(w[at.ORDERS])
+    stop_waiting(w, slot)
+    if lacks_margin(w, floats(market), slot, orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES]):
+        respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
+        return
+    enter(market, slot, time_ns)
 
 
 @compiled
@@ -195,7 +207,8 @@ def accept(market: Handle, slot: int, time_ns: int) -> None:
     if is_over(w, order, time_ns):
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
-    if too_small(w, order) or (not kind & at.REDUCE_ONLY and lacks_margin(w, floats(market), order)):
+    price, qty = orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES]
+    if too_small(w, order, price, qty) or lacks_margin(w, floats(market), slot, price, qty):
         respond(market, slot, at.REJECTED, 0, 0, 0, time_ns)
         return
     if kind & at.REDUCE_ONLY:
@@ -214,11 +227,15 @@ def modify(market: Handle, slot: int, price: int, qty: int, time_ns: int) -> Non
     w = words(market)
     orders = words_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
+    is_smaller = orders[order + at.PRICE_AT_EXCHANGE] == price and qty <= orders[order + at.X_LEAVES]
+    if too_small(w, order, price, qty) or (not is_smaller and lacks_margin(w, floats(market), slot, price, qty)):
+        respond(market, slot, at.MODIFY_REFUSED, 0, 0, 0, time_ns)
+        return
     if orders[order + at.X_WAITING]:
         set_terms(w, slot, price, qty)
         respond(market, slot, at.NEW, price, 0, 0, time_ns)
         return
-    if orders[order + at.PRICE_AT_EXCHANGE] == price and qty <= orders[order + at.X_LEAVES]:
+    if is_smaller:
         orders[order + at.X_LEAVES] = qty
         orders[order + at.X_SHOWN] = min(orders[order + at.X_SHOWN], qty)
         respond(market, slot, at.NEW, price, 0, 0, time_ns)

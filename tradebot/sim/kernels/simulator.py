@@ -42,6 +42,8 @@ ERRORS: Final = {
     at.ERROR_HISTORY: "more rows in flight than when the feed was looked through: pass its lookahead to Feed.of",
     at.ERROR_FILL_LOG: "more fills than max_fills",
     at.ERROR_VALUE: "the traded value in tick-lots is near 2**62: use larger lots",
+    at.ERROR_TERMS: "an order whose side is not 1 or -1, of no known kind (STOP and TAKE_PROFIT exclude each other), "
+    "or with a display below 0",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.sim.fees import FeeSchedule
 from tradebot.sim.kernels import queues
 from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.layout import EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
 
 
@@ -24,6 +26,13 @@ class Queue:
     model: int = queues.RISK_AVERSE
     exponent: float = 2.0
     """n of the power models."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError for a model that there is not."""
+        if not queues.RISK_AVERSE <= self.model <= queues.FIFO:
+            raise InvariantError(f"no queue model {self.model}: see tradebot.sim.kernels.queues")
+        if not 0 < self.exponent < math.inf:
+            raise InvariantError(f"the exponent of a queue model is a number above 0, not {self.exponent}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,11 @@ class Perpetual:
     """Share of the liquidated value, besides the taker fee."""
 
     def __post_init__(self) -> None:
-        """Raise InvariantError, naming the row, for events that cannot be."""
+        """Raise InvariantError, naming the field or row, for terms and events that cannot be."""
+        for name in ("collateral", "leverage", "maintenance_rate", "liquidation_fee"):
+            value: Decimal = getattr(self, name)
+            if not value.is_finite() or value < 0:
+                raise InvariantError(f"{name} is a number from 0, not {value}")
         times, kinds, values = self.event_times_ns, self.event_kinds, self.event_values
         if not len(times) == len(kinds) == len(values):
             raise InvariantError("venue events need columns of equal length")
@@ -166,6 +179,19 @@ class Market:
     """Orders the strategy knows at once, a power of two."""
     max_fills: int = 0
     """Rows of the fill log; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError, naming the field, for terms that cannot be."""
+        for name in ("tick_size", "lot_size", "multiplier"):
+            size: Decimal = getattr(self, name)
+            if not size.is_finite() or size <= 0:
+                raise InvariantError(f"{name} is a number above 0, not {size}")
+        for name in ("min_qty_lots", "min_value_tick_lots", "max_fills"):
+            if getattr(self, name) < 0:
+                raise InvariantError(f"{name} is below 0: {getattr(self, name)}")
+        if self.self_trade not in (0, EXPIRE_MAKER, EXPIRE_TAKER, EXPIRE_BOTH):
+            raise InvariantError(f"self_trade is 0, EXPIRE_MAKER, EXPIRE_TAKER or EXPIRE_BOTH, not {self.self_trade}")
+        _ = self.schedule
 
     @property
     def schedule(self) -> FeeSchedule:
