@@ -108,7 +108,7 @@ class SagaDesk:
         if not answer.reason:
             hold = self.keeper.raise_(
                 TradingLevel.KILLED, DRILL_SCOPE, DRILL, ReleaseRule.AUTO, now_ns, "drill of the kill switch",
-                raised_by=operator, always=True,
+                raised_by=operator,
             )  # fmt: skip
             answer = DrillAnswer(hold.hold_id)
         result = answer.reason or answer.kill_id

@@ -125,6 +125,24 @@ def test_two_reads_within_a_second_count_once() -> None:
     assert course.see(replace(FENCED, report=at_last)) is Step.REPORT
 
 
+def test_a_second_lies_between_the_two_reads_of_every_venue() -> None:
+    sight = replace(FENCED, venues=("binance", "okx"))
+    course = Course()
+    course.see(sight)
+    began_ns = course.now_ns
+
+    def read(attempt: int, *after_s: float) -> None:
+        reads = tuple(VenueRead(venue, began_ns + int(s * SECOND)) for venue, s in zip(sight.venues, after_s, strict=True))
+        course.see(replace(sight, report=replace(course.read(attempt=attempt), reads=reads)))
+
+    read(10, 0, 0.5)
+    read(11, 1.5, 1.4)
+    counted = course.saga.clean_reads
+    read(12, 1.5, 9)
+
+    assert (counted, course.saga.outcome) == (1, DONE)
+
+
 def test_a_bad_read_begins_the_count_again() -> None:
     course = Course()
     course.see(FENCED)
