@@ -245,7 +245,7 @@ def phrase_for(hold: Hold) -> str:
     return f"CLEAR {hold.hold_id}"
 
 
-def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool = True) -> ClearRefusal | None:
+def may_clear(hold: Hold, clearing: Clearing, now_ns: int, *, solo: bool) -> ClearRefusal | None:
     """Return why an operator may not clear a hold now, or None when he may.
 
     With `solo` one person holds both keys and the role `risk` is the second; otherwise any of the two roles may sign

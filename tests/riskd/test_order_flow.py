@@ -1,4 +1,4 @@
-"""What is counted of an hour and of a minute. The 99th percentile of acknowledgements equals sorting the last minute anew."""
+"""What counts for an hour and for a minute; the 99th percentile of acknowledgements equals sorting the minute anew."""
 
 from __future__ import annotations
 

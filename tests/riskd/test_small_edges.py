@@ -281,7 +281,7 @@ def test_a_sized_entry_may_be_as_small_as_the_venue_takes(min_qty: str, min_noti
 @pytest.mark.parametrize(("reason", "refused"), [("seven c", "REASON_TOO_SHORT"), ("eight ch", "")])
 def test_a_hold_is_cleared_for_a_reason_of_eight_characters(reason: str, refused: str) -> None:
     hold = Hold("H1", TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE, "OPERATOR", "ana", 1, ReleaseRule.ONE_KEY)
-    found = may_clear(hold, Clearing("ana", "trader", reason), 2)
+    found = may_clear(hold, Clearing("ana", "trader", reason), 2, solo=True)
 
     assert ("" if found is None else found.reason) == refused
 

@@ -223,6 +223,42 @@ def test_flatten_takes_over_from_a_soft_cap_and_a_kill_stops_it() -> None:
     assert desk.replayed().state.digest() == desk.gate.state.digest()
 
 
+def test_at_its_hard_cap_a_position_has_its_grace_and_above_it_has_none() -> None:
+    hard = {
+        "POS-02": {"hard_pct": 50, "soft_pct": 5, "max_notional": 560},
+        "SIZ-02": {"max_pct_of_equity": 10, "max_notional": 560},
+    }
+    at, above = drifted(caps(hard), price="70000"), drifted(caps(hard), price="70001")
+
+    assert (level(at), level(above)) == ("REDUCE_ONLY", "REDUCE_ONLY")
+    assert not at.gate.state.flattens
+    assert above.gate.state.flattens
+
+
+def test_an_account_that_is_worth_nothing_ends_no_cap_that_is_exceeded() -> None:
+    desk = drifted()
+    at = ("POS-02", BTC)
+    assert at in desk.gate.state.soft_caps
+    for usdt in (-528, -600):  # what the position is worth, and less
+        desk.gate.state.portfolio.balances["binance", "USDT"] = usdt * UNIT
+        desk.gate.accountant.forget_equity()
+        desk.wait(1)
+        assert desk.gate.equity(desk.now_ns).value <= 0
+
+        assert at in desk.gate.state.soft_caps
+
+
+def test_the_oldest_position_of_an_instrument_counts() -> None:
+    desk = drifted(caps({"POS-14": {"status": "enforced", "soft_h": 24, "hard_h": 48}}), price="60000")
+    desk.wait(3_599)
+    desk.buy("0.0001", strategy_id="s2")
+    desk.wait(23 * 3_600)
+    assert level(desk) == "RUNNING"
+    desk.wait(1)
+
+    assert level(desk) == "REDUCE_ONLY"
+
+
 def test_the_portfolio_cap_stops_everything_and_sells_the_largest_first() -> None:
     wide = {"POS-04": {"hard_pct": 20, "soft_pct": 7}, "POS-02": {"hard_pct": 20, "soft_pct": 20}}
     desk = Desk(limits=caps(wide))
@@ -359,6 +395,11 @@ def test_what_stays_is_at_the_target_or_just_below(value: int, soft: int) -> Non
         _, keep = found
         assert keep <= soft * 9 // 10 * UNIT
         assert keep > (soft * 9 // 10 - 1) * UNIT
+
+
+def test_at_the_target_nothing_is_left_to_close() -> None:
+    assert to_close(measure(90)) is None
+    assert to_close(measure(91)) is not None
 
 
 def test_instruments_that_move_together_in_the_live_market_become_a_cluster() -> None:
