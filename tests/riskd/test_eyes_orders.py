@@ -352,6 +352,7 @@ def test_silence_beyond_the_limit_takes_no_entries_and_ends_with_the_next_look(s
     desk.wait_without_looks(silent_ms / 1_000)
 
     assert causes(desk) == ({"EYES_SILENT"} if held else set())
+    assert desk.gate.eye_watch.silent_venues() == (["binance"] if held else [])
     assert desk.gate.state.holds.level_for("binance", BTC, "s1").name == ("REDUCE_ONLY" if held else "RUNNING")
     desk.look()
     assert causes(desk) == set()

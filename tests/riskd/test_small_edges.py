@@ -14,25 +14,56 @@ from riskd.clusters import ClusterRule, ClusterTracker
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
+from riskd.pnl import sums
 from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, StopLatched, decode_record
 from riskd.reports import pnl, positions
+from riskd.saga import Step
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, KEY, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_money import swap_desk, trade
+from tests.riskd.test_saga_desk import answer, kill, kills
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderFacts
-from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.approvals import open_grant
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
 Kind = TypeVar("Kind")
+
+
+def test_the_largest_quantity_that_cannot_be_sold_counts_as_flat() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.fill("c1", "0.01", fee="0.009990000001", fee_asset="BTC")
+    state = desk.gate.state
+
+    assert state.portfolio.units_of(BTC, "s1") == state.rules[BTC].dust_qty
+    assert list(state.portfolio.open_positions(state.rules)) == []
+    assert sums(state.portfolio, state.rules, desk.gate.board).total.open_positions == 0
+    assert list(state.grants) == []
+    assert flatten(desk, "FLATTEN DEMO 0").reason == "FLAT"
+
+
+def test_a_stop_of_what_cannot_be_sold_has_no_position() -> None:
+    desk = Desk()
+    entry = desk.plain(qty="0.01")
+    assert entry.grant is not None
+    desk.fill("c1", "0.01", fee="0.009990000001", fee_asset="BTC")
+    stop = OrderTerms("p1", BTC, Side.SELL, OrderType.STOP_LIMIT, Decimal("0.01"), Decimal(59600), Decimal(59700))
+    desk.event("p1", OrderEventKind.ASKED, facts=OrderFacts(stop, "s1", "i1", 0, OrderRole.PROTECTION, 0, "c1"))
+    desk.event("p1", OrderEventKind.SENT)
+    desk.event("p1", OrderEventKind.ACCEPTED)
+    answer(desk, kill(desk).mass_cancels[0])
+    desk.wait(0.1)
+
+    assert kills(desk)[0].step == Step.FLATTEN
 
 
 def test_a_flatten_is_counted_once_however_often_it_tries() -> None:

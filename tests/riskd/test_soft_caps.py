@@ -309,6 +309,22 @@ def test_pinned_instruments_are_capped_together() -> None:
     assert (level(desk), level(desk, ETH)) == ("RUNNING", "RUNNING")
 
 
+def test_a_cap_that_ends_takes_its_hold_along_while_another_cap_of_the_instrument_is_exceeded() -> None:
+    cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
+    position = {"POS-02": {"hard_pct": 10, "soft_pct": 5}, "SIZ-02": {"max_pct_of_equity": 10}}
+    desk = Desk(limits=make_test_limits({**position, **cluster}, soft_caps={}, cluster_pins=((BTC, ETH),)))
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.06", "3000", instrument_id=ETH)
+    move(desk, "70000")
+    both = {hold.cause for hold in desk.gate.state.holds.holds.values()}
+    desk.quote(ETH, "1500", "1500.01")
+    move(desk, "70000")
+
+    assert both == {"POS-02", "POS-07"}
+    assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == {"POS-02"}
+
+
 def test_a_cluster_that_is_no_more_lets_go() -> None:
     cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
     limits = make_test_limits(
