@@ -90,8 +90,7 @@ class ClusterTracker:
                 self._returns[name] = deque([None] * length, maxlen=self._rule.window_bars)
         for name, returns in self._returns.items():
             before, after = self._closes.get(name), self._last.get(name)
-            known = before is not None and after is not None
-            returns.append(log(after / before) if known and before is not None and after is not None else None)
+            returns.append(None if before is None or after is None else log(after / before))
         self._closes = self._last if bars == 1 else {}
         self._last = {}
 

@@ -228,7 +228,7 @@ def _proof(saga: KillSaga, step: Step, sight: Sight) -> str:
         case Step.FLATTEN:
             return "every position that was to be closed is closed; no stop without a position"
         case _:
-            return f"{CLEAN_READS} reads of {', '.join(sight.venues) or 'no venue'}: {saga.doubt or 'nothing is left'}"
+            return f"{CLEAN_READS} reads of {', '.join(sight.venues)}: {saga.doubt}"
 
 
 def _finish(saga: KillSaga, sight: Sight, now_ns: int) -> KillSaga:

@@ -356,6 +356,47 @@ def test_only_timed_holds_are_extended_by_key_holders_and_by_a_sane_time() -> No
     assert extend(desk, timed.hold_id, week, command_id="f") == "DONE"
 
 
+def test_the_trail_says_what_came_of_every_command() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=60, now_ns=desk.now_ns
+    )
+    extend(desk, hold.hold_id, 60)
+    extend(desk, hold.hold_id, 0, command_id="y")
+    clear(desk, hold.hold_id, reason="short")
+    clear(desk, hold.hold_id)
+    for command_id in ("r1", "r2"):
+        desk.gate.resume(reason="all is well", operator="ana", role="trader", command_id=command_id, now_ns=desk.now_ns)
+        hold_at(desk, H, SYSTEM_SCOPE)
+
+    assert [(found.command, found.result) for found in desk.gate.state.audit] == [
+        ("RAISE PAUSED", "H1"), ("EXTEND", "+60 s"), ("EXTEND", "EXTENSION_INVALID"), ("CLEAR", "REASON_TOO_SHORT"),
+        ("CLEAR", "cleared"), ("RESUME", "nothing to clear"), ("RAISE HALTED", "H2"), ("RESUME", "H2"),
+    ]  # fmt: skip
+
+
+def test_an_extension_that_is_repeated_after_the_end_of_its_hold_says_that_it_is_gone() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=60, now_ns=desk.now_ns
+    )
+    extend(desk, hold.hold_id, 60)
+    desk.wait(120)
+
+    assert extend(desk, hold.hold_id, 60) == "UNKNOWN_HOLD"
+
+
+@pytest.mark.parametrize(("detail", "reason"), [("all told again", "all told again"), ("", "over")])
+def test_an_all_clear_is_the_reason_of_the_end(detail: str, reason: str) -> None:
+    desk = Desk()
+    desk.gate.watch()
+    for cleared, words in ((False, "1 BTC"), (True, detail)):
+        desk.venue(alarms=(VenueAlarm("POSITION_MISMATCH", "", words, cleared),))
+    (found,) = [record for record in desk.gate.take_fresh() if isinstance(record, HoldCleared)]
+
+    assert found.reason == reason
+
+
 def test_a_cleared_hold_travels_with_its_record() -> None:
     desk = Desk()
     desk.gate.watch()

@@ -23,7 +23,7 @@ from riskd.limit_changes import (
 )
 from riskd.limits import CHECK_MODELS, parse_limits
 from riskd.records import MemorySink
-from tests.riskd.kit import BTC, TEAM, Desk, limits_tree, violations
+from tests.riskd.kit import BTC, ETH, TEAM, Desk, limits_tree, violations
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import ConfigModel
 
@@ -298,6 +298,25 @@ def test_the_same_number_in_another_spelling_is_not_waved_through_as_tighter(nam
     number = Decimal(5)
 
     assert _direction(f"checks/PNL-02/{name}", "5", "5.0", number, Decimal("5.0")) is Direction.LOOSENS
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "direction"),
+    [
+        ("instruments", [BTC], [BTC, ETH], Direction.LOOSENS),
+        ("instruments", [BTC, ETH], [BTC], Direction.TIGHTENS),
+        ("deny", [BTC], [BTC, ETH], Direction.TIGHTENS),
+        ("deny", [BTC, ETH], [BTC], Direction.LOOSENS),
+        ("nobody_knows_it", True, False, Direction.LOOSENS),
+        ("nobody_knows_it", False, True, Direction.LOOSENS),
+        ("adds", True, False, Direction.TIGHTENS),
+        ("auto_close", True, False, Direction.LOOSENS),
+    ],
+)
+def test_a_list_that_shrinks_tightens_unless_it_forbids_and_an_unknown_switch_never(
+    name: str, old: object, new: object, direction: Direction
+) -> None:
+    assert _direction(f"strategies/s1/{name}", old, new, None, None) is direction
 
 
 def test_what_is_remembered_stays_when_limits_change() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from riskd.order_flow import MAX_LATENCIES, OrderFlow
 from riskd.rates import NS_PER_MIN, NS_PER_S
+from riskd.windows import WindowCount
 
 
 def by_sorting(told: list[tuple[int, int]], now_ns: int, fewest: int) -> int:
@@ -49,3 +50,13 @@ def test_an_order_and_its_trade_count_for_an_hour() -> None:
 
     assert (flow.orders_of("s1", hour_ns), flow.trades_of("s1", hour_ns)) == (1, 1)
     assert (flow.orders_of("s1", late_ns), flow.trades_of("s1", late_ns)) == (0, 0)
+
+
+def test_what_happens_within_one_bucket_takes_the_room_of_one() -> None:
+    window = WindowCount(NS_PER_S, NS_PER_MIN)
+    for now_ns in (5, 6, NS_PER_S - 1):
+        window.add(now_ns)
+
+    assert window.digest() == (3, (0,), (0,))
+    assert window.count(NS_PER_MIN + NS_PER_S - 1, NS_PER_MIN) == 3
+    assert window.count(NS_PER_MIN + NS_PER_S, NS_PER_MIN) == 0

@@ -76,6 +76,7 @@ def test_every_step_is_entered_in_order_and_proved() -> None:
     assert [Step(mark.step) for mark in course.saga.marks] == list(Step)
     assert all(mark.evidence and mark.ended_ns >= mark.began_ns > 0 for mark in course.saga.marks)
     assert "2 were to go" in course.saga.marks[2].evidence
+    assert course.saga.marks[5].evidence == "2 reads of binance: nothing works, balances agree with our books"
 
 
 def test_attempts_rise_and_only_confirming_asks_for_reads() -> None:
@@ -229,6 +230,7 @@ def test_without_flattening_balances_are_not_this_kills_business() -> None:
         (replace(FENCED, working=("c1",)), Step.CANCEL, ("still working: c1", "cancel these at the venue")),
         (replace(FENCED, in_flight=("c1", "c2")), Step.RESOLVE, ("not proven: c1, c2", "client ids")),
         (replace(FENCED, to_close=("0.1 X",), ladder="try 9 of 30"), Step.FLATTEN, ("0.1 X (try 9 of 30)", "by hand")),
+        (replace(FENCED, closing=True), Step.FLATTEN, ("a closing order is on its way: close",)),
         (replace(FENCED, orphans=("s1",)), Step.FLATTEN, ("stops without a position: s1", "by hand")),
         (FENCED, Step.CONFIRM, ("no report", "tradebot audit")),
         (Sight(session=False), Step.FENCE, ("no session", "by hand")),
