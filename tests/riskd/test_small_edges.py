@@ -51,6 +51,19 @@ def test_the_largest_quantity_that_cannot_be_sold_counts_as_flat() -> None:
     assert flatten(desk, "FLATTEN DEMO 0").reason == "FLAT"
 
 
+def test_what_cannot_be_sold_counts_as_flat_where_its_asset_has_no_rate_as_well() -> None:
+    name = "binance:BTC-EUR"
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(name)))
+    terms = OrderTerms("x1", name, Side.BUY, OrderType.LIMIT, Decimal("0.01"), Decimal(60000))
+    facts = OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, desk.now_ns)
+    desk.fill("x1", "0.01", fee="0.009990000001", fee_asset="BTC", instrument_id=name, facts=facts)
+    state = desk.gate.state
+    line = sums(state.portfolio, state.rules, desk.gate.board).total
+
+    assert state.portfolio.units_of(name, "s1") == state.rules[name].dust_qty
+    assert (line.complete, line.open_positions) == (False, 0)
+
+
 def test_a_stop_of_what_cannot_be_sold_has_no_position() -> None:
     desk = Desk()
     entry = desk.plain(qty="0.01")
