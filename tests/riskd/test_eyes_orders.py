@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from riskd.eye_watch import HEARD_BEFORE_JUDGING, MAX_SUSPECTS
-from tests.riskd.kit import BTC, ETH, EYES_NS, SECOND, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, EYES_NS, SECOND, START_NS, Desk, make_test_limits
 from tradebot.core.levels import TradingLevel
 from tradebot.core.looks import SeenOrder
 from tradebot.core.order_events import OrderFacts
@@ -376,6 +376,18 @@ def test_the_next_look_reads_history_from_half_a_minute_before_the_last_one() ->
     answer = desk.look()
 
     assert answer.marks == (("binance", desk.now_ns - 30 * SECOND),)
+
+
+def test_history_is_read_from_half_a_minute_before_the_last_moment_that_the_journal_knows() -> None:
+    desk = eyes_desk()
+    assert desk.gate.eye_memory.marks["binance"] == START_NS - 30 * SECOND
+    desk.now_ns += 600 * SECOND
+    desk.gate.session_lost(desk.now_ns)  # raises a hold
+    stood_ns = desk.now_ns
+    desk.now_ns += 3_600 * SECOND
+    crash(desk)
+
+    assert desk.gate.eye_memory.marks["binance"] == stood_ns - 30 * SECOND
 
 
 def test_a_flood_of_unknown_orders_is_bounded_and_read_again() -> None:

@@ -11,6 +11,7 @@ import pytest
 from riskd.case import Case
 from riskd.checks import CHECKS, pnl_01
 from riskd.clusters import ClusterRule, ClusterTracker
+from riskd.decisions import render_row
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
@@ -26,7 +27,7 @@ from tests.riskd.test_money import swap_desk, trade
 from tests.riskd.test_saga_desk import answer, kill, kills
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
+from tradebot.core.approvals import ApprovalAsk, CheckOutcome, SessionUp, StopLatch
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderFacts
@@ -62,6 +63,26 @@ def test_what_cannot_be_sold_counts_as_flat_where_its_asset_has_no_rate_as_well(
 
     assert state.portfolio.units_of(name, "s1") == state.rules[name].dust_qty
     assert (line.complete, line.open_positions) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "limit", "measured", "texts"),
+    [
+        (CheckOutcome.PASS, 0, 0, ("", "")),
+        (CheckOutcome.PASS, 20_000, 0, ("2 %", "0 %")),
+        (CheckOutcome.PASS, 0, 10_000, ("0 %", "1 %")),
+        (CheckOutcome.BLOCK, 0, 0, ("0 %", "0 %")),
+    ],
+)
+def test_a_check_shows_its_numbers_unless_it_passed_without_any(
+    outcome: CheckOutcome, limit: int, measured: int, texts: tuple[str, str]
+) -> None:
+    desk = Desk()
+    record = desk.gate.decider.find(desk.plain(qty="0.001").decision_id)
+    assert record is not None
+    row = render_row(("PNL-01", outcome.value, "", limit, measured), record)
+
+    assert (row.limit, row.measured) == texts
 
 
 def test_a_stop_of_what_cannot_be_sold_has_no_position() -> None:
