@@ -248,6 +248,16 @@ def test_an_account_that_is_worth_nothing_ends_no_cap_that_is_exceeded() -> None
         assert at in desk.gate.state.soft_caps
 
 
+def test_an_account_that_is_worth_nothing_begins_no_cap() -> None:
+    desk = drifted(price="60000")
+    desk.gate.state.portfolio.balances["binance", "USDT"] = -480 * UNIT
+    desk.gate.accountant.forget_equity()
+    desk.wait(1)
+
+    assert desk.gate.equity(desk.now_ns).value == 0
+    assert not desk.gate.state.soft_caps
+
+
 def test_the_oldest_position_of_an_instrument_counts() -> None:
     desk = drifted(caps({"POS-14": {"status": "enforced", "soft_h": 24, "hard_h": 48}}), price="60000")
     desk.wait(3_599)
