@@ -41,12 +41,13 @@ class CapWatch:
         self._tracker: ClusterTracker | None = None
 
     def watch(self, equity: Equity, now_ns: int) -> None:
-        """Look at everything; without a known equity only ages are judged, and nothing that was begun ends."""
+        """Look at everything; without a known equity above 0 only ages are judged, and nothing that was begun ends."""
         rule = self._settings.soft_caps
         if rule is None:
             return
         self._follow_clusters(now_ns)
-        measures = list(self._measures(equity.value if equity.complete else None, now_ns))
+        worth = equity.value if equity.complete and equity.value > 0 else None
+        measures = list(self._measures(worth, now_ns))
         for measure in measures:
             grace_ns = rule.holding_grace_ns if measure.cap == HOLDING_TIME else rule.grace_ns
             state = self._state.soft_caps.get((measure.cap, measure.key))
@@ -54,7 +55,7 @@ class CapWatch:
             if fresh is not None and fresh != state:
                 self._ledger.commit(fresh)
             self._act(measure, move, now_ns)
-        self._forget_gone({(m.cap, m.key) for m in measures}, equity, now_ns)
+        self._forget_gone({(m.cap, m.key) for m in measures}, now_ns, ages_only=worth is None)
 
     def _act(self, measure: Measure, move: Move, now_ns: int) -> None:
         if move is Move.NOTHING and (measure.cap, measure.key) not in self._state.soft_caps:
@@ -90,10 +91,10 @@ class CapWatch:
                 self._keeper.clear_cause(measure.cap, scope, "back under the soft cap", now_ns)
         self._ledger.commit(SoftCapState(measure.cap, measure.key, 0, 0))
 
-    def _forget_gone(self, measured: set[tuple[str, str]], equity: Equity, now_ns: int) -> None:
+    def _forget_gone(self, measured: set[tuple[str, str]], now_ns: int, *, ages_only: bool) -> None:
         """What is flat, or no cluster any more, is measured no longer: its state ends."""
         for cap, key in [at for at in self._state.soft_caps if at not in measured]:
-            if equity.complete or cap == HOLDING_TIME:
+            if not ages_only or cap == HOLDING_TIME:
                 self._end(Measure(cap, key, 0, 0, 0, ()), now_ns)
 
     # ---- clusters
@@ -166,7 +167,7 @@ class CapWatch:
 def _held(
     cap: str, key: str, parts: list[Part], soft: Cap | None, hard: Cap | None, equity: int, tier_ppm: int
 ) -> Iterator[Measure]:
-    if soft is not None and hard is not None and parts and equity > 0:
+    if soft is not None and hard is not None and parts:
         yield Measure(cap, key, totals(parts), soft.of(equity, tier_ppm), hard.of(equity, tier_ppm), tuple(parts))
 
 

@@ -58,8 +58,8 @@ class ClusterTracker:
             self._joined.update(combinations(sorted(cluster), 2))
         self.clusters = gather([*self._rule.pins, *self._joined])
 
-    def feed(self, prices: Mapping[str, float], now_ns: int) -> bool:
-        """Take prices, > 0; return whether the clusters changed. They do so only after a bar has ended."""
+    def feed(self, prices: Mapping[str, float], now_ns: int) -> None:
+        """Take prices, > 0. The clusters change only after a bar has ended."""
         bar = now_ns // self._rule.bar_ns
         if bar > self._bar >= 0:
             self._end_bar(bar - self._bar)
@@ -68,7 +68,8 @@ class ClusterTracker:
         for name, price in prices.items():
             if isfinite(price) and price > 0 and (name in self._last or len(self._last) < MAX_INSTRUMENTS):
                 self._last[name] = price
-        return self._compare() if self._due else False
+        if self._due:
+            self._compare()
 
     def correlation(self, one: str, other: str) -> float | None:
         """Return the correlation of two instruments' returns; None = too few bars in common, or one stood still."""
@@ -85,16 +86,15 @@ class ClusterTracker:
         """Close the bar; after a gap of several bars the returns across it are unknown."""
         for name in self._last:
             if name not in self._returns:
-                length = max((len(r) for r in self._returns.values()), default=0)
+                length = len(next(iter(self._returns.values()), ()))
                 self._returns[name] = deque([None] * length, maxlen=self._rule.window_bars)
         for name, returns in self._returns.items():
             before, after = self._closes.get(name), self._last.get(name)
-            known = before is not None and after is not None
-            returns.append(log(after / before) if known and before is not None and after is not None else None)
+            returns.append(None if before is None or after is None else log(after / before))
         self._closes = self._last if bars == 1 else {}
         self._last = {}
 
-    def _compare(self) -> bool:
+    def _compare(self) -> None:
         for _ in range(min(PAIRS_PER_FEED, len(self._due))):
             pair = self._due.popleft()
             value = self.correlation(*pair)
@@ -104,10 +104,8 @@ class ClusterTracker:
                 self._joined.add(pair)
             elif value < self._rule.leave_below:
                 self._joined.discard(pair)
-        if self._due:
-            return False
-        before, self.clusters = self.clusters, gather([*self._rule.pins, *self._joined])
-        return self.clusters != before
+        if not self._due:
+            self.clusters = gather([*self._rule.pins, *self._joined])
 
 
 def pearson(pairs: list[tuple[float, float]]) -> float | None:

@@ -130,7 +130,7 @@ def _direction(path: str, old: object, new: object, was: Decimal | None, now: De
     parts = path.split("/")
     if parts[0] in FIXED:
         return Direction.REFUSED
-    names = {parts[-1], parts[-2]} if len(parts) > 2 else {parts[-1]}  # `max_qty/*`: the limit's name comes before
+    names = set(parts[-2:])  # `max_qty/*`: the limit's name comes before
     tightens = False
     if parts[-1] == "status":
         tightens = new == "enforced" and old is not None

@@ -463,7 +463,7 @@ class KillSaga(Record, frozen=True):
     """Last attempt whose read was counted."""
     clean_reads: int = 0
     clean_read_ns: int = 0
-    """When the last clean read began, execd's clock."""
+    """When the last clean read began, execd's clock; of several venues the one that was read last."""
     doubt: str = ""
     """What the last read showed."""
     stuck: str = ""

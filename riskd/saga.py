@@ -228,7 +228,7 @@ def _proof(saga: KillSaga, step: Step, sight: Sight) -> str:
         case Step.FLATTEN:
             return "every position that was to be closed is closed; no stop without a position"
         case _:
-            return f"{CLEAN_READS} reads of {', '.join(sight.venues) or 'no venue'}: {saga.doubt or 'nothing is left'}"
+            return f"{CLEAN_READS} reads of {', '.join(sight.venues)}: {saga.doubt}"
 
 
 def _finish(saga: KillSaga, sight: Sight, now_ns: int) -> KillSaga:
@@ -251,18 +251,18 @@ def _count_read(saga: KillSaga, sight: Sight) -> KillSaga:
     report = sight.report
     if report is None or report.attempt <= max(saga.confirm_after, saga.seen_attempt):
         return saga
-    started_ns = min((read.started_ns for read in report.reads), default=0)
     problem = unclean(saga, sight, report)
     if problem:
         return msgspec.structs.replace(saga, seen_attempt=report.attempt, clean_reads=0, clean_read_ns=0, doubt=problem)
-    if saga.clean_reads and started_ns and started_ns - saga.clean_read_ns < CLEAN_APART_NS:
+    began = sorted(read.started_ns for read in report.reads) or [0]
+    if saga.clean_reads and began[0] - saga.clean_read_ns < CLEAN_APART_NS:
         return msgspec.structs.replace(saga, seen_attempt=report.attempt)  # true, and too soon to say more
     clean, kept = saga.clean_reads + 1, sum(read.open_count for read in report.reads)
     text = f"nothing works but {kept} orders that stay" if kept else "nothing works"
     if saga.flatten:
         text += ", balances agree with our books"
     return msgspec.structs.replace(
-        saga, seen_attempt=report.attempt, clean_reads=clean, clean_read_ns=started_ns, doubt=text
+        saga, seen_attempt=report.attempt, clean_reads=clean, clean_read_ns=began[-1], doubt=text
     )
 
 

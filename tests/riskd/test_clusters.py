@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskd.clusters import ClusterRule, ClusterTracker, gather, pearson
+from riskd.clusters import MAX_INSTRUMENTS, PAIRS_PER_FEED, ClusterRule, ClusterTracker, gather, pearson
 
 BAR = 300
 RULE = ClusterRule(bar_ns=BAR, window_bars=60, min_bars=20, join_at=0.8, leave_below=0.7)
@@ -24,7 +24,9 @@ def walk(tracker: ClusterTracker, bars: int, seed: int, weights: dict[str, float
         common = rng.gauss(0, 0.01)
         for name, weight in weights.items():
             prices[name] *= 1 + weight * common + (1 - weight) * rng.gauss(0, 0.01)
-        changes.append(tracker.feed(prices, bar * BAR + 10))
+        before = tracker.clusters
+        tracker.feed(prices, bar * BAR + 10)
+        changes.append(tracker.clusters != before)
         tracker.feed(prices, bar * BAR + 200)
     return changes
 
@@ -97,6 +99,72 @@ def test_a_gap_makes_no_return() -> None:
     known = [value for value in tracker._returns["a"] if value is not None]
 
     assert known == pytest.approx([np.log(1.01), np.log(1.01)])
+
+
+def test_no_more_instruments_are_compared_than_the_first_so_many() -> None:
+    tracker = ClusterTracker(RULE)
+    names = [f"i{number}" for number in range(MAX_INSTRUMENTS + 1)]
+    for bar in range(2):
+        for name in names:
+            tracker.feed({name: 100.0}, bar * BAR)
+
+    assert list(tracker._returns) == names[:-1]
+
+
+def test_one_call_compares_a_few_pairs_and_the_clusters_change_with_the_last() -> None:
+    pinned = ClusterRule(BAR, 60, 20, 0.8, 0.7)
+    names = [f"i{number}" for number in range(10)]  # 45 pairs
+    tracker = ClusterTracker(pinned)
+    tracker.correlation = lambda one, other: 1.0  # type: ignore[method-assign]
+    tracker.feed(dict.fromkeys(names, 100.0), 0)
+    tracker.feed({}, BAR)
+    first = (tracker.clusters, len(tracker._due))
+    tracker.feed({}, BAR)
+
+    assert first == ((), 45 - PAIRS_PER_FEED)
+    assert tracker.clusters == (tuple(names),)
+
+
+def test_an_instrument_that_comes_later_is_compared_by_the_bars_that_it_shares() -> None:
+    tracker = ClusterTracker(RULE)
+    prices = [100.0, 101.0, 100.0, 103.0, 102.0, 105.0]
+    for bar, price in enumerate(prices):
+        told = {"a": price} if bar < 2 else {"a": price, "b": 2 * price}
+        tracker.feed(told, bar * BAR)
+    tracker.feed({}, len(prices) * BAR)
+    returns = [list(tracker._returns[name]) for name in ("a", "b")]
+
+    assert returns[1][:3] == [None] * 3
+    assert returns[1][3:] == pytest.approx(returns[0][3:])
+    assert len(returns[0]) == len(returns[1]) == 6
+
+
+@pytest.mark.parametrize(("value", "together"), [(0.7, True), (0.69, False)])
+def test_a_pair_parts_below_its_lower_threshold_only(value: float, together: bool) -> None:
+    tracker = ClusterTracker(RULE)
+    tracker.seed([["a", "b"]])
+    tracker.correlation = lambda one, other: value  # type: ignore[method-assign]
+    tracker.feed({"a": 1.0, "b": 1.0}, 0)
+    tracker.feed({}, BAR)
+
+    assert bool(tracker.clusters) is together
+
+
+def test_a_clock_that_was_set_back_ends_no_bar() -> None:
+    tracker = ClusterTracker(RULE)
+    for at, price in ((5 * BAR, 100.0), (2 * BAR, 101.0), (4 * BAR, 102.0)):
+        tracker.feed({"a": price}, at)
+    assert not tracker._returns
+    tracker.feed({"a": 103.0}, 6 * BAR)
+
+    assert list(tracker._returns["a"]) == [None]
+
+
+def test_an_instrument_that_nobody_told_correlates_with_nothing() -> None:
+    tracker = ClusterTracker(RULE)
+    walk(tracker, 30, 1, {"a": 1.0})
+
+    assert tracker.correlation("a", "b") is None
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])

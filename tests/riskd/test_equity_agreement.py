@@ -99,6 +99,26 @@ def test_it_outlives_a_restart_and_what_cannot_be_compared() -> None:
     assert hold_of(desk) is not None
 
 
+@pytest.mark.parametrize("usdt", ["0", "-1"])
+def test_an_account_that_is_worth_nothing_is_not_compared(usdt: str) -> None:
+    desk = agreeing(usdt=usdt)
+    for _ in range(2):
+        told(desk, "5")
+
+    assert hold_of(desk) is None
+
+
+def test_a_difference_in_coin_costs_what_the_coin_does() -> None:
+    desk = agreeing()
+    desk.quote(BTC, "50000", "60000")
+    zero = Decimal(0)
+    for _ in range(2):
+        desk.wait(2)
+        desk.say(margins=[MarginState("binance", "main", "BTC", Decimal("0.00035"), zero, zero, desk.now_ns)])
+
+    assert hold_of(desk) is not None  # 21 of 10,000 at the ask, 17.5 at the bid; the limit is 20
+
+
 def test_the_open_result_of_a_perpetual_belongs_to_its_margin_account() -> None:
     desk = perpetual(usdt="10000", limits=LIMIT)
     desk.buy("0.01")

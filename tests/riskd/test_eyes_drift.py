@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from riskd.eye_drift import MAX_LOOKS
-from tests.riskd.kit import BTC, MS, SECOND, Desk, make_test_limits
-from tests.support.builders import make_perpetual, make_terms
+from riskd.eye_drift import MAX_LOOKS, SAME, _common
+from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk, make_test_limits
+from tests.support.builders import make_instrument, make_perpetual, make_terms
 from tradebot.core.levels import TradingLevel
 from tradebot.core.looks import LookAnswer, SeenFill
 from tradebot.core.order_events import OrderFacts
@@ -250,6 +251,65 @@ def test_a_look_from_before_the_latest_fill_fits_the_books_as_they_stood() -> No
     assert looks(desk, 1, BTC="0.01", USDT="9400").look_again_ms == 2_000
 
 
+@pytest.mark.parametrize(("after_ns", "again_ms"), [(2 * SECOND, 0), (2 * SECOND + 1, 2_000)])
+def test_a_fill_of_two_seconds_before_a_look_may_be_missing_in_it(after_ns: int, again_ms: int) -> None:
+    desk = settled_desk()
+    desk.buy("0.01")
+    desk.now_ns += after_ns
+
+    assert desk.look_at(desk.now_ns, balances={"BTC": "0.01", "USDT": "9400"}).look_again_ms == again_ms
+
+
+@pytest.mark.parametrize(("late_ns", "again_ms"), [(0, 0), (-1, 2_000)])
+def test_a_fill_counts_from_the_moment_when_this_journal_began(late_ns: int, again_ms: int) -> None:
+    desk = settled_desk()
+    fill = replace(seen_fill(desk), event_time_ns=desk.gate.state.eyes.first_ns + late_ns)
+
+    assert looks(desk, 1, fills=(fill,), BTC="0.01999", USDT="8800").look_again_ms == again_ms
+
+
+def test_a_fill_is_late_after_its_grace_and_a_reconciliation_that_began_after_it() -> None:
+    def found(age_ns: int, told_after_ns: int) -> set[str]:
+        desk = settled_desk()
+        fill = seen_fill(desk)
+        told = {"fills": (fill,), "balances": {"BTC": "0.01999", "USDT": "8800"}}
+        desk.look_at(desk.now_ns, **told)  # type: ignore[arg-type]
+        seen_ns = desk.now_ns
+        desk.now_ns += told_after_ns
+        reconciled(desk)
+        desk.now_ns = seen_ns + age_ns
+        desk.look_at(desk.now_ns, **told)  # type: ignore[arg-type]
+        return causes(desk)
+
+    assert found(60 * SECOND, 15 * SECOND) == set()
+    assert found(60 * SECOND + 1, 15 * SECOND - 1) == set()
+    assert found(60 * SECOND + 1, 15 * SECOND) == {"PTR-03"}
+
+
+def test_the_coarsest_market_of_an_asset_says_how_far_off_it_may_be() -> None:
+    markets = (
+        make_instrument(BTC, tick="0.01"), make_instrument("binance:BTC-EUR", lot="0.001"),
+        make_instrument(ETH, tick="0.5"),
+    )  # fmt: skip
+    exact = {"status": "enforced", "max_drift_pct": "0.0001"}
+    desk = Desk(limits=make_test_limits(ON | {"PTR-04": exact}), instruments=markets)
+    desk.ping()
+    desk.wait(10)
+    for _ in range(2):
+        desk.look()
+        desk.wait(5)
+    assert desk.gate.state.eyes.baselines
+
+    assert looks(desk, 1, BTC="0.001", USDT="10000.5").look_again_ms == 0
+    assert looks(desk, 1, BTC="0.0010001", USDT="10000.5").look_again_ms == 2_000
+    assert looks(desk, 1, BTC="0.001", USDT="10000.5001").look_again_ms == 2_000
+
+
+def test_amounts_that_differ_by_a_millionth_are_the_same() -> None:
+    assert _common([0], [SAME, SAME + 1]) == [SAME]
+    assert _common([0, 5 * SAME], [4 * SAME, -SAME]) == [4 * SAME, -SAME]
+
+
 def test_a_derivative_position_is_compared_as_such() -> None:
     swap = make_perpetual()
     name = swap.instrument_id
@@ -279,6 +339,32 @@ def test_a_derivative_position_is_compared_as_such() -> None:
 
 
 # ---- baselines
+
+
+def test_a_first_look_and_a_watch_that_is_off_want_no_other_one() -> None:
+    desk = Desk(limits=make_test_limits(ON))
+    desk.ping()
+    assert desk.look().look_again_ms == 0
+    off = {"status": "not_applicable", "reason": "not what this test is about"}
+    blind = Desk(limits=make_test_limits(ON | {"PTR-03": off, "PTR-04": off}))
+
+    assert looks(blind, 3, BTC="5").look_again_ms == 0
+    assert causes(blind) == set()
+
+
+def test_there_is_no_baseline_while_a_fill_leaves_two_amounts_possible() -> None:
+    desk = Desk(limits=make_test_limits(ON))
+    desk.buy("0.01")
+    held = {"ETH": "1"}  # certain all the time
+    desk.ping()
+    desk.look_at(desk.now_ns, balances=held)
+    desk.now_ns += SECOND
+    desk.look_at(desk.now_ns, balances=held)
+    assert not desk.gate.state.eyes.baselines
+    desk.now_ns += 2 * SECOND
+    desk.look_at(desk.now_ns, balances=held)
+
+    assert desk.gate.state.eyes.baselines == {"binance": {"USDT": 10_000 * 10**12, "ETH": 10**12}}
 
 
 def test_what_was_there_at_first_sight_is_the_baseline_and_survives_a_restart() -> None:

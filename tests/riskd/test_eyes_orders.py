@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from riskd.eye_watch import HEARD_BEFORE_JUDGING, MAX_SUSPECTS, OVERLAP_NS
-from tests.riskd.kit import BTC, ETH, EYES_NS, SECOND, Desk, make_test_limits
+from riskd.eye_watch import HEARD_BEFORE_JUDGING, MAX_SUSPECTS
+from tests.riskd.kit import BTC, ETH, EYES_NS, SECOND, START_NS, Desk, make_test_limits
 from tradebot.core.levels import TradingLevel
 from tradebot.core.looks import SeenOrder
 from tradebot.core.order_events import OrderFacts
@@ -405,20 +405,22 @@ def test_a_new_run_of_the_eyes_begins_at_one_and_an_old_one_is_void_even_after_a
     crash(desk)
 
     assert desk.look(epoch=EYES_NS, sequence=51).reason == "OLD_EPOCH"
-    assert desk.look(epoch=desk.now_ns + 2 * SECOND, sequence=1).reason == "FROM_FUTURE"
+    assert desk.look(epoch=desk.now_ns + SECOND + 1, sequence=1).reason == "FROM_FUTURE"
+    assert desk.look(epoch=desk.now_ns + SECOND, sequence=1).accepted
 
 
-def test_a_look_of_before_a_restart_of_riskd_says_nothing_about_now() -> None:
+@pytest.mark.parametrize(("age_ns", "found"), [(30 * SECOND, {"PTR-01"}), (30 * SECOND + 1, set())])
+def test_a_look_of_long_before_a_restart_of_riskd_says_nothing_about_now(age_ns: int, found: set[str]) -> None:
     desk = eyes_desk()
     old = seen(desk, OURS)
     crash(desk)
     then = desk.now_ns
-    desk.now_ns += 31 * SECOND
+    desk.now_ns += age_ns
     desk.gate.eye_watch.start(0, desk.now_ns)
     desk.look_at(then, old)
     desk.ping(HEARD_BEFORE_JUDGING)
 
-    assert causes(desk) == set()
+    assert causes(desk) == found
 
 
 @pytest.mark.parametrize(("silent_ms", "held"), [(29_900, False), (30_000, False), (31_001, True)])
@@ -428,6 +430,7 @@ def test_silence_beyond_the_limit_takes_no_entries_and_ends_with_the_next_look(s
     desk.wait_without_looks(silent_ms / 1_000)
 
     assert causes(desk) == ({"EYES_SILENT"} if held else set())
+    assert desk.gate.eye_watch.silent_venues() == (["binance"] if held else [])
     assert desk.gate.state.holds.level_for("binance", BTC, "s1").name == ("REDUCE_ONLY" if held else "RUNNING")
     desk.look()
     assert causes(desk) == set()
@@ -448,7 +451,19 @@ def test_the_next_look_reads_history_from_half_a_minute_before_the_last_one() ->
     desk = eyes_desk()
     answer = desk.look()
 
-    assert answer.marks == (("binance", desk.now_ns - OVERLAP_NS),)
+    assert answer.marks == (("binance", desk.now_ns - 30 * SECOND),)
+
+
+def test_history_is_read_from_half_a_minute_before_the_last_moment_that_the_journal_knows() -> None:
+    desk = eyes_desk()
+    assert desk.gate.eye_memory.marks["binance"] == START_NS - 30 * SECOND
+    desk.now_ns += 600 * SECOND
+    desk.gate.session_lost(desk.now_ns)  # raises a hold
+    stood_ns = desk.now_ns
+    desk.now_ns += 3_600 * SECOND
+    crash(desk)
+
+    assert desk.gate.eye_memory.marks["binance"] == stood_ns - 30 * SECOND
 
 
 def test_a_flood_of_unknown_orders_is_bounded_and_read_again() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from riskd.gate import FlattenResult
-from tests.riskd.kit import BTC, ETH, Desk, violations
+from tests.riskd.kit import BTC, ETH, SECOND, Desk, violations
 from tradebot.core.approvals import ApproveOrder, ReduceCommand
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderEventKind, OrderRole, Side
@@ -180,5 +180,18 @@ def test_it_gives_up_after_its_last_try_and_says_so() -> None:
     for _ in range(40):
         desk.wait(2)
 
+    assert desk.gate.state.reduce_count == 30
     assert not desk.gate.state.flattens
     assert any(h.cause == "FLATTEN_INCOMPLETE" for h in desk.gate.state.holds.holds.values())
+
+
+def test_the_earliest_of_several_ladders_says_when_to_look_again() -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    began_ns = desk.now_ns
+    flatten(desk, "FLATTEN DEMO 1", Scope(ScopeKind.INSTRUMENT, BTC))
+    desk.wait(1)
+    flatten(desk, "FLATTEN DEMO 1", Scope(ScopeKind.INSTRUMENT, ETH), "f2")
+
+    assert desk.gate._flattener.next_ns() == began_ns + 2 * SECOND

@@ -13,7 +13,7 @@ from riskd.guards import Figures, make_guard_rules, trips
 from riskd.records import EquitySample, Settlement, decode_record
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits
 from tradebot.core.errors import ConfigError
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, Side
 
 DAY = 86_400
@@ -291,6 +291,26 @@ def test_a_day_halt_cleared_in_its_time_is_no_waiver_for_the_day_that_has_begun(
     assert desk.levels() == "HALTED"
 
 
+def test_a_waiver_of_a_day_counts_also_when_the_day_is_settled_after_it() -> None:
+    book, day = GuardBook(), MONDAY_NS // (DAY * SECOND)
+    hold = Hold("H1", TradingLevel.HALTED, S1, "PNL-07", "riskd", MONDAY_NS, ReleaseRule.TIMED, "", MONDAY_NS + DAY)
+    book.hold_cleared(hold, "ana", MONDAY_NS)
+    book.settle(day, 10_000, MONDAY_NS + 1)
+    assert book.waived == {("PNL-07", "s1"): day}
+    book.settle(day + 1, 10_000, MONDAY_NS + DAY * SECOND)
+
+    assert not book.waived
+
+
+def test_a_peak_is_written_down_when_it_is_a_tenth_of_a_percent_above_the_last() -> None:
+    desk = morning()
+    worth(desk, "10010")
+    assert desk.gate.state.portfolio.peak == 10_000 * 10**12
+    worth(desk, "10010.01")
+
+    assert desk.gate.state.portfolio.peak == 10_010_010_000_000_000
+
+
 def test_a_high_is_written_down_when_it_is_a_twentieth_of_a_percent_above_the_last() -> None:
     def samples() -> int:
         return sum(isinstance(decode_record(*pair), EquitySample) for pair in desk.sink.records)
@@ -556,6 +576,14 @@ def test_a_loss_on_stale_prices_counts_when_confirmed_or_after_two_minutes() -> 
     assert causes(desk) == {"PNL-02"}
 
 
+def test_a_loss_that_has_stopped_everything_already_makes_no_price_suspect() -> None:
+    desk = morning(limits_with("PNL-02", halt_at_pct=-4))
+    worth(desk, "9600")
+    stale_loss(desk)
+
+    assert causes(desk) == {"PNL-02"}
+
+
 def causes(desk: Desk) -> set[str]:
     return {h.cause for h in desk.gate.state.holds.holds.values()}
 
@@ -589,9 +617,8 @@ def test_a_clock_that_was_set_back_begins_no_day_and_keeps_countdowns() -> None:
     desk = morning(limits_with("PNL-05", pause_at_pct=-1))
     desk.wait(3_600)
     worth(desk, "9900")
-    until_ns = hold_of(desk, "PNL-05").until_ns
     settled = desk.gate.state.portfolio.day
-    left_ns = until_ns - desk.gate.state.guards.last_ns
+    left_ns = 15 * MIN * SECOND  # it was raised at the latest time that the journal knows
     reborn(desk, -2 * 3_600)
     desk.wait(1)
 

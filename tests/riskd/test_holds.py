@@ -9,12 +9,12 @@ import pytest
 
 from riskd.asks import make_case
 from riskd.control_book import SELF_TEST
-from riskd.holds import may_raise
+from riskd.holds import HoldBook, may_raise
 from riskd.records import HoldCleared
 from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import ApprovalAsk, StopLatch
-from tradebot.core.errors import ConfigError, RejectedError
+from tradebot.core.errors import ConfigError, InvariantError, RejectedError
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.operator_commands import OperatorCommand, OperatorProof
 
@@ -282,6 +282,73 @@ def test_repeating_a_clear_is_answered_as_done_and_changes_nothing() -> None:
     assert desk.gate.state.holds.epoch == epoch
 
 
+def test_operators_holds_alike_are_two_and_the_longer_one_holds() -> None:
+    desk = Desk()
+    for command_id, seconds in (("c1", 60), ("c2", 120)):
+        desk.gate.raise_hold(
+            P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id=command_id, duration_s=seconds,
+            now_ns=desk.now_ns,
+        )  # fmt: skip
+    assert desk.gate.state.holds.next_expiry_ns() == START_NS + 60 * SECOND
+    desk.wait(60)
+    assert desk.levels() == "PAUSED"
+    desk.wait(60)
+
+    assert desk.levels() == "RUNNING"
+
+
+def test_every_stop_has_a_hold_of_its_own() -> None:
+    desk = Desk()
+    for latch_id in ("s1", "s2"):
+        desk.gate.stop(StopLatch(latch_id, H, "ana", "F9", desk.now_ns), "trader", desk.now_ns)
+    first, second = desk.gate.state.holds.holds.values()
+    clear(desk, first.hold_id)
+
+    assert (first.latch_id, second.latch_id) == ("s1", "s2")
+    assert desk.levels() == "HALTED"
+
+
+def test_after_two_kills_half_size_lasts_half_an_hour_from_the_second() -> None:
+    desk = Desk()
+    for command_id in ("k1", "k2"):
+        desk.gate.raise_hold(
+            K, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id=command_id, duration_s=0,
+            now_ns=desk.now_ns,
+        )  # fmt: skip
+    desk.now_ns += 15 * 60 * SECOND
+    for hold_id in list(desk.gate.state.holds.holds):
+        clear(desk, hold_id, "risk", f"CLEAR {hold_id}")
+        desk.wait(10 * 60)
+    desk.wait(20 * 60 - 1)
+    assert desk.levels() == "CAUTIOUS"
+    desk.wait(1)
+
+    assert desk.levels() == "RUNNING"
+
+
+@pytest.mark.parametrize("reason", ["seven c", " seven c "])
+def test_trading_does_not_go_on_for_a_reason_of_seven_characters(reason: str) -> None:
+    desk = Desk()
+    with pytest.raises(RejectedError, match="at least 8 characters"):
+        desk.gate.resume(reason=reason, operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+
+
+def test_trading_goes_on_for_a_reason_of_eight_characters() -> None:
+    desk = Desk()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    desk.gate.resume(reason="eight ch", operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+
+    assert desk.levels() == "RUNNING"
+
+
+def test_an_epoch_that_does_not_rise_is_refused() -> None:
+    book = HoldBook()
+    book.apply_limits(2, fences=False)
+    for epoch in (1, 2):
+        with pytest.raises(InvariantError, match="does not rise above 2"):
+            book.apply_limits(epoch, fences=False)
+
+
 def test_beyond_the_most_holds_a_raise_covers_the_whole_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskd.keeper.MAX_HOLDS", 2)
     desk = Desk()
@@ -423,6 +490,48 @@ def test_only_timed_holds_are_extended_by_key_holders_and_by_a_sane_time() -> No
     assert extend(desk, timed.hold_id, 0, command_id="d") == "EXTENSION_INVALID"
     assert extend(desk, timed.hold_id, week + 1, command_id="e") == "EXTENSION_INVALID"
     assert extend(desk, timed.hold_id, week, command_id="f") == "DONE"
+
+
+def test_the_trail_says_what_came_of_every_command() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=60, now_ns=desk.now_ns
+    )
+    extend(desk, hold.hold_id, 60)
+    extend(desk, hold.hold_id, 0, command_id="y")
+    clear(desk, hold.hold_id, reason="short")
+    clear(desk, hold.hold_id)
+    for command_id in ("r1", "r2"):
+        desk.gate.resume(reason="all is well", operator="ana", role="trader", command_id=command_id, now_ns=desk.now_ns)
+        if command_id == "r1":
+            hold_at(desk, H, SYSTEM_SCOPE)
+
+    assert [(found.command, found.result) for found in desk.gate.state.audit] == [
+        ("RAISE PAUSED", "H3"), ("EXTEND", "+60 s"), ("EXTEND", "EXTENSION_INVALID"), ("CLEAR", "REASON_TOO_SHORT"),
+        ("CLEAR", "cleared"), ("RESUME", "nothing to clear"), ("RAISE HALTED", "H4"), ("RESUME", "H4"),
+    ]  # fmt: skip
+
+
+def test_an_extension_that_is_repeated_after_the_end_of_its_hold_says_that_it_is_gone() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, SYSTEM_SCOPE, reason="", operator="ana", role="trader", command_id="c", duration_s=60, now_ns=desk.now_ns
+    )
+    extend(desk, hold.hold_id, 60)
+    desk.wait(120)
+
+    assert extend(desk, hold.hold_id, 60) == "UNKNOWN_HOLD"
+
+
+@pytest.mark.parametrize(("detail", "reason"), [("all told again", "all told again"), ("", "over")])
+def test_an_all_clear_is_the_reason_of_the_end(detail: str, reason: str) -> None:
+    desk = Desk()
+    desk.gate.watch()
+    for cleared, words in ((False, "1 BTC"), (True, detail)):
+        desk.venue(alarms=(VenueAlarm("POSITION_MISMATCH", "", words, cleared),))
+    (found,) = [record for record in desk.gate.take_fresh() if isinstance(record, HoldCleared)]
+
+    assert found.reason == reason
 
 
 def test_a_cleared_hold_travels_with_its_record() -> None:

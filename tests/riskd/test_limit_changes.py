@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,12 +18,13 @@ from riskd.limit_changes import (
     LOWER_IS_TIGHTER,
     TRUE_IS_TIGHTER,
     Direction,
+    _direction,
     compare,
 )
 from riskd.limits import CHECK_MODELS, parse_limits
 from riskd.records import MemorySink
 from riskd.sizing_limits import Adaptation, FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade, VolatilityTarget
-from tests.riskd.kit import BTC, TEAM, Desk, limits_tree, violations
+from tests.riskd.kit import BTC, ETH, TEAM, Desk, limits_tree, violations
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.config import ConfigModel
 
@@ -329,6 +331,39 @@ def test_changed_limits_survive_a_kill_and_yield_to_an_edited_file() -> None:
     assert gate.settings.order_cap is not None
     assert gate.settings.order_cap.absolute == 1500 * 10**12
     assert gate.state.holds.epoch == desk.gate.state.holds.epoch
+
+
+@pytest.mark.parametrize(("reason", "answer"), [("seven c", "REASON_TOO_SHORT"), ("eight ch", "ACCEPTED")])
+def test_limits_are_changed_for_a_reason_of_eight_characters(reason: str, answer: str) -> None:
+    tree = tree_of()
+
+    assert ask(desk_on(tree), changed(tree, cap(1999)), reason=reason) == answer
+
+
+@pytest.mark.parametrize("name", ["max_loss", "pause_min"])
+def test_the_same_number_in_another_spelling_is_not_waved_through_as_tighter(name: str) -> None:
+    number = Decimal(5)
+
+    assert _direction(f"checks/PNL-02/{name}", "5", "5.0", number, Decimal("5.0")) is Direction.LOOSENS
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "direction"),
+    [
+        ("instruments", [BTC], [BTC, ETH], Direction.LOOSENS),
+        ("instruments", [BTC, ETH], [BTC], Direction.TIGHTENS),
+        ("deny", [BTC], [BTC, ETH], Direction.TIGHTENS),
+        ("deny", [BTC, ETH], [BTC], Direction.LOOSENS),
+        ("nobody_knows_it", True, False, Direction.LOOSENS),
+        ("nobody_knows_it", False, True, Direction.LOOSENS),
+        ("adds", True, False, Direction.TIGHTENS),
+        ("auto_close", True, False, Direction.LOOSENS),
+    ],
+)
+def test_a_list_that_shrinks_tightens_unless_it_forbids_and_an_unknown_switch_never(
+    name: str, old: object, new: object, direction: Direction
+) -> None:
+    assert _direction(f"strategies/s1/{name}", old, new, None, None) is direction
 
 
 def test_what_is_remembered_stays_when_limits_change() -> None:

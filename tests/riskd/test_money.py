@@ -500,6 +500,23 @@ def test_the_margin_of_an_ask_stands_on_no_mark_price_that_is_too_old() -> None:
     assert limits == ["9900", "9999.99"]
 
 
+def test_the_open_result_of_an_account_is_of_its_venue_and_its_asset_only() -> None:
+    desk = swap_desk(PRODUCTS["inverse"])
+    desk.quote(COIN, "59999.9", "60000.1")
+    trade(desk, 1, "0.1", "60000")
+    trade(desk, 2, "10", "60000", instrument_id=COIN)
+    state, board = desk.gate.state, desk.gate.board
+
+    def opened(venue: str, asset: str) -> int | None:
+        return state.portfolio.open_result(venue, asset, state.rules, board)
+
+    assert opened("binance", "USDT") == -UNIT // 100  # the bid is 0.1 below
+    assert opened("okx", "USDT") == opened("binance", "EUR") == 0
+    trade(desk, 3, "0.1", "60000", side=Side.SELL)
+    board.views[SWAP].good_ns = board.views[SWAP].good_bid = 0
+    assert opened("binance", "USDT") == 0
+
+
 def test_an_inverse_result_is_paid_in_coin_and_converted_where_money_is_counted() -> None:
     desk = swap_desk(make_perpetual(COIN, inverse=True, multiplier="100", lot="1"))
     desk.quote(COIN, "59999.9", "60000.1")

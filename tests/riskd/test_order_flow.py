@@ -1,4 +1,4 @@
-"""The 99th percentile of acknowledgements equals sorting the last minute anew, whatever the order of events."""
+"""What counts for an hour and for a minute; the 99th percentile of acknowledgements equals sorting the minute anew."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from riskd.order_flow import MAX_LATENCIES, OrderFlow
 from riskd.rates import NS_PER_MIN, NS_PER_S
+from riskd.windows import WindowCount
 
 
 def by_sorting(told: list[tuple[int, int]], now_ns: int, fewest: int) -> int:
@@ -31,3 +32,31 @@ def test_the_slowest_acknowledgements_of_a_minute_are_those_that_sorting_finds(s
             now_ns = asked_ns
 
     assert len(found) > 50
+
+
+def test_an_acknowledgement_counts_for_less_than_a_minute() -> None:
+    flow = OrderFlow()
+    flow.acknowledged(7, 0)
+
+    assert flow.ack_p99_ns(NS_PER_MIN - 1, 1) == 7
+    assert flow.ack_p99_ns(NS_PER_MIN, 1) == 0
+
+
+def test_an_order_and_its_trade_count_for_an_hour() -> None:
+    flow = OrderFlow()
+    flow.ordered("s1", 0)
+    flow.traded("s1", 0)
+    hour_ns, late_ns = 60 * NS_PER_MIN, 61 * NS_PER_MIN
+
+    assert (flow.orders_of("s1", hour_ns), flow.trades_of("s1", hour_ns)) == (1, 1)
+    assert (flow.orders_of("s1", late_ns), flow.trades_of("s1", late_ns)) == (0, 0)
+
+
+def test_what_happens_within_one_bucket_takes_the_room_of_one() -> None:
+    window = WindowCount(NS_PER_S, NS_PER_MIN)
+    for now_ns in (5, 6, NS_PER_S - 1):
+        window.add(now_ns)
+
+    assert window.digest() == (3, (0,), (0,))
+    assert window.count(NS_PER_MIN + NS_PER_S - 1, NS_PER_MIN) == 3
+    assert window.count(NS_PER_MIN + NS_PER_S, NS_PER_MIN) == 0

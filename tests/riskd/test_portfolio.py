@@ -9,12 +9,15 @@ from fractions import Fraction
 import pytest
 
 from riskd import reports
+from riskd.portfolio import Portfolio
+from riskd.round_trips import TripLog
+from riskd.strategy_position import StrategyPosition
 from tests.riskd.kit import BTC, ETH, SECOND, Desk
 from tests.support.builders import make_instrument
 from tests.support.slow_pnl import SlowPosition
 from tradebot.core.order_events import OrderFacts
 from tradebot.core.orders import Liquidity, OrderRole, OrderTerms, OrderType, Side
-from tradebot.core.pnl import SPOT
+from tradebot.core.pnl import SPOT, Inventory
 
 ZERO = Decimal(0)
 
@@ -102,6 +105,56 @@ def test_equity_marks_what_we_own_at_the_bid() -> None:
     desk.quote(BTC, "59000", "61000")
 
     assert desk.gate.equity(desk.now_ns).value == (4000 + 5900) * 10**12
+
+
+def test_equity_is_a_quarter_of_a_second_old_at_most() -> None:
+    desk = Desk()
+    desk.account(("USDT", "4000"), ("BTC", "0.1"))
+    before = desk.gate.accountant.equity(desk.now_ns).value
+    desk.quote(BTC, "59000", "61000")
+
+    assert desk.gate.accountant.equity(desk.now_ns + 250_000_000 - 1).value == before
+    assert desk.gate.accountant.equity(desk.now_ns + 250_000_000).value == (4000 + 5900) * 10**12
+
+
+@pytest.mark.parametrize("start", [0, -1])
+def test_a_day_that_began_with_nothing_has_no_rate_of_loss(start: int) -> None:
+    portfolio = Portfolio()
+    portfolio.settle(19_723, start)
+
+    assert portfolio.day_ppm(5) is None
+
+
+@pytest.mark.parametrize(("price", "cools"), [("59999.99", True), ("60000.01", False)])
+def test_a_loss_that_somebody_else_closes_is_one_of_the_instrument(price: str, cools: bool) -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.01", strategy_id="manual:ana", limit_price="59999")
+    desk.fill(f"c{desk.orders}", "0.01", price, side=Side.SELL)
+
+    assert desk.gate.state.portfolio.units_of(BTC, "s1") == 0
+    assert (BTC in desk.gate.state.guards.losing_exits) is cools
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ended"),
+    [(10, 0, False), (11, 0, True), (11, 10, True), (21, 11, False), (11, -5, True), (11, -11, True), (-11, -10, True)],
+)
+def test_a_round_trip_ends_with_what_is_left_too_small_to_sell(before: int, after: int, ended: bool) -> None:
+    log, held = TripLog(), StrategyPosition(inventory=Inventory(before, -before))
+    held.inventory.apply(after - before, before - after)
+    held.follow_trip([log], 10, before, abs(after - before))
+
+    assert bool(log.returns_ppm) is ended
+
+
+@pytest.mark.parametrize(("before", "after", "entered"), [(30, -11, 11), (30, -10, 0), (5, -5, 7), (5, 6, 8)])
+def test_what_a_flip_enters_counts_when_it_can_be_sold(before: int, after: int, entered: int) -> None:
+    held = StrategyPosition(inventory=Inventory(before, -before), trip_entered=7)
+    held.inventory.apply(after - before, before - after)
+    held.follow_trip([], 10, before, abs(after - before))
+
+    assert held.trip_entered == entered
 
 
 def test_an_asset_that_no_market_values_is_worth_nothing_and_counts_as_stale() -> None:

@@ -11,28 +11,93 @@ import pytest
 from riskd.case import Case
 from riskd.checks import CHECKS, pnl_01
 from riskd.clusters import ClusterRule, ClusterTracker
+from riskd.decisions import render_row
 from riskd.holds import Clearing, may_clear
 from riskd.inputs import InputMissing, LimitUndefined
 from riskd.limit_changes import Direction, _direction
+from riskd.pnl import sums
 from riskd.records import Command, ControlTested, DecisionRecord, ReduceIssued, StopLatched, decode_record
 from riskd.reports import pnl, positions
+from riskd.saga import Step
 from riskd.soft_caps import HOLDING_TIME, Measure, Part, to_close
 from tests.riskd.kit import BTC, ETH, KEY, MS, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import flatten
 from tests.riskd.test_inputs_degraded import case_of
 from tests.riskd.test_money import swap_desk, trade
+from tests.riskd.test_saga_desk import answer, kill, kills
 from tests.riskd.test_soft_caps import drifted
 from tests.support.builders import make_instrument
-from tradebot.core.approvals import ApprovalAsk, SessionUp, StopLatch
+from tradebot.core.approvals import ApprovalAsk, CheckOutcome, SessionUp, StopLatch
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.order_events import OrderFacts
-from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms, OrderType, Side
 from tradebot.wire.approvals import open_grant
 
 UNIT = 10**12
 ETH_BTC = "binance:ETH-BTC"
 Kind = TypeVar("Kind")
+
+
+def test_the_largest_quantity_that_cannot_be_sold_counts_as_flat() -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.fill("c1", "0.01", fee="0.009990000001", fee_asset="BTC")
+    state = desk.gate.state
+
+    assert state.portfolio.units_of(BTC, "s1") == state.rules[BTC].dust_qty
+    assert list(state.portfolio.open_positions(state.rules)) == []
+    assert sums(state.portfolio, state.rules, desk.gate.board).total.open_positions == 0
+    assert list(state.grants) == []
+    assert flatten(desk, "FLATTEN DEMO 0").reason == "FLAT"
+
+
+def test_what_cannot_be_sold_counts_as_flat_where_its_asset_has_no_rate_as_well() -> None:
+    name = "binance:BTC-EUR"
+    desk = Desk(instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(name)))
+    terms = OrderTerms("x1", name, Side.BUY, OrderType.LIMIT, Decimal("0.01"), Decimal(60000))
+    facts = OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, desk.now_ns)
+    desk.fill("x1", "0.01", fee="0.009990000001", fee_asset="BTC", instrument_id=name, facts=facts)
+    state = desk.gate.state
+    line = sums(state.portfolio, state.rules, desk.gate.board).total
+
+    assert state.portfolio.units_of(name, "s1") == state.rules[name].dust_qty
+    assert (line.complete, line.open_positions) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "limit", "measured", "texts"),
+    [
+        (CheckOutcome.PASS, 0, 0, ("", "")),
+        (CheckOutcome.PASS, 20_000, 0, ("2 %", "0 %")),
+        (CheckOutcome.PASS, 0, 10_000, ("0 %", "1 %")),
+        (CheckOutcome.BLOCK, 0, 0, ("0 %", "0 %")),
+    ],
+)
+def test_a_check_shows_its_numbers_unless_it_passed_without_any(
+    outcome: CheckOutcome, limit: int, measured: int, texts: tuple[str, str]
+) -> None:
+    desk = Desk()
+    record = desk.gate.decider.find(desk.plain(qty="0.001").decision_id)
+    assert record is not None
+    row = render_row(("PNL-01", outcome.value, "", limit, measured), record)
+
+    assert (row.limit, row.measured) == texts
+
+
+def test_a_stop_of_what_cannot_be_sold_has_no_position() -> None:
+    desk = Desk()
+    entry = desk.plain(qty="0.01")
+    assert entry.grant is not None
+    desk.fill("c1", "0.01", fee="0.009990000001", fee_asset="BTC")
+    stop = OrderTerms("p1", BTC, Side.SELL, OrderType.STOP_LIMIT, Decimal("0.01"), Decimal(59600), Decimal(59700))
+    desk.event("p1", OrderEventKind.ASKED, facts=OrderFacts(stop, "s1", "i1", 0, OrderRole.PROTECTION, 0, "c1"))
+    desk.event("p1", OrderEventKind.SENT)
+    desk.event("p1", OrderEventKind.ACCEPTED)
+    answer(desk, kill(desk).mass_cancels[0])
+    desk.wait(0.1)
+
+    assert kills(desk)[0].step == Step.FLATTEN
 
 
 def test_a_flatten_is_counted_once_however_often_it_tries() -> None:

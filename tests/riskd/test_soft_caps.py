@@ -223,6 +223,52 @@ def test_flatten_takes_over_from_a_soft_cap_and_a_kill_stops_it() -> None:
     assert desk.replayed().state.digest() == desk.gate.state.digest()
 
 
+def test_at_its_hard_cap_a_position_has_its_grace_and_above_it_has_none() -> None:
+    hard = {
+        "POS-02": {"hard_pct": 50, "soft_pct": 5, "max_notional": 560},
+        "SIZ-02": {"max_pct_of_equity": 10, "max_notional": 560},
+    }
+    at, above = drifted(caps(hard), price="70000"), drifted(caps(hard), price="70001")
+
+    assert (level(at), level(above)) == ("REDUCE_ONLY", "REDUCE_ONLY")
+    assert not at.gate.state.flattens
+    assert above.gate.state.flattens
+
+
+def test_an_account_that_is_worth_nothing_ends_no_cap_that_is_exceeded() -> None:
+    desk = drifted()
+    at = ("POS-02", BTC)
+    assert at in desk.gate.state.soft_caps
+    for usdt in (-528, -600):  # what the position is worth, and less
+        desk.gate.state.portfolio.balances["binance", "USDT"] = usdt * UNIT
+        desk.gate.accountant.forget_equity()
+        desk.wait(1)
+        assert desk.gate.equity(desk.now_ns).value <= 0
+
+        assert at in desk.gate.state.soft_caps
+
+
+def test_an_account_that_is_worth_nothing_begins_no_cap() -> None:
+    desk = drifted(price="60000")
+    desk.gate.state.portfolio.balances["binance", "USDT"] = -480 * UNIT
+    desk.gate.accountant.forget_equity()
+    desk.wait(1)
+
+    assert desk.gate.equity(desk.now_ns).value == 0
+    assert not desk.gate.state.soft_caps
+
+
+def test_the_oldest_position_of_an_instrument_counts() -> None:
+    desk = drifted(caps({"POS-14": {"status": "enforced", "soft_h": 24, "hard_h": 48}}), price="60000")
+    desk.wait(3_599)
+    desk.buy("0.0001", strategy_id="s2")
+    desk.wait(23 * 3_600)
+    assert level(desk) == "RUNNING"
+    desk.wait(1)
+
+    assert level(desk) == "REDUCE_ONLY"
+
+
 def test_the_portfolio_cap_stops_everything_and_sells_the_largest_first() -> None:
     wide = {"POS-04": {"hard_pct": 20, "soft_pct": 7}, "POS-02": {"hard_pct": 20, "soft_pct": 20}}
     desk = Desk(limits=caps(wide))
@@ -271,6 +317,22 @@ def test_pinned_instruments_are_capped_together() -> None:
     assert desk.replayed().state.digest() == desk.gate.state.digest()
     move(desk, "50000")
     assert (level(desk), level(desk, ETH)) == ("RUNNING", "RUNNING")
+
+
+def test_a_cap_that_ends_takes_its_hold_along_while_another_cap_of_the_instrument_is_exceeded() -> None:
+    cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
+    position = {"POS-02": {"hard_pct": 10, "soft_pct": 5}, "SIZ-02": {"max_pct_of_equity": 10}}
+    desk = Desk(limits=make_test_limits({**position, **cluster}, soft_caps={}, cluster_pins=((BTC, ETH),)))
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.06", "3000", instrument_id=ETH)
+    move(desk, "70000")
+    both = {hold.cause for hold in desk.gate.state.holds.holds.values()}
+    desk.quote(ETH, "1500", "1500.01")
+    move(desk, "70000")
+
+    assert both == {"POS-02", "POS-07"}
+    assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == {"POS-02"}
 
 
 def test_a_cluster_that_is_no_more_lets_go() -> None:
@@ -359,6 +421,11 @@ def test_what_stays_is_at_the_target_or_just_below(value: int, soft: int) -> Non
         _, keep = found
         assert keep <= soft * 9 // 10 * UNIT
         assert keep > (soft * 9 // 10 - 1) * UNIT
+
+
+def test_at_the_target_nothing_is_left_to_close() -> None:
+    assert to_close(measure(90)) is None
+    assert to_close(measure(91)) is not None
 
 
 def test_instruments_that_move_together_in_the_live_market_become_a_cluster() -> None:

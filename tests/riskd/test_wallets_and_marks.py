@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -220,6 +221,41 @@ def test_a_partial_snapshot_touches_only_what_it_tells() -> None:
     wallets.move_cash(line("a", "-1", 20), -UNIT)  # the partial snapshot has it
     wallets.move_cash(line("b", "-1", 20, "BTC"), -UNIT)  # the balance of BTC is older
     assert wallets.balances == {("okx", "USDT"): 50 * UNIT, ("okx", "BTC"): UNIT}
+
+
+def test_a_partial_snapshot_adds_what_came_after_it_to_what_it_tells_only() -> None:
+    wallets = Wallets()
+    wallets.take(snapshot(("USDT", "100"), ("BTC", "1")))
+    wallets.move("okx", "BTC", UNIT, 5)
+    wallets.move_cash(line("a", "-1", 30, "BTC"), -UNIT // 2)
+    wallets.move("okx", "USDT", -3 * UNIT, 6)
+    wallets.move_cash(line("b", "-1", 30), -UNIT)
+    wallets.take(snapshot(("USDT", "50"), complete=False, at_ns=20, after=4))
+
+    assert wallets.balances == {("okx", "USDT"): 46 * UNIT, ("okx", "BTC"): 3 * UNIT // 2}
+
+
+def test_each_venue_has_a_wallet_of_its_own() -> None:
+    wallets = Wallets()
+    here, there = snapshot(("USDT", "100")), replace(snapshot(("USDT", "50")), venue="binance")
+    for told in (here, there):
+        wallets.take(told)
+    wallets.move("okx", "USDT", -UNIT, 6)
+    wallets.move_cash(line("a", "-2", 11), -2 * UNIT)
+    wallets.take(there)
+
+    assert wallets.balances == {("okx", "USDT"): 97 * UNIT, ("binance", "USDT"): 50 * UNIT}
+
+
+def test_a_snapshot_says_something_new_when_any_balance_differs() -> None:
+    wallets = Wallets()
+    wallets.take(snapshot(("USDT", "100"), ("BTC", "1")))
+    before = wallets.changes
+    wallets.take(snapshot(("USDT", "100"), ("BTC", "1"), complete=False))
+    assert wallets.changes == before
+    wallets.take(snapshot(("USDT", "99"), ("BTC", "1"), complete=False))
+
+    assert wallets.changes == before + 1
 
 
 def test_a_complete_snapshot_forgets_what_it_does_not_tell() -> None:
