@@ -32,6 +32,17 @@ add("SPC-02", "on lot", None, lambda: Desk().plain(qty="0.01001"))
 add("SPC-02", "half a lot", "QTY_NOT_ON_STEP", lambda: Desk().plain(qty="0.010015"))
 
 
+def without_step(name: str) -> ApprovalAnswer:
+    desk = Desk()
+    step: dict[str, Any] = {name: 0}
+    desk.gate.state.rules[BTC] = replace(desk.gate.state.rules[BTC], **step)
+    return desk.plain()
+
+
+add("SPC-01", "no tick", "CHECK_INPUT_MISSING", lambda: without_step("tick"))
+add("SPC-02", "no lot", "CHECK_INPUT_MISSING", lambda: without_step("lot"))
+
+
 def with_rules(**rules: str) -> Desk:
     desk = roomy()
     desk.instruments = (make_instrument(BTC, **rules), make_instrument(ETH))
