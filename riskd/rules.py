@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -114,11 +115,11 @@ def _band(band: PriceBand) -> BandRule:
 
 
 def _least(multiple: Decimal | None) -> int | None:
-    return None if multiple is None else -int(-multiple * PPM // 1)
+    return None if multiple is None else math.ceil(multiple * PPM)
 
 
 def _most(multiple: Decimal | None) -> int | None:
-    return None if multiple is None else int(multiple * PPM // 1)
+    return None if multiple is None else math.floor(multiple * PPM)
 
 
 def may_trade(limits: Limits, strategy_id: str, instrument_id: str) -> tuple[bool, bool]:

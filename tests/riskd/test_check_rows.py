@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from riskd.case import Case
 from riskd.checks import CHECKS
-from riskd.conduct_checks import move_ppm
+from riskd.conduct_checks import breaker_ppm, move_ppm
 from riskd.inputs import BLOCK, PASS, SOFT, InputMissing, notional_of, worth_of
+from riskd.order_settings import BreakerRule
 from riskd.price_trail import PriceTrail
+from riskd.rules import make_rule
+from riskd.units import to_units, to_units_floor
 from tests.riskd.kit import BTC, Desk, make_test_limits
 from tests.riskd.test_inputs_degraded import case_of
+from tests.support.builders import make_instrument
 
 UNIT = 10**12
 
@@ -68,3 +73,23 @@ def test_an_outlier_is_told_its_bound(lots: int, row: tuple[int, str, int]) -> N
     case.qty = lots * UNIT // 100_000
 
     assert CHECKS["SIZ-05"](case) == (*row[:2], row[2] * UNIT // 100_000, case.qty)
+
+
+@pytest.mark.parametrize(("sigma_ppm", "widest"), [(0, 30_000), (5_000, 30_000), (5_001, 30_006)])
+def test_a_jump_is_measured_by_what_the_market_does_when_that_is_more(sigma_ppm: int, widest: int) -> None:
+    assert breaker_ppm(BreakerRule(move_ppm=30_000, sigmas=6, hold_ns=1), sigma_ppm) == widest
+
+
+@pytest.mark.parametrize(("lot", "min_qty", "dust"), [("0.00001", "0.001", "0.001"), ("0.001", "0.00001", "0.001")])
+def test_what_is_less_than_a_lot_or_the_least_order_is_dust(lot: str, min_qty: str, dust: str) -> None:
+    rule = make_rule(make_instrument(BTC, lot=lot, min_qty=min_qty), make_test_limits())
+
+    assert rule.dust_qty == to_units(Decimal(dust)) - 1
+
+
+@pytest.mark.parametrize(
+    ("value", "units"),
+    [("1.5E-12", 1), ("-1.5E-12", -2), ("2E-12", 2), ("-2E-12", -2), ("0", 0)],
+)
+def test_what_is_computed_is_rounded_down(value: str, units: int) -> None:
+    assert to_units_floor(Decimal(value)) == units

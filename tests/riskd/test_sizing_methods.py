@@ -387,6 +387,9 @@ def test_kelly_lite_begins_small_grows_to_its_clip_and_stops_without_an_edge() -
     wider = desk_with(KELLY | {"max_per_trade": 1000})
     win_and_lose(wider, [30, -20] * 10)
     assert sized(wider) == (Decimal("0.00833"), "kelly_lite")
+    fifth = desk_with(KELLY | {"fraction": "0.2", "max_per_trade": 1000})
+    win_and_lose(fifth, [30, -20] * 10)
+    assert sized(fifth) == (Decimal("0.00555"), "kelly_lite")  # a fifth of a sixth of 10,000
     win_and_lose(desk, [-20] * 10)
     assert desk.plain(qty=None).verdict is Verdict.BLOCK
 

@@ -88,6 +88,12 @@ add("SPC-07", "a buy at its highest multiple", None, lambda: banded(buy_up="1.1"
 add("SPC-07", "a buy above it", OUTSIDE, lambda: banded(buy_up="1.1").plain(limit_price="66000.01"))
 add("SPC-07", "a buy at its lowest multiple", None, lambda: banded(buy_down="0.9").plain(limit_price="54000"))
 add("SPC-07", "a buy below it", OUTSIDE, lambda: banded(buy_down="0.9").plain(limit_price="53999.99"))
+# What lies between two millionths is rounded to the stricter one: 0.900001 and 1.1 of 60,000
+add("SPC-07", "a buy at a multiple between two millionths", OUTSIDE,
+    lambda: banded(buy_down="0.9000005").plain(limit_price="54000.05"))  # fmt: skip
+add("SPC-07", "a buy a tick above that", None, lambda: banded(buy_down="0.9000005").plain(limit_price="54000.06"))
+add("SPC-07", "a buy at the highest of those", None, lambda: banded(buy_up="1.1000005").plain(limit_price="66000"))
+add("SPC-07", "a buy a tick above those", OUTSIDE, lambda: banded(buy_up="1.1000005").plain(limit_price="66000.01"))
 add("SPC-07", "the multiples of sells are not those of buys", None,
     lambda: banded(sell_up="1.01", sell_down="0.99").plain(limit_price="66000"))  # fmt: skip
 add("SPC-07", "a sell at its highest multiple", None, lambda: leaving("66000", sell_up="1.1"))
