@@ -118,7 +118,7 @@ class MarketView:
 class MarketBoard:
     """All views, by instrument id and by the stream's column index."""
 
-    def __init__(self, currency: str, *, mid_equity: bool, half_life_min: int = 0) -> None:
+    def __init__(self, currency: str, *, mid_equity: bool = False, half_life_min: int = 0) -> None:
         """Build an empty board.
 
         Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 from riskd.base_limits import ANY
 from riskd.limits import Limits, for_key
@@ -115,11 +115,11 @@ def _band(band: PriceBand) -> BandRule:
 
 
 def _least(multiple: Decimal | None) -> int | None:
-    return None if multiple is None else math.ceil(multiple * PPM)
+    return None if multiple is None else ceil(multiple * PPM)
 
 
 def _most(multiple: Decimal | None) -> int | None:
-    return None if multiple is None else math.floor(multiple * PPM)
+    return None if multiple is None else int(multiple * PPM)
 
 
 def may_trade(limits: Limits, strategy_id: str, instrument_id: str) -> tuple[bool, bool]:

@@ -209,9 +209,7 @@ def names_of(owner: type) -> list[str]:
     if is_dataclass(owner):
         found = [field.name for field in fields(owner)]
     else:
-        found = (
-            list(vars(MarketBoard("", mid_equity=False))) if owner is MarketBoard else list(vars(owner)["__slots__"])
-        )
+        found = list(vars(MarketBoard(""))) if owner is MarketBoard else list(vars(owner)["__slots__"])
     exempt = NOT_INPUTS[owner]
     assert exempt.keys() <= set(found), f"{owner.__name__} has no {exempt.keys() - set(found)}"
     return [name for name in found if name not in exempt]

@@ -23,7 +23,7 @@ LIMITS = make_test_limits()
 
 def board_of(currency: str, **quotes: tuple[str, str]) -> MarketBoard:
     """Return a board with markets named BASE_QUOTE and their bid and ask."""
-    board = MarketBoard(currency, mid_equity=False)
+    board = MarketBoard(currency)
     instruments = [make_instrument(f"x:{name.replace('_', '-')}", tick="0.0001") for name in quotes]
     board.bind(enumerate(instruments))
     board.set_asset_paths(asset_paths([make_rule(i, LIMITS) for i in instruments], currency))
@@ -153,7 +153,7 @@ def test_rows_of_unequal_length_are_an_error() -> None:
 
 
 def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:
-    board = MarketBoard("USDT", mid_equity=False, half_life_min=30)
+    board = MarketBoard("USDT", half_life_min=30)
     board.bind([(0, make_instrument("x:ETH-USDT"))])
     view = board.views["x:ETH-USDT"]
     view.state, view.bid, view.ask = int(BookState.LIVE), 99 * UNIT, 101 * UNIT
