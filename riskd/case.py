@@ -70,11 +70,11 @@ class Case:
     guards: GuardBook
     """Entries and losing exits, for the filters of CAUTIOUS."""
     repetition: Repetition
+    registered: bool
+    listed: bool
+    """Whether the instrument is on the strategy's allow list."""
     problem: str = ""
     """What is malformed; empty = nothing."""
-    registered: bool = False
-    listed: bool = False
-    """Whether the instrument is on the strategy's allow list."""
     duplicate: str = ""
     """What was seen before; empty = nothing."""
     rule: InstrumentRule | None = None

@@ -271,12 +271,15 @@ class Commitments:
         return order
 
     def _advance(self, order: TrackedOrder, event: OrderEvent) -> str:
-        state = order.state
+        state, is_fill = order.state, event.kind in _FILLS
+        fill = event.execution if is_fill else None
+        if is_fill and fill is None:  # nobody knows how much is a position now: all of it stays counted
+            return f"order {event.client_order_id}: a fill came without its execution"
         try:
-            if event.kind not in _FILLS or event.execution is None:
+            if fill is None:
                 state.apply(event.kind, event.receive_time_ns, reason=event.reason, venue_order_id=event.venue_order_id)
                 return ""
-            if not state.apply_fill(event.execution, event.receive_time_ns):
+            if not state.apply_fill(fill, event.receive_time_ns):
                 return ""
         except InvariantError as exc:  # the venue or execd broke the rules: take what they say, and stop trading there
             state.status = event.status

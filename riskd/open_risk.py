@@ -161,6 +161,4 @@ def worth(held: StrategyPosition, rule: InstrumentRule, board: MarketBoard, dist
     # Rounded away from the mark: the stop is never counted nearer than it is.
     stop = with_ppm(entry, PPM - distance) if units > 0 else -(-entry * (PPM + distance) // PPM)
     lost = (mark - stop) if units > 0 else (stop - view.good_bid)
-    if lost <= 0:
-        return Worth(value, 0)
-    return Worth(value, amount(rate, rule.contract.quote_notional(units, lost)))
+    return Worth(value, amount(rate, rule.contract.quote_notional(units, max(0, lost))))

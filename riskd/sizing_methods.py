@@ -29,7 +29,7 @@ class Offer:
 def smallest(*offers: Offer) -> Offer:
     """Return the smallest offer, the first of equals, never below 0."""
     least = min(offers, key=lambda offer: offer.amount)
-    return least if least.amount >= 0 else Offer(0, least.factor)
+    return Offer(max(0, least.amount), least.factor)
 
 
 @dataclass(frozen=True, slots=True)

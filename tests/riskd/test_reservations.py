@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from riskd.repetition import Repetition
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits, violations
 from tradebot.core.approvals import NeverUsed, Verdict
 from tradebot.core.order_events import OrderFacts
@@ -111,6 +112,7 @@ def test_the_asked_event_before_the_approval_is_not_counted_twice() -> None:
 
     assert unapproved == 10000
     assert free_usdt(desk) == Decimal("9399.4")
+    assert not desk.gate.state.commitments.working.unknown
 
 
 def test_an_order_that_we_never_approved_counts_from_its_first_sign_of_life() -> None:
@@ -339,3 +341,38 @@ def test_a_never_used_statement_about_an_order_that_was_sent_releases_nothing() 
     assert free_usdt(desk) == Decimal("9399.4")
     desk.fill("c1", "0.01")
     assert not desk.gate.state.holds.holds
+
+
+@pytest.mark.parametrize("kind", [K.FILL, K.FILL_COMPLETE])
+def test_a_fill_without_its_execution_releases_nothing_and_stops_the_instrument(kind: OrderEventKind) -> None:
+    desk = Desk()
+    desk.plain(qty="0.01")
+    desk.event("c1", kind)
+
+    assert free_usdt(desk) == Decimal("9399.4")
+    assert violations(desk.plain(qty="0.001"))["STA-01"] == "TRADING_HALTED"
+
+
+def test_of_orders_that_are_over_the_oldest_is_forgotten_and_until_when_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("riskd.exposure.MAX_ENDED_ORDERS", 2)
+    desk, ended = Desk(), []
+    for number in range(1, 4):
+        desk.plain(qty="0.001")
+        desk.now_ns += SECOND
+        desk.event(f"c{number}", K.CANCELED)
+        ended.append(desk.now_ns)
+
+    assert list(desk.gate.state.commitments.ended) == ["c2", "c3"]
+    assert desk.gate.state.commitments.forgotten_ns == ended[0]
+
+
+def test_of_entries_and_their_sizes_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskd.repetition.MAX_RECENT", 2)
+    monkeypatch.setattr("riskd.repetition.MAX_SIZE_LOGS", 2)
+    repetition = Repetition()
+    for number, strategy_id in enumerate(("s1", "s2", "s3")):
+        repetition.entered((strategy_id, BTC, Side.BUY, 1, 1), number)
+
+    assert [entry[0] for entry in repetition.recent] == [key[0] for key in repetition.sizes] == ["s2", "s3"]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.riskd.kit import BTC, Desk, make_test_limits, violations
+from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
+from tests.support.builders import make_instrument
 from tradebot.core.approvals import Verdict
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, Side
@@ -121,6 +122,74 @@ def test_an_entry_that_riskd_sizes_takes_no_quantity_from_execd() -> None:
     answer = Desk().plain(qty=None, terms_qty="0.001")
 
     assert violations(answer)["AUT-01"] == "MALFORMED_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("check_id", "change", "usdt"),
+    [
+        # 0.005 at 60,000 beside 0.002 held and 0.05 of the other at 3,000; each limit is a unit (1e-12) short of that
+        ("POS-01", {"taker_fee_bps": 10}, "300.299999999999"),
+        ("SIZ-03", {"status": "enforced", "max_risk_pct": 1, "max_risk": "2.099999999999", "cost_bps": 20}, ""),
+        ("POS-02", {"max_notional": "419.999999999999"}, ""),
+        ("POS-04", {"max_notional": "569.999999999999"}, ""),
+        ("POS-05", {"status": "enforced", "max_pct_of_equity": 100, "max_notional": "569.999999999999"}, ""),
+        ("POS-06", {"max_notional": "419.999999999999"}, ""),
+        ("POS-09", {"max_notional": {"*": "569.999999999999"}}, ""),
+        ("POS-12", {"max_heat": "2.849999999999"}, ""),
+        ("POS-13", {"shock_pct": 100, "max_loss": "569.999999999999"}, ""),
+    ],
+)  # fmt: skip
+def test_a_size_that_misses_its_limit_by_one_unit_is_a_lot_smaller(
+    check_id: str, change: dict[str, object], usdt: str
+) -> None:
+    merged: dict[str, dict[str, object]] = {
+        "SIZ-02": {"max_pct_of_equity": 100, "max_notional": 400},
+        "POS-02": {"hard_pct": 1000, "max_notional": 500},
+        "POS-04": {"hard_pct": 1000, "max_notional": 20000},
+    }
+    merged[check_id] = merged.get(check_id, {}) | change
+    limits = make_test_limits(merged, sizing={"method": "fixed_quote", "quote_amount": 400})
+    desk = Desk(limits=limits, usdt=usdt or "10000")
+    desk.quote(BTC, "59999.99", "60000")
+    desk.quote(ETH, "2999.99", "3000")
+    if not usdt:
+        desk.buy("0.002")
+        desk.buy("0.05", "3000", instrument_id=ETH)
+    answer = desk.plain(qty=None)
+
+    assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.00499"), check_id), answer
+    assert answer.approval is not None
+
+
+def test_a_size_beside_unfilled_entries_misses_their_limit_by_one_unit_likewise() -> None:
+    desk = Desk(limits=make_test_limits({"POS-11": {"max_notional": "419.999999999999"}}))
+    desk.plain(qty="0.002")
+    answer = desk.plain(qty=None)
+
+    assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.00499"), "POS-11")
+    assert answer.approval is not None
+
+
+def test_a_limit_in_account_currency_cuts_what_is_quoted_in_another_asset_at_the_price_of_buying_that() -> None:
+    eth_btc = "binance:ETH-BTC"
+    limits = make_test_limits(
+        {"SIZ-02": {"max_notional": 500}}, sizing={"method": "fixed_quote", "quote_amount": "0.01"}
+    )
+    market = make_instrument(eth_btc, tick="0.00001", min_notional="0.0001")
+    desk = Desk(limits=limits, instruments=(make_instrument(BTC), make_instrument(ETH), market))
+    desk.account(("USDT", "10000"), ("BTC", "1"))
+    desk.quote(BTC, "59000", "60000")
+    desk.quote(eth_btc, "0.04999", "0.05")
+    answer = desk.plain(instrument_id=eth_btc, qty=None, limit_price="0.05")
+
+    assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.16666"), "SIZ-02")  # 500 / 60,000 / 0.05
+    assert answer.approval is not None
+
+
+def test_a_size_without_its_largest_quantity_is_refused_for_that() -> None:
+    answer = Desk(limits=make_test_limits({"SIZ-01": {"max_qty": {ETH: 1}}})).plain(qty=None)
+
+    assert violations(answer) == {"SIZ-01": "LIMIT_UNDEFINED"}
 
 
 METHODS: dict[str, Callable[[str], dict[str, Any]]] = {

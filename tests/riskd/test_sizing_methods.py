@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from riskd.case import Case
 from riskd.limits import load_limits
 from riskd.round_trips import MAX_TRIPS, TripLog, TripStats, stats_of
+from riskd.sizing import Sized, size_entry
 from riskd.sizing_methods import (
     AdaptationRule,
     Offer,
@@ -27,6 +30,7 @@ from riskd.sizing_methods import (
 from riskd.strategy_position import StrategyPosition
 from riskd.volatility import STEP_NS, Volatility
 from tests.riskd.kit import BTC, ETH, Desk, make_test_limits, violations
+from tests.riskd.test_inputs_degraded import case_of
 from tradebot.core.approvals import ApprovalAnswer, Verdict
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
@@ -95,6 +99,10 @@ def test_the_cap_follows_win_rate_and_pnl(
     trips: int, wins: int, net_ppm: int, day_ppm: int | None, factor: int
 ) -> None:
     assert adaptation_ppm(RULE, stats(trips, wins, net_ppm), day_ppm) == factor
+
+
+def test_a_cap_that_would_rise_above_a_win_rate_of_all_never_rises() -> None:
+    assert adaptation_ppm(replace(RULE, raise_at_ppm=PPM), stats(20, 20, 900), 0) == PPM
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(-(10**6), 10**6), st.integers(-(10**5), 10**5))
@@ -260,6 +268,14 @@ def test_the_days_allocation_counts_from_the_days_start() -> None:
     assert sized(desk, instrument_id=ETH, limit_price="3000")[1] == "daily_allocation"  # 3,000 less 2,000 leaves 1,000
 
 
+def test_what_is_held_here_leaves_less_of_the_days_allocation() -> None:
+    desk = desk_with(ALLOCATION | {"daily_allocation_pct": 30, "max_per_trade": 2_000})
+    desk.quote(BTC, "59999.99", "60000")
+    desk.buy("0.02")
+
+    assert sized(desk) == (Decimal("0.03"), "daily_allocation")  # 3,000 less 1,200
+
+
 def test_an_unknown_start_of_the_day_sizes_nothing() -> None:
     desk = desk_with(ALLOCATION)
     desk.gate.state.portfolio.day_start = None
@@ -371,6 +387,9 @@ def test_kelly_lite_begins_small_grows_to_its_clip_and_stops_without_an_edge() -
     wider = desk_with(KELLY | {"max_per_trade": 1000})
     win_and_lose(wider, [30, -20] * 10)
     assert sized(wider) == (Decimal("0.00833"), "kelly_lite")
+    fifth = desk_with(KELLY | {"fraction": "0.2", "max_per_trade": 1000})
+    win_and_lose(fifth, [30, -20] * 10)
+    assert sized(fifth) == (Decimal("0.00555"), "kelly_lite")  # a fifth of a sixth of 10,000
     win_and_lose(desk, [-20] * 10)
     assert desk.plain(qty=None).verdict is Verdict.BLOCK
 
@@ -492,6 +511,42 @@ def test_selling_dust_is_no_round_trip() -> None:
     held.follow_trip([log], dust, dust + 1, 500)
 
     assert log.stats().trips == 1
+
+
+def no_equity(desk: Desk, case: Case) -> None:
+    case.equity = 0
+
+
+def no_day_start(desk: Desk, case: Case) -> None:
+    desk.gate.state.portfolio.day_start = 0
+
+
+def no_snapshot(desk: Desk, case: Case) -> None:
+    desk.gate.state.portfolio.snapshot_venues.clear()
+
+
+def no_stop(desk: Desk, case: Case) -> None:
+    assert case.intent is not None
+    case.intent = replace(case.intent, protection=ProtectionPlan())
+
+
+RISK: dict[str, Any] = {"method": "risk_per_trade", "risk_pct": "0.1", "max_risk": 50, "cost_bps": 25}
+
+
+@pytest.mark.parametrize(
+    ("sizing", "take_away"),
+    [(ALLOCATION, no_day_start), (ALLOCATION, no_snapshot), (RISK, no_stop), (RISK, no_equity), (KELLY, no_equity)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_method_without_one_of_its_inputs_sizes_nothing_and_says_so(
+    sizing: dict[str, Any], take_away: Callable[[Desk, Case], None]
+) -> None:
+    desk = desk_with(sizing)
+    case, _, _ = case_of(desk, lambda d: d.intent(qty=None))
+    assert size_entry(case, Decimal(1), frozenset()).qty > 0
+    take_away(desk, case)
+
+    assert size_entry(case, Decimal(1), frozenset()) == Sized(0, "SIZING_INPUT_MISSING")
 
 
 def test_a_method_reads_its_own_keys_and_no_others(tmp_path: Path) -> None:

@@ -162,6 +162,41 @@ def test_a_mark_price_that_came_late_ends_by_when_it_was_received() -> None:
     assert board.forget_old(now_ns + MARK_AGE_NS - 4)
 
 
+def test_half_an_event_is_no_good_price() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    view, rows = board.views["x:ETH-USDT"], RowColumns()
+    rows.append(MarketRow(int(RowKind.BBO), 0, BUY_FLAG, 1_000_000, 1, 1, 8, 8))
+    board.apply(rows)
+    assert (view.bid, view.good_bid, view.good_ns) == (100 * UNIT, 99 * UNIT, 7)
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.BBO), 0, SELL_FLAG | LAST_FLAG, 1_020_000, 1, 1, 9, 9))
+    board.apply(rows)
+
+    assert (view.good_bid, view.good_ask, view.good_ns) == (100 * UNIT, 102 * UNIT, 9)
+
+
+def test_only_another_good_ask_asks_for_new_sums() -> None:
+    board = board_of("USDT", ETH_USDT=("99", "101"))
+    seen = []
+    for side, price in ((BUY_FLAG, 98), (SELL_FLAG, 101), (SELL_FLAG, 97), (SELL_FLAG, 102)):
+        board.moved.clear()
+        rows = RowColumns()
+        rows.append(MarketRow(int(RowKind.BBO), 0, side | LAST_FLAG, price * 10_000, 1, 1, 8, 8))
+        board.apply(rows)
+        seen.append(bool(board.moved))
+
+    assert seen == [False, False, False, True]  # another bid, the same ask, a crossed book, another ask
+
+
+def test_rows_of_unequal_length_are_an_error() -> None:
+    rows = RowColumns()
+    rows.append(MarketRow(int(RowKind.TRADE), 0, LAST_FLAG, 1, 1, 1, 8, 8))
+    rows.qty.append(5)
+
+    with pytest.raises(ValueError, match="zip"):
+        board_of("USDT", ETH_USDT=("99", "101")).apply(rows)
+
+
 def test_volatility_is_sampled_once_a_minute_from_good_books_and_trusted_from_its_warm_up_on() -> None:
     board = MarketBoard("USDT", half_life_min=30)
     board.bind([(0, make_instrument("x:ETH-USDT"))])

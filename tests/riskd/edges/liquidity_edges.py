@@ -39,6 +39,14 @@ add("MKT-05", "taken five seconds ago", None, lambda: referred((MARK, "60000"), 
 add("MKT-05", "taken longer ago", MISSING, lambda: referred((MARK, "60000"), (INDEX, "60000"), after_s=5.001))
 
 
+@edge("MKT-05", "a reference of nothing", MISSING)
+def _no_reference() -> ApprovalAnswer:
+    desk = Desk(limits=make_test_limits({"MKT-05": LIQUID["MKT-05"]}))
+    desk.liquid()
+    desk.gate.board.references[BTC].price = 0
+    return desk.plain(qty="0.001")
+
+
 @edge("MKT-05", "a source that fell silent is none", MISSING)
 def _silent_mark() -> ApprovalAnswer:
     desk = Desk(limits=make_test_limits({"MKT-05": LIQUID["MKT-05"]}))

@@ -32,6 +32,13 @@ for label, age_ms, reason in (("at", 5000, None), ("above", 5000.001, "BOOK_STAL
     add("MKT-01", label, reason, book_age)
 
 
+@edge("MKT-01", "no time told", "CHECK_INPUT_MISSING")
+def _no_time() -> ApprovalAnswer:
+    desk = Desk()
+    desk.gate.board.views[BTC].updated_ns = 0
+    return desk.plain()
+
+
 @edge("MKT-01", "a mark price says nothing of the book", "BOOK_STALE")
 def _only_marks() -> ApprovalAnswer:
     desk = Desk()

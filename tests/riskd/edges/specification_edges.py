@@ -32,6 +32,17 @@ add("SPC-02", "on lot", None, lambda: Desk().plain(qty="0.01001"))
 add("SPC-02", "half a lot", "QTY_NOT_ON_STEP", lambda: Desk().plain(qty="0.010015"))
 
 
+def without_step(name: str) -> ApprovalAnswer:
+    desk = Desk()
+    step: dict[str, Any] = {name: 0}
+    desk.gate.state.rules[BTC] = replace(desk.gate.state.rules[BTC], **step)
+    return desk.plain()
+
+
+add("SPC-01", "no tick", "CHECK_INPUT_MISSING", lambda: without_step("tick"))
+add("SPC-02", "no lot", "CHECK_INPUT_MISSING", lambda: without_step("lot"))
+
+
 def with_rules(**rules: str) -> Desk:
     desk = roomy()
     desk.instruments = (make_instrument(BTC, **rules), make_instrument(ETH))
@@ -77,6 +88,12 @@ add("SPC-07", "a buy at its highest multiple", None, lambda: banded(buy_up="1.1"
 add("SPC-07", "a buy above it", OUTSIDE, lambda: banded(buy_up="1.1").plain(limit_price="66000.01"))
 add("SPC-07", "a buy at its lowest multiple", None, lambda: banded(buy_down="0.9").plain(limit_price="54000"))
 add("SPC-07", "a buy below it", OUTSIDE, lambda: banded(buy_down="0.9").plain(limit_price="53999.99"))
+# What lies between two millionths is rounded to the stricter one: 0.900001 and 1.1 of 60,000
+add("SPC-07", "a buy at a multiple between two millionths", OUTSIDE,
+    lambda: banded(buy_down="0.9000005").plain(limit_price="54000.05"))  # fmt: skip
+add("SPC-07", "a buy a tick above that", None, lambda: banded(buy_down="0.9000005").plain(limit_price="54000.06"))
+add("SPC-07", "a buy at the highest of those", None, lambda: banded(buy_up="1.1000005").plain(limit_price="66000"))
+add("SPC-07", "a buy a tick above those", OUTSIDE, lambda: banded(buy_up="1.1000005").plain(limit_price="66000.01"))
 add("SPC-07", "the multiples of sells are not those of buys", None,
     lambda: banded(sell_up="1.01", sell_down="0.99").plain(limit_price="66000"))  # fmt: skip
 add("SPC-07", "a sell at its highest multiple", None, lambda: leaving("66000", sell_up="1.1"))

@@ -29,9 +29,11 @@ for label, reason, changes in (
     ("strength 0", "MALFORMED_REQUEST", {"strength": Decimal(0)}),
     ("strength exactly 1", None, {"strength": Decimal(1)}),
     ("negative quantity", "MALFORMED_REQUEST", {"qty": "-0.01"}),
+    ("quantity 0", "MALFORMED_REQUEST", {"qty": "0"}),
     ("quantity that is no number", "MALFORMED_REQUEST", {"qty": "NaN"}),
     ("13 decimals", "MALFORMED_REQUEST", {"qty": "0.0100000000001"}),
     ("empty strategy", "MALFORMED_REQUEST", {"strategy_id": ""}),
+    ("longest id", None, {"intent_id": "x" * 128}),
     ("endless id", "MALFORMED_REQUEST", {"intent_id": "x" * 129}),
     ("sequence 0", "MALFORMED_REQUEST", {"intent_sequence": 0}),
     ("unknown instrument", "MALFORMED_REQUEST", {"instrument_id": "binance:XYZ-USDT"}),
@@ -39,10 +41,14 @@ for label, reason, changes in (
     ("order for more than the intent", "MALFORMED_REQUEST", {"terms_qty": "0.02"}),
     ("order at a worse price than the intent", "MALFORMED_REQUEST", {"terms_price": "60000.01"}),
     ("order at a better price than the intent", None, {"terms_price": "59999.99"}),
+    ("sell at a worse price than the intent", "MALFORMED_REQUEST", {"side": Side.SELL, "terms_price": "59999.99"}),
+    ("sell at a better price than the intent", None, {"side": Side.SELL, "terms_price": "60000.01"}),
     ("order on the other side", "MALFORMED_REQUEST", {"terms_side": Side.SELL}),
     ("order of another instrument", "MALFORMED_REQUEST", {"terms_instrument_id": ETH}),
 ):
     add("AUT-01", label, reason, lambda changes=changes: Desk().plain(**changes))  # type: ignore[misc]
+add("AUT-01", "exit of less than its intent", "MALFORMED_REQUEST",
+    lambda: exit_of(holding(), "0.01", terms_qty="0.005"))  # fmt: skip
 
 add("AUT-02", "registered strategy", None, lambda: Desk().plain())
 add("AUT-02", "operator", None, lambda: Desk().plain(strategy_id="manual:ana"))
@@ -214,6 +220,7 @@ for status, reason in (
     add("STA-04", status.name, reason, with_status)
 
 add("STA-05", "on the allow list", None, lambda: Desk().plain(strategy_id="s2"))
+add("STA-05", "of nobody", "INSTRUMENT_RESTRICTED", lambda: Desk().plain(strategy_id="s3"))
 add(
     "STA-05", "not on the allow list", "INSTRUMENT_RESTRICTED",
     lambda: Desk().plain(strategy_id="s2", instrument_id=ETH, limit_price="3000"),
