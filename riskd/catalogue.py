@@ -253,7 +253,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("UNSUPPORTED_ORDER_SPEC",), "order", "-", stages="PO", reducing=True),
     _asked("SPC-06", "client order id", "made by execd for this strategy; its form fits every venue",
            ("INVALID_CLIENT_ORDER_ID",), "order", "-", stages="O", reducing=True),
-    _asked("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book",
+    _asked("SPC-07", "venue price band", "inside the venue's fixed prices and its multiples of the middle of the book; "
+           "the multiples are not asked of reducing orders while no price is young enough",
            ("PRICE_OUTSIDE_VENUE_BAND",), "order", "venue's filter", stages="PO", reducing=True, unit=Unit.UNITS),
     _asked("SPC-08", "list integrity", "stop and target of an entry, or of a part of one, lie on their sides of its "
            "price by a tick, no target without a stop, and the venue takes there, and by an emergency exit, what a fee "
@@ -263,7 +264,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),
     _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
            ("INSTRUMENT_RULES_STALE",), "venue", "1 h", stages="P", unit=Unit.MS),
-    _asked("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c",
+    _asked("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c; "
+           "reducing without a price that is young enough: r is the last good one, else the entry price, and c 50 %",
            ("PRICE_COLLAR",), "order", "50 bps, reducing 300 bps", stages="PO", reducing=True, unit=Unit.UNITS),
     _asked("PRC-02", "price collar, over time", "|mid / mean mid of 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",),
            "instrument", "250 bps", stages="PO", unit=Unit.BPS),

@@ -26,6 +26,8 @@ from riskd.inputs import (
     best_prices,
     bounded,
     cap_of,
+    is_blind,
+    last_known_price,
     need,
     notional_of,
     price_of,
@@ -55,6 +57,10 @@ from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderType, Side, Time
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 LADDER_SLACK_PPM: Final = 5_000
 """A reduce command's bound counts from the touch, the collar from the mid: half a very wide spread."""
+BLIND_COLLAR_PPM: Final = 500_000
+"""Of a reducing order while no price is young enough: what is broken may not forbid closing, a slip of the decimals is
+refused all the same.
+"""
 RISKD_STRATEGY: Final = "riskd"
 
 
@@ -307,8 +313,11 @@ def prc_01(case: Case) -> Row:
     """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals."""
     settings, price = case.books.settings, price_of(case)
     far = need(settings.collar_far)
-    reference = _reference(case)
     collar = need(settings.reduce_collar_ppm) if case.reducing else need(rule_of(case).collar_ppm)
+    if not case.stop_price and is_blind(case):
+        reference, collar = last_known_price(case), max(collar, BLIND_COLLAR_PPM)
+    else:
+        reference = _reference(case)
     if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
         collar = max(collar, case.reduce.bound_bps * PPM_PER_BPS + LADDER_SLACK_PPM)
     near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)

@@ -51,7 +51,9 @@ class PriceCollar(Enforced):
     reduce_collar_bps: PositiveInt
     """For reducing orders, around the last good reference."""
     reduce_reference_age_s: PositiveInt
-    """Oldest reference that a reducing order may use."""
+    """Oldest reference of that collar. Without one so young a reducing order passes within 50 % of the last good price,
+    or of what was paid for the position: what is broken may not forbid closing.
+    """
 
 
 class OrderQty(Enforced):

@@ -81,7 +81,9 @@ for label, price, age_s, reason in (
     ("exit at the wider collar", "58200", 0, None),  # 300 bps
     ("exit below it", "58199.99", 0, "PRICE_COLLAR"),
     ("exit on the last good reference", "60000", 3600, None),
-    ("exit when that is too old", "60000", 3600.001, "CHECK_INPUT_MISSING"),
+    ("exit below it on the last good reference", "58199.99", 3600, "PRICE_COLLAR"),
+    ("exit at half of one that is too old", "30000", 3600.001, None),
+    ("exit below that", "29999.99", 3600.001, "PRICE_COLLAR"),
 ):
 
     def exit_collar(price: str = price, age_s: float = age_s) -> ApprovalAnswer:
