@@ -78,7 +78,7 @@ def make_case(
         rule=rule,
         view=books.board.views.get(instrument_id),
         venue_status=statuses.get(venue),
-        session_age_ns=now_ns - ask.sent_time_ns if ask.sent_time_ns > 0 else 0,
+        session_age_ns=now_ns - ask.sent_time_ns if ask.sent_time_ns > 0 else None,
         parent=None if intent is not None or order is None else books.commitments.parents.get(order.intent_id),
         reduce=reduce,
         loss=state.loss,

@@ -172,13 +172,14 @@ def sta_03(case: Case) -> Row:
     """The venue's private side is live, reconciled, and execd speaks to us."""
     status, settings = case.venue_status, case.books.settings
     oldest, silence = need(settings.max_reconcile_age_ns), need(settings.max_session_age_ns)
-    if status is None:
+    if status is None or case.session_age_ns is None:
         raise InputMissing
-    if not status.private_stream_live or case.session_age_ns > silence:
-        return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, case.session_age_ns // NS_PER_MS
+    silent = abs(case.session_age_ns)  # what comes from the future would never age, here and below
+    if not status.private_stream_live or silent > silence:
+        return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, silent // NS_PER_MS
     if status.reconciling or status.reconciled_time_ns <= 0:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, 0
-    age = case.now_ns - status.reconciled_time_ns
+    age = abs(case.now_ns - status.reconciled_time_ns)
     if age > oldest:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, -(-age // NS_PER_MS)
     return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
@@ -206,7 +207,7 @@ def mkt_01(case: Case) -> Row:
     view, oldest = view_of(case), need(rule_of(case).max_book_age_ns)
     if view.updated_ns <= 0:
         raise InputMissing
-    age = case.now_ns - view.updated_ns
+    age = abs(case.now_ns - view.updated_ns)  # one of the far future would never age
     if age > oldest or view.state == BookState.STALE:
         return BLOCK, "BOOK_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
     return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS

@@ -142,8 +142,8 @@ class Decider:
 
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
-        case, stage = self._case(ApprovalAsk(0, 0, parent=intent), now_ns)
-        ask = ApprovalAsk(0, 0, parent=intent)
+        ask = ApprovalAsk(0, now_ns, parent=intent)
+        case, stage = self._case(ask, now_ns)
         record, _, found = self._decide(case, stage, ask, f"dry-{intent.intent_id}", now_ns)
         found()
         return render(record, self._plans_by_name)

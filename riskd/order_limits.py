@@ -212,7 +212,7 @@ class ClockSanity(Enforced):
     """AUT-06."""
 
     max_offset_ms: PositiveInt = 250
-    """Between our clock and the venue's, beyond what the measurement may be wrong."""
+    """Between our clock and the venue's, beyond what the measurement may be wrong; and the most that it may."""
     max_age_s: PositiveInt = 180
     """Of the measurement; execd measures once a minute."""
 

@@ -22,11 +22,16 @@ from tradebot.core.orders import Side, TimeInForce
 
 changes: dict[str, Any]
 
-for label, age_ms, reason in (("at", 5000, None), ("above", 5000.001, "BOOK_STALE")):
+for label, age_ms, reason in (
+    ("at", 5000, None),
+    ("above", 5000.001, "BOOK_STALE"),
+    ("as far ahead", -5000, None),
+    ("farther ahead", -5000.001, "BOOK_STALE"),
+):
 
     def book_age(age_ms: float = age_ms) -> ApprovalAnswer:
         desk = Desk()
-        desk.now_ns += int(age_ms * MS)
+        desk.gate.board.views[BTC].updated_ns -= int(age_ms * MS)
         return desk.plain()
 
     add("MKT-01", label, reason, book_age)

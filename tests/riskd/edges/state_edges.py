@@ -14,7 +14,7 @@ from tests.riskd.edges.kit import (
     limited,
     raise_hold,
 )
-from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk
+from tests.riskd.kit import BTC, ETH, MS, SECOND, START_NS, Desk
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk
 from tradebot.core.instruments import InstrumentStatus
@@ -174,6 +174,8 @@ def _operator_beside() -> ApprovalAnswer:
 for label, age_s, changes, reason in (
     ("reconciled 90 s ago", 90, {}, None),
     ("reconciled longer ago", 90.001, {}, "STREAM_RECONCILING"),
+    ("reconciled 90 s ahead", -90, {}, None),
+    ("reconciled farther ahead", -90.001, {}, "STREAM_RECONCILING"),
     ("never reconciled", 0, {"reconciled_time_ns": 0}, "STREAM_RECONCILING"),
     ("reconciling", 0, {"reconciling": True}, "STREAM_RECONCILING"),
     ("private stream down", 0, {"private_stream_live": False}, "VENUE_UNAVAILABLE"),
@@ -190,6 +192,9 @@ for label, age_s, changes, reason in (
 for label, age_ms, reason in (
     ("ask 5 s on its way", 5000, None),
     ("ask longer on its way", 5000.001, "VENUE_UNAVAILABLE"),
+    ("ask from 5 s ahead", -5000, None),
+    ("ask from farther ahead", -5000.001, "VENUE_UNAVAILABLE"),
+    ("ask that does not say when", START_NS // MS, "CHECK_INPUT_MISSING"),
 ):
 
     def slow_ask(age_ms: float = age_ms) -> ApprovalAnswer:
