@@ -317,8 +317,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("POS-06", "concentration", "worst-case notional per base asset over all venues / E",
            ("CONCENTRATION_LIMIT",), "portfolio",
            "25 % E", stages="P", unit=Unit.UNITS),
-    _watched("POS-07", "correlation cluster", "exposure of instruments that move together; grace, then riskd reduces",
-             ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)"),
+    _asked("POS-07", "correlation cluster",
+           "sum of worst-case notionals of instruments that move together / E; what drifts over: grace, then riskd "
+           "reduces", ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)", stages="P", unit=Unit.UNITS,
+           severity=_HOLD),
     _asked("POS-08", "venue (counterparty) exposure",
            "equity that lies at the venue + worst-case notional of its derivatives / E (spot is in its equity)",
            ("VENUE_EXPOSURE_LIMIT",), "venue", "60 % E (soft 50)", stages="P", unit=Unit.UNITS),

@@ -47,7 +47,7 @@ from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
 from riskd.venue_exposure_check import VENUE_EXPOSURE_CHECKS
 from riskd.venue_rule_checks import VENUE_RULE_CHECKS
-from riskd.worst_case import exposure, gross_others, open_others
+from riskd.worst_case import cluster_others, exposure, gross_others, open_others
 from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.levels import TradingLevel
@@ -417,6 +417,17 @@ def pos_04(case: Case) -> Row:
     return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
+def pos_07(case: Case) -> Row:
+    """Instruments that move together, as if they were one; what moves alone is POS-02's."""
+    settings = case.books.settings
+    hard, soft, others = (
+        cap_of(settings.cluster_hard, case), cap_of(settings.cluster_soft, case), cluster_others(case)
+    )  # fmt: skip
+    if others is None:
+        return PASS, "", hard, 0
+    return _two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
+
+
 # ---- RAT, PNL
 
 
@@ -485,6 +496,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     "POS-02": pos_02,
     "POS-03": pos_03,
     "POS-04": pos_04,
+    "POS-07": pos_07,
     "RAT-01": rat_01,
     "PNL-01": pnl_01,
 }

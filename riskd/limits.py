@@ -64,7 +64,9 @@ _BPS: Final = Decimal(10_000)
 
 
 class ClusterExposure(Exposure):
-    """POS-07: exposure of instruments that move together."""
+    """POS-07: exposure of instruments that move together. Beyond a hundred they are not compared: what is more counts
+    as joined with all that moves together.
+    """
 
     bar_s: PositiveInt = 300
     """Returns are taken over bars of this length."""

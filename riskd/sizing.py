@@ -31,7 +31,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, gross_others, leaning_qty, net_others, value_price, worst_qty
+from riskd.worst_case import base_others, cluster_others, gross_others, leaning_qty, net_others, value_price, worst_qty
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -256,6 +256,13 @@ def _concentration(case: Case) -> int:
     return _beside(case, case.books.settings.orders.concentration, base_others(case))
 
 
+def _cluster(case: Case) -> int:
+    others = cluster_others(case)
+    if others is None:
+        return _order_qty(case)  # binds nothing that SIZ-01 does not
+    return _beside(case, case.books.settings.cluster_hard, others)
+
+
 def _allocation(case: Case) -> int:
     return _qty(case, _in_quote(case, allocation_of(case) - strategy_used(case) - 2))
 
@@ -307,6 +314,7 @@ HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "POS-04": _gross,
     "POS-05": _net,
     "POS-06": _concentration,
+    "POS-07": _cluster,
     "POS-09": _allocation,
     "POS-10": _leverage,
     "POS-11": _open_orders,

@@ -35,6 +35,7 @@ from riskd.volatility import Volatility
 from riskd.volume_trail import VolumeTrail
 from tests.riskd.kit import (
     BTC,
+    CLUSTERED,
     DATED,
     DEPLOYED,
     ETH,
@@ -47,6 +48,7 @@ from tests.riskd.kit import (
     SECOND,
     START_NS,
     STRICT,
+    TOGETHER,
     Desk,
     execd_id,
     make_test_limits,
@@ -114,7 +116,6 @@ NOT_INPUTS: dict[type, dict[str, str]] = {
     },
     Settings: {
         "soft_caps": "None is a profile without soft caps", "clusters": "watched, asked of no order",
-        "cluster_hard": "watched, asked of no order", "cluster_soft": "watched, asked of no order",
     },
     OrderSettings: {},
 }  # fmt: skip
@@ -379,6 +380,7 @@ ON: dict[str, dict[str, Any] | None] = {
     **FORM,
     **FILLS,
     **LIQUID,
+    **TOGETHER,
     "MKT-05": {"status": "enforced", "max_divergence_bps": 1_000},  # ETH moves and the others stay
     "STA-07": MARKET["STA-07"] | {"min_samples": 5},
     "RAT-07": {"status": "enforced", "window_ms": 1},
@@ -406,7 +408,7 @@ def enter(desk: Desk, qty: str, price: str = "60000", **changes: Any) -> None:
 
 def desk_at(level: TradingLevel) -> Desk:
     """A desk that holds both instruments, with every check on that can be, at a level."""
-    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}), instruments=DATED)
+    desk = Desk(limits=make_test_limits(ON, cautious={"adds": True}, **CLUSTERED), instruments=DATED)
     desk.drilled()
     see_markets(desk)
     enter(desk, "0.005")
