@@ -35,7 +35,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity", "max_silence_s", "max_steps", "fill_grace_s",
     "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
     "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
-    "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct",
+    "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct", "spread_factor",
 })  # fmt: skip
 """Last part of the path: a smaller value allows less."""
 HIGHER_IS_TIGHTER: Final = frozenset({
@@ -43,7 +43,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
     "min_stop_multiple", "maintenance_pct", "min_depth_multiple",
-    "min_cost_multiple",
+    "min_cost_multiple", "depth_factor",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""
 TRUE_IS_TIGHTER: Final = frozenset({"auto_close", "resume_requires_recovery"})

@@ -203,6 +203,10 @@ class Cautious(ConfigModel):
     """Between two entries of one instrument."""
     loss_cooldown_s: Annotated[int, Field(ge=0)] = 900
     """After a losing exit of an instrument."""
+    spread_factor: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.7")
+    """Multiplies the widest spread (MKT-04); 1 = as at RUNNING."""
+    depth_factor: Annotated[Decimal, Field(ge=1, le=100)] = Decimal("1.5")
+    """Multiplies the least depth (MKT-06); 1 = as at RUNNING."""
 
 
 class SoftCaps(ConfigModel):

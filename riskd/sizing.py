@@ -17,7 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
-from riskd.liquidity_checks import best_depth, participation_room
+from riskd.liquidity_checks import best_depth, depth_multiple_ppm, participation_room
 from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
@@ -206,9 +206,7 @@ def _order_value(case: Case) -> int:
 
 
 def _depth(case: Case) -> int:
-    rule, depth = case.books.settings.orders.depth, best_depth(case)
-    assert rule is not None
-    return depth * PPM // rule.multiple_ppm
+    return best_depth(case) * PPM // depth_multiple_ppm(case)
 
 
 def _balance(case: Case) -> int:
