@@ -267,7 +267,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
            ("INSTRUMENT_RULES_STALE",), "venue", "1 h", stages="P", unit=Unit.MS),
     _asked("PRC-01", "price collar, static", "buy p <= r(1+c), sell p >= r(1-c); far side bounded by far_multiple x c; "
-           "reducing without a price that is young enough: r is the last good one, else the entry price, and c 50 %",
+           "reducing without a price that is young enough: r is the last good one, else the entry price, and c 50 %; "
+           "a reducing order with a trigger: r is that; the trigger of an entry lies there as its limit does",
            ("PRICE_COLLAR",), "order", "50 bps, reducing 300 bps", stages="PO", reducing=True, unit=Unit.UNITS),
     _asked("PRC-02", "price collar, over time", "|mid / mean mid of 5 min - 1|", ("PRICE_COLLAR_DYNAMIC",),
            "instrument", "250 bps", stages="PO", unit=Unit.BPS),

@@ -311,33 +311,32 @@ def _action_fits(case: Case) -> bool:
 
 
 def prc_01(case: Case) -> Row:
-    """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals."""
+    """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals. So
+    does the trigger of an entry, wherever its limit is.
+    """
     settings, price = case.books.settings, price_of(case)
     far = need(settings.collar_far)
     collar = need(settings.reduce_collar_ppm) if case.reducing else need(rule_of(case).collar_ppm)
-    if not case.stop_price and is_blind(case):
+    waits = case.reducing and case.stop_price > 0
+    if not waits and is_blind(case):
         reference, collar = last_known_price(case), max(collar, BLIND_COLLAR_PPM)
     else:
-        reference = _reference(case)
+        reference = case.stop_price if waits else _reference(case)
     if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
         collar = max(collar, case.reduce.bound_bps * PPM_PER_BPS + LADDER_SLACK_PPM)
     near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)
-    if case.side is Side.BUY:
-        high, low = reference + near, reference - other
-        limit = high if price > reference else low
-    else:
-        high, low = reference + other, reference - near
-        limit = low if price < reference else high
+    above, below = (near, other) if case.side is Side.BUY else (other, near)
+    high, low = reference + above, reference - below
     fits = low <= price <= high
-    return (PASS if fits else BLOCK, "" if fits else "PRICE_COLLAR", limit, price)
+    if fits and case.stop_price and not waits:
+        price = case.stop_price
+        fits = low <= price <= high
+    is_high = price > reference or (price == reference and case.side is Side.SELL)
+    return (PASS if fits else BLOCK, "" if fits else "PRICE_COLLAR", high if is_high else low, price)
 
 
 def _reference(case: Case) -> int:
-    """Return the mid, rounded against the order. Reducing orders take the last good one within its age; an order with
-    a trigger is judged against that.
-    """
-    if case.stop_price:
-        return case.stop_price
+    """Return the mid, rounded against the order. Reducing orders take the last good one within its age."""
     bid, ask = best_prices(case)
     return (bid + ask) // 2 if case.side is Side.BUY else -(-(bid + ask) // 2)
 

@@ -18,7 +18,7 @@ from tests.riskd.kit import BTC, ETH, MS, SECOND, STRICT, Desk, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.market import BookState, RowKind
-from tradebot.core.orders import Side, TimeInForce
+from tradebot.core.orders import OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
 
@@ -98,6 +98,17 @@ for label, price, age_s, reason in (
         return exit_of(desk, "0.01", limit_price=price)
 
     add("PRC-01", label, reason, exit_collar)
+
+
+WAITS: dict[str, Any] = {"terms_order_type": OrderType.TAKE_PROFIT_LIMIT}
+add("PRC-01", "entry and its trigger in the collar", None,
+    lambda: Desk().plain(limit_price="60300", terms_stop_price="60300", **WAITS))  # fmt: skip
+add("PRC-01", "trigger above it", "PRICE_COLLAR",
+    lambda: Desk().plain(limit_price="60300", terms_stop_price="60300.01", **WAITS))  # fmt: skip
+add("PRC-01", "limit above it at its trigger", "PRICE_COLLAR",
+    lambda: Desk().plain(limit_price="71000", terms_stop_price="71000", **WAITS))  # fmt: skip
+add("PRC-01", "exit at its trigger, however far", None,
+    lambda: exit_of(holding(), "0.01", limit_price="40000", terms_stop_price="40000", **WAITS))  # fmt: skip
 
 
 def spread(bid: str, ask: str) -> ApprovalAnswer:

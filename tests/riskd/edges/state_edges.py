@@ -19,7 +19,7 @@ from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
-from tradebot.core.orders import OrderEventKind, OrderRole, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
 
@@ -40,6 +40,28 @@ for label, reason, changes in (
     ("order at a worse price than the intent", "MALFORMED_REQUEST", {"terms_price": "60000.01"}),
     ("order at a better price than the intent", None, {"terms_price": "59999.99"}),
     ("order on the other side", "MALFORMED_REQUEST", {"terms_side": Side.SELL}),
+    ("order that stays where the intent does not", "MALFORMED_REQUEST", {"terms_time_in_force": TimeInForce.GTC}),
+    (
+        "order of another type",
+        "MALFORMED_REQUEST",
+        {"terms_order_type": OrderType.TAKE_PROFIT_LIMIT, "terms_stop_price": "60000"},
+    ),
+    ("order that ends at another time", "MALFORMED_REQUEST", {"terms_expire_time_ns": START_NS + SECOND}),
+    (
+        "limit for a market intent",
+        None,
+        {
+            "order_type": OrderType.MARKET,
+            "limit_price": None,
+            "time_in_force": TimeInForce.GTC,
+            "terms_time_in_force": TimeInForce.IOC,
+        },
+    ),
+    (
+        "trigger for a market intent",
+        "MALFORMED_REQUEST",
+        {"order_type": OrderType.MARKET, "limit_price": None, "terms_order_type": OrderType.STOP_LIMIT},
+    ),
     ("order of another instrument", "MALFORMED_REQUEST", {"terms_instrument_id": ETH}),
 ):
     add("AUT-01", label, reason, lambda changes=changes: Desk().plain(**changes))  # type: ignore[misc]
