@@ -24,6 +24,8 @@ MAX_ID_CHARACTERS: Final = 128
 _ZERO: Final = Decimal(0)
 _SHARED: Final = ("intent_id", "strategy_id", "instrument_id", "side", "role", "post_only")
 """What an intent and its order both say."""
+_FORM: Final = ("order_type", "time_in_force", "expire_time_ns")
+"""What they both say too, unless the intent is a market one: that is a limit which does not rest (PRC-04)."""
 _NOBODY: Final = OrderTerms("", "", Side.BUY, OrderType.LIMIT, _ZERO)
 
 
@@ -78,7 +80,7 @@ def make_case(
         rule=rule,
         view=books.board.views.get(instrument_id),
         venue_status=statuses.get(venue),
-        session_age_ns=now_ns - ask.sent_time_ns if ask.sent_time_ns > 0 else 0,
+        session_age_ns=now_ns - ask.sent_time_ns if ask.sent_time_ns > 0 else None,
         parent=None if intent is not None or order is None else books.commitments.parents.get(order.intent_id),
         reduce=reduce,
         loss=state.loss,
@@ -205,6 +207,12 @@ def _disagreement(intent: OrderIntent, order: ApproveOrder) -> str:
     if wanted != asked:
         name = next(name for name, one, other in zip(_SHARED, wanted, asked, strict=True) if one != other)
         return f"{name} of the order differs from the intent"
+    if intent.order_type is not OrderType.MARKET:
+        for name in _FORM:
+            if getattr(intent, name) != getattr(terms, name):
+                return f"{name} of the order differs from the intent"
+    elif terms.order_type is not OrderType.LIMIT:
+        return "the order of a market intent is not a limit"
     # An exit without a quantity may come with what is free to be sold; an entry without one is sized here alone.
     if terms.qty and terms.qty != intent.qty and (intent.qty is not None or intent.role is OrderRole.ENTRY):
         return "qty of the order differs from the intent"

@@ -82,7 +82,8 @@ class Case:
     venue_status: VenueStatus | None = None
     build: str = ""
     """Build of the execd that asks."""
-    session_age_ns: int = 0
+    session_age_ns: int | None = None
+    """How long the ask was on its way; None = it does not say when it was sent."""
     parent: Parent | None = None
     """The reserved parent of a message that is asked alone."""
     reduce: ReduceIssued | None = None

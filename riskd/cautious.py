@@ -1,7 +1,7 @@
-"""What CAUTIOUS asks of an entry besides half size: no adds, no hurry, no revenge.
+"""What CAUTIOUS asks of an entry besides half size: no adds, no hurry, no revenge, a narrow spread and a deep book.
 
-Source: the risk design's filters after a loss pause. Its wider signal, spread and depth filters belong to the checks
-and strategies that have those.
+Source: the risk design's filters after a loss pause. Its wider signal threshold is left out: what a strategy's signal
+is, and where it acts on it, the strategy alone knows; riskd sees what it wants, not why.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CautiousRefusal(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CautiousRule:
-    """Filters at CAUTIOUS; 0 = off."""
+    """Filters at CAUTIOUS; 0 = off. Of the factors PPM = as at RUNNING."""
 
     adds: bool
     """Whether a position may be added to."""
@@ -30,6 +30,10 @@ class CautiousRule:
     """From one entry of an instrument to the next."""
     cooldown_ns: int
     """From a losing exit of an instrument to the next entry."""
+    spread_ppm: int
+    """Share of the widest spread (MKT-04) that is left."""
+    depth_ppm: int
+    """Multiple of the least depth (MKT-06)."""
 
 
 def refusal(

@@ -26,6 +26,8 @@ from riskd.inputs import (
     best_prices,
     bounded,
     cap_of,
+    is_blind,
+    last_known_price,
     need,
     notional_of,
     price_of,
@@ -46,7 +48,7 @@ from riskd.settings import NS_PER_MS
 from riskd.units import PPM_PER_BPS, with_ppm
 from riskd.venue_exposure_check import VENUE_EXPOSURE_CHECKS
 from riskd.venue_rule_checks import VENUE_RULE_CHECKS
-from riskd.worst_case import exposure, gross_others, open_others
+from riskd.worst_case import cluster_others, exposure, gross_others, open_others
 from tradebot.core.approvals import VenueAction
 from tradebot.core.intents import Algo
 from tradebot.core.levels import TradingLevel
@@ -56,6 +58,10 @@ from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderType, Side, Time
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 LADDER_SLACK_PPM: Final = 5_000
 """A reduce command's bound counts from the touch, the collar from the mid: half a very wide spread."""
+BLIND_COLLAR_PPM: Final = 500_000
+"""Of a reducing order while no price is young enough: what is broken may not forbid closing, a slip of the decimals is
+refused all the same.
+"""
 RISKD_STRATEGY: Final = "riskd"
 
 
@@ -170,13 +176,14 @@ def sta_03(case: Case) -> Row:
     """The venue's private side is live, reconciled, and execd speaks to us."""
     status, settings = case.venue_status, case.books.settings
     oldest, silence = need(settings.max_reconcile_age_ns), need(settings.max_session_age_ns)
-    if status is None:
+    if status is None or case.session_age_ns is None:
         raise InputMissing
-    if not status.private_stream_live or case.session_age_ns > silence:
-        return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, case.session_age_ns // NS_PER_MS
+    silent = abs(case.session_age_ns)  # what comes from the future would never age, here and below
+    if not status.private_stream_live or silent > silence:
+        return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, silent // NS_PER_MS
     if status.reconciling or status.reconciled_time_ns <= 0:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, 0
-    age = case.now_ns - status.reconciled_time_ns
+    age = abs(case.now_ns - status.reconciled_time_ns)
     if age > oldest:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, -(-age // NS_PER_MS)
     return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
@@ -204,7 +211,7 @@ def mkt_01(case: Case) -> Row:
     view, oldest = view_of(case), need(rule_of(case).max_book_age_ns)
     if view.updated_ns <= 0:
         raise InputMissing
-    age = case.now_ns - view.updated_ns
+    age = abs(case.now_ns - view.updated_ns)  # one of the far future would never age
     if age > oldest or view.state == BookState.STALE:
         return BLOCK, "BOOK_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
     return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
@@ -308,30 +315,32 @@ def _action_fits(case: Case) -> bool:
 
 
 def prc_01(case: Case) -> Row:
-    """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals."""
+    """The limit lies near the reference: tightly against paying too much, loosely against a slip of the decimals. So
+    does the trigger of an entry, wherever its limit is.
+    """
     settings, price = case.books.settings, price_of(case)
     far = need(settings.collar_far)
-    reference = _reference(case)
     collar = need(settings.reduce_collar_ppm) if case.reducing else need(rule_of(case).collar_ppm)
+    waits = case.reducing and case.stop_price > 0
+    if not waits and is_blind(case):
+        reference, collar = last_known_price(case), max(collar, BLIND_COLLAR_PPM)
+    else:
+        reference = case.stop_price if waits else _reference(case)
     if case.reduce is not None:  # riskd's own ladder chose the bound; the collar must not undo it
         collar = max(collar, case.reduce.bound_bps * PPM_PER_BPS + LADDER_SLACK_PPM)
     near, other = with_ppm(reference, collar), with_ppm(reference, far * collar)
-    if case.side is Side.BUY:
-        high, low = reference + near, reference - other
-        limit = high if price > reference else low
-    else:
-        high, low = reference + other, reference - near
-        limit = low if price < reference else high
+    above, below = (near, other) if case.side is Side.BUY else (other, near)
+    high, low = reference + above, reference - below
     fits = low <= price <= high
-    return (PASS if fits else BLOCK, "" if fits else "PRICE_COLLAR", limit, price)
+    if fits and case.stop_price and not waits:
+        price = case.stop_price
+        fits = low <= price <= high
+    is_high = price > reference or (price == reference and case.side is Side.SELL)
+    return (PASS if fits else BLOCK, "" if fits else "PRICE_COLLAR", high if is_high else low, price)
 
 
 def _reference(case: Case) -> int:
-    """Return the mid, rounded against the order. Reducing orders take the last good one within its age; an order with
-    a trigger is judged against that.
-    """
-    if case.stop_price:
-        return case.stop_price
+    """Return the mid, rounded against the order. Reducing orders take the last good one within its age."""
     bid, ask = best_prices(case)
     return (bid + ask) // 2 if case.side is Side.BUY else -(-(bid + ask) // 2)
 
@@ -411,6 +420,17 @@ def pos_04(case: Case) -> Row:
     return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
+def pos_07(case: Case) -> Row:
+    """Instruments that move together, as if they were one; what moves alone is POS-02's."""
+    settings = case.books.settings
+    hard, soft, others = (
+        cap_of(settings.cluster_hard, case), cap_of(settings.cluster_soft, case), cluster_others(case)
+    )  # fmt: skip
+    if others is None:
+        return PASS, "", hard, 0
+    return _two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
+
+
 # ---- RAT, PNL
 
 
@@ -479,6 +499,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     "POS-02": pos_02,
     "POS-03": pos_03,
     "POS-04": pos_04,
+    "POS-07": pos_07,
     "RAT-01": rat_01,
     "PNL-01": pnl_01,
 }

@@ -3,7 +3,8 @@
 Statistics in floats, never money. Two instruments are joined when the correlation of their bar returns reaches
 `join_at` and parted when it falls below `leave_below`; a cluster is whatever hangs together by joins and pins. Bars in
 which an instrument had no price are left out for every pair with it. After each bar the pairs are compared a few per
-call, so that no call takes long; the same prices at the same times give the same clusters.
+call, so that no call takes long; the same prices at the same times give the same clusters. Instruments that are too
+many to be compared count as joined: with each other, and with all that moves together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from math import isfinite, log, sqrt
 from typing import Final
 
 MAX_INSTRUMENTS: Final = 100
-"""Instruments that are compared: first come; the cost is their square per bar."""
+"""Instruments that are compared: first come, for a life; the cost is their square per bar."""
 PAIRS_PER_FEED: Final = 40
 """Pairs compared per call: some milliseconds for a day of five-minute bars."""
 Clusters = tuple[tuple[str, ...], ...]
@@ -41,6 +42,8 @@ class ClusterTracker:
     def __init__(self, rule: ClusterRule) -> None:
         self._rule = rule
         self._bar = -1
+        self._compared: set[str] = set()
+        """The first that came."""
         self._last: dict[str, float] = {}
         """Latest price in the current bar."""
         self._closes: dict[str, float] = {}
@@ -50,6 +53,8 @@ class ClusterTracker:
         self._joined: set[tuple[str, str]] = set()
         self._due: deque[tuple[str, str]] = deque()
         """Pairs to compare since the last bar."""
+        self._beyond: set[str] = set()
+        """Too many to be compared."""
         self.clusters = gather(rule.pins)
 
     def seed(self, clusters: Iterable[Iterable[str]]) -> None:
@@ -59,17 +64,28 @@ class ClusterTracker:
         self.clusters = gather([*self._rule.pins, *self._joined])
 
     def feed(self, prices: Mapping[str, float], now_ns: int) -> None:
-        """Take prices, > 0. The clusters change only after a bar has ended."""
+        """Take prices, > 0. The clusters change only after a bar has ended, or when an instrument is one too many."""
         bar = now_ns // self._rule.bar_ns
         if bar > self._bar >= 0:
             self._end_bar(bar - self._bar)
             self._due = deque(combinations(sorted(self._returns), 2))
         self._bar = max(bar, self._bar)
+        beyond = len(self._beyond)
         for name, price in prices.items():
-            if isfinite(price) and price > 0 and (name in self._last or len(self._last) < MAX_INSTRUMENTS):
+            if not (isfinite(price) and price > 0):
+                continue
+            if name in self._compared or len(self._compared) < MAX_INSTRUMENTS:
+                self._compared.add(name)
                 self._last[name] = price
+            else:
+                self._beyond.add(name)
+        is_more = len(self._beyond) > beyond
+        if is_more:  # what they were joined with in another life is not looked at any more
+            self._joined = {pair for pair in self._joined if self._beyond.isdisjoint(pair)}
         if self._due:
             self._compare()
+        elif is_more:
+            self._gather()
 
     def correlation(self, one: str, other: str) -> float | None:
         """Return the correlation of two instruments' returns; None = too few bars in common, or one stood still."""
@@ -105,7 +121,14 @@ class ClusterTracker:
             elif value < self._rule.leave_below:
                 self._joined.discard(pair)
         if not self._due:
-            self.clusters = gather([*self._rule.pins, *self._joined])
+            self._gather()
+
+    def _gather(self) -> None:
+        """Put together what hangs together."""
+        self.clusters = gather([*self._rule.pins, *self._joined])
+        if self._beyond:
+            everything = {name for cluster in self.clusters for name in cluster} | self._beyond
+            self.clusters = gather([everything])
 
 
 def pearson(pairs: list[tuple[float, float]]) -> float | None:

@@ -14,6 +14,7 @@ from riskd.accountant import Accountant
 from riskd.asks import MAX_ID_CHARACTERS, make_case
 from riskd.case import Books, Case
 from riskd.catalogue import SPEC_BY_ID
+from riskd.clusters import gather
 from riskd.decisions import describe, first_violation, render, render_row
 from riskd.exposure_sums import EARLY_NS
 from riskd.inputs import (
@@ -107,6 +108,8 @@ class Decider:
         self._stop_flag = stop_flag
         self._limits = limits
         self._settings: Settings = books.settings
+        self._pins = gather(() if books.settings.clusters is None else books.settings.clusters.pins)
+        """What moves together before anything was measured."""
         self._signer = signer
         self._environment = environment
         self._plans = make_plans(limits)
@@ -142,8 +145,8 @@ class Decider:
 
     def check_intent(self, intent: OrderIntent, now_ns: int) -> Decision:
         """Say what would be decided, without deciding it."""
-        case, stage = self._case(ApprovalAsk(0, 0, parent=intent), now_ns)
-        ask = ApprovalAsk(0, 0, parent=intent)
+        ask = ApprovalAsk(0, now_ns, parent=intent)
+        case, stage = self._case(ask, now_ns)
         record, _, found = self._decide(case, stage, ask, f"dry-{intent.intent_id}", now_ns)
         found()
         return render(record, self._plans_by_name)
@@ -219,6 +222,7 @@ class Decider:
         the checks, which then refuse.
         """
         with suppress(Exception):
+            self.books.sums.group(self._state.clusters or self._pins)
             value_all(self.books, now_ns, EARLY_NS)
             value_positions(self.books, now_ns, EARLY_NS)
 
@@ -243,6 +247,7 @@ class Decider:
             self.keep(record.decision_id, payload)
 
     def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
+        self.books.sums.group(self._state.clusters or self._pins)
         case = make_case(ask, self.books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
         case.build = self._session.build
         if not case.reducing:

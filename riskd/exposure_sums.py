@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from riskd.clusters import Clusters
 from riskd.exposure import Commitments
 from riskd.marks import MarketBoard
 from riskd.portfolio import Portfolio
@@ -38,9 +39,12 @@ class Part(NamedTuple):
     """Signed notional when all buys fill and no sell does; of no use while `notional` is None."""
     short: int
     """Signed notional when all sells fill and no buy does."""
+    cluster: int
+    """Which one; -1 = none."""
 
 
-NOTHING: Final = Part(0, "", False, "", 0, 0)
+NO_CLUSTER: Final = -1
+NOTHING: Final = Part(0, "", False, "", 0, 0, NO_CLUSTER)
 
 
 class ExposureSums:
@@ -52,6 +56,9 @@ class ExposureSums:
         self._by_base: dict[str, int] = defaultdict(int)
         self._by_venue: dict[str, int] = defaultdict(int)
         """Derivatives alone."""
+        self._by_cluster: dict[int, int] = defaultdict(int)
+        self._clusters: Clusters = ()
+        self._cluster_of: dict[str, int] = {}
         self._blind = 0
         """Instruments whose notional is not known."""
         self._open = 0
@@ -59,6 +66,12 @@ class ExposureSums:
         """Quote asset -> rate that the notionals were made with."""
         self._paths: object = None
         self._at_ns = -REVALUE_NS
+
+    def group(self, clusters: Clusters) -> None:
+        """Say which instruments move together: other ones than before are summed up anew by the next `refresh`."""
+        if clusters is not self._clusters:
+            self._clusters, self._paths = clusters, None
+            self._cluster_of = {name: at for at, names in enumerate(clusters) for name in names}
 
     def refresh(
         self,
@@ -84,6 +97,7 @@ class ExposureSums:
             self._parts.clear()
             self._by_base.clear()
             self._by_venue.clear()
+            self._by_cluster.clear()
             self._rates.clear()
             self._gross = self._long = self._short = self._blind = self._open = 0
             self._at_ns = now_ns
@@ -110,6 +124,15 @@ class ExposureSums:
         """Return the gross of all other derivatives of a venue, as far as known. Call `refresh` before."""
         own = self._parts.get(instrument_id, NOTHING)
         return self._by_venue.get(venue, 0) - (own.notional or 0 if own.venue == venue else 0)
+
+    def cluster_others(self, instrument_id: str) -> int | None:
+        """Return the gross of the others in its cluster, as far as known; None = it moves with no other. Call `refresh`
+        before.
+        """
+        cluster = self._cluster_of.get(instrument_id)
+        if cluster is None:
+            return None
+        return self._by_cluster.get(cluster, 0) - (self._parts.get(instrument_id, NOTHING).notional or 0)
 
     def net_others(self, instrument_id: str) -> tuple[int, int] | None:
         """Return the signed notionals of all other instruments (when their buys fill, when their sells do); None = not
@@ -138,6 +161,7 @@ class ExposureSums:
                 self._long -= old.long
                 self._short -= old.short
                 self._by_base[old.base] -= old.notional
+                self._by_cluster[old.cluster] -= old.notional
                 if old.venue:
                     self._by_venue[old.venue] -= old.notional
         held, orders = portfolio.net.get(instrument_id, 0), commitments.by_instrument.get(instrument_id)
@@ -150,7 +174,8 @@ class ExposureSums:
             long = notional if held + buy == worst else self._signed(held + buy, instrument_id, board, rule)
             short = long if not buy and not sell else self._signed(held - sell, instrument_id, board, rule)
         venue = "" if rule.is_spot else rule.venue
-        self._parts[instrument_id] = Part(notional, rule.base, is_open, venue, long, short)
+        cluster = self._cluster_of.get(instrument_id, NO_CLUSTER)
+        self._parts[instrument_id] = Part(notional, rule.base, is_open, venue, long, short, cluster)
         self._open += is_open
         if notional is None:
             self._blind += 1
@@ -159,6 +184,7 @@ class ExposureSums:
             self._long += long
             self._short += short
             self._by_base[rule.base] += notional
+            self._by_cluster[cluster] += notional
             if venue:
                 self._by_venue[venue] += notional
 

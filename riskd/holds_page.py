@@ -62,6 +62,9 @@ def _levels() -> str:
     refusals = ", ".join(f"`{reason}`" for reason in LEVEL_REASON.values() if reason)
     lines.append(
         f"\nAt CAUTIOUS sizes are multiplied by the profile's factor (default a half). Refusals: {refusals}.\n"
+        "Its filters (`cautious` in the limits file): no adds, 10 minutes between two entries of an instrument, 15\n"
+        "after a losing exit, 0.7 of the widest spread (MKT-04), 1.5 times the least depth (MKT-06). A strategy's\n"
+        "signal is not among them: where it acts on it, it alone knows; riskd sees what it wants, not why.\n\n"
     )
     lines.append(f"Actions: {len(HIGHEST_LEVEL)}; with six levels and four scopes every cell is a test.\n")
     return "".join(lines)

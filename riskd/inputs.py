@@ -85,15 +85,37 @@ def mid_of(case: Case) -> int:
     return (view.bid + view.ask) // 2
 
 
+def is_blind(case: Case) -> bool:
+    """Return whether a reducing order finds no good prices within their age: it may close all the same."""
+    if not case.reducing:
+        return False
+    oldest, view = need(case.books.settings.reduce_reference_ns), case.view
+    return view is None or not view.good_ns or abs(case.now_ns - view.good_ns) > oldest
+
+
 def best_prices(case: Case) -> tuple[int, int]:
     """Return (bid, ask) of a good book; reducing orders take the last good ones within their age."""
-    if case.reducing:
-        view = view_of(case)
-        if not view.good_ns or case.now_ns - view.good_ns > need(case.books.settings.reduce_reference_ns):
-            raise InputMissing
-        return view.good_bid, view.good_ask
-    view = good_view(case)
-    return view.bid, view.ask
+    if not case.reducing:
+        view = good_view(case)
+        return view.bid, view.ask
+    if is_blind(case):
+        raise InputMissing
+    view = view_of(case)
+    return view.good_bid, view.good_ask
+
+
+def last_known_price(case: Case) -> int:
+    """Return what a blind reducing order is held against: the middle of the last good prices, however old, else what
+    was paid for the position.
+    """
+    view = case.view
+    if view is not None and view.good_ns:
+        return (view.good_bid + view.good_ask) // 2
+    owner = case.reduce.strategy_id if case.reduce is not None else case.strategy_id
+    price = case.books.portfolio.entry_price(case.instrument_id, owner)
+    if price <= 0:
+        raise InputMissing
+    return price
 
 
 def qty_of(case: Case) -> int:

@@ -37,7 +37,7 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity", "max_silence_s", "max_steps", "fill_grace_s",
     "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
     "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
-    "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct",
+    "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct", "spread_factor",
     "max_per_trade", "daily_allocation_pct", "max_factor", "min_factor", "risk_pct", "budget", "target_daily_vol_pct",
     "per_symbol_cap", "total_cap", "fraction", "clip_pct", "unproven_pct",
 })  # fmt: skip
@@ -46,7 +46,7 @@ HIGHER_IS_TIGHTER: Final = frozenset({
     "pause_at_pct", "halt_at_pct", "rearm_at_pct", "pause_min", "second_pause_min", "cautious_min", "cool_off_min",
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
     "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
-    "min_stop_multiple", "maintenance_pct", "min_depth_multiple",
+    "min_stop_multiple", "maintenance_pct", "min_depth_multiple", "depth_factor",
     "min_cost_multiple", "raise_at_win_pct", "lower_at_win_pct", "default_stop_pct", "min_vol_pct", "cold_vol_pct",
 })  # fmt: skip
 """A larger value allows less: a loss of -1 % stops earlier than one of -2 %, a longer pause is longer."""

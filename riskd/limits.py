@@ -77,7 +77,9 @@ MAX_SIGNATURES: Final = 10
 
 
 class ClusterExposure(Exposure):
-    """POS-07: exposure of instruments that move together."""
+    """POS-07: exposure of instruments that move together. Beyond a hundred they are not compared: what is more counts
+    as joined with all that moves together.
+    """
 
     bar_s: PositiveInt = 300
     """Returns are taken over bars of this length."""
@@ -214,6 +216,10 @@ class Cautious(ConfigModel):
     """Between two entries of one instrument."""
     loss_cooldown_s: Annotated[int, Field(ge=0, le=86_400)] = 900
     """After a losing exit of an instrument."""
+    spread_factor: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.7")
+    """Multiplies the widest spread (MKT-04); 1 = as at RUNNING."""
+    depth_factor: Annotated[Decimal, Field(ge=1, le=100)] = Decimal("1.5")
+    """Multiplies the least depth (MKT-06); 1 = as at RUNNING."""
 
 
 class SoftCaps(ConfigModel):

@@ -24,6 +24,7 @@ from riskd.inputs import (
     qty_of,
 )
 from riskd.units import PPM, UNITS_PER_PPM
+from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import Side
 
 
@@ -49,11 +50,19 @@ def best_depth(case: Case) -> int:
     return size if abs(2 * touch - both) * PPM <= both * rule.within_ppm else 0
 
 
+def depth_multiple_ppm(case: Case) -> int:
+    """Return which multiple of the order the depth must be: at CAUTIOUS a larger one."""
+    rule = case.books.settings.orders.depth
+    if rule is None:
+        raise LimitUndefined
+    if case.level < TradingLevel.CAUTIOUS:
+        return rule.multiple_ppm
+    return -(-rule.multiple_ppm * case.books.settings.cautious.depth_ppm // PPM)
+
+
 def mkt_06(case: Case) -> Row:
     """The best offer on the other side is a multiple of the order."""
-    depth, rule = best_depth(case), case.books.settings.orders.depth
-    assert rule is not None
-    needed = -(-qty_of(case) * rule.multiple_ppm // PPM)
+    depth, needed = best_depth(case), -(-qty_of(case) * depth_multiple_ppm(case) // PPM)
     fits = depth >= needed
     return (PASS if fits else BLOCK, "" if fits else "INSUFFICIENT_DEPTH", needed, depth)
 

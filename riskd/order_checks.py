@@ -32,6 +32,7 @@ from riskd.rates import NS_PER_S, amends_of
 from riskd.units import PPM, UNIT, UNITS_PER_PPM, amount, plus_ppm
 from riskd.worst_case import base_others, exposure, gross_others, net_exposure
 from tradebot.core.approvals import VenueAction
+from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import RESTING_TIMES, OrderType, Side
 
 RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
@@ -51,10 +52,12 @@ def sta_06(case: Case) -> Row:
 
 
 def mkt_04(case: Case) -> Row:
-    """(ask - bid) / mid, rounded up."""
-    view = good_view(case)
+    """(ask - bid) / mid, rounded up. At CAUTIOUS less is let pass."""
+    view, most = good_view(case), need(rule_of(case).max_spread_ppm)
+    if case.level >= TradingLevel.CAUTIOUS:
+        most = most * case.books.settings.cautious.spread_ppm // PPM
     spread_ppm = -(-(view.ask - view.bid) * 2 * PPM // (view.bid + view.ask))
-    return bounded(spread_ppm, need(rule_of(case).max_spread_ppm), "SPREAD_TOO_WIDE")
+    return bounded(spread_ppm, most, "SPREAD_TOO_WIDE")
 
 
 def prc_04(case: Case) -> Row:

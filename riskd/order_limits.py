@@ -59,7 +59,9 @@ class PriceCollar(Enforced):
     reduce_collar_bps: PriceBps
     """For reducing orders, around the last good reference."""
     reduce_reference_age_s: Day_s
-    """Oldest reference that a reducing order may use."""
+    """Oldest reference of that collar. Without one so young a reducing order passes within 50 % of the last good price,
+    or of what was paid for the position: what is broken may not forbid closing.
+    """
 
 
 class OrderQty(Enforced):
@@ -218,7 +220,7 @@ class ClockSanity(Enforced):
     """AUT-06."""
 
     max_offset_ms: Annotated[int, Field(gt=0, le=60_000)] = 250
-    """Between our clock and the venue's, beyond what the measurement may be wrong."""
+    """Between our clock and the venue's, beyond what the measurement may be wrong; and the most that it may."""
     max_age_s: Day_s = 180
     """Of the measurement; execd measures once a minute."""
 

@@ -226,6 +226,13 @@ class Portfolio:
         held = self.positions.get((instrument_id, strategy_id))
         return 0 if held is None else held.inventory.qty
 
+    def entry_price(self, instrument_id: str, strategy_id: str) -> int:
+        """Return what a strategy, else who else holds the instrument, paid on average; 0 = nobody holds it."""
+        held = self.positions.get((instrument_id, strategy_id))
+        if held is not None and held.units:
+            return held.price
+        return next((other.price for _, other in self._holders(instrument_id)), 0)
+
     def trip_stats(self, strategy_id: str, window: int) -> TripStats:
         """Return the figures of a strategy's latest round trips."""
         log = self.trips.get(strategy_id)

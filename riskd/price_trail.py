@@ -51,7 +51,7 @@ class PriceTrail:
 
     def is_fresh(self, now_ns: int) -> bool:
         """Return whether the latest sample is young."""
-        return bool(self._samples) and now_ns - self._samples[-1][0] <= STALE_NS
+        return bool(self._samples) and 0 <= now_ns - self._samples[-1][0] <= STALE_NS
 
     def mean(self) -> int:
         """Return the mean of five minutes, rounded down; 0 without samples."""

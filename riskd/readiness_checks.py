@@ -46,7 +46,9 @@ def aut_06(case: Case) -> Row:
     rule, status = case.books.settings.orders.clock, case.venue_status
     if rule is None:
         raise LimitUndefined
-    if status is None or status.clock_error_ns <= 0 or abs(case.now_ns - status.clock_time_ns) > rule.max_age_s * 10**9:
+    if status is None or not 0 < status.clock_error_ns <= rule.max_offset_ms * _NS_PER_MS:
+        raise InputMissing  # what may be wrong by more than it is to tell says nothing
+    if abs(case.now_ns - status.clock_time_ns) > rule.max_age_s * 10**9:
         raise InputMissing  # a measurement of the far future would never age
     off_ns = max(0, abs(status.clock_offset_ns) - status.clock_error_ns)
     return bounded(-(-off_ns // _NS_PER_MS), rule.max_offset_ms, "CLOCK_UNTRUSTED")

@@ -2,7 +2,7 @@
 
 Runs at every start and after every change of limits, on a gate of its own with the limits in force, an imagined market
 and no journal. A check passes when it refuses its probe and lets the ordinary order pass. What watches the account all
-the time (PNL-02 to 07 and 09, POS-07, POS-14, PTR) has no probe here.
+the time (PNL-02 to 07 and 09, POS-14, PTR) has no probe here.
 """
 
 from __future__ import annotations
@@ -199,6 +199,11 @@ def _huge(w: ProbeWorld) -> frozenset[str]:
     return w.ask(qty=_LARGEST)
 
 
+def _clustered(w: ProbeWorld) -> frozenset[str]:
+    w.gate.state.clusters = ((w.instrument.instrument_id, ELSEWHERE),)
+    return w.ask(qty=_LARGEST)
+
+
 def _cautious(w: ProbeWorld) -> frozenset[str]:
     _hold(w, TradingLevel.CAUTIOUS)
     return w.ask(qty=_LARGEST)
@@ -367,6 +372,7 @@ def _lost(w: ProbeWorld) -> frozenset[str]:
 PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (_huge, ("STA-08", "MKT-06", "SPC-03", "SPC-04", "SIZ-01", "SIZ-02", "SIZ-03", "SIZ-04", "SIZ-05", "POS-01",
              "POS-02", "POS-04", "POS-05", "POS-06", "POS-09", "POS-11", "POS-12", "POS-13", "RAT-10")),
+    (_clustered, ("POS-07",)),
     (_levered, ("PRC-06", "POS-10")),
     (_cautious, ("SIZ-07",)),
     (AskProbe(limit_price=Decimal("1000.005")), ("SPC-01", "SPC-07", "PRC-01")),

@@ -144,7 +144,11 @@ def make_settings(limits: Limits) -> Settings:
         tier_ppm=tier_ppm,
         cautious_ppm=int(file.cautious_size_factor * tier_ppm),
         cautious=CautiousRule(
-            file.cautious.adds, file.cautious.entry_spacing_s * NS_PER_S, file.cautious.loss_cooldown_s * NS_PER_S
+            file.cautious.adds,
+            file.cautious.entry_spacing_s * NS_PER_S,
+            file.cautious.loss_cooldown_s * NS_PER_S,
+            int(file.cautious.spread_factor * PPM),
+            ceil(file.cautious.depth_factor * PPM),
         ),
         emergency_ppm=file.grants.emergency_bound_bps * PPM_PER_BPS,
         approval_valid_ms=file.approval_valid_ms,

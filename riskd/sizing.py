@@ -17,7 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
-from riskd.liquidity_checks import best_depth, participation_room
+from riskd.liquidity_checks import best_depth, depth_multiple_ppm, participation_room
 from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
@@ -31,7 +31,7 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, gross_others, leaning_qty, net_others, value_price, worst_qty
+from riskd.worst_case import base_others, cluster_others, gross_others, leaning_qty, net_others, value_price, worst_qty
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -206,9 +206,7 @@ def _order_value(case: Case) -> int:
 
 
 def _depth(case: Case) -> int:
-    rule, depth = case.books.settings.orders.depth, best_depth(case)
-    assert rule is not None
-    return depth * PPM // rule.multiple_ppm
+    return best_depth(case) * PPM // depth_multiple_ppm(case)
 
 
 def _balance(case: Case) -> int:
@@ -254,6 +252,13 @@ def _net(case: Case) -> int:
 
 def _concentration(case: Case) -> int:
     return _beside(case, case.books.settings.orders.concentration, base_others(case))
+
+
+def _cluster(case: Case) -> int:
+    others = cluster_others(case)
+    if others is None:
+        return _order_qty(case)  # binds nothing that SIZ-01 does not
+    return _beside(case, case.books.settings.cluster_hard, others)
 
 
 def _allocation(case: Case) -> int:
@@ -307,6 +312,7 @@ HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "POS-04": _gross,
     "POS-05": _net,
     "POS-06": _concentration,
+    "POS-07": _cluster,
     "POS-09": _allocation,
     "POS-10": _leverage,
     "POS-11": _open_orders,

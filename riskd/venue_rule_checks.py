@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from riskd.case import Case
-from riskd.inputs import BLOCK, PASS, CheckFunction, InputMissing, Row, best_prices, need, price_of, rule_of
+from riskd.inputs import BLOCK, PASS, CheckFunction, InputMissing, Row, best_prices, is_blind, need, price_of, rule_of
 from riskd.settings import NS_PER_MS
 from riskd.units import PPM
 from tradebot.core.orders import Side
@@ -17,7 +17,8 @@ OUTSIDE: Final = "PRICE_OUTSIDE_VENUE_BAND"
 
 def spc_07(case: Case) -> Row:
     """Limit and trigger within the venue's fixed prices, the limit within its multiples of the market's price. The
-    venue takes its own average of minutes; that the middle is near it is PRC-02's.
+    venue takes its own average of minutes; that the middle is near it is PRC-02's. A reducing order without a price
+    that is young enough leaves the multiples to the venue.
     """
     band, price = rule_of(case).band, price_of(case)
     if band is None:
@@ -27,6 +28,8 @@ def spc_07(case: Case) -> Row:
             return BLOCK, OUTSIDE, band.min_price, asked
         if asked and band.max_price is not None and asked > band.max_price:
             return BLOCK, OUTSIDE, band.max_price, asked
+    if is_blind(case):
+        return PASS, "", 0, price
     least_ppm, most_ppm = band.buy if case.side is Side.BUY else band.sell
     bid, ask = best_prices(case)
     low = 0 if least_ppm is None else -(-(bid + ask) * least_ppm // (2 * PPM))

@@ -82,6 +82,14 @@ def base_others(case: Case) -> int:
     return case.base_others
 
 
+def cluster_others(case: Case) -> int | None:
+    """Return the worst-case notional of all that moves together with this instrument, account currency; None = nothing
+    does.
+    """
+    gross_others(case)
+    return case.books.sums.cluster_others(case.instrument_id)
+
+
 def derivatives_beside(case: Case) -> int:
     """Return the worst-case notional of the venue's other derivatives, account currency."""
     gross_others(case)

@@ -126,6 +126,9 @@ DEPLOYED: dict[str, dict[str, Any]] = {
     "POS-08": {"status": "enforced", "hard_pct": 100, "soft_pct": 100},
 }
 """Off unless a test asks for them: a desk is no deployment, and begins without a drill (`Desk.drilled`)."""
+CLUSTERED: dict[str, Any] = {"soft_caps": {}, "cluster_pins": ((BTC, ETH),)}
+"""Top-level limits where POS-07 is asked."""
+TOGETHER = {"POS-07": {"status": "enforced", "hard_pct": HUGE, "soft_pct": HUGE, "max_notional": HUGE}}
 FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 

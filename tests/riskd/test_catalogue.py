@@ -14,11 +14,13 @@ from riskd.limits import load_limits, make_limits
 from riskd.plans import Stage, make_plans
 from tests.riskd.kit import (
     BTC,
+    CLUSTERED,
     DEPLOYED,
     FORM,
     LIQUID,
     ROOT,
     STRICT,
+    TOGETHER,
     Desk,
     execd_id,
     limits_tree,
@@ -87,7 +89,7 @@ def test_a_profile_can_trade(profile: str) -> None:
 
 
 def test_a_decision_reports_every_check_of_the_catalogue_exactly_once() -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID))
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID | TOGETHER, **CLUSTERED))
     desk.liquid()
     desk.drilled()
     answer = desk.plain(terms_client_order_id=execd_id())

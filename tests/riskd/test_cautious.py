@@ -72,3 +72,30 @@ def test_sizes_are_halved(qty: str) -> None:
     answer = desk.plain(qty=qty)  # SIZ-02: 10 % of 10,000, halved: 500
 
     assert (answer.approval is not None) is (qty == "0.0083")
+
+
+@pytest.mark.parametrize(("ask", "wide"), [("60126.13", False), ("60126.14", True)])
+def test_the_widest_spread_is_a_narrower_one(ask: str, wide: bool) -> None:
+    """30 bps x 0.7 = 21 bps."""
+    limits = make_test_limits({"MKT-04": {"max_spread_bps": {"*": 30}}})
+    desk, running = cautious(Desk(limits=limits)), Desk(limits=limits)
+    for one in (desk, running):
+        one.quote(BTC, "60000", ask)  # the mid is 60,063
+
+    assert not violations(running.plain(qty="0.001", limit_price="60063"))
+    assert violations(desk.plain(qty="0.001", limit_price="60063")) == ({"MKT-04": "SPREAD_TOO_WIDE"} if wide else {})
+
+
+@pytest.mark.parametrize(("lots", "thin"), [(450, False), (449, True)])
+def test_the_least_depth_is_a_larger_one_and_sizes_are_cut_to_it(lots: int, thin: bool) -> None:
+    """3 x 1.5 x 100 lots."""
+    limits = make_test_limits({"MKT-06": {"status": "enforced", "min_depth_multiple": 3}})
+    desk, running = cautious(Desk(limits=limits)), Desk(limits=limits)
+    for one in (desk, running):
+        one.quote(BTC, "59999.99", "60000.01", lots=lots)
+
+    assert not violations(running.plain(qty="0.001"))
+    assert violations(desk.plain(qty="0.001")) == ({"MKT-06": "INSUFFICIENT_DEPTH"} if thin else {})
+    sized = cautious(Desk(limits=limits))
+    sized.quote(BTC, "59999.99", "60000.01", lots=lots)
+    assert sized.plain(qty=None).approved_qty == Decimal("0.00099" if thin else "0.001")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,3 +195,34 @@ def test_groups_that_share_a_member_are_one_whatever_the_order() -> None:
     groups = [("d", "c"), ("a", "b"), ("b", "c"), ("z",)]
 
     assert gather(groups) == gather(reversed(groups)) == (("a", "b", "c", "d"),)
+
+
+def test_what_is_too_many_to_be_compared_counts_as_joined() -> None:
+    """102 that move as one are one; one that moves by itself stays outside."""
+    tracker = ClusterTracker(RULE)
+    names = [f"m{at:03}" for at in range(MAX_INSTRUMENTS + 1)]
+    rng = random.Random(7)
+    prices = dict.fromkeys(["alone", *names], 100.0)
+    for bar in range(23):
+        move = rng.gauss(0, 0.01)
+        for name in prices:
+            prices[name] *= 1 + (rng.gauss(0, 0.01) if name == "alone" else move)
+        for at in range(1 if bar < 22 else 130):  # 4,950 pairs, 40 at a time
+            tracker.feed(prices, bar * BAR + at)
+
+    assert tracker.clusters == (tuple(names),)
+
+
+def test_instruments_beyond_the_bound_are_joined_at_once_and_in_the_next_life() -> None:
+    prices = {f"m{at:03}": 100.0 for at in range(MAX_INSTRUMENTS + 2)}
+    beyond = tuple(sorted(prices)[MAX_INSTRUMENTS:])
+    tracker = ClusterTracker(RULE)
+
+    assert tracker.feed(prices, 0)
+    assert tracker.clusters == (beyond,)
+    assert not tracker.feed(prices, 1)
+
+    pinned = ClusterTracker(replace(RULE, pins=(("m000", "m001"),)))
+    pinned.seed([["m000", "m001", *beyond], ["m005", beyond[0]]])
+    pinned.feed(prices, 0)
+    assert pinned.clusters == (("m000", "m001", *beyond),)

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from riskd.case import Books
+from riskd.clusters import Clusters
 from riskd.exposure_sums import REVALUE_NS, ExposureSums
 from riskd.units import UNIT, amount
 from tests.riskd.kit import BTC, ETH, MS, Desk, make_test_limits, violations
@@ -125,6 +126,21 @@ def derivatives_by_loop(books: Books, own: str) -> int:
     return total
 
 
+def cluster_by_loop(books: Books, clusters: Clusters, own: str) -> int | None:
+    """Return the gross of all others in the instrument's cluster whose notional is known; None = it is in none."""
+    mates = next((names for names in clusters if own in names), None)
+    if mates is None:
+        return None
+    total = 0
+    for key in set(mates) - {own}:
+        rule, view, orders = books.rules[key], books.board.views[key], books.commitments.by_instrument[key]
+        held, rate = books.portfolio.net.get(key, 0), books.board.rate(rule.quote, long=False)
+        worst = held + orders.buy if rule.is_spot else max(held + orders.buy, orders.sell - held)
+        if worst > 0 and view.good_ns and rate:
+            total += amount(rate, rule.contract.quote_notional(worst, view.good_ask))
+    return total
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_sums_equal_the_loop_for_long_and_short_derivatives_and_spot_with_and_without_prices(seed: int) -> None:
     rng = random.Random(seed)
@@ -134,6 +150,7 @@ def test_the_sums_equal_the_loop_for_long_and_short_derivatives_and_spot_with_an
     desk.quote(OKX_SWAP, "59990.1", "59990.3")
     desk.quote(ETH_SWAP, "2999.9", "3000.1")
     books, unknown = desk.gate.decider.books, 0
+    clusters: Clusters = ()
     for _ in range(400):
         name = rng.choice(names)
         dust, committed = books.rules[name].dust_qty, books.commitments.by_instrument[name]
@@ -143,9 +160,13 @@ def test_the_sums_equal_the_loop_for_long_and_short_derivatives_and_spot_with_an
         books.portfolio.moved.add(name)
         if rng.random() < 0.1:
             books.board.views[name].good_ns = 0 if books.board.views[name].good_ns else desk.now_ns
+        if rng.random() < 0.1:
+            clusters = rng.choice([(), ((BTC, SWAP), (ETH, ETH_SWAP)), ((ETH, OKX_SWAP, SWAP),)])
+            books.sums.group(clusters)
         for own in names:
             found = by_sums(books, own, desk.now_ns)
             assert found == by_loop(books, own)
+            assert books.sums.cluster_others(own) == cluster_by_loop(books, clusters, own)
             assert books.sums.derivatives_at(books.rules[own].venue, own) == derivatives_by_loop(books, own)
             assert books.sums.net_others(own) == (None if found[0] is None else net_by_loop(books, own))
             unknown += found[0] is None

@@ -14,7 +14,20 @@ from riskd.catalogue import CATALOGUE
 from riskd.inputs import Row
 from riskd.plans import Stage
 from tests.riskd.edges.kit import perpetual
-from tests.riskd.kit import BTC, DEPLOYED, ETH, FORM, LIQUID, STRICT, Desk, execd_id, make_test_limits, violations
+from tests.riskd.kit import (
+    BTC,
+    CLUSTERED,
+    DEPLOYED,
+    ETH,
+    FORM,
+    LIQUID,
+    STRICT,
+    TOGETHER,
+    Desk,
+    execd_id,
+    make_test_limits,
+    violations,
+)
 from tradebot.core.approvals import Verdict
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.orders import OrderType, TimeInForce
@@ -197,7 +210,7 @@ def test_a_perpetual_entry_without_one_of_its_inputs_is_refused(name: str, usdt:
 
 @pytest.mark.parametrize("check_id", sorted(checks.CHECKS))
 def test_an_error_inside_any_check_is_a_refusal(check_id: str) -> None:
-    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID))
+    desk = Desk(limits=make_test_limits(STRICT | FORM | DEPLOYED | LIQUID | TOGETHER, **CLUSTERED))
     desk.drilled()
     desk.liquid()
     plan = desk.gate.decider._plans[Stage.PLAIN, False]

@@ -77,6 +77,23 @@ def test_the_strictest_headroom_binds_and_says_so(
         assert check_id in [hit.check_id for hit in answer.soft_hits]
 
 
+@pytest.mark.parametrize(("pins", "qty"), [(((BTC, ETH),), "0.005"), ((), "0.00833")])
+def test_a_size_is_cut_to_what_its_cluster_has_left(pins: tuple[tuple[str, ...], ...], qty: str) -> None:
+    cluster = {"status": "enforced", "hard_pct": 100, "soft_pct": 100, "max_notional": "600.0012"}
+    changes: dict[str, Any] = {
+        "SIZ-02": {"max_pct_of_equity": 100, "max_notional": 500},
+        "POS-02": {"hard_pct": 1000, "max_notional": 1000},
+        "POS-04": {"hard_pct": 1000},
+        "POS-07": cluster,
+    }
+    desk = Desk(limits=make_test_limits(changes, soft_caps={}, cluster_pins=pins))
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    answer = desk.plain(qty=None)
+
+    assert answer.approved_qty == Decimal(qty)
+    assert answer.binding_limit == ("POS-07" if pins else "fixed_quote")
+
+
 def test_when_nothing_useful_fits_the_binding_check_refuses() -> None:
     answer = Desk(usdt="4").plain(qty=None)
 

@@ -18,15 +18,20 @@ from tests.riskd.kit import BTC, ETH, MS, SECOND, STRICT, Desk, make_test_limits
 from tradebot.core.approvals import ApprovalAnswer
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.market import BookState, RowKind
-from tradebot.core.orders import Side, TimeInForce
+from tradebot.core.orders import OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
 
-for label, age_ms, reason in (("at", 5000, None), ("above", 5000.001, "BOOK_STALE")):
+for label, age_ms, reason in (
+    ("at", 5000, None),
+    ("above", 5000.001, "BOOK_STALE"),
+    ("as far ahead", -5000, None),
+    ("farther ahead", -5000.001, "BOOK_STALE"),
+):
 
     def book_age(age_ms: float = age_ms) -> ApprovalAnswer:
         desk = Desk()
-        desk.now_ns += int(age_ms * MS)
+        desk.gate.board.views[BTC].updated_ns -= int(age_ms * MS)
         return desk.plain()
 
     add("MKT-01", label, reason, book_age)
@@ -88,7 +93,9 @@ for label, price, age_s, reason in (
     ("exit at the wider collar", "58200", 0, None),  # 300 bps
     ("exit below it", "58199.99", 0, "PRICE_COLLAR"),
     ("exit on the last good reference", "60000", 3600, None),
-    ("exit when that is too old", "60000", 3600.001, "CHECK_INPUT_MISSING"),
+    ("exit below it on the last good reference", "58199.99", 3600, "PRICE_COLLAR"),
+    ("exit at half of one that is too old", "30000", 3600.001, None),
+    ("exit below that", "29999.99", 3600.001, "PRICE_COLLAR"),
 ):
 
     def exit_collar(price: str = price, age_s: float = age_s) -> ApprovalAnswer:
@@ -98,6 +105,17 @@ for label, price, age_s, reason in (
         return exit_of(desk, "0.01", limit_price=price)
 
     add("PRC-01", label, reason, exit_collar)
+
+
+WAITS: dict[str, Any] = {"terms_order_type": OrderType.TAKE_PROFIT_LIMIT}
+add("PRC-01", "entry and its trigger in the collar", None,
+    lambda: Desk().plain(limit_price="60300", terms_stop_price="60300", **WAITS))  # fmt: skip
+add("PRC-01", "trigger above it", "PRICE_COLLAR",
+    lambda: Desk().plain(limit_price="60300", terms_stop_price="60300.01", **WAITS))  # fmt: skip
+add("PRC-01", "limit above it at its trigger", "PRICE_COLLAR",
+    lambda: Desk().plain(limit_price="71000", terms_stop_price="71000", **WAITS))  # fmt: skip
+add("PRC-01", "exit at its trigger, however far", None,
+    lambda: exit_of(holding(), "0.01", limit_price="40000", terms_stop_price="40000", **WAITS))  # fmt: skip
 
 
 def spread(bid: str, ask: str) -> ApprovalAnswer:

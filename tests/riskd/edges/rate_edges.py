@@ -12,7 +12,7 @@ from tests.riskd.edges.kit import (
     limited,
 )
 from tests.riskd.kit import BTC, ETH, SECOND, STRICT, Desk, make_test_limits
-from tradebot.core.approvals import ApprovalAnswer, VenueAction
+from tradebot.core.approvals import ApprovalAnswer, VenueAction, Verdict
 from tradebot.core.orders import Side, TimeInForce
 
 changes: dict[str, Any]
@@ -111,9 +111,9 @@ def meeting(own: Side, at: str, price: str, *, trigger: str | None = None) -> Ap
         changes: dict[str, Any] = {"terms_time_in_force": TimeInForce.GTC}
         if trigger is not None:
             changes |= {"terms_order_type": STOP_LIMIT, "terms_stop_price": trigger}
-        placed = desk.plain(
-            side=own, qty="0.001", limit_price=str(Decimal(at) - own.sign * shift), strategy_id=name, **changes
-        )
+        parent = desk.intent(side=own, qty="0.001", limit_price=str(Decimal(at) - own.sign * shift), strategy_id=name)
+        assert desk.ask(parent).verdict is Verdict.ALLOW
+        placed = desk.ask(None, desk.order(parent, **changes))
         assert placed.approval is not None, placed
     return desk.plain(side=own.opposite, qty="0.001", limit_price=price, strategy_id="manual:ana")
 

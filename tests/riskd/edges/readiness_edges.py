@@ -56,6 +56,8 @@ def measured(age_ns: int) -> ApprovalAnswer:
 add("AUT-06", "measured 180 s ago", None, lambda: measured(180 * SECOND))
 add("AUT-06", "measured longer ago", "CHECK_INPUT_MISSING", lambda: measured(180 * SECOND + 1))
 add("AUT-06", "measured in the future", "CHECK_INPUT_MISSING", lambda: measured(-180 * SECOND - 1))
+add("AUT-06", "measured as exactly as it must be", None, lambda: at_venue(clock_error_ns=250 * MS))
+add("AUT-06", "measured too roughly to tell", "CHECK_INPUT_MISSING", lambda: at_venue(clock_error_ns=250 * MS + 1))
 add("AUT-06", "never measured", "CHECK_INPUT_MISSING", lambda: at_venue(clock_error_ns=0))
 add("AUT-07", "the file speaks of every check", None, lambda: Desk().plain())
 add("AUT-07", "it forgot one", "LIMIT_UNDEFINED", lambda: Desk(limits=make_test_limits({"PTR-10": None})).plain())

@@ -223,6 +223,45 @@ add("POS-06", "another base does not count", None, lambda: concentrated("0.01", 
 add("POS-06", "alone above it", "CONCENTRATION_LIMIT", lambda: concentrated("0.01001", "600", "binance:BCH-ETH"))
 
 
+CLUSTER = {"status": "enforced", "hard_pct": 100, "soft_pct": 100}
+
+
+def clustered(
+    qty: str, cap: str, *, pins: tuple[tuple[str, ...], ...] = ((BTC, ETH),), filled: bool = False, **more: Any
+) -> ApprovalAnswer:
+    """Ask for BTC at 60,000 beside 300 USDT of ETH that work, or are filled."""
+    cluster = {"POS-07": CLUSTER | {"max_notional": cap} | more}
+    desk = Desk(limits=make_test_limits(cluster, soft_caps={}, cluster_pins=pins))
+    desk.quote(BTC, "59999.99", "60000")
+    desk.quote(ETH, "2999.99", "3000")
+    placed = desk.plain(instrument_id=ETH, qty="0.1", limit_price="3000")
+    assert placed.approval is not None, placed
+    if filled:
+        desk.fill(f"c{desk.orders}", "0.1", "3000", instrument_id=ETH)
+    return desk.plain(qty=qty)
+
+
+TOGETHER = "CORRELATION_LIMIT"
+add("POS-07", "what works and this at the cap", None, lambda: clustered("0.01", "900"))
+add("POS-07", "one lot above", TOGETHER, lambda: clustered("0.01001", "900"))
+add("POS-07", "what is held and this at the cap", None, lambda: clustered("0.01", "900", filled=True))
+add("POS-07", "one lot above what is held", TOGETHER, lambda: clustered("0.01001", "900", filled=True))
+add("POS-07", "above its share of equity", TOGETHER, lambda: clustered("0.0101", "9000", hard_pct=9, soft_pct=9))
+add("POS-07", "at the soft cap", None, lambda: clustered("0.01", "1000", soft_notional=900), soft=True)
+add("POS-07", "above it", TOGETHER, lambda: clustered("0.01001", "1000", soft_notional=900), soft=True)
+add("POS-07", "what moves alone", None, lambda: clustered("0.01", "301", pins=()))
+
+
+@edge("POS-07", "another has no price", "CHECK_INPUT_MISSING")
+def _cluster_without_a_price() -> ApprovalAnswer:
+    cluster = {"POS-07": CLUSTER | {"max_notional": 9000}}
+    desk = Desk(limits=make_test_limits(cluster, soft_caps={}, cluster_pins=((BTC, ETH),)))
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    desk.gate.board.views.pop(ETH)
+    desk.gate.decider.books.sums._at_ns = 0
+    return desk.plain()
+
+
 def unfilled(qty: str, cap: str, *, filled: bool = False) -> ApprovalAnswer:
     """Ask beside an entry of 300 that still works, or filled."""
     desk = limited("POS-11", max_notional=cap)

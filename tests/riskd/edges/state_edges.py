@@ -14,12 +14,12 @@ from tests.riskd.edges.kit import (
     limited,
     raise_hold,
 )
-from tests.riskd.kit import BTC, ETH, MS, SECOND, Desk
+from tests.riskd.kit import BTC, ETH, MS, SECOND, START_NS, Desk
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
-from tradebot.core.orders import OrderEventKind, OrderRole, Side
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderType, Side, TimeInForce
 
 changes: dict[str, Any]
 
@@ -44,6 +44,28 @@ for label, reason, changes in (
     ("sell at a worse price than the intent", "MALFORMED_REQUEST", {"side": Side.SELL, "terms_price": "59999.99"}),
     ("sell at a better price than the intent", None, {"side": Side.SELL, "terms_price": "60000.01"}),
     ("order on the other side", "MALFORMED_REQUEST", {"terms_side": Side.SELL}),
+    ("order that stays where the intent does not", "MALFORMED_REQUEST", {"terms_time_in_force": TimeInForce.GTC}),
+    (
+        "order of another type",
+        "MALFORMED_REQUEST",
+        {"terms_order_type": OrderType.TAKE_PROFIT_LIMIT, "terms_stop_price": "60000"},
+    ),
+    ("order that ends at another time", "MALFORMED_REQUEST", {"terms_expire_time_ns": START_NS + SECOND}),
+    (
+        "limit for a market intent",
+        None,
+        {
+            "order_type": OrderType.MARKET,
+            "limit_price": None,
+            "time_in_force": TimeInForce.GTC,
+            "terms_time_in_force": TimeInForce.IOC,
+        },
+    ),
+    (
+        "trigger for a market intent",
+        "MALFORMED_REQUEST",
+        {"order_type": OrderType.MARKET, "limit_price": None, "terms_order_type": OrderType.STOP_LIMIT},
+    ),
     ("order of another instrument", "MALFORMED_REQUEST", {"terms_instrument_id": ETH}),
 ):
     add("AUT-01", label, reason, lambda changes=changes: Desk().plain(**changes))  # type: ignore[misc]
@@ -182,6 +204,8 @@ def _operator_beside() -> ApprovalAnswer:
 for label, age_s, changes, reason in (
     ("reconciled 90 s ago", 90, {}, None),
     ("reconciled longer ago", 90.001, {}, "STREAM_RECONCILING"),
+    ("reconciled 90 s ahead", -90, {}, None),
+    ("reconciled farther ahead", -90.001, {}, "STREAM_RECONCILING"),
     ("never reconciled", 0, {"reconciled_time_ns": 0}, "STREAM_RECONCILING"),
     ("reconciling", 0, {"reconciling": True}, "STREAM_RECONCILING"),
     ("private stream down", 0, {"private_stream_live": False}, "VENUE_UNAVAILABLE"),
@@ -198,6 +222,9 @@ for label, age_s, changes, reason in (
 for label, age_ms, reason in (
     ("ask 5 s on its way", 5000, None),
     ("ask longer on its way", 5000.001, "VENUE_UNAVAILABLE"),
+    ("ask from 5 s ahead", -5000, None),
+    ("ask from farther ahead", -5000.001, "VENUE_UNAVAILABLE"),
+    ("ask that does not say when", START_NS // MS, "CHECK_INPUT_MISSING"),
 ):
 
     def slow_ask(age_ms: float = age_ms) -> ApprovalAnswer:
