@@ -15,7 +15,8 @@ check. The limits file (`config/limits/<profile>.yaml`) says for every check of 
 `not_applicable` and why; a check that the file does not mention refuses every order.
 
 *When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position;
-*always*: the account is watched, a breach raises a hold ([holds](holds.md)).
+*always*: the account is watched, a breach raises a hold ([holds](holds.md)). P without O is what a part of a parent
+cannot make worse: its size, stop, reason and what it puts at risk are the parent's, which is reserved as a whole.
 Everything without R is skipped for those, and the decision says so: what is broken may not forbid closing.
 
 The last two columns name what a control answers in RTS 6 (Commission Delegated Regulation (EU) 2017/589) and in SEC
