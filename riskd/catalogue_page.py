@@ -17,7 +17,7 @@ that switches off one of these: {mandatory}.
 
 *When*: P with the intent as a whole, O with each venue message, R also for orders that only reduce a position;
 *always*: the account is watched, a breach raises a hold ([holds](holds.md)). P without O is what a part of a parent
-cannot make worse: its size, its stop, its reason and what it risks are the parent's, which is reserved as a whole.
+cannot make worse: its size, stop, reason and what it puts at risk are the parent's, which is reserved as a whole.
 Everything without R is skipped for those, and the decision says so: what is broken may not forbid closing.
 
 The last two columns name what a control answers in RTS 6 (Commission Delegated Regulation (EU) 2017/589) and in SEC

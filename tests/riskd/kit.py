@@ -128,7 +128,7 @@ DEPLOYED: dict[str, dict[str, Any]] = {
 """Off unless a test asks for them: a desk is no deployment, and begins without a drill (`Desk.drilled`)."""
 CLUSTERED: dict[str, Any] = {"soft_caps": {}, "cluster_pins": ((BTC, ETH),)}
 """Top-level limits where POS-07 is asked."""
-TOGETHER = {"POS-07": {"status": "enforced", "hard_pct": HUGE, "soft_pct": HUGE, "max_notional": HUGE}}
+TOGETHER = {"POS-07": {"status": "enforced", "hard_pct": 10_000, "soft_pct": 10_000, "max_notional": HUGE}}
 FORM: dict[str, dict[str, Any]] = {"SPC-06": {"status": "enforced"}}
 """Off unless a test names its orders as execd does (`execd_id`)."""
 
@@ -295,7 +295,8 @@ class Desk:
         if execd:
             self.execd_started_ns = self.now_ns
         self.hello()
-        self.account()
+        held = self.gate.state.portfolio.balances
+        self.account(*((asset, str(from_units(units))) for (_, asset), units in held.items()))
         self.venue()
         if riskd and tested:
             self.gate.controls_tested(SELF_TEST, self.limits.hash, ["PRC-01"], [], self.now_ns)

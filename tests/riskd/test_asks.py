@@ -31,12 +31,12 @@ def test_the_first_thing_in_which_order_and_intent_differ_is_named(name: str, ch
     assert case.problem == f"{name} of the order differs from the intent"
 
 
-def test_an_ask_without_the_time_at_which_it_was_sent_is_as_old_as_nothing() -> None:
+def test_an_ask_without_the_time_at_which_it_was_sent_is_no_fresh_one() -> None:
     desk = Desk()
     intent = desk.intent()
     answer = desk.say(asks=[ApprovalAsk(1, 0, intent, desk.order(intent))]).answers[0]
 
-    assert answer.approval is not None
+    assert violations(answer) == {"STA-03": "CHECK_INPUT_MISSING"}
 
 
 def test_an_order_alone_has_a_quantity() -> None:

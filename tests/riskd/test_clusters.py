@@ -218,9 +218,9 @@ def test_instruments_beyond_the_bound_are_joined_at_once_and_in_the_next_life() 
     beyond = tuple(sorted(prices)[MAX_INSTRUMENTS:])
     tracker = ClusterTracker(RULE)
 
-    assert tracker.feed(prices, 0)
-    assert tracker.clusters == (beyond,)
-    assert not tracker.feed(prices, 1)
+    for now_ns in (0, 1):
+        tracker.feed(prices, now_ns)
+        assert tracker.clusters == (beyond,)
 
     pinned = ClusterTracker(replace(RULE, pins=(("m000", "m001"),)))
     pinned.seed([["m000", "m001", *beyond], ["m005", beyond[0]]])

@@ -578,8 +578,10 @@ def test_a_loss_on_stale_prices_counts_when_confirmed_or_after_two_minutes() -> 
 
 def test_a_loss_that_has_stopped_everything_already_makes_no_price_suspect() -> None:
     desk = morning(limits_with("PNL-02", halt_at_pct=-4))
+    for _ in range(2):
+        desk.buy("0.01")
     worth(desk, "9600")
-    stale_loss(desk)
+    fall_unseen(desk)
 
     assert causes(desk) == {"PNL-02"}
 
@@ -592,6 +594,11 @@ def stale_loss(desk: Desk) -> None:
     """Hold 0.02 BTC whose price was 40,000 when it was last seen, ten seconds ago."""
     for _ in range(2):
         desk.buy("0.01")
+    fall_unseen(desk)
+
+
+def fall_unseen(desk: Desk) -> None:
+    """The price of BTC was 40,000 when it was last seen, ten seconds ago."""
     desk.now_ns += SECOND
     desk.gate.board.views[BTC].good_ns = desk.now_ns - 10 * SECOND
     desk.gate.board.views[BTC].good_bid = 40_000 * 10**12

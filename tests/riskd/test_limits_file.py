@@ -94,10 +94,6 @@ def test_the_second_key_and_the_phrase_agree_to_it_after_the_cool_off_of_before(
     assert cleared(later) == "COOL_OFF"
     later.now_ns += MINUTE
     assert cleared(later, phrase=False) == "PHRASE_MISMATCH"
-    assert cleared(later) == "NO_SESSION"
-    later.hello()
-    later.account()
-    later.venue()
     assert cleared(later) == "CLEARED"
     assert later.gate.state.holds.level_for("binance", "", "") is not TradingLevel.HALTED
     third = start_on(later, file_of(changed(tree_of(cool_off_min=5), cap(3_000)), "# a note\n"))
