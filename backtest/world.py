@@ -332,7 +332,7 @@ class World:
         due_ns = self.venue.next_due_ns
         frames = self.venue.apply_rows(part, start - first, end - first, now_ns)
         if frames and watcher is not None:
-            watcher.matched()
+            watcher.matched(now_ns)
         if frames:
             self._send_back(frames, now_ns)
         self.gate.handle_market(part, now_ns)
@@ -380,7 +380,7 @@ class World:
             for client_order_id, index, order in self.venue.open_orders():
                 watcher.taken(client_order_id, self.instruments[index].instrument_id, order, send.client_order_id)
         if watcher is not None:
-            watcher.matched()
+            watcher.matched(now_ns)
         return frames
 
     def _send_back(self, frames: list[Frame], now_ns: int) -> None:

@@ -24,6 +24,9 @@ KEPT_EXAMPLES: Final = 5
 GAP_NS: Final = 60_000_000_000
 """Nothing of an instrument for so long is reported."""
 
+RECENT_IDS: Final = 4_096
+"""Trade ids that are remembered to know a repeated one from one out of order."""
+
 
 class Severity(Enum):
     """Whether data with this finding may be used."""
@@ -41,6 +44,7 @@ CHECKS: Final[dict[str, tuple[Severity, str]]] = {
     "time_gap": (Severity.WARNING, "nothing received for long"),
     "sequence_gap": (Severity.WARNING, "trade ids are missing"),
     "duplicate": (Severity.WARNING, "the same trade id again, or the same book row twice"),
+    "repeated": (Severity.ERROR, "most trade ids come more than once: is a file given twice?"),
     "crossed": (Severity.ERROR, "the best bid is above the best ask"),
     "locked": (Severity.WARNING, "the best bid is the best ask"),
     "trade_outside": (Severity.WARNING, "a trade outside of the best bid and ask known at that time"),
@@ -178,6 +182,8 @@ class _MarketChecker:
         self._order = _Order("exchange_order", "exchange_time_ns", AT_EXCHANGE, checker)
         self._last_local_ns = 0
         self._last_trade_id = 0
+        self._recent_ids = np.zeros(0, np.int64)
+        self._trades_with_id = self._repeats = 0
         self._latency_sum = 0
         self._count = 0
         self._state = np.zeros(STATE, np.int64)
@@ -200,6 +206,10 @@ class _MarketChecker:
         for code, check in _CODES.items():
             if self._counts[code]:
                 self._checker.report.add(check, "", int(self._counts[code]))
+        distinct = self._trades_with_id - self._repeats
+        if 2 * self._repeats > distinct:
+            text = f"{self._repeats} of {self._trades_with_id} trades of {self.summary.instrument_id} repeat an id"
+            self._checker.report.add("repeated", f"{', '.join(map(str, self._checker.paths))}: {text}", self._repeats)
         if self._count:
             self.summary.mean_latency_ns = self._latency_sum // self._count
 
@@ -240,6 +250,12 @@ class _MarketChecker:
         newest = np.maximum.accumulate(np.concatenate([[self._last_trade_id], ids]))
         steps = ids - newest[:-1]
         again = places[(steps <= 0) & (newest[:-1] > 0)]
+        self._trades_with_id += len(ids)
+        known = np.concatenate([self._recent_ids, ids])
+        if len(again):  # those that are only out of order are no repeats
+            recent = len(np.unique(self._recent_ids))
+            self._repeats += len(ids) - (len(np.unique(known)) - recent)
+        self._recent_ids = known[-RECENT_IDS:]
         found_at = self._checker.found_at
         found_at("duplicate", rows, again, "id", lambda i: f"trade {rows.id[again[i]]} is not newer than the last")
         gaps = np.flatnonzero((steps > 1) & (newest[:-1] > 0))

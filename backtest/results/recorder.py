@@ -42,6 +42,14 @@ class VenueOrder(Protocol):
     def status(self) -> OrderStatus: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    at_ns: int
+    filled_qty: Decimal
+    """Of the order, up to and with this moment."""
+    queue_ahead: Decimal
+
+
 @dataclass(slots=True)
 class _Order:
     """One order as far as it is known."""
@@ -60,8 +68,8 @@ class _Order:
     filled_notional: Decimal = Decimal(0)
     at_venue: VenueOrder | None = None
     seen_lots: int = 0
-    queue_at_fills: deque[tuple[Decimal, Decimal]] = field(default_factory=deque)
-    """(filled so far, queue ahead then) after each moment in which it traded."""
+    moments: deque[_Moment] = field(default_factory=deque)
+    """In which it traded at the venue and whose fills execd has not all heard of."""
 
 
 @dataclass(slots=True)
@@ -150,14 +158,15 @@ class RunRecorder:
         if at_venue.working:
             order.queue_at_arrival = self._instruments[instrument_id].qty(at_venue.queue_ahead)
 
-    def matched(self) -> None:
-        """The venue reported something: note the queue of every order that traded."""
+    def matched(self, now_ns: int) -> None:
+        """The venue reported something: note time and queue of every order that traded."""
         for client_order_id, at_venue in list(self._open.items()):
             order = self._orders[client_order_id]
             if at_venue.filled_lots != order.seen_lots and order.facts is not None:
                 order.seen_lots = at_venue.filled_lots
                 instrument = self._instruments[order.facts.terms.instrument_id]
-                order.queue_at_fills.append((instrument.qty(order.seen_lots), instrument.qty(at_venue.queue_ahead)))
+                filled, queue = instrument.qty(order.seen_lots), instrument.qty(at_venue.queue_ahead)
+                order.moments.append(_Moment(now_ns, filled, queue))
             if at_venue.status.is_terminal:
                 del self._open[client_order_id]
 
@@ -283,9 +292,9 @@ class RunRecorder:
                 cost = (execution.price - mid) * execution.side.sign
                 self._slippage[name] += [cost * execution.qty, mid * execution.qty]
                 slippage[f"slippage_{name}_bps"] = float(cost / mid * BPS)
-        while order.queue_at_fills and order.queue_at_fills[0][0] < order.filled_qty:
-            order.queue_at_fills.popleft()
-        queue = order.queue_at_fills[0][1] if order.queue_at_fills else None
+        while order.moments and order.moments[0].filled_qty < order.filled_qty:
+            order.moments.popleft()
+        moment = order.moments[0] if order.moments else None
         facts = order.facts
         self._writer.add(
             "fills",
@@ -304,10 +313,12 @@ class RunRecorder:
                 "decided_ns": decision.at_ns if decision is not None else None,
                 "sent_ns": order.sent_ns,
                 "arrived_ns": order.arrived_ns,
-                "matched_ns": execution.event_time_ns or None,
+                "matched_ns": _matched_ns(order, moment, execution),
                 "heard_ns": at_ns,
                 "queue_ahead_at_arrival": amount(order.queue_at_arrival),
-                "queue_ahead_at_fill": amount(queue) if execution.liquidity.name == "MAKER" else None,
+                "queue_ahead_at_fill": amount(moment.queue_ahead)
+                if moment is not None and execution.liquidity.name == "MAKER"
+                else None,
                 "mid_at_decision": amount(mids["decision"]),
                 "mid_at_arrival": amount(mids["arrival"]),
                 **slippage,
@@ -354,3 +365,12 @@ class RunRecorder:
 
 def _totals(pairs: Sequence[Decimal]) -> tuple[Decimal, Decimal]:
     return sum(pairs[::2], Decimal(0)), sum(pairs[1::2], Decimal(0))
+
+
+def _matched_ns(order: _Order, moment: _Moment | None, execution: Execution) -> int | None:
+    """Return when the venue matched. Its protocol may say whole milliseconds only; what never rested met on arrival."""
+    if moment is not None:
+        return moment.at_ns
+    if order.at_venue is None and order.arrived_ns is not None:
+        return order.arrived_ns
+    return execution.event_time_ns or None

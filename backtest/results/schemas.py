@@ -70,7 +70,7 @@ TABLES: Final[dict[str, Columns]] = {
         ("fee", AMOUNT, "Cost > 0, rebate < 0, in fee_asset."),
         ("fee_asset", _TEXT, "Asset of the fee."),
         *_LATENCY,
-        ("matched_ns", _TIME, "The venue's time of the match."),
+        ("matched_ns", _TIME, "The match at the venue."),
         ("heard_ns", _TIME, "execd heard of it."),
         ("queue_ahead_at_arrival", AMOUNT, "As in orders."),
         (

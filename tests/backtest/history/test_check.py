@@ -126,6 +126,23 @@ def test_each_check_finds_its_fault_at_its_row(
     assert says in found[check].examples[0]
 
 
+def test_a_file_given_twice_is_an_error_and_trades_out_of_order_are_none(tmp_path: Path) -> None:
+    made = make_market(600)
+    path = write_native_csv(tmp_path / "a.csv", made)
+    twice = History.of([path, path], [MARKET]).check()
+    repeated = next(finding for finding in twice.findings if finding.check == "repeated")
+
+    trades = sum(fact.kind == "trade" for fact in made.facts)
+    assert (repeated.count, twice.errors) == (trades, trades)
+    assert f"{trades} of {2 * trades} trades" in repeated.examples[0]
+
+    ids = sorted((fact.id for fact in made.facts if fact.kind == "trade"), reverse=True)
+    for fact in made.facts:
+        fact.id = ids.pop(0) if fact.kind == "trade" else fact.id
+    falling = History.of([write_native_csv(tmp_path / "b.csv", made)], [MARKET]).check()
+    assert [(finding.check, falling.errors) for finding in falling.findings] == [("duplicate", 0)]
+
+
 def test_a_good_market_has_no_findings_and_is_counted(tmp_path: Path) -> None:
     made = make_market(600)
     report = History.of([write_native_csv(tmp_path / "a.csv", made)], [MARKET]).check()

@@ -62,7 +62,8 @@ def test_the_tables_agree_with_the_summary_and_with_each_other(run_folder: Path)
 def test_every_fill_of_a_strategy_order_has_its_latencies_mids_and_slippage(run_folder: Path) -> None:
     for fill in open_results(run_folder).rows("fills"):
         if fill["role"] in ("ENTRY", "EXIT"):
-            assert fill["decided_ns"] < fill["sent_ns"] < fill["arrived_ns"] < fill["heard_ns"]
+            assert fill["decided_ns"] < fill["sent_ns"] < fill["arrived_ns"] <= fill["matched_ns"] < fill["heard_ns"]
+            assert fill["heard_ns"] - fill["matched_ns"] == 5 * MS
             assert fill["arrived_ns"] - fill["sent_ns"] == 5 * MS
             sign = 1 if fill["side"] == "BUY" else -1
             cost = (fill["price"] - fill["mid_at_arrival"]) * sign / fill["mid_at_arrival"] * 10_000
@@ -126,7 +127,7 @@ def test_a_maker_fill_says_how_much_was_ahead_of_it_at_arrival_and_then(tmp_path
     recorder.taken("c1", BTC, order, "c1")
     for number, (filled, ahead) in enumerate(((1, 0), (4, 0))):
         order.filled_lots, order.queue_ahead = filled, ahead
-        recorder.matched()
+        recorder.matched(40 + number)
         qty = "0.5" if number == 0 else "1.5"
         fill = make_execution(f"t{number}", qty=qty, price="60000", liquidity=Liquidity.MAKER)
         status = OrderStatus.FILLED if number else OrderStatus.PARTIALLY_FILLED
@@ -136,6 +137,7 @@ def test_a_maker_fill_says_how_much_was_ahead_of_it_at_arrival_and_then(tmp_path
 
     facts = [(f["queue_ahead_at_arrival"], f["queue_ahead_at_fill"], f["liquidity"]) for f in results.rows("fills")]
     assert facts == [(Decimal("3.5"), Decimal(0), "MAKER")] * 2
+    assert [f["matched_ns"] for f in results.rows("fills")] == [40, 41]  # the venue's own time ends at milliseconds
     assert results.rows("fills")[0]["slippage_arrival_bps"] == pytest.approx(-0.5 / 60000.5 * 10_000)
     assert results.summary["execution"]["maker_fills"] == 2
     (row,) = results.rows("orders")

@@ -1,4 +1,4 @@
-"""Delay lines keep order; trading rules name the first one that is broken."""
+"""Trading rules name the first one that is broken."""
 
 from __future__ import annotations
 
@@ -12,36 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sim.kit import make_order, make_rules
-from tradebot.core.errors import InvariantError
 from tradebot.core.orders import OrderType, Side
-from tradebot.sim.latency import MAX_IN_FLIGHT, DelayLine
 from tradebot.sim.orders import RejectReason
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
-
-
-def test_items_arrive_in_time_order_and_equal_times_in_order_of_sending() -> None:
-    line: DelayLine[str] = DelayLine()
-    for arrival_ns, item in ((30, "late"), (10, "first"), (10, "second")):
-        line.send(arrival_ns, item)
-
-    assert line.next_arrival_ns() == 10
-    assert line.arrived(9) == []
-    assert line.arrived(10) == [(10, "first"), (10, "second")]
-    assert len(line) == 1
-    assert line.arrived(100) == [(30, "late")]
-    assert line.next_arrival_ns() is None
-
-
-def test_a_line_that_nobody_drains_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradebot.sim.latency.MAX_IN_FLIGHT", 2)
-    line: DelayLine[int] = DelayLine()
-    line.send(1, 1)
-    line.send(1, 2)
-
-    with pytest.raises(InvariantError):
-        line.send(1, 3)
-    assert MAX_IN_FLIGHT > 2
 
 
 def limited_rules(**changes: Any) -> MarketRules:
