@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.sim.kernels.kit import Step, feeds, models, run_kernels, scripts
 from tests.sim.kernels.reference import Model
@@ -27,7 +28,13 @@ def up_to(rows: MarketColumns, cut_ns: int) -> MarketColumns:
     """Return the rows that happened up to a time, then one far away."""
     kept = rows.exchange_time_ns <= cut_ns
     far = (FAR_NS, FAR_NS, LEVEL | BOTH | BUYER, 90, 1)
-    columns = (rows.exchange_time_ns, rows.local_time_ns, rows.flags, rows.price_ticks, rows.qty_lots)
+    columns: tuple[NDArray[Any], ...] = (
+        rows.exchange_time_ns,
+        rows.local_time_ns,
+        rows.flags,
+        rows.price_ticks,
+        rows.qty_lots,
+    )
     return MarketColumns(
         *(np.append(column[kept], column.dtype.type(value)) for column, value in zip(columns, far, strict=True))
     )
