@@ -580,7 +580,7 @@ def test_a_loss_that_has_stopped_everything_already_makes_no_price_suspect() -> 
     desk = morning(limits_with("PNL-02", halt_at_pct=-4))
     for _ in range(2):
         desk.buy("0.01")
-    worth(desk, "9600")
+    worth(desk, "8390")  # and 1,200 in BTC
     fall_unseen(desk)
 
     assert causes(desk) == {"PNL-02"}
