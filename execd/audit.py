@@ -1,6 +1,7 @@
 """The audit: journal, approvals and the venue side by side. Pure: facts in, findings out.
 
-An order at the venue is approved when the journal holds exactly one approval or one grant derivation for its client id.
+An order at the venue is approved when the journal holds exactly one approval or one grant derivation for its client id,
+and it is the order that this allowed. What others traded on the account since execd first looked is a finding, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from execd.desk import Desk
 from execd.records import RecordType
 from tradebot.core.ids import parse_client_order_id
 from tradebot.core.order_events import OrderEvent
-from tradebot.venues.api_orders import VenueSnapshot
+from tradebot.core.orders import OrderTerms
+from tradebot.venues.api_orders import VenueOrder, VenueSnapshot
 from tradebot.wire.approvals import open_approval
 from tradebot.wire.execd_records import approval_of, event_of, unpack_parts
 
@@ -34,9 +36,10 @@ class JournalFacts:
 
     approvals: Counter[str] = field(default_factory=Counter)
     """Client order id -> approvals or derivations."""
+    terms: dict[str, OrderTerms] = field(default_factory=dict)
+    """Client order id -> what the last of them allowed."""
     fills: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(instrument_id, exec_id) -> times booked."""
-    bad_approvals: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -66,11 +69,14 @@ def read_facts(records: Iterable[tuple[int, bytes]], keys: Mapping[str, bytes]) 
             case RecordType.APPROVAL:
                 terms = open_approval(approval_of(payload), keys)
                 facts.approvals[terms.order.client_order_id] += 1
+                facts.terms[terms.order.client_order_id] = terms.order
             case RecordType.DERIVATION:
                 raw, count = unpack_parts(payload, 2)
                 for part in unpack_parts(raw, count[0]):
                     event = event_of(part)
                     facts.approvals[event.client_order_id] += 1
+                    if event.facts is not None:
+                        facts.terms[event.client_order_id] = event.facts.terms
                     take(event)
             case RecordType.ASK:
                 take(event_of(unpack_parts(payload, 2)[1]))
@@ -89,25 +95,40 @@ def compare(desk: Desk, venue: str, snapshot: VenueSnapshot, facts: JournalFacts
 
 
 def _compare_orders(desk: Desk, snapshot: VenueSnapshot, facts: JournalFacts, report: AuditReport) -> None:
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], VenueOrder] = {}
     for row in snapshot.orders:
-        seen[row.venue_symbol, row.venue_order_id] = row.client_order_id
-    for (symbol, venue_order_id), client_order_id in seen.items():
+        seen[row.venue_symbol, row.venue_order_id] = row
+    for key, row in seen.items():
+        client_order_id, name = row.client_order_id, f"{row.venue_symbol} order {row.venue_order_id}"
         if parse_client_order_id(client_order_id, desk.state.id_key) is None:
-            if (symbol, venue_order_id) in snapshot.open_keys:
-                text = f"{symbol} order {venue_order_id} works and is not ours"
+            if key in snapshot.open_keys:
+                text = f"{name} works and is not ours"
                 report.findings.append(Finding("FOREIGN_ORDER", client_order_id, text))
             continue
         report.venue_orders += 1
         approvals = facts.approvals[client_order_id]
-        if approvals == 1:
+        problem = _difference(row, facts.terms[client_order_id]) if approvals == 1 else f"has {approvals} approvals"
+        if not problem:
             report.approved_orders += 1
         else:
             report.unapproved_orders += 1
-            text = f"{symbol} order {venue_order_id} has {approvals} approvals"
-            report.findings.append(Finding("UNAPPROVED_ORDER", client_order_id, text))
+            report.findings.append(Finding("UNAPPROVED_ORDER", client_order_id, f"{name} {problem}"))
     for client_order_id in desk.state.orders.unknown_ids():
         report.findings.append(Finding("UNKNOWN_ORDER", client_order_id, "the outcome is not proven"))
+
+
+def _difference(row: VenueOrder, allowed: OrderTerms) -> str:
+    """Return where the venue's order is another than the one that was allowed, empty = nowhere."""
+    for name, theirs, ours in (
+        ("instrument", row.instrument_id, allowed.instrument_id),
+        ("side", row.side.name, allowed.side.name),
+        ("quantity", row.qty, allowed.qty),
+        ("price", row.price, allowed.price),
+        ("stop price", row.stop_price, allowed.stop_price),
+    ):
+        if theirs != ours:
+            return f"has the {name} {theirs}, allowed was {ours}"
+    return ""
 
 
 def _compare_fills(desk: Desk, venue: str, snapshot: VenueSnapshot, facts: JournalFacts, report: AuditReport) -> None:
@@ -128,9 +149,13 @@ def _compare_fills(desk: Desk, venue: str, snapshot: VenueSnapshot, facts: Journ
         if times > 1:
             report.findings.append(Finding("FILL_BOOKED_TWICE", exec_id, f"{instrument_id}: {times} records"))
     for (instrument_id, exec_id), trade in at_venue.items():
-        if facts.fills[instrument_id, exec_id] == 0 and _is_ours(desk, instrument_id, trade.venue_order_id, snapshot):
-            text = f"{instrument_id}: {trade.execution.qty} at {trade.execution.price} is not in the journal"
-            report.findings.append(Finding("FILL_NOT_BOOKED", exec_id, text))
+        if facts.fills[instrument_id, exec_id]:
+            continue
+        what = f"{instrument_id}: {trade.execution.qty} at {trade.execution.price}"
+        if _is_ours(desk, instrument_id, trade.venue_order_id, snapshot):
+            report.findings.append(Finding("FILL_NOT_BOOKED", exec_id, f"{what} is not in the journal"))
+        elif trade.execution.event_time_ns >= desk.reconciler.foreign_from_ns:
+            report.findings.append(Finding("FOREIGN_FILL", exec_id, f"{what} of an order that is not ours"))
 
 
 def _is_ours(desk: Desk, instrument_id: str, venue_order_id: str, snapshot: VenueSnapshot) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.builders import BTC
 from tradebot.core.intents import IntentStatus
 from tradebot.core.orders import OrderRole, OrderStatus, Side
 from tradebot.runtime.journal_reader import read_journal
+from tradebot.venues.api_orders import VenueSnapshot
 
 
 async def protected_entry(kit: LiveKit) -> None:
@@ -32,6 +34,37 @@ async def assert_audit_is_clean(kit: LiveKit, tmp_path: Path) -> None:
     assert report.findings == []
     assert report.venue_orders == report.approved_orders > 0
     assert report.venue_fills == report.booked_fills
+
+
+async def test_the_audit_tells_orders_that_are_not_what_was_allowed_and_what_others_traded(tmp_path: Path) -> None:
+    async with live_kit(tmp_path) as kit:
+        await protected_entry(kit)
+        kit.journal.flush()
+        facts = read_facts(((r.record_type, r.payload) for r in read_journal(tmp_path)), KEYS)
+        honest = await kit.venue_snapshot()
+        (stop,) = kit.resting_stops()
+
+        def findings(snapshot: VenueSnapshot) -> list[str]:
+            return [finding.kind for finding in compare(kit.desk, "binance", snapshot, facts).findings]
+
+        def altered(**changes: Any) -> VenueSnapshot:
+            orders = [replace(row, **changes) if row.client_order_id == stop.id else row for row in honest.orders]
+            return replace(honest, orders=orders)
+
+        assert findings(honest) == []
+        for changes in (
+            {"qty": Decimal("0.00998")},
+            {"price": Decimal(1)},
+            {"stop_price": None},
+            {"side": Side.BUY},
+            {"instrument_id": "binance:ETH-USDT"},
+        ):
+            assert findings(altered(**changes)) == ["UNAPPROVED_ORDER"], changes
+        instrument_id, bought = honest.trades[0]
+        theirs = bought._replace(venue_order_id="9999", execution=replace(bought.execution, exec_id="9999"))
+        assert findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == ["FOREIGN_FILL"]
+        kit.desk.reconciler.foreign_from_ns = theirs.execution.event_time_ns + 1  # before we first looked
+        assert findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == []
 
 
 async def test_an_entry_fills_and_its_stop_rests_at_the_venue(tmp_path: Path) -> None:
