@@ -60,6 +60,7 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
         account=venue.account,
         read_keys=read_keys,
         followed=followed,
+        state=common.state_dir / "simexchange",
         clock=shell.clock,
         on_finished=(lambda: shell.request_stop("the recording has ended")) if stop_at_end else None,
         on_crash=shell.crash,

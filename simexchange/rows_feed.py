@@ -127,11 +127,14 @@ class FollowFeed(RowsFeed):
 
     def _lose(self, instrument: int, reason: str, now_ns: int) -> None:
         venue = self._venue
-        if self._live[instrument]:
+        accounts = venue.engine.accounts
+        # Orders without a live book are those of an earlier process: while there was none, rows were missed, too.
+        resting = [order for account in accounts for order in venue.engine.open_orders(account, instrument)]
+        if self._live[instrument] or resting:
             self._live[instrument] = False
             self.gaps += 1
             canceled = 0
-            for account in venue.engine.accounts:
+            for account in accounts:
                 for order in venue.engine.open_orders(account, instrument):
                     outcome = venue.engine.cancel(account, order.order_id, now_ns, why=EndReason.VENUE)
                     canceled += outcome.rejection is None

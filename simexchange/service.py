@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import structlog
 
+from simexchange.account_file import AccountFile
 from simexchange.config import SimexchangeConfig
 from simexchange.faults import NOW_KINDS, make_rule
 from simexchange.feeds import Feed, RecordedLine, ReplayFeed
 from simexchange.http_server import HttpServer
+from simexchange.kept import head_of
 from simexchange.rows_feed import FollowFeed
 from simexchange.venue import AccountSetup, SimVenue, SymbolSetup, synthetic_feed
 from simexchange.ws_server import WsServer
@@ -33,6 +35,10 @@ MIN_SLEEP_S: Final = 0.001
 MICROSECOND_STAMPS_BELOW: Final = 10**17
 """A receive time below this is in microseconds."""
 ACCOUNT: Final = "main"
+MARK_S: Final = 1.0
+"""Prices and trade ids of the markets are kept so often while no account changes."""
+UNSEEN_TRADE_IDS: Final = 10_000
+"""Ids left out after a restart, for the public trades since the last mark."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +56,7 @@ class Exchange:
         account: str = ACCOUNT,
         read_keys: Mapping[str, str] | None = None,
         followed: Sequence[SymbolSetup] | None = None,
+        state: Path | None = None,
         clock: Clock | None = None,
         on_finished: Callable[[], None] | None = None,
         on_crash: Callable[[str, BaseException], None] | None = None,
@@ -64,6 +71,7 @@ class Exchange:
             account: Name of the account.
             read_keys: API key -> secret of those that may only read it.
             followed: Markets of a feed that is followed; None = the configured ones, with a market of our own.
+            state: Folder in which the account outlives the process; None = nothing is kept.
             clock: Process clock.
             on_finished: Called once when a recording has ended.
             on_crash: Called when the market loop fails; without it the error ends up in `stop`.
@@ -85,6 +93,9 @@ class Exchange:
             is_recorded=self._is_recorded,
         )
         self._follows = followed is not None
+        self._state = state
+        self._kept: AccountFile | None = None
+        self._mark_ns = 0
         self._ws: WsServer | None = None
         self._http: HttpServer | None = None
         self._loop_task: asyncio.Task[None] | None = None
@@ -111,6 +122,8 @@ class Exchange:
         """Open the market and listen."""
         config = self._config
         warm_up(is_recorded=self._is_recorded)
+        if self._state is not None:
+            self._go_on(self._state)
         self.venue.start(self._make_feed, self._clock.now_ns())
         self._ws = WsServer(
             self.venue,
@@ -150,6 +163,28 @@ class Exchange:
         for server in (self._http, self._ws):
             if server is not None:
                 await server.stop()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _go_on(self, state: Path) -> None:
+        """Take up what an earlier process left, if anything, and keep what happens from now on."""
+        venue = self.venue
+        kept = self._kept = AccountFile(state, head_of(venue.engine.accounts, venue.symbols), venue.facts)
+        past = kept.read()
+        if past is not None:
+            venue.restore(past)
+            for market in venue.engine.markets:
+                market.next_trade_id += UNSEEN_TRADE_IDS
+            _log.info("account_restored", file=str(kept.path), open_orders=venue.engine.open_count)
+        kept.rewrite()
+        venue.on_change = kept.add
+
+    def _mark(self) -> None:
+        """Keep where the markets stand, now and then."""
+        now_ns = self._clock.now_ns()
+        if self._kept is not None and now_ns >= self._mark_ns:
+            self._mark_ns = now_ns + round(MARK_S * 1e9)
+            self._kept.add(self.venue.standing())
 
     async def __aenter__(self) -> Exchange:
         await self.start()
@@ -174,6 +209,7 @@ class Exchange:
     async def _keep_time(self) -> None:
         while True:
             self.run_market()
+            self._mark()
             feed = self.venue.feed
             if feed.is_finished and not self._said_finished:
                 self._said_finished = True

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from simexchange.faults import FaultBox
 from simexchange.feeds import HISTORY_S, Feed, SyntheticFeed
+from simexchange.kept import KeptTrade, VenueFacts
 from simexchange.publisher import NS_PER_MS, Frame, LiveBook, SymbolPublisher
 from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.orders import Side
@@ -106,13 +107,15 @@ class SimVenue:
         self.frames: list[Frame] = []
         self.account_events: list[tuple[str, bytes]] = []
         """(account, event) in order, until the shell takes them."""
+        self.on_change: Callable[[VenueFacts], None] | None = None
+        """Told of every change of an account before anything about it can leave."""
         keys = {one.api_key: (one.account, one.api_secret) for one in accounts}
         readers = {key: (one.account, secret) for one in accounts for key, secret in one.read_keys.items()}
         self.server: VenueServer = make_server(self, keys | readers, limits, frozenset(readers))
         self.publishers = [
             SymbolPublisher(i, self.server.streams, self.wanted, self.frames) for i in range(len(symbols))
         ]
-        self._trades: dict[tuple[str, int], deque[AccountTrade]] = {}
+        self._trades: dict[tuple[str, int], deque[KeptTrade]] = {}
         self._by_client_id: dict[tuple[str, str], int] = {}
         self._feed: Feed | None = None
         self._served: frozenset[int] = frozenset()
@@ -162,7 +165,9 @@ class SimVenue:
         return events
 
     def on_events(self, events: Sequence[SimEvent], now_ns: int) -> None:
-        """Publish what the engine did."""
+        """Keep and publish what the engine did."""
+        touched: dict[int, None] = {}
+        trades: list[KeptTrade] = []
         for event in events:
             match event:
                 case TapeTrade():
@@ -172,12 +177,15 @@ class SimVenue:
                     )
                     self.publishers[event.instrument].on_trade(one)
                 case OrderReport():
-                    self._keep_fill(event)
+                    touched[event.order_id] = None
+                    self._keep_fill(event, trades)
                     self._send(event.terms.account, self.server.order_event(event, now_ns))
                 case ListReport():
                     self._send(event.account, self.server.list_event(event, now_ns))
                 case BalanceReport():
                     self._send(event.account, self.server.balance_event(event, now_ns))
+        if touched and self.on_change is not None:
+            self.on_change(VenueFacts(self.engine.facts(touched), trades))
 
     def _send(self, account: str, event: bytes) -> None:
         fault = self.faults.on_event() if self.faults.rules else None
@@ -187,12 +195,43 @@ class SimVenue:
         if fault is not None:
             self.account_events.append((account, event))
 
-    def _keep_fill(self, event: OrderReport) -> None:
+    def _keep_fill(self, event: OrderReport, trades: list[KeptTrade]) -> None:
         if event.fill is not None:
             terms = event.terms
-            one = AccountTrade(terms.instrument, event.order_id, event.list_id, terms.side, event.fill, event.time_ns)
-            key = (terms.account, terms.instrument)
-            self._trades.setdefault(key, deque(maxlen=MAX_ACCOUNT_TRADES)).append(one)
+            trades.append(
+                KeptTrade(
+                    terms.instrument,
+                    event.order_id,
+                    event.list_id,
+                    terms.side,
+                    event.fill,
+                    event.time_ns,
+                    terms.account,
+                )
+            )
+            self._add_trade(trades[-1])
+
+    def _add_trade(self, one: KeptTrade) -> None:
+        trades = self._trades.setdefault((one.account, one.instrument), deque(maxlen=MAX_ACCOUNT_TRADES))
+        trades.append(one)
+
+    # --- a life after this process ---------------------------------------------------------------------------------
+
+    def facts(self) -> VenueFacts:
+        """Return all that has to be kept."""
+        return VenueFacts(self.engine.facts(), [one for trades in self._trades.values() for one in trades])
+
+    def standing(self) -> VenueFacts:
+        """Return where the markets stand, with no order."""
+        return VenueFacts(self.engine.facts(()))
+
+    def restore(self, facts: VenueFacts) -> None:
+        """Go on where an earlier process ended. Call it before `start`."""
+        self.engine.restore(facts.engine)
+        for order in self.engine.every_order():
+            self._remember(order)
+        for one in facts.trades:
+            self._add_trade(one)
 
     # --- orders (VenueBackend) -------------------------------------------------------------------------------------
 
@@ -266,7 +305,7 @@ class SimVenue:
     def order_lists(self, account: str) -> list[SimOrderList]:
         return self.engine.order_lists(account)
 
-    def trades_of(self, account: str, instrument: int) -> list[AccountTrade]:
+    def trades_of(self, account: str, instrument: int) -> Sequence[AccountTrade]:
         return list(self._trades.get((account, instrument), ()))
 
     def balances(self, account: str) -> list[AssetBalance]:
@@ -275,6 +314,8 @@ class SimVenue:
     def transfer(self, account: str, asset: str, money: int, now_ns: int, *, silent: bool = False) -> None:
         """Deposit (or withdraw, negative) and tell the account, unless silent."""
         self.engine.accounts[account].credit(asset, money)
+        if self.on_change is not None:
+            self.on_change(self.standing())
         if silent:
             return
         self._send(account, self.server.transfer_event(asset, money, now_ns))

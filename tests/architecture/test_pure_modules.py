@@ -29,7 +29,7 @@ SHELLS: dict[str, tuple[str, ...]] = {
     "riskd": ("limits",),
     "execd": ("venue_session", "venue_rest"),
     "recorder": ("sqlite_store", "subscriptions"),
-    "simexchange": ("http_server", "ws_server"),
+    "simexchange": ("http_server", "ws_server", "account_file"),
     "console": ("screens", "widgets", "screen", "certs"),
 }
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 def test_every_daemon_survives_kill_9_in_turn_and_the_books_agree_with_the_venue() -> None:
     with RunningSystem() as system:
         system.wait_fills()
-        for daemon in ("marketdata", "engine", "recorder", "eyes", "riskd", "execd"):
+        for daemon in ("marketdata", "engine", "recorder", "eyes", "riskd", "execd", "simexchange"):
             system.kill_and_wait(daemon)
             system.wait_fills()
 
@@ -26,6 +26,23 @@ def test_every_daemon_survives_kill_9_in_turn_and_the_books_agree_with_the_venue
     assert answer.intent is not None
     assert answer.decision is not None
     assert answer.decision.checks
+
+
+def test_a_kept_state_goes_on_at_its_second_start() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        system.wait(
+            lambda: any(o.role == "PROTECTION" for o in system.orders(working_only=True)), "an open position", 90
+        )
+        system.stop()
+        system.start()
+        orders, fills = system.venue_orders(), system.venue_fills()
+        assert fills
+        system.wait_fills()
+
+        system.assert_audit_clean()
+        assert {order["order_id"] for order in orders} < {order["order_id"] for order in system.venue_orders()}
+        assert {fill["trade_id"] for fill in fills} <= {fill["trade_id"] for fill in system.venue_fills()}
 
 
 def test_execd_killed_between_send_and_answer_books_the_order_exactly_once() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from simexchange.config import SimexchangeConfig
+from simexchange.kept import VenueFacts
 from simexchange.venue import AccountSetup, SimVenue, synthetic_feed
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.rng import SplitMix64
@@ -37,7 +38,8 @@ def ws_params(now_ms: int, api: tuple[str, str] = (KEY, SECRET), **params: Any) 
 class PureExchange:
     """The synthetic venue on a clock that moves when told to."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, past: VenueFacts | None = None, now_ns: int = START_NS, **config: Any) -> None:
+        """Open the market; `past` is what an earlier process left."""
         self.config = SimexchangeConfig(**({"seed": 11, "history_s": 60} | config))
         self.venue = SimVenue(
             [one.setup(VENUE, name) for name, one in self.config.symbols.items()],
@@ -48,7 +50,9 @@ class PureExchange:
             SplitMix64(self.config.seed),
             is_recorded=False,
         )
-        self.now_ns = START_NS
+        self.now_ns = now_ns
+        if past is not None:
+            self.venue.restore(past)
         self.api = (KEY, SECRET)
         """Who signs."""
         self.venue.start(lambda venue, at_ns: synthetic_feed(venue, at_ns, self.config.history_s), self.now_ns)

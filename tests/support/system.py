@@ -143,7 +143,8 @@ class RunningSystem:
         """kill -9 a daemon and wait until its successor serves."""
         old = self.signal(daemon, signal.SIGKILL)
         self.wait(lambda: self.pid(daemon) not in (0, old), f"{daemon} to be restarted")
-        self.wait(lambda: self.trader.is_serving(daemon), f"{daemon} to serve again")
+        serves = self.venue_state if daemon == "simexchange" else lambda: self.trader.is_serving(daemon)
+        self.wait(serves, f"{daemon} to serve again")
 
     def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
         """Return the first true value of a condition; a daemon that is down meanwhile counts as not yet."""

@@ -55,6 +55,13 @@ class Account:
         self._locked[asset] = locked
         self._touched[asset] = None
 
+    def restore(self, balances: Iterable[AssetBalance]) -> None:
+        """Hold exactly this."""
+        self._free.clear()
+        self._locked.clear()
+        for one in balances:
+            self._free[one.asset], self._locked[one.asset] = one.free, one.locked
+
     def balances(self) -> list[AssetBalance]:
         """Return every asset ever held, in order of first use."""
         return self._balances(self._free)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 NS_PER_MS: Final = 1_000_000
@@ -56,6 +56,18 @@ class Candle:
         if buyer_is_taker:
             self.taker_buy_lots += lots
             self.taker_buy_tick_lots += price * lots
+
+    def moved(self, ticks: int) -> Candle:
+        """Return the same bar at prices so many ticks higher, none below one."""
+        return replace(
+            self,
+            open=max(1, self.open + ticks),
+            high=max(1, self.high + ticks),
+            low=max(1, self.low + ticks),
+            close=max(1, self.close + ticks),
+            tick_lots=max(self.lots, self.tick_lots + ticks * self.lots),
+            taker_buy_tick_lots=max(self.taker_buy_lots, self.taker_buy_tick_lots + ticks * self.taker_buy_lots),
+        )
 
     def merge(self, later: Candle) -> None:
         """Count a later, shorter bar in."""

@@ -8,8 +8,8 @@ once, so it ends).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -17,11 +17,12 @@ import numpy as np
 
 from tradebot.core.errors import InvariantError
 from tradebot.core.market import MarketRow, RowColumns, RowKind
-from tradebot.core.orders import Liquidity, OrderStatus, Side
+from tradebot.core.orders import Liquidity, OrderStatus, OrderType, Side
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.accounts import Account
 from tradebot.sim.checks import OrderChecks
 from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
+from tradebot.sim.kept import EngineFacts, KeptList, KeptMarket
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.venue import Bools, take_rows
 from tradebot.sim.market import PRICED, Market
@@ -122,6 +123,72 @@ class MatchingEngine(OrderRecords):
             self.markets, account, lambda market, now_ns: self._end_all(name, market, now_ns),
             lambda money, now_ns: self._fee(name, money, Liquidity.TAKER, now_ns),
         )  # fmt: skip
+
+    # --- a life after this process ---------------------------------------------------------------------------------
+
+    def facts(self, order_ids: Collection[int] | None = None) -> EngineFacts:
+        """Return what has to be kept: everything, or only these orders with their lists and the other legs of those."""
+        if order_ids is None:
+            orders, lists = self.every_order(), self.every_list()
+        else:
+            touched = {i: order for i in order_ids if (order := self.order(i)) is not None}
+            list_ids = dict.fromkeys(order.list_id for order in touched.values())
+            lists = [one for i in list_ids if (one := self._lists.get(i)) is not None]
+            touched.update((leg.order_id, leg) for one in lists for leg in one.legs)
+            orders = list(touched.values())
+        return EngineFacts(
+            self._next_order_id,
+            self._next_exec_id,
+            self._next_list_id,
+            [KeptMarket(market.last_price, market.next_trade_id) for market in self.markets],
+            {name: account.balances() for name, account in self.accounts.items()},
+            orders,
+            [
+                KeptList(
+                    one.list_id,
+                    one.client_list_id,
+                    one.account,
+                    one.instrument,
+                    tuple(leg.order_id for leg in one.legs),
+                    one.created_ns,
+                    one.status,
+                    one.updated_ns,
+                )
+                for one in lists
+            ],
+        )
+
+    def restore(self, facts: EngineFacts) -> None:
+        """Go on where an earlier process ended. Call it once, before anything else, while the books are empty.
+
+        What was open is back under its old ids and has nobody ahead of it. Of fee tiers and margin nothing is kept.
+
+        Raises:
+            InvariantError: If locks and open orders do not agree.
+        """
+        self._next_order_id, self._next_exec_id = facts.next_order_id, facts.next_exec_id
+        self._next_list_id = facts.next_list_id
+        for market, kept in zip(self.markets, facts.markets, strict=True):
+            market.next_trade_id = kept.next_trade_id
+            if kept.last_price:
+                market.last_price = kept.last_price
+        for name, balances in facts.balances.items():
+            self.accounts[name].restore(balances)
+        self.restore_records(facts.orders, facts.lists)
+        for order in self._open.values():
+            self._put_back(order)
+        self.assert_consistent()
+
+    def _put_back(self, order: SimOrder) -> None:
+        terms = order.terms
+        if order.working and terms.has_trigger:  # it has fired: what is left rests like any other
+            terms = replace(terms, order_type=OrderType.LIMIT, stop_price=0)
+        if terms.expires_ns:
+            self._next_expiry_ns = min(self._next_expiry_ns, terms.expires_ns)
+        market, now_ns = self.markets[terms.instrument], order.updated_ns
+        account = self._account_numbers[terms.account]
+        order.slot = market.place(order.order_id, terms, order.leaves_lots, account, self._budget(order), now_ns)
+        self._book_messages(market, now_ns)
 
     # --- requests --------------------------------------------------------------------------------------------------
 

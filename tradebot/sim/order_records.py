@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
+from tradebot.sim.kept import KeptList
 from tradebot.sim.orders import ListStatus, SimOrder, SimOrderList
 
 MAX_CLOSED_ORDERS: Final = 200_000
@@ -50,6 +52,10 @@ class OrderRecords:
         ]
         return sorted(found, key=lambda order: order.order_id)
 
+    def every_order(self) -> list[SimOrder]:
+        """Return open and remembered finished orders of all accounts and markets, by order id."""
+        return sorted((*self._closed.values(), *self._open.values()), key=lambda order: order.order_id)
+
     def order_list(self, list_id: int) -> SimOrderList | None:
         """Return an order list."""
         return self._lists.get(list_id)
@@ -57,6 +63,10 @@ class OrderRecords:
     def order_lists(self, account: str) -> list[SimOrderList]:
         """Return an account's order lists, oldest first."""
         return [one for one in self._lists.values() if one.account == account]
+
+    def every_list(self) -> list[SimOrderList]:
+        """Return the order lists of all accounts, oldest first."""
+        return list(self._lists.values())
 
     def open_an_order(self, order: SimOrder) -> None:
         """Remember a new order."""
@@ -70,6 +80,31 @@ class OrderRecords:
         self._closed[order.order_id] = order
         if len(self._closed) > MAX_CLOSED_ORDERS:
             del self._closed[next(iter(self._closed))]
+
+    def restore_records(self, orders: Iterable[SimOrder], lists: Iterable[KeptList]) -> None:
+        """Remember what an earlier process knew. Legs of a list share its lock; a list with a forgotten leg is over."""
+        by_age = sorted(orders, key=lambda order: (not order.status.is_terminal, order.order_id))
+        for order in by_age:  # the open ones last: a finished one may have had the client id of an open one
+            if order.status.is_terminal:
+                self.close_order(order)
+            else:
+                self.open_an_order(order)
+        for kept in lists:
+            legs = [leg for leg in map(self.order, kept.leg_ids) if leg is not None]
+            if len(legs) < len(kept.leg_ids):
+                continue
+            for leg in legs:
+                leg.lock = legs[0].lock
+            self._lists[kept.list_id] = SimOrderList(
+                kept.list_id,
+                kept.client_list_id,
+                kept.account,
+                kept.instrument,
+                legs,
+                kept.created_ns,
+                kept.status,
+                kept.updated_ns,
+            )
 
     def forget_old_lists(self) -> None:
         """Forget the oldest finished list when there are too many."""

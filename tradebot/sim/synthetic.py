@@ -123,14 +123,15 @@ class SyntheticMarket:
         """What the fair price does now."""
         return self._regime
 
-    def history(self, start_ms: int, end_ms: int, first_trade_id: int = 1) -> list[Candle]:
+    def history(self, start_ms: int, end_ms: int) -> list[Candle]:
         """Return one-second bars of [start, end), both on whole seconds, and leave the process at its last price.
 
-        Call before `begin`. The price walks on from bar to bar and trade ids are contiguous.
+        Call before `begin`. The price walks on from bar to bar and trade ids are contiguous. In a market that has a
+        last price already (an earlier process traded there), all bars are moved so that they end at that price.
         """
         bars: list[Candle] = []
         price = round(self._fair)
-        trade_id = first_trade_id
+        trade_id = self._market.next_trade_id
         for open_ms in range(start_ms, end_ms, SECOND_MS):
             bar = Candle(open_ms, SECOND_MS, price, price, price, price)
             for _ in range(_HISTORY_STEPS):
@@ -142,6 +143,9 @@ class SyntheticMarket:
                 _fold(bar, price, lots, lots * buys // trades, trades, trade_id)
                 trade_id += trades
             bars.append(bar)
+        if last_price := self._market.last_price:
+            bars = [bar.moved(last_price - price) for bar in bars]
+            self._fair, price = float(last_price), last_price
         self._market.last_price = price
         self._market.next_trade_id = trade_id
         return bars
