@@ -1,6 +1,6 @@
 """`tradebot paper-run`: real market data, orders against simexchange, for some minutes or until the console is left.
 
-The paper account lives as long as its simexchange: state is fresh unless a folder was asked for.
+State is fresh unless a folder was asked for; the paper account is part of it.
 """
 
 from __future__ import annotations

@@ -178,7 +178,8 @@ class SimVenue:
                     self.publishers[event.instrument].on_trade(one)
                 case OrderReport():
                     touched[event.order_id] = None
-                    self._keep_fill(event, trades)
+                    if (trade := self._keep_fill(event)) is not None:
+                        trades.append(trade)
                     self._send(event.terms.account, self.server.order_event(event, now_ns))
                 case ListReport():
                     self._send(event.account, self.server.list_event(event, now_ns))
@@ -195,21 +196,14 @@ class SimVenue:
         if fault is not None:
             self.account_events.append((account, event))
 
-    def _keep_fill(self, event: OrderReport, trades: list[KeptTrade]) -> None:
-        if event.fill is not None:
-            terms = event.terms
-            trades.append(
-                KeptTrade(
-                    terms.instrument,
-                    event.order_id,
-                    event.list_id,
-                    terms.side,
-                    event.fill,
-                    event.time_ns,
-                    terms.account,
-                )
-            )
-            self._add_trade(trades[-1])
+    def _keep_fill(self, event: OrderReport) -> KeptTrade | None:
+        """Add an event's fill, if it has one, to the account's history; return it."""
+        fill, terms = event.fill, event.terms
+        if fill is None:
+            return None
+        one = KeptTrade(terms.instrument, event.order_id, event.list_id, terms.side, fill, event.time_ns, terms.account)
+        self._add_trade(one)
+        return one
 
     def _add_trade(self, one: KeptTrade) -> None:
         trades = self._trades.setdefault((one.account, one.instrument), deque(maxlen=MAX_ACCOUNT_TRADES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from simexchange.config import FollowConfig
+from simexchange.kept import VenueFacts
 from simexchange.rows_feed import FollowFeed
 from simexchange.venue import AccountSetup, SimVenue
 from tests.support.builders import BTC, make_instrument
@@ -23,7 +24,7 @@ T0 = 1_700_000_000_000_000_000
 class Paper:
     """A paper venue with one market, column 7 of its stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, past: VenueFacts | None = None) -> None:
         self.gaps: list[tuple[str, str, int]] = []
         account = AccountSetup("main", "key", "secret", {"USDT": to_money(Decimal(10_000))})
         self.venue = SimVenue(
@@ -35,6 +36,8 @@ class Paper:
             SplitMix64(1),
             is_recorded=True,
         )
+        if past is not None:
+            self.venue.restore(past)
         self.venue.start(lambda venue, _: FollowFeed(venue, lambda *gap: self.gaps.append(gap)), T0)
         feed = self.venue.feed
         assert isinstance(feed, FollowFeed)
@@ -119,6 +122,19 @@ def test_a_broken_link_is_a_gap_and_the_next_snapshot_opens_the_market_again() -
     paper.open()
     assert not paper.buy(4_999_000, "two").reason
     assert len(paper.gaps) == 1
+
+
+def test_a_restart_of_the_venue_is_a_gap_for_what_rested() -> None:
+    before = Paper()
+    before.open()
+    before.buy(4_999_000)
+    after = Paper(before.venue.facts())
+    assert after.status()[0] is OrderStatus.NEW
+    after.open()
+
+    assert after.status() == (OrderStatus.CANCELED, EndReason.VENUE)
+    assert after.gaps == [(BTC, "the feed began anew", 1)]
+    assert after.venue.balances("main") == Paper().venue.balances("main")
 
 
 def test_rows_of_other_markets_change_nothing() -> None:

@@ -114,3 +114,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(project_root: Path, state: Path, 
     assert done.returncode == 2
     assert len(said) == 1
     assert words in said[0]
+
+
+def test_a_damaged_account_file_is_one_line_that_names_it_and_the_fix(project_root: Path, state: Path) -> None:
+    (state / "simexchange").mkdir()
+    (state / "simexchange" / "venue.jsonl").write_text("nonsense\n", encoding="utf-8")
+    arguments = command(project_root, state, "simexchange.history_s=1")
+    done = subprocess.run(arguments, cwd=project_root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+
+    assert done.returncode == 3
+    assert len(said) == 1
+    assert f"{state}/simexchange/venue.jsonl: line 1 is damaged: put back what it was, or start on a new" in said[0]
