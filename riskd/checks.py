@@ -55,6 +55,8 @@ from tradebot.core.levels import TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import RESTING_TIMES, OrderRole, OrderType, Side, TimeInForce
 
+_LIVE: Final = int(BookState.LIVE)
+_STALE: Final = int(BookState.STALE)
 TRIGGER_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 LADDER_SLACK_PPM: Final = 5_000
 """A reduce command's bound counts from the touch, the collar from the mid: half a very wide spread."""
@@ -212,7 +214,7 @@ def mkt_01(case: Case) -> Row:
     if view.updated_ns <= 0:
         raise InputMissing
     age = abs(case.now_ns - view.updated_ns)  # one of the far future would never age
-    if age > oldest or view.state == BookState.STALE:
+    if age > oldest or view.state == _STALE:
         return BLOCK, "BOOK_STALE", oldest // NS_PER_MS, -(-age // NS_PER_MS)
     return PASS, "", oldest // NS_PER_MS, age // NS_PER_MS
 
@@ -222,8 +224,8 @@ def mkt_02(case: Case) -> Row:
     view = view_of(case)
     if view.state == 0:
         raise InputMissing
-    fits = view.state in (BookState.LIVE, BookState.STALE)
-    return (PASS if fits else BLOCK, "" if fits else "BOOK_OUT_OF_SYNC", int(BookState.LIVE), view.state)
+    fits = view.state in (_LIVE, _STALE)
+    return (PASS if fits else BLOCK, "" if fits else "BOOK_OUT_OF_SYNC", _LIVE, view.state)
 
 
 def mkt_03(case: Case) -> Row:

@@ -48,6 +48,8 @@ class Action(Enum):
     WORKING_PROTECTION = "protective order stays"
     READ = "reads at the venue"
 
+    __hash__ = object.__hash__  # the standard one is Python code, and each decision looks two actions up
+
 
 HIGHEST_LEVEL: Final[dict[Action, TradingLevel]] = {
     Action.ENTRY: TradingLevel.CAUTIOUS,
