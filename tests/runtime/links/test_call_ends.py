@@ -706,3 +706,16 @@ async def test_a_stream_that_failed_takes_nothing_more() -> None:
         stream.send(b"x")
 
     assert wire.take() == b""
+
+
+async def test_what_ends_a_call_twice_cancels_its_handler_once(short_tmp_path: Path) -> None:
+    """The caller leaves, and while the handler cleans up the connection ends, too."""
+    echo = Echo()
+    async with link_server(short_tmp_path, echo) as (_, target):
+        async with LinkChannel(target) as channel:
+            call = asyncio.ensure_future(channel.unary_unary(UNARY)(b"wait"))
+            while not echo.seen:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            call.cancel()
+            await turns(5)
+        await asyncio.wait_for(echo.ended.wait(), 20)

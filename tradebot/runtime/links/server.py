@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 import grpc
@@ -155,13 +156,13 @@ class ServerConnection(Connection):
         task = asyncio.get_running_loop().create_task(self._serve(context), name=headers.get(":path", "?"))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        stream.on_failure = task.cancel
+        stream.on_failure = partial(_cancel_once, task)
         context.task = task
 
     def ended(self, text: str) -> None:
         self._server.connections.discard(self)
         for task in self.tasks:
-            task.cancel()
+            _cancel_once(task)
 
     async def _serve(self, context: CallContext) -> None:
         deadline = context.watch_deadline()
@@ -207,6 +208,14 @@ class ServerConnection(Connection):
 
     async def _find(self, details: CallDetails) -> Handler:
         return self._server.handlers.get(details.method)
+
+
+def _cancel_once(task: asyncio.Task[None]) -> None:
+    """Cancel a handler. Deadline, caller and connection may all end it: its clean-up after the first of them is not
+    canceled by the next.
+    """
+    if not task.cancelling():
+        task.cancel()
 
 
 class Requests:
@@ -310,7 +319,7 @@ class CallContext:
     def _too_late(self) -> None:
         self.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the caller's deadline has passed")
         if self.task is not None:
-            self.task.cancel()
+            _cancel_once(self.task)
 
     def _begin(self) -> None:
         if not self._began:
