@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scripts.mutate import candidates, known_survivors
+from scripts.mutate.__main__ import known_survivors
+from scripts.mutate.breaks import candidates
 
 
 def test_every_excused_mutant_exists_and_has_its_reason() -> None:

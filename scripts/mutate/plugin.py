@@ -1,8 +1,8 @@
-"""Pytest plugin of `scripts.mutate`: notes which test enters which function, and later runs only the tests of one.
+"""What pytest is told: to note which test enters which function, and to run only some tests, in an order of our own.
 
 `MUTATE_RECORD=file` writes {"codes": [[path, [line, ...]], ...], "tests": {node id: [index of code, ...]}, "loaded":
 [index, ...], "modules": [...]}; `loaded` is what ran outside every test, at import and collection, `modules` everything
-that was imported, in that order. `MUTATE_SELECT=file` holds the node ids to run, in order.
+that was imported, in that order.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 from types import CodeType, FrameType
 
+import hypothesis
 import pytest
 
 
@@ -76,21 +78,42 @@ class RecordPlugin:
         self._notes.write(self._target)
 
 
-class SelectPlugin:
-    """Runs the listed tests, in that order."""
+def run_items(session: pytest.Session, items: list[pytest.Item], budget_s: float) -> tuple[str, bool]:
+    """Run tests until one fails or this process used `budget_s` of processor time; return that one, and if all ran."""
+    end_s = time.process_time() + budget_s
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        if time.process_time() > end_s:
+            return "", False
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return item.nodeid, True
+    return "", True
 
-    def __init__(self, names: list[str]) -> None:
-        self._rank = {name: rank for rank, name in enumerate(names)}
+
+class SelectPlugin:
+    """Runs the listed tests, in that order, within a budget of processor time."""
+
+    def __init__(self, names: list[str], budget_s: float) -> None:
+        self._rank, self._budget_s = {name: rank for rank, name in enumerate(names)}, budget_s
+        self.end: tuple[str, bool] | None = None
+        """As of `run_items`."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         wanted = [item for item in items if item.nodeid in self._rank]
         items[:] = sorted(wanted, key=lambda item: self._rank[item.nodeid])
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed:
+            return None  # of the collection: pytest says so
+        self.end = run_items(session, session.items, self._budget_s)
+        return True
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register what the environment asks for."""
+    """Register what the environment asks for; Hypothesis shall not remember what failed with another mutant."""
+    hypothesis.settings.register_profile("mutate", hypothesis.settings(), database=None)
+    hypothesis.settings.load_profile("mutate")
     if target := os.environ.get("MUTATE_RECORD"):
         rooms = tuple(os.environ["MUTATE_ROOMS"].split(","))
         config.pluginmanager.register(RecordPlugin(CodeNotes(Path.cwd(), rooms), Path(target)))
-    if selection := os.environ.get("MUTATE_SELECT"):
-        config.pluginmanager.register(SelectPlugin(json.loads(Path(selection).read_text())))
