@@ -2,7 +2,7 @@
 
 Works in copies under build/mutate, so the tree in use is never touched. The sample is seeded: the same seed and code
 give the same mutants. First every quick test of the room runs once while the functions that it enters are noted; each
-mutant then meets only the tests that enter its function, those that do little else first, for --budget seconds of
+mutant then meets only the tests that enter its function, what noticed its neighbors first, for --budget seconds of
 processor time.
 
 A mutant is noticed when a test fails, its module cannot be imported, or a test never ends, which is named. What says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import queue
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,16 +108,25 @@ class TestMap:
                 for line in lines:
                     self._tests[path, line][name] = None
         self.all: list[str] = sorted(notes["tests"])
+        self._noticed: dict[Path, dict[str, None]] = defaultdict(dict)
         loaded = (notes["codes"][number] for number in notes["loaded"])
         self._loaded = {(path, line) for path, lines in loaded for line in lines}
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Return the tests that may notice a mutant, the most particular ones first."""
+        """Return the tests that may notice a mutant: first what noticed others of its file, the latest first, then one
+        of each test file in turn, the most particular ones first.
+        """
         covering = self._tests.get((str(mutant.path), mutant.line), {})
-        if not self.at_import(mutant) and covering:
-            return list(covering)
-        # It runs at import, or no test enters its function: anything may notice.
-        return [*covering, *(name for name in self.all if name not in covering)]
+        order = [*(name for name in reversed(self._noticed[mutant.path]) if name in covering), *_in_turn(covering)]
+        if self.at_import(mutant) or not covering:
+            order += self.all  # anything may notice
+        return list(dict.fromkeys(order))
+
+    def noticed(self, mutant: Mutant, test: str) -> None:
+        """Remember what noticed a mutant."""
+        known = self._noticed[mutant.path]
+        known.pop(test, None)
+        known[test] = None
 
     def at_import(self, mutant: Mutant) -> bool:
         """True when the line also runs before any test does."""
@@ -134,6 +144,14 @@ class TestMap:
             return False
         partial.rename(target)
         return True
+
+
+def _in_turn(tests: Iterable[str]) -> list[str]:
+    """Return tests in turns: the first of each file, then the second of each, and so on."""
+    files: dict[str, list[str]] = defaultdict(list)
+    for name in tests:
+        files[name.split("::")[0]].append(name)
+    return [name for row in itertools.zip_longest(*files.values()) for name in row if name is not None]
 
 
 class Server:
@@ -228,7 +246,7 @@ def run_room(
         if not number and (test := worker.failing_unchanged()):
             raise RuntimeError(f"{test} fails without any change: it would notice every mutant")
         workers.put(worker)
-    began_s, ends = time.monotonic(), Counter[bool]()
+    began_s, ends, known = time.monotonic(), Counter[bool](), frozenset(tests.all)
 
     def run(mutant: Mutant) -> bool:
         worker = workers.get()
@@ -237,6 +255,8 @@ def run_room(
         finally:
             workers.put(worker)
         ends[verdict.noticed] += 1
+        if verdict.test in known:
+            tests.noticed(mutant, verdict.test)
         if verdict.code != NOTICED:
             end = ENDS.get(verdict.code, f"pytest ended with {verdict.code}")
             told(f"{end}: {mutant.path}:{mutant.line} {mutant.what}: {mutant.source}")
