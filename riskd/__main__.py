@@ -6,6 +6,8 @@ import asyncio
 import secrets
 import sys
 
+import structlog
+
 from riskd.boot_shell import read_boot_time
 from riskd.checkpoint_shell import CheckpointSigner, as_record
 from riskd.config import RiskdConfig
@@ -17,6 +19,8 @@ from riskd.metrics_shell import GateMetrics
 from riskd.self_test_shell import test_limits
 from riskd.service import RiskServicer
 from riskd.shell import LateSink, LiveGate
+from riskd.snapshot_shell import Following, SnapshotTaker, open_store
+from riskd.state import RiskState
 from riskd.stop_flag import StopFlag
 from riskd.stop_service import StopServicer
 from tradebot.core.approvals import StopLatch
@@ -27,11 +31,14 @@ from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.journal_format import JournalRecord
+from tradebot.runtime.journal_reader import JournalReader
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
 from tradebot.runtime.stop_service import StopServer
 
 PREFIX_BYTES = 4
+
+_log = structlog.get_logger(__name__)
 
 
 async def serve(shell: ServiceShell[RiskdConfig]) -> None:
@@ -40,21 +47,29 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
     limits = load_limits(section.limits_path(shell.config.path, common.mode))
     key = load_keyring(common.keys_dir / APPROVAL_KEY_FILE, common.mode).current
     flag, sink = StopFlag(), LateSink()
-    gate = RiskGate(
-        limits,
-        environment=common.mode,
-        signer=Signer(key.key_id, key.secret),
-        sink=sink,
-        venues=common.venues,
-        stop_flag=flag,
-        build=build_hash(),
-    )
     directory = common.journal_dir(shell.role)
     signer = CheckpointSigner(common, clock)
+    snapshots = open_store(common, limits)
+
+    def make_gate(state: RiskState | None) -> RiskGate:
+        return RiskGate(
+            limits,
+            environment=common.mode,
+            signer=Signer(key.key_id, key.secret),
+            sink=sink,
+            venues=common.venues,
+            stop_flag=flag,
+            build=build_hash(),
+            state=state,
+        )
+
+    snapshot = snapshots.newest()
+    gate = make_gate(snapshot.state if snapshot else None)
+    following = Following(snapshot, gate.restore_one)
 
     def restore(record: JournalRecord) -> None:
         signer.restored(record)
-        gate.restore_one(record.record_type, record.payload)
+        following.record(record)
 
     def journal_failed(error: TradebotError) -> None:
         mark_failed(common.state_dir, str(error))
@@ -69,6 +84,11 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         on_failure=journal_failed,
     )
     try:
+        if not following.confirmed:  # the journal is not the one that the snapshot was made of: it alone counts
+            gate = make_gate(None)
+            gate.restore((record.record_type, record.payload) for record in JournalReader(directory))
+        elif snapshot is not None:
+            _log.info("snapshot_used", seq=snapshot.seq, journal_seq=journal.durable_seq)
         sink.open(journal)
         prefix = secrets.token_hex(PREFIX_BYTES)
         gate.start(prefix, clock.now_ns(), read_boot_time())
@@ -100,6 +120,8 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start(
             "journal checkpoints", signer.run(journal, lambda signed: gate.journal_signed(as_record(signed)))
         )
+        taker = SnapshotTaker(shell.args, snapshots.newest_seq())
+        shell.tasks.start("snapshots", taker.run(journal))
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()

@@ -109,8 +109,9 @@ class RiskGate:
         venues: Iterable[str],
         stop_flag: StopFlag | None = None,
         build: str = "",
+        state: RiskState | None = None,
     ) -> None:
-        """Build an empty gate; call `restore` with journaled records, then `start`.
+        """Build a gate; call `restore` with journaled records, then `start`.
 
         Args:
             limits: Limits in force.
@@ -120,11 +121,12 @@ class RiskGate:
             venues: Venues that must be reconciled before anything may increase exposure there.
             stop_flag: Set by the StopService.
             build: Build that runs, which execd must run too; empty = not known.
+            state: What the records before those of `restore` made, under the same limits file; None = there are none.
         """
         self.environment = environment
         self._build = build
         self.stop_flag = stop_flag or StopFlag()
-        self.state = RiskState(limits, make_settings(limits))
+        self.state = state or RiskState(limits, make_settings(limits))
         settings = self.state.settings
         self.board = MarketBoard(settings.currency, half_life_min=settings.sizing.half_life_min)
         self.session = SessionView("", {})
@@ -139,6 +141,8 @@ class RiskGate:
         self._equity_doubts: dict[str, int] = {}
         self._money_memory = MoneyMemory()
         self._furnish()
+        if state is not None:
+            self._learn_assets()
         self.kills = SagaDesk(self._ledger, self.keeper, self._flattener, self._venues, environment)
         self._down = SessionDown()
         self._sent_epoch = 0

@@ -94,7 +94,7 @@ class Portfolio:
         self.peak: int | None = None
         self.turned: dict[str, int] = defaultdict(int)
         """Quote asset -> notional of today's fills."""
-        self.unconverted_fees: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        self.unconverted_fees: dict[str, Decimal] = defaultdict(Decimal)
         """Fees in third assets without a mark at the fill: shown, not guessed."""
 
     # ---- changes

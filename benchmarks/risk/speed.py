@@ -1,6 +1,7 @@
 """risk_decision and journal_replay.
 
-Each round is a fresh process, started as the daemon is: `python -m benchmarks.risk.speed decide|read|replay ...`.
+Each round is a fresh process, started as the daemon is: `python -m benchmarks.risk.speed decide`, or
+`write|read|replay|fold FOLDER`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from benchmarks.processes import Group
 from benchmarks.risk.desk import INSTRUMENTS, SIGNER, VENUE, WORKING, Desk, all_checks
 from riskd.gate import RiskGate
 from riskd.records import MemorySink
+from riskd.snapshot_shell import EVERY_RECORDS, Following, SnapshotStore, take
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.clock import SystemClock
 from tradebot.runtime.collector import hold_collector, settle_collector
 from tradebot.runtime.journal import Journal
+from tradebot.runtime.journal_checkpoints import load_or_create_key
 from tradebot.runtime.journal_reader import read_journal
 
 DECISION_ID: Final = "risk_decision"
@@ -29,8 +33,8 @@ ROUNDS: Final = 5
 FLOOR_SECONDS: Final = 2.0
 WARM_UP_ORDERS: Final = 300
 ORDERS: Final = 2_000
-JOURNAL_ORDERS: Final = 4_000
-"""Entries of the journal that is replayed: some 12 records each with their exits."""
+JOURNAL_ORDERS: Final = 16_000
+"""Entries of the journal that is replayed: some 6 records each with their exits."""
 START_NS: Final = 1_763_700_000 * 1_000_000_000
 RUN_TIMEOUT_S: Final = 300.0
 
@@ -56,9 +60,13 @@ def decision() -> list[Figure]:
 
 
 def replay() -> list[Figure]:
-    """journal_replay: megabytes per second of a start-up, beside reading and checksumming the same bytes."""
+    """journal_replay: megabytes per second of a start-up, beside reading and checksumming the same bytes.
+
+    The start finds the oldest snapshot that a riskd in use leaves: EVERY_RECORDS before the end.
+    """
     floors: list[float] = []
     mine: list[float] = []
+    folded: list[float] = []
     with tempfile.TemporaryDirectory(prefix="tb-replay-") as folder:
         say("writing a journal")
         told = _run("write", folder)
@@ -66,7 +74,12 @@ def replay() -> list[Figure]:
             say(f"journal replay, round {number + 1} of {ROUNDS}")
             floors.append(told["bytes"] / _run("read", folder)["seconds"] / 1e6)
             mine.append(told["bytes"] / _run("replay", folder)["seconds"] / 1e6)
-    note = f"{told['records']:,} records of {told['bytes'] / told['records']:.0f} bytes"
+            folded.append(told["bytes"] / _run("fold", folder)["seconds"] / 1e6)
+    note = (
+        f"{told['records']:,} records of {told['bytes'] / told['records']:.0f} bytes, all verified, the last "
+        f"{EVERY_RECORDS:,} folded on a snapshot; all of them folded: {median(folded):.0f} MB/s, "
+        f"{median(folded) / median(floors):.3f} of the reference"
+    )
     return [figure(REPLAY_ID, mine, floors, 0.3, 0.3, "higher", "MB/s", note)]
 
 
@@ -99,28 +112,48 @@ def _decide() -> dict[str, Any]:
 
 
 def _write(folder: Path) -> dict[str, Any]:
-    with Journal.open(folder, clock=SystemClock()) as journal:
+    directory, store, limits = folder / "journal", _store(folder), all_checks()
+    with Journal.open(directory, clock=SystemClock()) as journal:
         desk = Desk(journal, START_NS)
         desk.open()
-        for _ in range(JOURNAL_ORDERS // WORKING):
+        begun = journal.appended_seq
+        for number in range(JOURNAL_ORDERS // WORKING):
             desk.live(WORKING)
             journal.flush()
+            each = (journal.appended_seq - begun) / (number + 1)
+            if not store.newest_seq() and each * (JOURNAL_ORDERS // WORKING - 1 - number) <= EVERY_RECORDS:
+                take(store, directory, limits)
         records = journal.appended_seq
-    size = sum(len(record.payload) for record in read_journal(folder))
-    return {"records": records, "bytes": size}
+    size = sum(len(record.payload) for record in read_journal(directory))
+    return {"records": records, "bytes": size, "snapshot": store.newest_seq()}
+
+
+def _store(folder: Path) -> SnapshotStore:
+    return SnapshotStore(
+        folder / "snapshots", load_or_create_key(folder / "keys"), "riskd demo", all_checks(), build_hash()
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
     began_s = time.perf_counter()
-    count = sum(1 for _ in read_journal(folder))
+    count = sum(1 for _ in read_journal(folder / "journal"))
     return {"seconds": time.perf_counter() - began_s, "records": count}
 
 
-def _replay(folder: Path) -> dict[str, Any]:
-    gate = RiskGate(all_checks(), environment="demo", signer=SIGNER, sink=MemorySink(), venues=(VENUE,))
+def _replay(folder: Path, snapshots: SnapshotStore | None) -> dict[str, Any]:
     began_s = time.perf_counter()
-    gate.restore((record.record_type, record.payload) for record in read_journal(folder))
-    return {"seconds": time.perf_counter() - began_s, "applied": gate.state.applied}
+    snapshot = snapshots.newest() if snapshots else None
+    gate = RiskGate(
+        all_checks(), environment="demo", signer=SIGNER, sink=MemorySink(), venues=(VENUE,),
+        state=snapshot.state if snapshot else None,
+    )  # fmt: skip
+    following = Following(snapshot, gate.restore_one)
+    for record in read_journal(folder / "journal"):
+        following.record(record)
+    gate.finish_restore()
+    if not following.confirmed or (snapshots is not None and snapshot is None):
+        raise RuntimeError("the start found no snapshot")
+    return {"seconds": time.perf_counter() - began_s, "digest": gate.state.digest()}
 
 
 if __name__ == "__main__":
@@ -133,7 +166,9 @@ if __name__ == "__main__":
         case ["read", directory]:
             result = _read(Path(directory))
         case ["replay", directory]:
-            result = _replay(Path(directory))
+            result = _replay(Path(directory), _store(Path(directory)))
+        case ["fold", directory]:
+            result = _replay(Path(directory), None)
         case _:
-            sys.exit("usage: python -m benchmarks.risk.speed decide | write|read|replay FOLDER")
+            sys.exit("usage: python -m benchmarks.risk.speed decide | write|read|replay|fold FOLDER")
     print(f"RESULT {json.dumps(result)}", flush=True)

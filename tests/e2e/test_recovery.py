@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import PROJECT_ROOT
 from tests.support.system import RunningSystem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
@@ -43,6 +48,22 @@ def test_a_kept_state_goes_on_at_its_second_start() -> None:
         system.assert_audit_clean()
         assert {order["order_id"] for order in orders} < {order["order_id"] for order in system.venue_orders()}
         assert {fill["trade_id"] for fill in fills} <= {fill["trade_id"] for fill in system.venue_fills()}
+
+
+def test_kill_9_of_a_riskd_that_has_a_snapshot_goes_on_from_it() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        flags = Path(f"/proc/{system.pid('riskd')}/cmdline").read_text(encoding="utf-8").rstrip("\0").split("\0")
+        command = [sys.executable, "-m", "riskd.snapshot_shell", *flags[flags.index("--config") :], "--every", "1"]
+        taken = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert taken.stdout.startswith("snapshot of record"), taken
+
+        system.wait_fills()
+        system.kill_and_wait("riskd")
+
+        assert "snapshot_used" in (system.state / "logs" / "riskd.log").read_text(encoding="utf-8")
+        system.wait_fills()
+        system.assert_audit_clean()
 
 
 def test_execd_killed_between_send_and_answer_books_the_order_exactly_once() -> None:

@@ -21,6 +21,7 @@ from riskd.gate import RiskGate, Signer
 from riskd.journal_watch import JournalHealth
 from riskd.limits import Limits, make_limits
 from riskd.records import DrillDone, MemorySink
+from riskd.state import RiskState
 from riskd.units import from_units
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import AccountSnapshot, Balance, VenueAlarm, VenueStatus
@@ -259,10 +260,11 @@ class Desk:
             self.account()
             self.venue()
 
-    def new_gate(self, sink: MemorySink) -> RiskGate:
+    def new_gate(self, sink: MemorySink, state: RiskState | None = None) -> RiskGate:
         return RiskGate(
-            self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,), build="build"
-        )
+            self.limits, environment="demo", signer=KEY, sink=sink, venues=(self.venue_name,), build="build",
+            state=state,
+        )  # fmt: skip
 
     # ---- execd speaks
 

@@ -68,9 +68,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def mutant(text: str, what: str) -> Mutant:
     """Return the mutant of the line that holds a text."""
-    return [found for found in mutants_of(Path("room/module.py")) if text in found.source and found.what == what][
-        number
-    ]
+    found = [each for each in mutants_of(Path("room/module.py")) if text in each.source and each.what == what]
+    return found[0]
 
 
 def load(path: Path) -> ModuleType:

@@ -26,7 +26,7 @@ from tradebot.runtime.journal_reader import read_journal
 from tradebot.runtime.state_dir import StateError
 
 DOMAIN: Final = b"tradebot journal checkpoint v1\0"
-KEY_BYTES: Final = 32
+SEAL_DOMAIN: Final = b"tradebot seal v1\0"
 MAX_KEPT: Final = 10_000
 """Lines of the file beside the journal; then the older half is dropped: the later ones sign the same chain."""
 READABLE: Final = 0o644
@@ -64,6 +64,19 @@ class CheckpointKey:
         """Return a signed checkpoint."""
         bare = Checkpoint(owner, seq, link, time_ns)
         return Checkpoint(owner, seq, link, time_ns, self._private.sign(bare.signed_bytes()))
+
+    def seal(self, domain: bytes, content: bytes) -> bytes:
+        """Return a signature over something else of the owner's, which no checkpoint can be taken for."""
+        return self._private.sign(SEAL_DOMAIN + len(domain).to_bytes(2, "big") + domain + content)
+
+    def holds(self, domain: bytes, content: bytes, signature: bytes) -> bool:
+        """Return whether `seal` gave this signature for this content."""
+        try:
+            whole = SEAL_DOMAIN + len(domain).to_bytes(2, "big") + domain + content
+            self._private.public_key().verify(signature, whole)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def checkpoint_dir(state_dir: Path, daemon: str) -> Path:

@@ -57,12 +57,24 @@ class JournalReader:
         JournalCorruptError: While iterating, when a record or segment is damaged or missing.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, from_seq: int = 1) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            directory: The journal's folder.
+            from_seq: A record that must be among those read; reading begins at the start of its segment. Who needs
+                no more than its own segment has the word of that segment's head for what came before.
+        """
         self._directory = directory
+        self._from_seq = from_seq
         self.tail = JournalTail(None, 0, 0, GENESIS_LINK, 0)
 
     def __iter__(self) -> Iterator[JournalRecord]:
         names = self._segments()  # once: a reader never chases a writer through segments that came later
+        earlier = [name for name in names if name <= segment_name(self._from_seq)]
+        if len(earlier) > 1:
+            names = names[len(earlier) - 1 :]
+            self._skip_to(self._directory / names[0])
         for name in names:
             expected = segment_name(self.tail.last_seq + 1)
             if name != expected:
@@ -73,6 +85,13 @@ class JournalReader:
                 yield from self._records(path, data)
                 while name == names[-1] and not self._judge_tail(path, data):
                     yield from self._records(path, data)
+
+    def _skip_to(self, path: Path) -> None:
+        with path.open("rb") as file:
+            head = decode_segment_head(file.read(SEGMENT_HEAD_BYTES))
+        if head is None:
+            raise _corrupt(path, 0, "segment header damaged")
+        self.tail = self.tail._replace(last_seq=head.first_seq - 1, link=head.prev_link)
 
     def _segments(self) -> list[str]:
         try:
