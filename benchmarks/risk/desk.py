@@ -52,7 +52,7 @@ WORKING: Final = 200
 HUGE: Final = 10**9
 VENUE: Final = "binance"
 SIGNER: Final = Signer("bench", b"b" * 32)
-TICK_NS: Final = 10_000_000
+TICK_NS: Final = 2_500_000
 """Virtual time between two asks."""
 FINE_PER_TICK: Final = 10**6
 """Steps of a mark price."""

@@ -33,7 +33,7 @@ ROUNDS: Final = 5
 FLOOR_SECONDS: Final = 2.0
 WARM_UP_ORDERS: Final = 300
 ORDERS: Final = 2_000
-JOURNAL_ORDERS: Final = 16_000
+JOURNAL_ORDERS: Final = 24_000
 """Entries of the journal that is replayed: some 6 records each with their exits."""
 START_NS: Final = 1_763_700_000 * 1_000_000_000
 RUN_TIMEOUT_S: Final = 300.0
