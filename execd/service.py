@@ -268,7 +268,8 @@ class ExecutionServicer(ExecutionServiceServicer):
                 client_order_id = await asyncio.to_thread(self._search_execution, request.exec_id)
             if not client_order_id:
                 await context.abort(grpc.StatusCode.NOT_FOUND, f"exec_id: no fill {request.exec_id!r} is booked")
-        story = await asyncio.to_thread(lambda: tell_story(client_order_id, self._read_records()))
+        keys = self._live.desk.state.gateway.keys
+        story = await asyncio.to_thread(lambda: tell_story(client_order_id, self._read_records(), keys))
         if not story.events:
             await context.abort(grpc.StatusCode.NOT_FOUND, story.missing[0])
         return await self._explained(story, request.exec_id)

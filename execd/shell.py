@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from execd.approvals_shell import KeptApprovals
 from execd.desk import CancelAnswer, Desk
 from execd.latency import LatencyRing
 from execd.records import Outbox as DeskOutbox
@@ -76,7 +77,7 @@ class HeldEvents:
 class LiveDesk:
     """See the module."""
 
-    def __init__(self, desk: Desk, journal: Journal, clock: Clock, log_incarnation: str) -> None:
+    def __init__(self, desk: Desk, journal: Journal, clock: Clock, log_incarnation: str, kept: KeptApprovals) -> None:
         self.desk = desk
         self.clock = clock
         self.hub: StreamHub[EventRow] = StreamHub(
@@ -102,6 +103,7 @@ class LiveDesk:
         self._tick: asyncio.TimerHandle | None = None
         desk.state.wire = self._send
         desk.state.ask_now = self._ask_now
+        desk.state.keep_approval = kept.keep
         journal.on_durable(self._durable)
 
     def attach(self, session: VenueSession, rest: VenueReader) -> None:

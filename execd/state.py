@@ -117,6 +117,8 @@ class DeskState:
         """Sends an ask (with its intent as received) at once, before its bookkeeping; without it asks leave with the
         outbox.
         """
+        self.keep_approval: Callable[[bytes, int], bool] | None = None
+        """Keeps an approval where a crash cannot reach it, told with the last record; False: there is no room now."""
         self.on_fold: Callable[[Order, OrderEvent], object] | None = None
         """Quantities that other parts keep; they follow each event at once, decisions wait for `fresh`."""
 

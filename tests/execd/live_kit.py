@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import grpc
 
+from execd.approvals_shell import KeptApprovals
 from execd.desk import Desk
 from execd.latch import LatchBoard
 from execd.restore import Restorer
@@ -97,8 +98,10 @@ class LiveKit:
         )
         restorer.finish()
         incarnation = restorer.log_incarnation or "log-1"
-        self.live = LiveDesk(self.desk, self.journal, clock, incarnation)
-        self.desk.start(incarnation, restorer.starts + 1, self.journal.appended_seq + 1, clock.now_ns())
+        self.kept = KeptApprovals(self.journal, self._state)
+        self.live = LiveDesk(self.desk, self.journal, clock, incarnation, self.kept)
+        lost = restorer.lost_approvals(self.kept.last_life)
+        self.desk.start(incarnation, restorer.starts + 1, self.journal.appended_seq + 1, clock.now_ns(), lost)
         self.session = VenueSession(
             "binance",
             config.trade_ws_url,
@@ -129,6 +132,7 @@ class LiveKit:
                 await task
         await self.rest.close()
         self.journal.close()
+        self.kept.close()
 
     async def _dial(self) -> None:
         await self.session.keep_connected(lambda: self.live.quiet_s("binance"))
