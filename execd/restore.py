@@ -149,7 +149,7 @@ class Restorer:
 
     def _watermark(self, payload: bytes) -> None:
         venue, time_ns = payload.decode().split()
-        self._desk.reconciler.watermarks[venue] = int(time_ns)
+        self._desk.reconciler.set_watermark(venue, int(time_ns))
 
     def _baseline(self, payload: bytes) -> None:
         venue, asset, amount = payload.decode().split()

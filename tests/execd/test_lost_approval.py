@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from execd.approvals_shell import KeptApprovals
-from execd.audit import compare, read_facts
 from execd.explain import tell_story
 from execd.records import RecordType
 from execd.restore import MAX_LOST_APPROVALS
@@ -53,7 +52,7 @@ async def test_killed_between_send_and_journal_the_audit_still_finds_the_one_app
             kit.journal.flush()
             records = [(r.record_type, r.payload) for r in read_journal(tmp_path)]
             (entry,) = kit.orders(OrderRole.ENTRY)
-            report = compare(kit.desk, "binance", await kit.venue_snapshot(), read_facts(records, KEYS))
+            report = await kit.audited()
             story = tell_story(entry.id, records, KEYS)
         finally:
             await kit.stop()
