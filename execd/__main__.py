@@ -16,6 +16,7 @@ from execd.desk import Desk
 from execd.id_key_shell import load_id_key
 from execd.latch import LatchBoard
 from execd.market_client import MarketClient
+from execd.metrics_shell import ExecdMetrics
 from execd.restore import Restorer
 from execd.rights_shell import RightsReader, rights_at_start
 from execd.risk_client import RiskClient
@@ -170,6 +171,7 @@ async def _trade(
         session = _venue_session(live, name, config.trade_ws_url)
         live.attach(session, rests[name])
         shell.tasks.start(f"venue {name}", session.keep_connected(partial(live.quiet_s, name)))
+    shell.tasks.start("metrics", ExecdMetrics(shell.metrics, live, journal).run())
     shell.tasks.start("trading rules", RulesReader(live, rests).run())
     if tells_rights:
         shell.tasks.start("key rights", RightsReader(live, rests).run())
