@@ -379,7 +379,13 @@ class ExecutionServicer(ExecutionServiceServicer):
             "risk_round_trip_us": live.risk_round_trip,
             "ack_latency_us": live.ack_latency,
         }
-        figures = {"orders_sent": live.orders_sent, "fills": live.desk.state.orders.fill_count}
+        orders = live.desk.state.orders
+        figures = {
+            "intents": live.desk.intents.window.count,
+            "orders": orders.sent_count,
+            "fills": orders.fill_count,
+            "orders_sent": live.orders_sent,
+        }
         for name, ring in rings.items():
             figures[f"{name}_p50"] = ring.percentile_us(50)
             figures[f"{name}_p99"] = ring.percentile_us(99)
