@@ -23,10 +23,10 @@ from execd.settings import NS_PER_MS, DeskSettings
 from tradebot.core.accounts import Balance, VenueAlarm
 from tradebot.core.approvals import ApprovalAsk
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.intents import IntentAnswer
 from tradebot.core.order_events import OrderEvent, OrderFacts
-from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, next_status
+from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, Side, next_status
 from tradebot.venues.api_orders import OrderCodec, RequestKind
 from tradebot.wire.execd_records import event_bytes, pack_parts
 
@@ -328,6 +328,10 @@ class DeskState:
     def _await(self, request_id: str, venue: str, kind: RequestKind, ids: tuple[str, ...], now_ns: int) -> None:
         deadline_ns = now_ns + self.settings.request_timeout_ms * NS_PER_MS
         self.requests.add(PendingRequest(request_id, venue, kind, now_ns, deadline_ns, ids))
+
+    def sells_base(self, instrument_id: str, side: Side) -> bool:
+        """Return whether such an order sells base balance; closing a perpetual needs none."""
+        return side is Side.SELL and self.instruments[instrument_id].product is Product.SPOT
 
     def free_base(self, instrument_id: str) -> Decimal:
         """Return the free balance of the base asset as last reported."""
