@@ -32,7 +32,7 @@ MAX_NONCES: Final = 100_000
 """Spent nonces remembered. Older ones cannot come back: they belong to a session that is over, or have long expired."""
 MAX_SENT_IDS: Final = 200_000
 MAX_GRANT_USES: Final = 100_000
-"""Grants whose orders are counted. The one not looked at for longest gives way: never one with an open entry."""
+"""Grants whose orders are counted. The one not looked at for longest gives way; open entries look with every quote."""
 EMERGENCY_SHARE: Final = 10
 """One in so many orders of a grant is kept for emergency exits: stops resized often must not use up the way out."""
 _TYPES_WITHOUT_BOUND: Final = frozenset({OrderType.MARKET, OrderType.STOP, OrderType.TAKE_PROFIT})
