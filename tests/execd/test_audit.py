@@ -89,7 +89,7 @@ async def test_the_history_is_read_from_execds_first_look_on_over_restarts(tmp_p
     assert (span.first_look_ns, span.since_ns, span.older_orders) == (first_look, first_look, 0)
     assert report.venue_orders == report.approved_orders == 3
     assert report.venue_fills == report.booked_fills >= 2
-    assert report.findings == report.notes == []
+    assert (report.findings, report.notes) == ([], [])
 
 
 async def test_more_than_the_bound_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

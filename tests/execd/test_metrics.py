@@ -7,6 +7,7 @@ from pathlib import Path
 
 from execd.latency import SAMPLES, LatencyRing
 from execd.metrics_shell import MAX_REASONS, OTHER, ExecdMetrics
+from execd.orders import Order
 from tests.execd.live_kit import LiveKit, live_kit
 from tests.support.scrape import scrape
 from tradebot.core.orders import OrderRole
@@ -50,7 +51,7 @@ async def test_orders_fills_refusals_and_times_are_served(tmp_path: Path) -> Non
     assert again[f"{P}risk_round_trip_seconds_count"] == 2  # nothing is counted twice
 
 
-def entries(kit: LiveKit) -> list[object]:
+def entries(kit: LiveKit) -> list[Order]:
     return kit.orders(OrderRole.ENTRY)
 
 
