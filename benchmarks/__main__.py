@@ -29,7 +29,7 @@ RATE: Final = 1_000
 """Messages per second of the latency figures."""
 SECONDS: Final = 5.0
 FANOUT_SECONDS: Final = 2.0
-RECORDER_SECONDS: Final = 4.0
+WATCHED_SECONDS: Final = 4.0
 
 
 def order_path() -> list[Figure]:
@@ -42,15 +42,15 @@ def order_path() -> list[Figure]:
         floors.append(run_chain(RATE, SECONDS))
         with running_system() as system:
             mine.append(system.run(RATE, SECONDS))
-    with running_system(extra=("recorder",)) as system:
-        recorded = system.run(RATE, RECORDER_SECONDS)
+    with running_system(watched=True) as system:
+        watched = system.run(RATE, WATCHED_SECONDS)
     lost = sum(item.ticks - item.orders for item in mine)
     frame = median([item.frame_to_wire.p50 for item in mine])
     cpu = {name: median([item.cpu_us[name] for item in mine]) for name in ORDER_PATH}
     note = (
         f"{lost} of {sum(item.ticks for item in mine)} ticks without an order; from the venue frame's arrival p50 "
-        f"{frame:.0f} us; with the recorder on p50 {recorded.tick_to_wire.p50:.0f} us, "
-        f"p99 {recorded.tick_to_wire.p99:.0f} us; processor time per order {sum(cpu.values()):.0f} us ("
+        f"{frame:.0f} us; with recorder and console on p50 {watched.tick_to_wire.p50:.0f} us, "
+        f"p99 {watched.tick_to_wire.p99:.0f} us; processor time per order {sum(cpu.values()):.0f} us ("
         + ", ".join(f"{name} {cpu_us:.0f}" for name, cpu_us in cpu.items())
         + ")"
     )

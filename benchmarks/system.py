@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
@@ -15,6 +15,7 @@ from typing import Final
 
 from benchmarks.figures import LatencySummary
 from benchmarks.processes import Group, Member
+from benchmarks.terminal import Terminal
 from cli.client import Daemons
 from cli.config import load_common
 from cli.launcher import prepare_keys
@@ -56,11 +57,14 @@ class System:
         self._venue = venue
         self._members = members
         self._daemons = daemons
+        self.console: Terminal | None = None
 
     def run(self, rate: int, seconds: float) -> SystemFigures:
         """Let the venue tick at a rate (0 = as fast as it can) and measure."""
         before = {name: member.cpu_s() for name, member in self._members.items()}
         sent = self._tick(rate, seconds)
+        if self.console is not None and self.console.process.poll() is not None:
+            raise RuntimeError(f"the console left with exit code {self.console.process.poll()} while it was measured")
         used_s = {name: member.cpu_s() - before[name] for name, member in self._members.items()}
         status, *_ = self._daemons.execd_status()
 
@@ -95,11 +99,12 @@ class System:
 
 
 @contextmanager
-def running_system(*, extra: tuple[str, ...] = ()) -> Iterator[System]:
-    """Start venue and daemons (`extra`: recorder, for the figure with it on), end them all."""
+def running_system(*, watched: bool = False) -> Iterator[System]:
+    """Start venue and daemons, end them all. Watched: with the recorder, and a console that shows prices."""
     with (
         tempfile.TemporaryDirectory(prefix="tb-bench-", dir="/tmp", ignore_cleanup_errors=True) as folder,
         Group() as group,
+        ExitStack() as stack,
     ):
         venue = group.start([sys.executable, "-m", "benchmarks.venue"], stdin=PIPE)
         port = int(venue.wait_line("PORT ").split()[1])
@@ -115,13 +120,23 @@ def running_system(*, extra: tuple[str, ...] = ()) -> Iterator[System]:
         flags = [flag for override in overrides for flag in ("--set", override)]
         members = {
             daemon: group.start([sys.executable, "-m", daemon, "--config", str(CONFIG), "--state", folder, *flags])
-            for daemon in (*ORDER_PATH, *extra)
+            for daemon in (*ORDER_PATH, *(("recorder",) if watched else ()))
         }
         with Daemons(common, Role.TRADER, "bench") as daemons:
             _wait_serving(daemons)
             system = System(venue, members, daemons)
             system.warm_up()
+            if watched:
+                system.console = stack.enter_context(_console(folder, flags))
             yield system
+
+
+def _console(folder: str, flags: list[str]) -> Terminal:
+    """Return a console that shows the market."""
+    command = [sys.executable, "-m", "console", "--config", str(CONFIG), "--state", folder, "--role", "viewer", *flags]
+    terminal = Terminal(command)
+    terminal.wait_for("BTC-USDT")
+    return terminal
 
 
 def _wait_serving(daemons: Daemons) -> None:

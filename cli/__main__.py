@@ -13,9 +13,17 @@ def main() -> None:
     if (message := untested_python_message()) is not None:
         sys.exit(message)
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its C core logs every closed connection otherwise
-    from cli.app import app
+    import typer
 
-    app()
+    from cli.app import app
+    from cli.output import complain
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as exc:  # a wrong argument; without any it carries the whole help
+        text = exc.format_message()
+        complain(text) if "\n" not in text else print(text, file=sys.stderr)
+        sys.exit(exc.exit_code)
 
 
 if __name__ == "__main__":

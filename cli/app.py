@@ -71,7 +71,7 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", envvar="HEADLESS", help="No console; end with a JSON line.")
     ] = False,
-    duration: Annotated[int | None, typer.Option(envvar="DURATION", help="Seconds; 60 when headless.")] = None,
+    duration: Annotated[int | None, typer.Option(min=1, envvar="DURATION", help="Seconds; 60 when headless.")] = None,
     overrides: SetOption = None,
 ) -> int:
     """Run the whole system on a synthetic or recorded market, with the console or headless."""

@@ -402,6 +402,7 @@ class Daemons:
             unapproved_orders=answer.unapproved_orders,
             position_mismatches=answer.position_mismatches,
             findings=[views.FindingView(item.kind, item.subject, item.detail) for item in answer.findings],
+            notes=list(answer.notes),
         )
 
     def explain(self, exec_id: str, client_order_id: str = "") -> views.ExplainView:
@@ -505,7 +506,7 @@ def _named_errors(daemon: str) -> Iterator[None]:
                 raise UnreachableError(text) from exc
             case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.NOT_FOUND:
                 raise RejectedError(code.name, f"{daemon}: {details}") from exc
-            case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.ABORTED:
+            case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.ABORTED | grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise RejectedError(code.name, f"{daemon}: {details}") from exc
             case _:
                 raise UnreachableError(f"{daemon} failed: {code.name}: {details}: see its log") from exc

@@ -76,7 +76,11 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class DemoSummary:
-    """The JSON object with which a headless demo ends. Amounts are decimal strings in the account currency."""
+    """The JSON object with which a headless demo ends. Amounts are decimal strings in the account currency.
+
+    Everything counts since the state began, like the money, so that a kept state adds up; `duration_s`, `startup_s`,
+    `messages` and `tick_to_wire_us` are of this run.
+    """
 
     mode: str
     duration_s: float
@@ -232,7 +236,7 @@ def _progress_line(daemons: Daemons, elapsed_s: float) -> str:
     return (
         f"{elapsed_s:5.0f} s  {level_text(held.system_level, held.holds)}{' latch ' + latch if latch else ''}  "
         f"equity {pnl.equity} {pnl.currency}  "
-        f"orders sent {execd.item('orders_sent', '?')}  working {working}  unknown {unknown}"
+        f"orders sent {execd.item('orders', '?')}  working {working}  unknown {unknown}"
     )
 
 
@@ -264,7 +268,6 @@ def collect(daemons: Daemons, mode: str, duration_s: float, startup_s: float) ->
     """Ask every daemon what happened."""
     audit = daemons.audit()
     market, _ = daemons.marketdata_status()
-    _, strategies = daemons.engine_status()
     risk = daemons.riskd_status()
     execd, *_ = daemons.execd_status()
     pnl, held = daemons.pnl(), daemons.holds()
@@ -273,11 +276,11 @@ def collect(daemons: Daemons, mode: str, duration_s: float, startup_s: float) ->
         mode=mode,
         duration_s=round(duration_s, 1),
         messages=_integer(market, "messages"),
-        intents=sum(strategy.intents for strategy in strategies),
-        approvals=_integer(risk, "approvals") or _integer(risk, "decisions") - _integer(risk, "refusals"),
+        intents=_integer(execd, "intents"),
+        approvals=_integer(risk, "approvals"),
         refusals=_integer(risk, "refusals"),
-        orders=_integer(execd, "orders_sent"),
-        fills=audit.booked_fills,
+        orders=_integer(execd, "orders"),
+        fills=_integer(execd, "fills"),
         realized_pnl=pnl.realized_pnl,
         unrealized_pnl=pnl.unrealized_pnl,
         fees=pnl.fees,

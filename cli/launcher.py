@@ -74,10 +74,10 @@ class Plan:
 
 
 def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -> Plan:
-    """Check configuration and state folder, choose daemons and ports.
+    """Check the configuration of every program that will be started, and the state folder; choose daemons and ports.
 
     Raises:
-        ConfigError: If anything is unusable.
+        ConfigError: If anything is unusable; nothing was made then.
         LaunchError: If a system runs on this state folder already.
     """
     common = load_common(config, state, tuple(overrides))
@@ -93,12 +93,13 @@ def make_plan(config: Path, state: Path | None, overrides: Sequence[str] = ()) -
             f"stop it with `tradebot down --state {folder}` or choose another --state",
             Exit.UNREACHABLE,
         )
-    prepare_state_dir(folder)
     daemons = ("simexchange", *daemons_of(common))
-    if common.mode is Mode.PAPER:
-        moved, own = paper_ports(common)
-        return Plan(config.resolve(), folder, common, daemons, (*overrides, *moved), own)
-    return Plan(config.resolve(), folder, common, daemons, (*overrides, *demo_ports(common, overrides)))
+    moved, own = paper_ports(common) if common.mode is Mode.PAPER else (demo_ports(common, overrides), ())
+    from cli.sections import check_sections  # here, because most commands start nothing and need not import it all
+
+    check_sections(config, tuple(overrides))
+    prepare_state_dir(folder)
+    return Plan(config.resolve(), folder, common, daemons, (*overrides, *moved), own)
 
 
 def daemons_of(common: CommonConfig) -> tuple[str, ...]:

@@ -349,6 +349,7 @@ def audit_lines(view: views.AuditView) -> list[str]:
         f"unapproved orders    {view.unapproved_orders}",
         f"unknown orders       {view.unknown_orders}",
         f"position mismatches  {view.position_mismatches}",
+        *view.notes,
     ]
     if view.clean:
         return [*lines, "AUDIT CLEAN"]

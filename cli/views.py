@@ -368,6 +368,8 @@ class AuditView:
     unapproved_orders: int
     position_mismatches: int
     findings: list[FindingView]
+    notes: list[str] = field(default_factory=list)
+    """What was not compared, and why."""
 
     @property
     def clean(self) -> bool:

@@ -10,11 +10,13 @@ from functools import partial
 
 import structlog
 
+from execd.approvals_shell import KeptApprovals
 from execd.config import ExecdConfig
 from execd.desk import Desk
 from execd.id_key_shell import load_id_key
 from execd.latch import LatchBoard
 from execd.market_client import MarketClient
+from execd.metrics_shell import ExecdMetrics
 from execd.restore import Restorer
 from execd.rights_shell import RightsReader, rights_at_start
 from execd.risk_client import RiskClient
@@ -71,7 +73,9 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
         on_failure=shell.journal_failed,
     )
     rests: dict[str, VenueReader] = {}
+    kept: KeptApprovals | None = None
     try:
+        kept = KeptApprovals(journal, journal_dir)
         venues: dict[str, OrderVenue] = {}
         credentials: dict[str, VenueCredentials] = {}
         for name, config in common.venues.items():
@@ -81,16 +85,19 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
                 shell.secrets.get(config.api_secret_name).get_secret_value(),
             )
             rests[name] = VenueReader(venues[name], config, credentials[name], shell.clock)
-        await _trade(shell, journal, records, venues, credentials, rests, keys, id_key)
+        await _trade(shell, journal, kept, records, venues, credentials, rests, keys, id_key)
     finally:
         for rest in rests.values():
             await rest.close()
         journal.close()
+        if kept is not None:
+            kept.close()
 
 
 async def _trade(
     shell: ServiceShell[ExecdConfig],
     journal: Journal,
+    kept: KeptApprovals,
     records: list[JournalRecord],
     venues: dict[str, OrderVenue],
     credentials: dict[str, VenueCredentials],
@@ -121,14 +128,21 @@ async def _trade(
     restorer.finish()
     records.clear()
     log_incarnation = restorer.log_incarnation or uuid.uuid4().hex
-    live = LiveDesk(desk, journal, shell.clock, log_incarnation)
-    desk.start(log_incarnation, restorer.starts + 1, journal.appended_seq + 1, shell.clock.now_ns())
+    live = LiveDesk(desk, journal, shell.clock, log_incarnation, kept)
+    lost = restorer.lost_approvals(kept.last_life)
+    desk.start(log_incarnation, restorer.starts + 1, journal.appended_seq + 1, shell.clock.now_ns(), lost)
     for name, listed in read_rules.items():
         desk.rules_read(name, rules_hash(listed), shell.clock.now_ns())
     for name, known in rights.items():
         desk.rights_read(name, known, shell.clock.now_ns())
     working = desk.state.orders.working_count
-    _log.info("restored", records=restorer.records, starts=restorer.starts, orders_working=working)
+    _log.info(
+        "restored",
+        records=restorer.records,
+        starts=restorer.starts,
+        orders_working=working,
+        lost_approvals=len(lost),
+    )
 
     def journal_records() -> Iterator[tuple[int, bytes]]:
         for record in read_journal(common.journal_dir(shell.role)):
@@ -157,6 +171,7 @@ async def _trade(
         session = _venue_session(live, name, config.trade_ws_url)
         live.attach(session, rests[name])
         shell.tasks.start(f"venue {name}", session.keep_connected(partial(live.quiet_s, name)))
+    shell.tasks.start("metrics", ExecdMetrics(shell.metrics, live, journal).run())
     shell.tasks.start("trading rules", RulesReader(live, rests).run())
     if tells_rights:
         shell.tasks.start("key rights", RightsReader(live, rests).run())

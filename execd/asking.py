@@ -2,6 +2,7 @@
 
 ASK is journaled while riskd decides; the order is sent when the approval is verified *and* ASK is durable. No answer
 within the deadline voids the ask: a late approval is reported as never used and nothing is retried with an old price.
+The approval's own record waits for company; what is sent is kept by the shell first, so that no crash loses it.
 """
 
 from __future__ import annotations
@@ -245,6 +246,11 @@ class AskDesk:
             outcome = AskOutcome(AskResult.REFUSED, "", "DRY_RUN", "stopped at the wire")
             self._refuse(pending, outcome, now_ns, answer)
             return
+        payload = approval_bytes(answer.approval) if answer.approval is not None and state.settings.journaled else b""
+        if payload and state.keep_approval is not None and not state.keep_approval(payload, state.last_record):
+            outcome = AskOutcome(AskResult.REFUSED, "EXE-06", "JOURNAL_SLOW", "too many approvals wait for the disk")
+            self._refuse(pending, outcome, now_ns, answer)
+            return
         del self._pending[pending.ask_id]
         context = pending.context
         sent_ns, received_ns = (context.market_sent_time_ns, context.market_receive_time_ns) if context else (0, 0)
@@ -252,8 +258,8 @@ class AskDesk:
         order.sent_ns = now_ns
         facts = order.facts.decided(passed.legs[0], passed.decision_id)
         state.emit(order.id, OrderEventKind.SENT, now_ns, facts=facts)
-        if answer.approval is not None and state.settings.journaled:
-            state.record(RecordType.APPROVAL, approval_bytes(answer.approval))
+        if payload:
+            state.record(RecordType.APPROVAL, payload)
         if answer.grant is not None:
             self._on_grant(order, answer.grant, passed.grant, now_ns)
         pending.on_outcome(AskOutcome(AskResult.SENT), now_ns)

@@ -8,7 +8,7 @@ every part, so the outbox is complete. The same object runs live, in the backtes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from execd.all_clears import AllClears
@@ -97,7 +97,14 @@ class Desk:
 
     # ---- start and stop
 
-    def start(self, log_incarnation: str, start_number: int, next_record: int, now_ns: int) -> None:
+    def start(
+        self,
+        log_incarnation: str,
+        start_number: int,
+        next_record: int,
+        now_ns: int,
+        lost_approvals: Iterable[bytes] = (),
+    ) -> None:
         """Begin a run after everything was restored.
 
         Args:
@@ -105,6 +112,7 @@ class Desk:
             start_number: Counts starts; part of client order ids.
             next_record: Sequence number that the journal gives to the next record.
             now_ns: Now.
+            lost_approvals: Records of the last life that its journal misses.
         """
         state = self.state
         state.log_incarnation, state.start_number, state.started_ns = log_incarnation, start_number, now_ns
@@ -112,6 +120,8 @@ class Desk:
         # What strangers did before we first looked is not ours to judge.
         self.reconciler.foreign_from_ns = min(self.reconciler.watermarks.values(), default=now_ns)
         state.record(RecordType.INCARNATION, f"{log_incarnation} {start_number}".encode())
+        for payload in lost_approvals:
+            state.record(RecordType.APPROVAL, payload)
         for order in state.orders.working():
             self._after_restart(order, now_ns)
         if start_number > 1:

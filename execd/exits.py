@@ -254,9 +254,9 @@ class ExitDesk:
         return instrument.qty(instrument.qty_lots_floor(wanted))
 
     def _is_free(self, work: ExitWork) -> bool:
-        if work.side is Side.BUY:
-            return True
-        return self._state.free_base(work.instrument_id) >= self._remaining(work)
+        state = self._state
+        sells = state.sells_base(work.instrument_id, work.side)
+        return not sells or state.free_base(work.instrument_id) >= self._remaining(work)
 
     def _free_timed_out(self, work: ExitWork, now_ns: int) -> bool:
         waited_ns = now_ns - work.stage_since_ns
@@ -268,7 +268,7 @@ class ExitDesk:
 
     def _ask(self, work: ExitWork, now_ns: int) -> None:
         qty = self._remaining(work)
-        if work.side is Side.SELL and work.froze:
+        if work.froze and self._state.sells_base(work.instrument_id, work.side):
             # Never sell more than is free: what is still locked belongs to an order whose end is not proven.
             instrument = self._state.instruments[work.instrument_id]
             qty = min(qty, instrument.qty(instrument.qty_lots_floor(self._state.free_base(work.instrument_id))))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from execd.records import RecordType
+from tradebot.core.errors import RejectedError
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import Execution, OrderRole
-from tradebot.wire.execd_records import event_of, unpack_parts
+from tradebot.wire.approvals import open_approval
+from tradebot.wire.execd_records import approval_of, event_of, unpack_parts
 
 
 @dataclass(slots=True)
@@ -23,19 +25,24 @@ class OrderStory:
     derivation: str = ""
     """For protection: how the terms follow from the grant."""
     missing: list[str] = field(default_factory=list)
+    approved_by: str = ""
+    """The decision that its approval names; an order whose sending died with execd has no event that says it."""
 
     @property
     def decision_id(self) -> str:
         """The decision behind the order, empty when none is known."""
-        return next((e.facts.decision_id for e in reversed(self.events) if e.facts and e.facts.decision_id), "")
+        told = (e.facts.decision_id for e in reversed(self.events) if e.facts and e.facts.decision_id)
+        return next(told, self.approved_by)
 
 
-def tell_story(client_order_id: str, records: Iterable[tuple[int, bytes]]) -> OrderStory:
-    """Return the story of one order. For a protecting order the intent is its entry's."""
+def tell_story(client_order_id: str, records: Iterable[tuple[int, bytes]], keys: Mapping[str, bytes]) -> OrderStory:
+    """Return the story of one order. For a protecting order the intent is its entry's. `keys` open its approval."""
     story = OrderStory(client_order_id)
     intents: dict[str, bytes] = {}
     intent_id = ""
     for record_type, payload in records:
+        if record_type == RecordType.APPROVAL and client_order_id.encode() in payload:
+            story.approved_by = _decision_of(payload, client_order_id, keys) or story.approved_by
         for event, raw_intent in _events(record_type, payload):
             if raw_intent:
                 intents[event.facts.intent_id if event.facts else ""] = raw_intent
@@ -63,6 +70,14 @@ def find_order_of_execution(exec_id: str, records: Iterable[tuple[int, bytes]]) 
             if event.execution is not None and event.execution.exec_id == exec_id:
                 return event.client_order_id
     return ""
+
+
+def _decision_of(payload: bytes, client_order_id: str, keys: Mapping[str, bytes]) -> str:
+    try:
+        terms = open_approval(approval_of(payload), keys)
+    except RejectedError:
+        return ""  # signed with a key that was rotated away
+    return terms.decision_id if terms.order.client_order_id == client_order_id else ""
 
 
 def _events(record_type: int, payload: bytes) -> Iterable[tuple[OrderEvent, bytes]]:

@@ -31,6 +31,8 @@ from tradebot.wire.approvals import open_approval, open_grant
 MAX_NONCES: Final = 100_000
 """Spent nonces remembered. Older ones cannot come back: they belong to a session that is over, or have long expired."""
 MAX_SENT_IDS: Final = 200_000
+MAX_GRANT_USES: Final = 100_000
+"""Grants whose orders are counted. The one not looked at for longest gives way; open entries look with every quote."""
 EMERGENCY_SHARE: Final = 10
 """One in so many orders of a grant is kept for emergency exits: stops resized often must not use up the way out."""
 _TYPES_WITHOUT_BOUND: Final = frozenset({OrderType.MARKET, OrderType.STOP, OrderType.TAKE_PROFIT})
@@ -123,7 +125,7 @@ class Gateway:
         self._nonces: OrderedDict[str, None] = OrderedDict()
         self._sent_ids: OrderedDict[str, None] = OrderedDict()
         self._sent_times: deque[int] = deque(maxlen=max(1, settings.backstop.max_orders_per_s))
-        self.uses: dict[str, GrantUse] = {}
+        self.uses: OrderedDict[str, GrantUse] = OrderedDict()
 
     def note_sent(self, client_order_id: str) -> None:
         """Remember an id that was sent, live or before a restart: it is never sent again (EXE-08)."""
@@ -142,11 +144,22 @@ class Gateway:
 
     def note_grant_use(self, grant_id: str, leg: OrderTerms) -> None:
         """Count one order sent under a grant, live or before a restart."""
-        use = self.uses.setdefault(grant_id, GrantUse())
+        use = self.use_of(grant_id)
+        if use is None:
+            use = self.uses[grant_id] = GrantUse()
+            if len(self.uses) > MAX_GRANT_USES:
+                self.uses.popitem(last=False)
         use.orders += 1
         if leg.order_type is OrderType.STOP_LIMIT and leg.stop_price is not None:
             tighter = max if leg.side is Side.SELL else min
             use.stop_price = leg.stop_price if use.stop_price is None else tighter(use.stop_price, leg.stop_price)
+
+    def use_of(self, grant_id: str) -> GrantUse | None:
+        """Return what was sent under a grant, None when nothing was."""
+        use = self.uses.get(grant_id)
+        if use is not None:
+            self.uses.move_to_end(grant_id)
+        return use
 
     # ---- by approval
 
@@ -320,7 +333,8 @@ class Gateway:
             return Blocked("GRANT_SCOPE", f"{len(legs)} order(s) of role {role.name}", "EXE-04")
         if now_ns >= terms.expires_time_ns:
             return Blocked("GRANT_EXPIRED", f"ended {(now_ns - terms.expires_time_ns) / NS_PER_S:.0f} s ago", "EXE-02")
-        used = self.uses.get(terms.grant_id, GrantUse()).orders
+        use = self.use_of(terms.grant_id)
+        used = use.orders if use is not None else 0
         kept = 0 if role is OrderRole.EMERGENCY_EXIT else terms.max_orders // EMERGENCY_SHARE
         if used + len(legs) > terms.max_orders - kept:
             return Blocked("GRANT_SPENT", f"{used} of {terms.max_orders} orders are sent", "EXE-03")
@@ -340,7 +354,8 @@ class Gateway:
         for price in (leg.price, leg.stop_price):
             if price is not None and not terms.min_price <= price <= terms.max_price:
                 return Blocked("GRANT_SCOPE", f"price {price} outside {terms.min_price}..{terms.max_price}", "EXE-04")
-        before = self.uses.get(terms.grant_id, GrantUse()).stop_price
+        use = self.use_of(terms.grant_id)
+        before = use.stop_price if use is not None else None
         if (
             terms.tighten_only
             and before is not None

@@ -33,6 +33,8 @@ class IntentWindow:
     def __init__(self, size: int) -> None:
         self._size = size
         self._answers: OrderedDict[str, IntentAnswer | None] = OrderedDict()
+        self.count = 0
+        """Intents ever taken."""
 
     def seen(self, intent_id: str) -> bool:
         """Return whether this intent came before."""
@@ -40,6 +42,7 @@ class IntentWindow:
 
     def open(self, intent_id: str) -> None:
         """Remember an intent that is being worked."""
+        self.count += intent_id not in self._answers
         self._answers[intent_id] = None
         if len(self._answers) > self._size:
             self._answers.popitem(last=False)

@@ -10,14 +10,17 @@ SAMPLES: Final = 4_096
 class LatencyRing:
     """The newest SAMPLES durations."""
 
-    __slots__ = ("_next", "_ring")
+    __slots__ = ("_next", "_ring", "count")
 
     def __init__(self) -> None:
         self._ring: list[int] = []
         self._next = 0
+        self.count = 0
+        """Samples ever taken."""
 
     def add(self, duration_ns: int) -> None:
         """Take one sample."""
+        self.count += 1
         if len(self._ring) < SAMPLES:
             self._ring.append(duration_ns)
         else:
@@ -30,6 +33,11 @@ class LatencyRing:
             return 0
         ordered = sorted(self._ring)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] // 1_000
+
+    def since(self, count: int) -> list[int]:
+        """Return the samples taken after the first `count`, oldest first, as far as they are kept."""
+        new = min(self.count - count, len(self._ring))
+        return (self._ring[self._next :] + self._ring[: self._next])[-new:] if new else []
 
     def __len__(self) -> int:
         return len(self._ring)

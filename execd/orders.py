@@ -123,6 +123,8 @@ class OrderTable:
         self._by_venue_id: dict[tuple[str, str], str] = {}
         self._executions: OrderedDict[tuple[str, str], Execution] = OrderedDict()
         self.fill_count = 0
+        self.sent_count = 0
+        """Orders that ever left, as far as is known."""
 
     # ---- reading
 
@@ -199,7 +201,9 @@ class OrderTable:
                 f"order event {event.sequence}: {event.client_order_id} folds to {order.state.status.name}, "
                 f"the event says {event.status.name}"
             )
-        order.was_sent = order.was_sent or event.kind not in _AT_HOME
+        if not order.was_sent and event.kind not in _AT_HOME:
+            order.was_sent = True
+            self.sent_count += 1
         if event.kind is OrderEventKind.CANCEL_SENT:
             order.cancel_wanted = event.reason
             order.cancels += 1

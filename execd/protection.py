@@ -248,7 +248,7 @@ class Protection:
         for guarded in self.book.granted(instrument_id):
             if guarded.terms is None or guarded.watch is Watch.EMERGENCY or guarded.frozen:
                 continue
-            use = self._state.gateway.uses.get(guarded.terms.grant_id)
+            use = self._state.gateway.use_of(guarded.terms.grant_id)
             if use is None or use.stop_price is None or not guarded.orders:
                 continue
             self._look_at_stop(guarded, guarded.terms.side, use.stop_price, now_ns)

@@ -19,7 +19,7 @@ from execd.settings import NS_PER_MS, ProtectionSettings
 from execd.state import DeskState
 from tradebot.core.approvals import GrantTerms
 from tradebot.core.order_events import OrderFacts
-from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.orders import OrderEventKind, OrderRole, OrderTerms, OrderType, TimeInForce
 from tradebot.wire.execd_records import pack_parts
 
 
@@ -50,7 +50,7 @@ class ProtectionOrders:
             return
         if guarded.watch is Watch.EMERGENCY:  # an IOC order that found no taker must not become a storm
             guarded.next_try_ns = now_ns + self._ms(self._settings.retry_ms)
-        if guarded.bound_by_free and guarded.terms.side is Side.SELL:
+        if guarded.bound_by_free and self._state.sells_base(guarded.instrument_id, guarded.terms.side):
             instrument = self._state.instruments[guarded.instrument_id]
             target = min(
                 target, instrument.qty(instrument.qty_lots_floor(self._state.free_base(guarded.instrument_id)))
@@ -98,7 +98,7 @@ class ProtectionOrders:
     def _protection_legs(self, guarded: Guarded, terms: GrantTerms, target: Decimal) -> tuple[OrderTerms, ...]:
         state = self._state
         instrument = state.instruments[guarded.instrument_id]
-        use = state.gateway.uses.get(terms.grant_id)
+        use = state.gateway.use_of(terms.grant_id)
         tightest = use.stop_price if use else None
         prices = derive_prices(terms, guarded.entry.state.avg_price, tightest, instrument)
         if prices is None:
@@ -136,7 +136,7 @@ class ProtectionOrders:
         quoted = self._state.quotes.opposite(guarded.instrument_id, terms.side)
         if quoted is not None:
             return quoted
-        use = self._state.gateway.uses.get(terms.grant_id)
+        use = self._state.gateway.use_of(terms.grant_id)
         return use.stop_price if use else None
 
     @property

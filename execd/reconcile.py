@@ -43,6 +43,8 @@ class Reconciler:
         self._next_ns: dict[str, int] = {}
         self.watermarks: dict[str, int] = {}
         """Venue -> time up to which fills are known to be complete. Journaled."""
+        self.first_looks: dict[str, int] = {}
+        """Venue -> when execd first read it, ever."""
         self.baselines: dict[tuple[str, str], Decimal] = {}
         """(venue, base asset) -> balance that positions do not explain, at first sight plus transfers. Journaled."""
         self._mismatches: dict[tuple[str, str], Decimal] = {}
@@ -97,7 +99,7 @@ class Reconciler:
         self.take_account(venue, snapshot.account, now_ns, snapshot.started_ns)
         calm = self._check_balances(venue)
         venue.reconciled_ns, venue.reconciling, venue.status_dirty = now_ns, False, True
-        self.watermarks[name] = snapshot.started_ns
+        self.set_watermark(name, snapshot.started_ns)
         self._state.record(RecordType.WATERMARK, f"{name} {snapshot.started_ns}".encode())
         wait_ms = settings.reconcile_ms if calm else settings.mismatch_reread_ms
         self._next_ns[name] = now_ns + wait_ms * NS_PER_MS
@@ -153,6 +155,11 @@ class Reconciler:
             self._unknown.absent_in_read(order, snapshot.started_ns, now_ns)
             if order.working:
                 self._unknown.doubt(order, now_ns, at_once=True)
+
+    def set_watermark(self, venue: str, time_ns: int) -> None:
+        """Fills are known to be complete up to here, live or before a restart."""
+        self.watermarks[venue] = time_ns
+        self.first_looks.setdefault(venue, time_ns)
 
     # ---- balances
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Final
 
 from execd.desk import Desk
 from execd.records import RecordType
@@ -11,8 +13,11 @@ from tradebot.core.errors import InvariantError, RejectedError
 from tradebot.core.intents import IntentAnswer, IntentStatus
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
-from tradebot.wire.approvals import open_grant
-from tradebot.wire.execd_records import event_of, grant_of, intent_of, latch_of, unpack_parts
+from tradebot.wire.approvals import open_approval, open_grant
+from tradebot.wire.execd_records import approval_of, event_of, grant_of, intent_of, latch_of, unpack_parts
+
+MAX_LOST_APPROVALS: Final = 512
+"""Approvals of orders that left and that the journal may not have yet; with so many the next order waits for it."""
 
 
 class Restorer:
@@ -27,13 +32,15 @@ class Restorer:
         self._grants: dict[str, str] = {}
         """Entry -> grant id, to count the orders sent under it."""
         self._latched: dict[str, bytes] = {}
+        self._approvals: deque[bytes] = deque(maxlen=2 * MAX_LOST_APPROVALS)
+        """The newest in the journal: those of one ring, and as many that a start wrote down after it."""
         self._readers: dict[int, Callable[[bytes], None]] = {
             RecordType.INCARNATION: self._incarnation,
             RecordType.ASK: self._ask,
             RecordType.ORDER_EVENT: lambda payload: self._event(event_of(payload)),
             RecordType.GRANT: self._grant,
             RecordType.DERIVATION: self._derivation,
-            RecordType.APPROVAL: lambda payload: None,  # read by audit and Explain only
+            RecordType.APPROVAL: self._approvals.append,  # audit and Explain read them all
             RecordType.LATCH: self._latch,
             RecordType.UNLATCH: self._unlatch,
             RecordType.WATERMARK: self._watermark,
@@ -62,6 +69,23 @@ class Restorer:
         """Put the stops that are still in force back."""
         for payload in self._latched.values():
             self._desk.latches.set(latch_of(payload))
+
+    def lost_approvals(self, kept: Iterable[bytes]) -> list[bytes]:
+        """Return those of the approvals kept by the last life that the journal misses: it died before they were on
+        disk, and their orders may have left.
+        """
+        written, state = set(self._approvals), self._desk.state
+        lost = []
+        for payload in kept:
+            if payload in written:
+                continue
+            try:
+                terms = open_approval(approval_of(payload), state.gateway.keys)
+            except RejectedError:
+                continue  # signed with a key that was rotated away long after its order
+            if state.orders.get(terms.order.client_order_id) is not None:
+                lost.append(payload)
+        return lost
 
     def _incarnation(self, payload: bytes) -> None:
         incarnation, number = payload.decode().split()
@@ -125,7 +149,7 @@ class Restorer:
 
     def _watermark(self, payload: bytes) -> None:
         venue, time_ns = payload.decode().split()
-        self._desk.reconciler.watermarks[venue] = int(time_ns)
+        self._desk.reconciler.set_watermark(venue, int(time_ns))
 
     def _baseline(self, payload: bytes) -> None:
         venue, asset, amount = payload.decode().split()

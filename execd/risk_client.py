@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
 import grpc
 import structlog
 
 from execd.shell import EventRow, LiveDesk
+from tradebot.core.amounts import parse_decimal
 from tradebot.core.approvals import ApprovalAsk, SessionUp
 from tradebot.core.errors import RejectedError, TransientError
 from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
@@ -90,6 +93,21 @@ class RiskClient:
             return await self._stub.GetDecision(pb.GetDecisionRequest(decision_id=decision_id), timeout=CALL_TIMEOUT_S)
         except grpc.aio.AioRpcError as exc:
             raise TransientError(f"riskd: {exc.code().name} {exc.details()}") from exc
+
+    async def positions(self) -> Mapping[str, Decimal]:
+        """Return what riskd holds per instrument, over all strategies; `TransientError` when riskd does not answer."""
+        call = self._stub.WatchPositions(pb.WatchPositionsRequest(), timeout=CALL_TIMEOUT_S)
+        held: defaultdict[str, Decimal] = defaultdict(Decimal)
+        try:
+            async for message in call:
+                for position in message.positions:
+                    held[position.instrument_id] += parse_decimal(position.qty, "qty")
+                return held
+        except (grpc.aio.AioRpcError, RejectedError) as exc:
+            raise TransientError(f"riskd: {exc}") from exc
+        finally:
+            call.cancel()
+        raise TransientError("riskd closed the stream of positions before its first message")
 
 
 class SessionUplink:

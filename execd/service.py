@@ -9,7 +9,8 @@ from typing import Any, Final
 import grpc
 import structlog
 
-from execd.audit import JournalFacts, compare, read_facts
+from execd.audit import AuditReport
+from execd.audit_shell import Auditor
 from execd.explain import OrderStory, find_order_of_execution, tell_story
 from execd.orders import OrderTable
 from execd.risk_client import RiskClient
@@ -103,6 +104,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         self._incarnation = incarnation
         self._started_ns = live.clock.now_ns()
         self._read_records = read_records
+        self._auditor = Auditor(live, risk, rests, read_records)
         self.stopping = False
 
     # ---- intents
@@ -268,7 +270,8 @@ class ExecutionServicer(ExecutionServiceServicer):
                 client_order_id = await asyncio.to_thread(self._search_execution, request.exec_id)
             if not client_order_id:
                 await context.abort(grpc.StatusCode.NOT_FOUND, f"exec_id: no fill {request.exec_id!r} is booked")
-        story = await asyncio.to_thread(lambda: tell_story(client_order_id, self._read_records()))
+        keys = self._live.desk.state.gateway.keys
+        story = await asyncio.to_thread(lambda: tell_story(client_order_id, self._read_records(), keys))
         if not story.events:
             await context.abort(grpc.StatusCode.NOT_FOUND, story.missing[0])
         return await self._explained(story, request.exec_id)
@@ -300,32 +303,18 @@ class ExecutionServicer(ExecutionServiceServicer):
         return response
 
     async def Audit(self, request: pb.AuditRequest, context: Context) -> pb.AuditResponse:
-        desk = self._live.desk
         if request.venue and request.venue not in self._rests:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"venue: {request.venue!r} is not traded here")
-        response = pb.AuditResponse(unknown_orders=desk.state.orders.unknown_count)
-        for name, rest in self._rests.items():
-            if request.venue and name != request.venue:
-                continue
-            traded = [i.instrument_id for i in desk.state.instruments.values() if i.venue == name]
+        response = pb.AuditResponse(unknown_orders=self._live.desk.state.orders.unknown_count)
+        for name in [request.venue] if request.venue else self._rests:
             try:
-                snapshot = await rest.snapshot(desk.state.codecs[name], traded, 0)
+                report = await self._auditor.audit(name)
+            except RejectedError as exc:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(exc))
             except READ_ERRORS as exc:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, f"{name} cannot be read: {exc}")
-            facts = await asyncio.to_thread(self._journal_facts)
-            report = compare(desk, name, snapshot, facts)
-            response.venue_orders += report.venue_orders
-            response.approved_orders += report.approved_orders
-            response.venue_fills += report.venue_fills
-            response.booked_fills += report.booked_fills
-            response.unapproved_orders += report.unapproved_orders
-            response.position_mismatches += report.position_mismatches
-            for finding in report.findings:
-                response.findings.add(kind=finding.kind, subject=finding.subject, detail=finding.detail)
+            _add_report(response, report)
         return response
-
-    def _journal_facts(self) -> JournalFacts:
-        return read_facts(self._read_records(), self._live.desk.state.gateway.keys)
 
     async def WatchStatus(
         self, request: pb.WatchStatusRequest, context: Context
@@ -390,11 +379,29 @@ class ExecutionServicer(ExecutionServiceServicer):
             "risk_round_trip_us": live.risk_round_trip,
             "ack_latency_us": live.ack_latency,
         }
-        figures = {"orders_sent": live.orders_sent, "fills": live.desk.state.orders.fill_count}
+        orders = live.desk.state.orders
+        figures = {
+            "intents": live.desk.intents.window.count,
+            "orders": orders.sent_count,
+            "fills": orders.fill_count,
+            "orders_sent": live.orders_sent,
+        }
         for name, ring in rings.items():
             figures[f"{name}_p50"] = ring.percentile_us(50)
             figures[f"{name}_p99"] = ring.percentile_us(99)
         return figures
+
+
+def _add_report(response: pb.AuditResponse, report: AuditReport) -> None:
+    response.venue_orders += report.venue_orders
+    response.approved_orders += report.approved_orders
+    response.venue_fills += report.venue_fills
+    response.booked_fills += report.booked_fills
+    response.unapproved_orders += report.unapproved_orders
+    response.position_mismatches += report.position_mismatches
+    for finding in report.findings:
+        response.findings.add(kind=finding.kind, subject=finding.subject, detail=finding.detail)
+    response.notes.extend(report.notes)
 
 
 def execution_binding(servicer: ExecutionServicer) -> ServiceBinding:

@@ -7,13 +7,14 @@ for. All methods belong to the loop's thread and never wait.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
+from execd.approvals_shell import KeptApprovals
 from execd.desk import CancelAnswer, Desk
 from execd.latency import LatencyRing
 from execd.records import Outbox as DeskOutbox
@@ -23,8 +24,9 @@ from execd.venue_session import VenueSession
 from tradebot.core.approvals import ApprovalAsk, SessionDown, SessionUp, StopLatch
 from tradebot.core.errors import InvariantError, RateLimitedError, VenueProtocolError
 from tradebot.core.instruments import Instrument, rules_hash
-from tradebot.core.intents import IntentAnswer, OrderIntent
+from tradebot.core.intents import IntentAnswer, IntentStatus, OrderIntent
 from tradebot.core.order_events import OrderEvent
+from tradebot.core.orders import OrderEventKind
 from tradebot.runtime.clock import NS_PER_S, Clock
 from tradebot.runtime.journal import Journal
 from tradebot.runtime.sequenced_log import SequencedLog
@@ -76,7 +78,7 @@ class HeldEvents:
 class LiveDesk:
     """See the module."""
 
-    def __init__(self, desk: Desk, journal: Journal, clock: Clock, log_incarnation: str) -> None:
+    def __init__(self, desk: Desk, journal: Journal, clock: Clock, log_incarnation: str, kept: KeptApprovals) -> None:
         self.desk = desk
         self.clock = clock
         self.hub: StreamHub[EventRow] = StreamHub(
@@ -87,6 +89,10 @@ class LiveDesk:
         self.risk_round_trip = LatencyRing()
         self.ack_latency = LatencyRing()
         self.orders_sent = 0
+        self.intents_refused: Counter[str] = Counter()
+        """By reason, of riskd or of ours."""
+        self.orders_rejected: Counter[str] = Counter()
+        """By reason, of the venues."""
         self.warnings: deque[tuple[int, str, str]] = deque(maxlen=MAX_LOG_LINES)
         """(time, level, text) for the heartbeat."""
         self._journal = journal
@@ -102,6 +108,7 @@ class LiveDesk:
         self._tick: asyncio.TimerHandle | None = None
         desk.state.wire = self._send
         desk.state.ask_now = self._ask_now
+        desk.state.keep_approval = kept.keep
         journal.on_durable(self._durable)
 
     def attach(self, session: VenueSession, rest: VenueReader) -> None:
@@ -254,12 +261,17 @@ class LiveDesk:
         if up is not None and self.uplink is not None:
             self._tell()  # an approval is given back after riskd has heard that its order was asked for
             self.uplink.rest(up)
+        for event, _ in out.events:
+            if event.kind is OrderEventKind.REJECTED:
+                self.orders_rejected[event.reason] += 1
         if events or out.events:
             for_riskd = _with_bytes(events, out.events) if self.uplink is not None else ()
             self._held.append(HeldEvents(self._journal.appended_seq, for_riskd, out.events, out.fills))
             self._held_urgent += out.fills
         self._tell()
         for answer in out.answers:
+            if answer.status is IntentStatus.REFUSED:
+                self.intents_refused[answer.reason] += 1
             sink = self._answer_sinks.pop(answer.intent_id, None)
             if sink is not None:
                 sink(answer)

@@ -23,10 +23,10 @@ from execd.settings import NS_PER_MS, DeskSettings
 from tradebot.core.accounts import Balance, VenueAlarm
 from tradebot.core.approvals import ApprovalAsk
 from tradebot.core.ids import ClientOrderIdParts, make_client_order_id, strategy_code
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.intents import IntentAnswer
 from tradebot.core.order_events import OrderEvent, OrderFacts
-from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, next_status
+from tradebot.core.orders import Execution, OrderEventKind, OrderStatus, Side, next_status
 from tradebot.venues.api_orders import OrderCodec, RequestKind
 from tradebot.wire.execd_records import event_bytes, pack_parts
 
@@ -117,6 +117,8 @@ class DeskState:
         """Sends an ask (with its intent as received) at once, before its bookkeeping; without it asks leave with the
         outbox.
         """
+        self.keep_approval: Callable[[bytes, int], bool] | None = None
+        """Keeps an approval where a crash cannot reach it, told with the last record; False: there is no room now."""
         self.on_fold: Callable[[Order, OrderEvent], object] | None = None
         """Quantities that other parts keep; they follow each event at once, decisions wait for `fresh`."""
 
@@ -326,6 +328,10 @@ class DeskState:
     def _await(self, request_id: str, venue: str, kind: RequestKind, ids: tuple[str, ...], now_ns: int) -> None:
         deadline_ns = now_ns + self.settings.request_timeout_ms * NS_PER_MS
         self.requests.add(PendingRequest(request_id, venue, kind, now_ns, deadline_ns, ids))
+
+    def sells_base(self, instrument_id: str, side: Side) -> bool:
+        """Return whether such an order sells base balance; closing a perpetual needs none."""
+        return side is Side.SELL and self.instruments[instrument_id].product is Product.SPOT
 
     def free_base(self, instrument_id: str) -> Decimal:
         """Return the free balance of the base asset as last reported."""

@@ -7,6 +7,7 @@ import sys
 
 from simexchange.config import FollowConfig, SimexchangeConfig
 from simexchange.follow_client import FollowLink, followed_instruments
+from simexchange.metrics_shell import ExchangeMetrics
 from simexchange.rows_feed import FollowFeed
 from simexchange.service import Exchange
 from tradebot.core.errors import ConfigError
@@ -66,6 +67,7 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
         on_crash=shell.crash,
     )
     await exchange.start()
+    shell.tasks.start("metrics", ExchangeMetrics(shell.metrics, exchange).run())
     if follow is not None and channel is not None and isinstance(feed := exchange.venue.feed, FollowFeed):
         link = FollowLink(channel, feed, shell.clock, follow.silence_s, exchange.run_market)
         shell.tasks.start("market data", redial("marketdata", link.session))

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -93,6 +94,8 @@ class FaultBox:
     def __init__(self, rng: SplitMix64) -> None:
         self._rng = rng
         self.rules: list[FaultRule] = []
+        self.strikes: Counter[str] = Counter()
+        """How often each kind of fault happened."""
 
     def add(self, rule: FaultRule) -> None:
         """Switch one on."""
@@ -126,6 +129,7 @@ class FaultBox:
             if rule.probability < 1.0 and self._rng.uniform() >= rule.probability:
                 continue
             rule.struck += 1
+            self.strikes[rule.kind] += 1
             if rule.count is not None:
                 rule.count -= 1
                 if not rule.count:

@@ -108,6 +108,7 @@ class HttpServer:
         venue = self._venue
         fault = venue.faults.on_request(venue.server.rest_action(request.method, path)) if venue.faults.rules else None
         answer = self._answer(request, fault, now_ns)
+        venue.answered(venue.server.rest_endpoint(request.method, path), 0 if answer is None else answer.status)
         self._run()
         delay_s = self._rng.between(*self._delay_ms) / 1_000
         if fault is not None:

@@ -244,7 +244,13 @@ class Exchange:
 
     # --- admin -----------------------------------------------------------------------------------------------------
 
+    @property
+    def connections(self) -> dict[str, int]:
+        """Open WebSocket connections by kind."""
+        return self._ws.connections if self._ws else {}
+
     def _cut(self, kind: str) -> None:
+        self.venue.faults.strikes[kind] += 1
         if self._ws is not None:
             if kind == "disconnect_streams":
                 self._ws.cut_streams()
@@ -256,7 +262,7 @@ class Exchange:
         return {
             "replay_finished": self.venue.feed.is_finished,
             "feed_gaps": feed.gaps if isinstance(feed := self.venue.feed, FollowFeed) else 0,
-            "connections": ws.connections if ws else {},
+            "connections": self.connections,
             "requests": ws.requests if ws else 0,
             "now_ns": self._clock.now_ns(),
         }

@@ -5,7 +5,7 @@ The shell calls `run_to` with the clock, hands requests to the protocol server, 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -53,6 +53,9 @@ from tradebot.venues.server_api import (
 
 MAX_ACCOUNT_TRADES: Final = 200_000
 """Fills kept per account and symbol."""
+
+NO_ANSWER: Final = "none"
+"""Status of a request whose answer a fault swallowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,10 @@ class SimVenue:
         )
         self.rng = rng
         self.faults = FaultBox(rng.fork())
+        self.answers: Counter[tuple[str, str]] = Counter()
+        """(endpoint, status) -> requests; the shells count what they answered."""
+        self.fills: Counter[str] = Counter()
+        """Symbol -> fills of accounts since the process began."""
         self.wanted: dict[Stream, Any] = {}
         """Streams somebody listens to; the shell keeps its listeners as values."""
         self.frames: list[Frame] = []
@@ -147,6 +154,10 @@ class SimVenue:
             status = InstrumentStatus.TRADING if i in self._served else InstrumentStatus.HALTED
             if rules.instrument.status is not status:
                 self.symbols[i] = replace(rules, instrument=replace(rules.instrument, status=status))
+
+    def answered(self, endpoint: str, status: int) -> None:
+        """Count one request; status 0 = it got no answer."""
+        self.answers[endpoint, str(status) if status else NO_ANSWER] += 1
 
     def loses_diff(self) -> bool:
         """True when a fault switch swallows the depth diff that is due now."""
@@ -201,6 +212,7 @@ class SimVenue:
         fill, terms = event.fill, event.terms
         if fill is None:
             return None
+        self.fills[self.symbols[terms.instrument].instrument.venue_symbol] += 1
         one = KeptTrade(terms.instrument, event.order_id, event.list_id, terms.side, fill, event.time_ns, terms.account)
         self._add_trade(one)
         return one

@@ -288,6 +288,7 @@ class WsServer:
         kind = fault.kind if fault else ""
         answer = b""
         if kind == "drop_request":
+            venue.answered(call.endpoint, 0)
             return
         if fault is not None and kind in ("internal", "reject", "rate_limited"):
             answer = server.fault(kind, session, call, fault.retry_after_s, now_ns)
@@ -295,6 +296,7 @@ class WsServer:
             answer = server.perform(session, call, now_ns)
         if fault is not None and kind == "time_out":
             answer = server.fault(kind, session, call, fault.retry_after_s, now_ns)
+        venue.answered(call.endpoint, 0 if kind in ("disconnect", "drop") else call.status)
         if kind == "disconnect":
             connection.transport.abort()
         elif fault is not None and kind == "delay":

@@ -6,6 +6,7 @@ import sys
 
 from riskd.eyes.client import RiskLink
 from riskd.eyes.config import EyesConfig
+from riskd.eyes.metrics_shell import EyesMetrics
 from riskd.eyes.service import EyesServicer
 from riskd.eyes.shell import Eyes
 from riskd.eyes.venue_shell import VenueEye
@@ -42,6 +43,7 @@ async def serve(shell: ServiceShell[EyesConfig]) -> None:
         server = RpcServer(shell.role, common, [servicer.binding()], on_crash=shell.crash)
         await server.start()
         shell.tasks.start("eyes", eyes.run())
+        shell.tasks.start("metrics", EyesMetrics(shell.metrics, eyes, shell.clock).run())
         await server.set_serving(True)
         shell.ready()
         await shell.wait_stop()

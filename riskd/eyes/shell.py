@@ -39,6 +39,8 @@ class Eyes:
         """When this run began; reports of an earlier one are void."""
         self.sequence = 0
         self.accepted = 0
+        self.differs = False
+        """riskd saw something that another look has to confirm: an order, a position or a balance."""
         self.refused = ""
         """Why riskd did not take the last report; empty when it did."""
         self._lost = 0
@@ -73,6 +75,7 @@ class Eyes:
             return None
         self._lost = 0
         self._marks = dict(answer.marks)
+        self.differs = answer.look_again_ms > 0
         self.refused = answer.reason
         if answer.accepted:
             self.accepted += 1

@@ -175,3 +175,39 @@ def test_certificates_are_private_files(tmp_path: Path, isolated: None) -> None:
     assert result.code == Exit.OK
     assert stat.S_IMODE(os.stat(tmp_path / "tls" / "riskd.key").st_mode) == 0o600
     assert json.loads(result.out)["files"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "complaint"),
+    [
+        (("demo",), {"DURATION": "abc"}, "'--duration' (env var: 'DURATION'): Input should be a valid integer"),
+        (
+            ("demo",),
+            {"DURATION": "-5"},
+            "'--duration' (env var: 'DURATION'): Input should be greater than",
+        ),
+        (("demo", "--nonsense"), {}, "No such option: --nonsense"),
+        (("halt", "what"), {}, "unexpected extra argument"),
+        (("holt",), {}, "No such command 'holt'"),
+    ],
+)
+@pytest.mark.usefixtures("isolated")
+def test_a_wrong_argument_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], complaint: str
+) -> None:
+    result = run_command(*arguments, env=variables)
+
+    assert result.code == Exit.USAGE
+    assert complaint in error_of(result)
+    assert len(result.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("isolated")
+def test_a_demo_with_a_mistake_in_its_settings_leaves_nothing_behind(tmp_path: Path) -> None:
+    result = run_command("demo", "--headless", "--set", "engine.strategis=[]")
+
+    assert result.code == Exit.USAGE
+    assert "engine.strategis: unknown key; did you mean strategies?" in error_of(result)
+    assert len(result.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -95,12 +95,38 @@ def test_a_system_starts_is_found_and_stops(short_tmp_path: Path) -> None:
     assert not is_alive(run.daemons[0].pid)
 
 
-def test_a_wrong_value_is_refused_in_the_daemons_own_words(short_tmp_path: Path) -> None:
-    error = refusal(plan_for(short_tmp_path, "recorder.flush_rows=many"))
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("recorder.flush_rows=many", "recorder.flush_rows: input should be a valid integer"),
+        ("engine.strategis=[]", "engine.strategis: unknown key; did you mean strategies?"),
+        ("riskd.limit=x.yaml", "riskd.limit: unknown key; did you mean limits?"),
+        ("riskd.limits=none.yaml", "none.yaml: cannot be read"),
+        ("execd.unknown.repeat=1", "execd.unknown.repeat: unknown key"),
+        ("eyes.interval_ms=1", "eyes.interval_ms: input should be greater than or equal to 500"),
+        ("marketdata.wrong=1", "marketdata.wrong: unknown key"),
+        ("simexchange.sead=1", "simexchange.sead: unknown key; did you mean seed?"),
+        ("console.paint_hz=0", "console.paint_hz: input should be greater than or equal to 4"),
+    ],
+)
+def test_a_mistake_in_any_section_is_one_line_before_anything_is_made(
+    short_tmp_path: Path, setting: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_plan(DEMO, short_tmp_path / "state", (setting,))
 
-    assert error.exit_code == Exit.USAGE
-    assert str(error).startswith("recorder: ")
-    assert "recorder.flush_rows: input should be a valid integer" in str(error)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (short_tmp_path / "state").exists()
+
+
+def test_a_mistake_in_the_limits_file_is_found_too(short_tmp_path: Path) -> None:
+    limits = short_tmp_path / "limits.yaml"
+    limits.write_text(Path("config/limits/demo.yaml").read_text().replace("cool_off_min:", "cool_of_min:", 1))
+    with pytest.raises(ConfigError, match=r"limits\.yaml: cool_of_min: unknown key; did you mean cool_off_min"):
+        make_plan(DEMO, short_tmp_path / "state", (f"riskd.limits={limits}",))
+
+    assert not (short_tmp_path / "state").exists()
 
 
 def test_a_damaged_database_is_refused_and_left_alone(short_tmp_path: Path) -> None:

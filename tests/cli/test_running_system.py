@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
 from cli.exit_codes import Exit
+from tests.conftest import PROJECT_ROOT
 from tests.support.builders import BTC
 from tests.support.system import CommandResult, RunningSystem
 
@@ -171,3 +174,20 @@ def test_the_database_agrees_with_execd_on_orders_and_fills(system: RunningSyste
         system.wait(stored, "the database to hold the same orders and fills")
     finally:
         system.switch_strategies(True)
+
+
+def test_every_daemon_tells_prometheus_its_own_figures_and_the_docs_name_each(system: RunningSystem) -> None:
+    page = (PROJECT_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    missing = []
+    for daemon in ("simexchange", "marketdata", "engine", "riskd", "execd", "recorder", "eyes"):
+        lines = (system.state / "logs" / f"{daemon}.log").read_text(encoding="utf-8").splitlines()
+        ready = next(line for line in map(json.loads, lines) if line.get("event") == "ready")
+        text = urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics_port']}/metrics", timeout=5).read().decode()
+        prefix = f"tradebot_{daemon}_"
+        names = {line.split()[2] for line in text.splitlines() if line.startswith(f"# TYPE {prefix}")}
+        assert names, daemon
+        section = page.split(f"## {daemon}\n")[1].split("\n## ")[0]
+        told = {name.removeprefix(prefix) for name in names if not name.endswith("_created")}
+        missing += [f"{daemon} {name}" for name in told if f"`{name}`" not in section]
+
+    assert missing == []

@@ -8,7 +8,7 @@ venue's own JSON, so every test also runs the codecs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -183,7 +183,7 @@ class DeskKit:
 
     # ---- the desk's surroundings
 
-    def restored(self) -> Desk:
+    def restored(self, kept: Iterable[bytes] = ()) -> Desk:
         """Return a desk rebuilt from the journal as it is, not yet started."""
         desk = Desk(self.settings, self.instruments, {"binance": self.codec}, KEYS, ID_KEY, self.latches)
         restorer = Restorer(desk)
@@ -191,15 +191,18 @@ class DeskKit:
             restorer.apply(record_type, payload)
         restorer.finish()
         self._incarnation, self._starts = restorer.log_incarnation or "log-1", restorer.starts
+        self._lost = restorer.lost_approvals(kept)
         return desk
 
-    def _new_desk(self) -> Desk:
-        desk = self.restored()
-        desk.start(self._incarnation, self._starts + 1, len(self.records) + 1, self.now_ns)
+    def _new_desk(self, kept: Iterable[bytes] = ()) -> Desk:
+        desk = self.restored(kept)
+        desk.start(self._incarnation, self._starts + 1, len(self.records) + 1, self.now_ns, self._lost)
         return desk
 
-    def restart(self, *, lose_last: int = 0) -> None:
-        """Kill the process and start a new one from the journal; `lose_last` records never reached the disk."""
+    def restart(self, *, lose_last: int = 0, kept: Iterable[bytes] = ()) -> None:
+        """Kill the process and start a new one from the journal; `lose_last` records never reached the disk, and the
+        approvals `kept` did so elsewhere.
+        """
         self.restarts += 1
         if lose_last:
             del self.records[-lose_last:]
@@ -207,7 +210,7 @@ class DeskKit:
         self.sends.clear()
         self.asks.clear()
         self.reads.clear()
-        self.desk = self._new_desk()
+        self.desk = self._new_desk(kept)
         self.connect()
 
     def connect(self) -> None:

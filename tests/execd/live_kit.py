@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 import grpc
 
+from execd.approvals_shell import KeptApprovals
+from execd.audit import AuditReport, audit_span, compare, read_facts
 from execd.desk import Desk
 from execd.latch import LatchBoard
 from execd.restore import Restorer
@@ -36,6 +38,7 @@ from tradebot.runtime.clock import SystemClock
 from tradebot.runtime.config import VenueConfig
 from tradebot.runtime.grpc_client import redial
 from tradebot.runtime.journal import Journal
+from tradebot.runtime.journal_reader import read_journal
 from tradebot.runtime.venue_reader import VenueReader
 from tradebot.venues.api_orders import VenueCredentials, VenueSnapshot
 from tradebot.venues.binance.execution import EXECUTION
@@ -97,8 +100,10 @@ class LiveKit:
         )
         restorer.finish()
         incarnation = restorer.log_incarnation or "log-1"
-        self.live = LiveDesk(self.desk, self.journal, clock, incarnation)
-        self.desk.start(incarnation, restorer.starts + 1, self.journal.appended_seq + 1, clock.now_ns())
+        self.kept = KeptApprovals(self.journal, self._state)
+        self.live = LiveDesk(self.desk, self.journal, clock, incarnation, self.kept)
+        lost = restorer.lost_approvals(self.kept.last_life)
+        self.desk.start(incarnation, restorer.starts + 1, self.journal.appended_seq + 1, clock.now_ns(), lost)
         self.session = VenueSession(
             "binance",
             config.trade_ws_url,
@@ -129,6 +134,7 @@ class LiveKit:
                 await task
         await self.rest.close()
         self.journal.close()
+        self.kept.close()
 
     async def _dial(self) -> None:
         await self.session.keep_connected(lambda: self.live.quiet_s("binance"))
@@ -210,6 +216,17 @@ class LiveKit:
     async def venue_snapshot(self) -> VenueSnapshot:
         """Return what the exchange holds."""
         return await self.rest.snapshot(self.desk.state.codecs["binance"], [BTC], 0)
+
+    async def audited(
+        self, snapshot: VenueSnapshot | None = None, held: Mapping[str, Decimal] | None = None
+    ) -> AuditReport:
+        """Return what an audit finds now; unless told otherwise riskd holds what execd does."""
+        snapshot = snapshot or await self.venue_snapshot()
+        self.journal.flush()
+        facts = read_facts(((r.record_type, r.payload) for r in read_journal(self._state)), KEYS)
+        if held is None:
+            held = {i: self.desk.state.orders.positions.total(i) for i in self.desk.state.instruments}
+        return compare(self.desk, "binance", snapshot, facts, audit_span(self.desk, "binance"), held)
 
     async def working_at_venue(self) -> list[str]:
         """Return the client ids of the orders that work at the exchange."""

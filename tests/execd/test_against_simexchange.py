@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from execd.audit import compare, read_facts
-from tests.execd.desk_kit import KEYS
 from tests.execd.live_kit import LiveKit, live_kit
 from tests.support.builders import BTC
 from tradebot.core.intents import IntentStatus
 from tradebot.core.orders import OrderRole, OrderStatus, Side
-from tradebot.runtime.journal_reader import read_journal
 from tradebot.venues.api_orders import VenueSnapshot
 
 
@@ -25,12 +22,9 @@ async def protected_entry(kit: LiveKit) -> None:
     await kit.until(lambda: bool(kit.resting_stops()), "stop rests")
 
 
-async def assert_audit_is_clean(kit: LiveKit, tmp_path: Path) -> None:
+async def assert_audit_is_clean(kit: LiveKit) -> None:
     """Every venue order has one approval, every fill is booked once, positions are the venue's."""
-    snapshot = await kit.venue_snapshot()
-    kit.journal.flush()
-    facts = read_facts(((r.record_type, r.payload) for r in read_journal(tmp_path)), KEYS)
-    report = compare(kit.desk, "binance", snapshot, facts)
+    report = await kit.audited()
     assert report.findings == []
     assert report.venue_orders == report.approved_orders > 0
     assert report.venue_fills == report.booked_fills
@@ -39,19 +33,17 @@ async def assert_audit_is_clean(kit: LiveKit, tmp_path: Path) -> None:
 async def test_the_audit_tells_orders_that_are_not_what_was_allowed_and_what_others_traded(tmp_path: Path) -> None:
     async with live_kit(tmp_path) as kit:
         await protected_entry(kit)
-        kit.journal.flush()
-        facts = read_facts(((r.record_type, r.payload) for r in read_journal(tmp_path)), KEYS)
         honest = await kit.venue_snapshot()
         (stop,) = kit.resting_stops()
 
-        def findings(snapshot: VenueSnapshot) -> list[str]:
-            return [finding.kind for finding in compare(kit.desk, "binance", snapshot, facts).findings]
+        async def findings(snapshot: VenueSnapshot) -> list[str]:
+            return [finding.kind for finding in (await kit.audited(snapshot)).findings]
 
         def altered(**changes: Any) -> VenueSnapshot:
             orders = [replace(row, **changes) if row.client_order_id == stop.id else row for row in honest.orders]
             return replace(honest, orders=orders)
 
-        assert findings(honest) == []
+        assert await findings(honest) == []
         for changes in (
             {"qty": Decimal("0.00998")},
             {"price": Decimal(1)},
@@ -59,12 +51,12 @@ async def test_the_audit_tells_orders_that_are_not_what_was_allowed_and_what_oth
             {"side": Side.BUY},
             {"instrument_id": "binance:ETH-USDT"},
         ):
-            assert findings(altered(**changes)) == ["UNAPPROVED_ORDER"], changes
+            assert await findings(altered(**changes)) == ["UNAPPROVED_ORDER"], changes
         instrument_id, bought = honest.trades[0]
         theirs = bought._replace(venue_order_id="9999", execution=replace(bought.execution, exec_id="9999"))
-        assert findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == ["FOREIGN_FILL"]
-        kit.desk.reconciler.foreign_from_ns = theirs.execution.event_time_ns + 1  # before we first looked
-        assert findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == []
+        assert await findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == ["FOREIGN_FILL"]
+        kit.desk.reconciler.first_looks["binance"] = theirs.execution.event_time_ns + 1  # before we first looked
+        assert await findings(replace(honest, trades=[*honest.trades, (instrument_id, theirs)])) == []
 
 
 async def test_an_entry_fills_and_its_stop_rests_at_the_venue(tmp_path: Path) -> None:
@@ -79,7 +71,7 @@ async def test_an_entry_fills_and_its_stop_rests_at_the_venue(tmp_path: Path) ->
         assert stop.facts.terms.qty == Decimal("0.00999")
         assert kit.desk.state.orders.positions.qty("s1", BTC) == Decimal("0.00999")
         assert await kit.working_at_venue() == [stop.id]
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_a_stop_and_a_target_rest_as_one_list(tmp_path: Path) -> None:
@@ -90,7 +82,7 @@ async def test_a_stop_and_a_target_rest_as_one_list(tmp_path: Path) -> None:
         assert len(await kit.working_at_venue()) == 2
         (stop,) = kit.resting_stops()
         assert stop.list_id
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_a_target_that_is_reached_closes_the_position_and_its_stop_goes(tmp_path: Path) -> None:
@@ -102,7 +94,7 @@ async def test_a_target_that_is_reached_closes_the_position_and_its_stop_goes(tm
         await kit.until(lambda: kit.desk.state.orders.working_count == 0, "nothing works")
 
         assert await kit.working_at_venue() == []
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_an_exit_takes_the_stop_down_and_closes_the_position(tmp_path: Path) -> None:
@@ -113,7 +105,7 @@ async def test_an_exit_takes_the_stop_down_and_closes_the_position(tmp_path: Pat
 
         assert kit.answers[exit_id].status is IntentStatus.ACCEPTED
         await kit.until(lambda: kit.desk.state.orders.working_count == 0, "nothing works")
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_a_stop_that_triggers_closes_the_position(tmp_path: Path) -> None:
@@ -123,7 +115,7 @@ async def test_a_stop_that_triggers_closes_the_position(tmp_path: Path) -> None:
         await kit.until(lambda: kit.desk.state.orders.positions.qty("s1", BTC) == 0, "flat")
 
         assert kit.desk.state.orders.unknown_count == 0
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 @pytest.mark.parametrize("kind", ["drop", "time_out", "delay", "disconnect"])
@@ -137,7 +129,7 @@ async def test_an_order_that_was_placed_but_not_answered_is_adopted_and_protecte
         assert len(kit.orders(OrderRole.ENTRY)) == 1
         (entry,) = kit.orders(OrderRole.ENTRY)
         assert entry.state.status is OrderStatus.FILLED
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 @pytest.mark.parametrize("kind", ["drop_request", "internal"])
@@ -164,7 +156,7 @@ async def test_lost_and_doubled_account_events_change_nothing_in_the_end(tmp_pat
         kit.live.flush()
         await kit.until(lambda: kit.desk.state.orders.positions.qty("s1", BTC) == 0, "flat")
 
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_a_rate_limit_answer_is_a_rejection_and_entries_wait(tmp_path: Path) -> None:
@@ -188,7 +180,7 @@ async def test_a_disconnect_while_a_position_is_protected_costs_nothing(tmp_path
 
         assert len(kit.resting_stops()) == 1
         assert kit.orders(OrderRole.PROTECTION) == kit.resting_stops()
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_execd_comes_back_from_its_journal_to_the_same_position_and_stop(tmp_path: Path) -> None:
@@ -202,7 +194,7 @@ async def test_execd_comes_back_from_its_journal_to_the_same_position_and_stop(t
         assert kit.desk.state.orders.positions.qty("s1", BTC) == Decimal("0.00999")
         await kit.shock(-70)
         await kit.until(lambda: kit.desk.state.orders.positions.qty("s1", BTC) == 0, "flat")
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)
 
 
 async def test_fills_while_execd_was_down_are_found_when_it_comes_back(tmp_path: Path) -> None:
@@ -216,4 +208,4 @@ async def test_fills_while_execd_was_down_are_found_when_it_comes_back(tmp_path:
         await kit.start()
         await kit.until(lambda: kit.desk.state.orders.positions.qty("s1", BTC) == 0, "flat")
 
-        await assert_audit_is_clean(kit, tmp_path)
+        await assert_audit_is_clean(kit)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine.holdings import OrderFold
+from execd.approvals_shell import KeptApprovals
 from execd.risk_client import RiskClient
 from execd.service import ExecutionServicer
 from execd.shell import LiveDesk
@@ -40,7 +41,7 @@ async def test_a_fill_that_is_in_the_view_is_not_told_again_when_it_is_durable(t
     journal = Journal.open(tmp_path, clock=clock, segment_bytes=1 << 20, loop=asyncio.get_running_loop())
     for record_type, payload in kit.records:
         journal.append(record_type, payload)
-    live = LiveDesk(kit.desk, journal, clock, "log-1")
+    live = LiveDesk(kit.desk, journal, clock, "log-1", KeptApprovals(journal, tmp_path))
     kit.frame = lambda body: live.venue_frame("binance", json.dumps(body).encode())  # type: ignore[method-assign]
     risk = cast(RiskClient, None)  # only asked to explain
     servicer = ExecutionServicer(live, risk, {}, "demo", "run-1", lambda: iter(()))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import execd.gateway
+from execd.gateway import GrantUse
 from execd.settings import BackstopSettings, DeskSettings
 from tests.execd.desk_kit import KEY, DeskKit
 from tests.support.builders import BTC
@@ -390,3 +392,21 @@ def test_an_entry_with_a_stop_leaves_only_with_a_grant_of_its_own(alter: dict[st
     kit.pump()
 
     assert_not_sent(kit, reason)
+
+
+def test_counts_of_grants_are_bounded_and_those_in_use_outlive_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execd.gateway, "MAX_GRANT_USES", 3)
+    kit = DeskKit()
+    kit.order()
+    kit.place()
+    kit.match(next(iter(kit.desk.state.orders.all_orders())), "0.01", "60000")
+    kit.place()
+    gateway = kit.desk.state.gateway
+    (mine,) = gateway.uses
+    stop = next(o for o in kit.desk.state.orders.working() if o.facts.role is OrderRole.PROTECTION)
+    for number in range(5):
+        gateway.note_grant_use(f"other-{number}", stop.facts.terms)
+        kit.quote("59999.00", "60000.00")  # an open entry's stop is looked at with every quote
+
+    assert set(gateway.uses) == {mine, "other-3", "other-4"}
+    assert gateway.use_of(mine) == GrantUse(1, stop.facts.terms.stop_price)

@@ -11,6 +11,7 @@ from execd.settings import DeskSettings, ProtectionSettings
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
 from tradebot.core.approvals import ApprovalAnswer, LevelEntry, LevelTable, ReduceCommand, SessionDown, Verdict
+from tradebot.core.instruments import Product
 from tradebot.core.intents import IntentStatus
 from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, OrderType, Side, TimeInForce
@@ -464,6 +465,25 @@ def test_a_reduce_command_closes_each_holders_share_once() -> None:
 
     (stop,) = kit.place()
     assert stop["origQty"] == "0.00499"
+
+
+def test_the_exit_of_a_long_perpetual_is_not_capped_by_a_balance_that_it_does_not_need() -> None:
+    kit = DeskKit(connect=False)
+    kit.instruments[BTC] = replace(kit.instruments[BTC], product=Product.LINEAR_PERPETUAL)
+    kit.desk = kit._new_desk()
+    kit.connect()
+    kit.approver.grants = False
+    order = kit.order(stop_loss_fraction=None)
+    kit.place()
+    kit.match(order, "0.01", "60000")
+    kit.desk.state.venues["binance"].balances.pop("BTC", None)
+    command = ReduceCommand("r1", BTC, "", Side.SELL, Decimal("0.01"), 50, "POS-03")
+    kit.desk.on_session(SessionDown(reduces=[command]), kit.now_ns)
+    kit.pump()
+
+    (ask,) = kit.asks
+    assert ask.order is not None
+    assert (ask.order.role, ask.order.order.qty) == (OrderRole.REDUCE, Decimal("0.01"))
 
 
 def test_a_position_whose_grant_was_lost_asks_riskd_for_a_new_one() -> None:

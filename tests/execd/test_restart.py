@@ -32,6 +32,7 @@ def picture(kit: DeskKit) -> dict[str, Any]:
         "sent": sorted(desk.state.gateway._sent_ids),
         "baselines": desk.reconciler.baselines,
         "watermarks": desk.reconciler.watermarks,
+        "counts": (desk.state.orders.sent_count, desk.state.orders.fill_count),
     }
 
 
@@ -88,6 +89,21 @@ def test_the_journal_folds_to_the_live_state(steps: int) -> None:
     kit.desk = kit.restored()
 
     assert picture(kit) == before
+
+
+def test_counts_of_a_kept_state_go_on_after_a_restart() -> None:
+    kit = DeskKit()
+    for _ in busy_day(kit):
+        pass
+    before = (kit.desk.intents.window.count, kit.desk.state.orders.sent_count, kit.desk.state.orders.fill_count)
+    kit.restart()
+    kit.order(intent_id="another", qty="0.01")
+
+    assert before[0] == 4  # entry, a malformed one, a second entry, an exit
+    assert before[1] > 4
+    assert kit.desk.intents.window.count == before[0] + 1
+    assert kit.desk.state.orders.sent_count == before[1] + 1
+    assert kit.desk.state.orders.fill_count == before[2] > 0
 
 
 @pytest.mark.parametrize("lost", range(MOST_LOST))

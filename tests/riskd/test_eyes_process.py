@@ -14,6 +14,7 @@ import pytest
 
 from riskd.eye_watch import HEARD_BEFORE_JUDGING
 from riskd.eyes.client import RiskLink
+from riskd.eyes.metrics_shell import EyesMetrics
 from riskd.eyes.service import EyesServicer
 from riskd.eyes.shell import Eyes
 from riskd.eyes.venue_shell import VenueEye
@@ -22,13 +23,15 @@ from simexchange.service import Exchange
 from tests.riskd.kit import make_test_limits
 from tests.riskd.live_kit import Live, running
 from tests.simexchange.kit import KEY, READ_KEY, READ_SECRET, SECRET, signature
+from tests.support.scrape import scrape
 from tradebot.core.approvals import LeasePing, SessionHello, SessionUp
 from tradebot.core.errors import ConfigError, DisconnectedError
 from tradebot.core.looks import LookAnswer, LookReport
 from tradebot.runtime.clock import ManualClock, SystemClock
-from tradebot.runtime.config import VenueConfig
+from tradebot.runtime.config import MetricsConfig, VenueConfig
 from tradebot.runtime.grpc_client import open_channel
 from tradebot.runtime.identity import Role
+from tradebot.runtime.metrics import Metrics
 from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import VenueCredentials
 from tradebot.venues.server_api import HttpRequest
@@ -215,3 +218,38 @@ async def test_the_eyes_say_what_is_wrong_with_them() -> None:
     assert status.daemon == "eyes"
     assert status.state == 3  # DEGRADED
     assert "-2015" in status.summary
+
+
+async def test_the_eyes_tell_prometheus_how_old_their_last_look_is_and_whether_something_differs() -> None:
+    class Riskd:
+        again_ms = 0
+
+        async def submit(self, report: LookReport) -> LookAnswer:
+            return LookAnswer(True, "", (("binance", 1),), self.again_ms)
+
+    clock = ManualClock(SystemClock().now_ns())
+    with Metrics("eyes") as metrics:
+        metrics.serve(MetricsConfig(ports={"eyes": 0}))
+        async with exchange() as venue:
+            riskd, eye = Riskd(), eye_of(venue)
+            eyes = Eyes([eye], riskd, clock, 5_000)
+            shown = EyesMetrics(metrics, eyes, clock)
+            await eyes._report(looking=True)
+            eye.last_ns = clock.now_ns()
+            clock.advance(7_000_000_000)
+            shown.update()
+            seen = await asyncio.to_thread(scrape, metrics.port)
+            riskd.again_ms = 500
+            await venue.stop()
+            await eyes._report(looking=True)
+            shown.update()
+            then = await asyncio.to_thread(scrape, metrics.port)
+            await eye.close()
+
+    looks = 'tradebot_eyes_looks_total{venue="binance"}'
+    assert (seen[looks], then[looks]) == (1, 1)
+    assert seen['tradebot_eyes_look_age_seconds{venue="binance"}'] == 7
+    assert seen['tradebot_eyes_look_seconds{venue="binance"}'] > 0
+    assert then['tradebot_eyes_failed_looks_total{venue="binance"}'] == 1
+    assert (seen["tradebot_eyes_reports_total"], then["tradebot_eyes_accepted_reports_total"]) == (1, 2)
+    assert (seen["tradebot_eyes_drift_suspected"], then["tradebot_eyes_drift_suspected"]) == (0, 1)

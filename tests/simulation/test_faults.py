@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from execd.audit import compare, read_facts
+from execd.audit import audit_span, compare, read_facts
 from execd.records import ReadJob, ReadKind
 from riskd.units import from_units
 from tests.simulation.faulty_world import STRATEGIES, Faults, FaultyWorld
@@ -47,7 +47,14 @@ def check(world: FaultyWorld) -> None:
     # At most one venue order per client id, and each one approved (I1, I2).
     assert [n for n in Counter(world.venue_client_ids()).values() if n > 1] == []
     facts = read_facts(world.execd_journal, desk.state.gateway.keys)
-    report = compare(desk, world.venue.name, snapshot, facts)  # type: ignore[arg-type]
+    held = {
+        i.instrument_id: sum(
+            (from_units(gate.state.portfolio.units_of(i.instrument_id, s)) for s in STRATEGIES), Decimal()
+        )
+        for i in world.instruments
+    }
+    span = audit_span(desk, world.venue.name)
+    report = compare(desk, world.venue.name, snapshot, facts, span, held)  # type: ignore[arg-type]
     assert report.findings == []
     # Every fill once, positions equal everywhere (I3, I4).
     assert report.venue_fills == report.booked_fills

@@ -34,6 +34,9 @@ EYES_ACCUSE: Final = ("PTR-01", "PTR-03", "PTR-04", "PTR-05")
 """Causes that the eyes raise; riskd's own watches after the trade have others."""
 WAIT_S: Final = 40.0
 POLL_S: Final = 0.1
+AUDIT_WAIT_S: Final = 60.0
+AUDIT_POLL_S: Final = 5.0
+"""Each audit costs the venue's budget some 120 in weight, and execd lets polls wait longer."""
 DEMO_CONFIG: Final = PROJECT_ROOT / "config" / "demo.yaml"
 
 
@@ -146,7 +149,7 @@ class RunningSystem:
         serves = self.venue_state if daemon == "simexchange" else lambda: self.trader.is_serving(daemon)
         self.wait(serves, f"{daemon} to serve again")
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S, poll_s: float = POLL_S) -> Any:
         """Return the first true value of a condition; a daemon that is down meanwhile counts as not yet."""
         deadline = time.monotonic() + timeout_s
         last: object = None
@@ -156,7 +159,7 @@ class RunningSystem:
                     return value
             except (TradebotError, OSError) as exc:
                 last = exc
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
         raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}; last error: {last}; state {self.state}")
 
     def orders(self, *, working_only: bool = False) -> list[views.OrderView]:
@@ -189,7 +192,7 @@ class RunningSystem:
     def assert_audit_clean(self) -> views.AuditView:
         """Settle, audit against the venue, and demand that nothing differs."""
         self.settle()
-        audit = self.wait(self._clean_audit, "a clean audit")
+        audit = self.wait(self._clean_audit, "a clean audit", AUDIT_WAIT_S, AUDIT_POLL_S)
         assert isinstance(audit, views.AuditView)
         return audit
 

@@ -50,6 +50,8 @@ LINGER_S = 0.005
 _BACKLOG_RETRY_NS = 10 * NS_PER_MS
 _NO_SEQ = 1 << 63
 """Above every sequence number."""
+_NEVER_NS = 1 << 63
+"""Later than every time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -307,9 +309,9 @@ class Journal:
             self._wanted_seq = min(self._wanted_seq, seq)
             return False
 
-    def syncs_since(self, since_ns: int) -> list[int]:
-        """Return what the latest groups took to become durable, in ns, as far as kept; `since_ns` is monotonic."""
-        return [took_ns for ended_ns, took_ns in self._syncs.copy() if ended_ns >= since_ns]
+    def syncs_since(self, since_ns: int, until_ns: int = _NEVER_NS) -> list[int]:
+        """Return what the latest groups took to become durable, in ns, as far as kept; the times are monotonic."""
+        return [took_ns for ended_ns, took_ns in self._syncs.copy() if since_ns <= ended_ns < until_ns]
 
     async def wait_durable(self, seq: int) -> None:
         """Return when record `seq` is durable; raise JournalFailedError if it never will be."""

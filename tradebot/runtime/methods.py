@@ -54,7 +54,8 @@ RULES: dict[str, frozenset[Role]] = {
     _RISK + "Flatten": _HANDS,
     _RISK + "ListKills": OPERATORS,
     _RISK + "StartDrill": _HANDS,
-    _RISK + "WatchPositions": OPERATORS | _RECORDER,
+    # execd's audit compares with the authority.
+    _RISK + "WatchPositions": OPERATORS | _RECORDER | _EXECD,
     _RISK + "WatchPnl": OPERATORS | _RECORDER,
     _RISK + "WatchRiskEvents": OPERATORS | _RECORDER,
     _RISK + "GetDecision": OPERATORS | _EXECD,

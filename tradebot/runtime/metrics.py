@@ -18,6 +18,20 @@ LATENCY_BUCKETS_S = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e
 """From one loop turn to the ask deadline and beyond."""
 
 
+class RunningTotal:
+    """A counter fed now and then with a total that somebody else keeps, such as a core that knows no metrics."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._told: dict[tuple[str, ...], float] = {}
+
+    def set(self, total: float, *labels: str) -> None:
+        """Bring the counter (of these labels) up to the total, which never falls."""
+        counter = self._counter.labels(*labels) if labels else self._counter
+        counter.inc(total - self._told.get(labels, 0))
+        self._told[labels] = total
+
+
 class Metrics:
     """Metrics of one daemon. Names get the prefix `tradebot_<daemon>_`."""
 
@@ -32,6 +46,9 @@ class Metrics:
 
     def counter(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, help_text, labels, namespace="tradebot", subsystem=self._daemon, registry=self.registry)
+
+    def total(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> RunningTotal:
+        return RunningTotal(self.counter(name, help_text, labels))
 
     def gauge(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, help_text, labels, namespace="tradebot", subsystem=self._daemon, registry=self.registry)

@@ -51,6 +51,11 @@ class VenueReader:
         self._clock = clock
         settings: dict[str, Any] = {"timeout": TIMEOUT_MS, **venue.rest_config(config.rest_url, credentials)}
         self._library: Any = getattr(ccxt, venue.rest_library_id)(settings)
+        limit = load_market_data(venue.name).spec.weight_limit
+        self.weight_per_s = limit.weight_per_window / limit.window_s
+        """What the venue allows one address, on average."""
+        self.weight_used = 0
+        """Of the venue's request budget, by all reads so far."""
 
     async def close(self) -> None:
         """Close its connections."""
@@ -84,6 +89,7 @@ class VenueReader:
         """
         if "Get" not in read.method:
             raise InvariantError(f"{read.method} is not a read: orders never go through the REST library")
+        self.weight_used += read.weight
         try:
             return await getattr(self._library, read.method)(dict(read.params))
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as exc:

@@ -488,8 +488,15 @@ class SessionView(Protocol):
 class RequestView(Protocol):
     """One decoded request of the request API."""
 
+    status: int
+    """Of its answer, 0 before there is one."""
+
     @property
     def action(self) -> str: ...
+    @property
+    def endpoint(self) -> str:
+        """Name of what is asked for, the same over REST; "unknown" when there is no such thing."""
+        ...
 
 
 class RecordedFrame(NamedTuple):
@@ -529,6 +536,10 @@ class VenueServer(Protocol):
     def recordings(self) -> RecordingCodec: ...
     def rest_action(self, method: str, path: str) -> str:
         """Return the neutral name of a request: place, cancel, cancel_all, read."""
+        ...
+
+    def rest_endpoint(self, method: str, path: str) -> str:
+        """Return the name of what is asked for; "unknown" when there is no such thing."""
         ...
 
     def rest(self, request: HttpRequest, now_ns: int) -> HttpAnswer: ...

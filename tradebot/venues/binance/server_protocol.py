@@ -52,6 +52,7 @@ from tradebot.venues.server_api import (
 
 CONNECT_WEIGHT: Final = 2
 MAX_PARAMS: Final = 64
+UNKNOWN_ENDPOINT: Final = "unknown"
 DAY_MS: Final = 86_400_000
 _MAX_ROWS: Final = 1_000
 _DAY_MINUTES: Final = 1_440
@@ -80,7 +81,7 @@ class _WsFrame(msgspec.Struct):
 _WS_DECODER: Final = msgspec.json.Decoder(_WsFrame, float_hook=str)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WsCall:
     """A decoded WebSocket API request, ready to be performed once."""
 
@@ -88,10 +89,16 @@ class WsCall:
     route: Route | None
     params: Mapping[str, str]
     error: VenueError | None = None
+    status: int = 0
+    """Of the answer, once there is one."""
 
     @property
     def action(self) -> str:
         return self.route.action if self.route else "read"
+
+    @property
+    def endpoint(self) -> str:
+        return self.route.handler if self.route else UNKNOWN_ENDPOINT
 
 
 class BinanceServer:
@@ -125,6 +132,12 @@ class BinanceServer:
         """Return the neutral name of a REST request, for fault switches."""
         route = REST_ROUTES.get((method, path))
         return route.action if route else "read"
+
+    @staticmethod
+    def rest_endpoint(method: str, path: str) -> str:
+        """Return the name of what is asked for, for counting."""
+        route = REST_ROUTES.get((method, path))
+        return route.handler if route else UNKNOWN_ENDPOINT
 
     def rest(self, request: HttpRequest, now_ns: int) -> HttpAnswer:
         """Answer one REST request."""
@@ -212,6 +225,7 @@ class BinanceServer:
             result = self._session_call(session, route, arguments) if handler is None else self._run(route, arguments)
         except VenueError as exc:
             return self._ws_error(exc, call, account, session.peer, now_ns)
+        call.status = 200
         body = {"id": call.id, "status": 200, "result": result}
         return encode(body | self._rate_limits(call.route, account, session.peer, now_ns))
 
@@ -220,6 +234,7 @@ class BinanceServer:
         return self._ws_error(fault_error(fault, retry_after_s, now_ns), call, "", session.peer, now_ns)
 
     def _ws_error(self, exc: VenueError, call: WsCall, account: str, peer: str, now_ns: int) -> bytes:
+        call.status = exc.status
         body = {"id": call.id, "status": exc.status, "error": exc.body()}
         return encode(body | self._rate_limits(call.route, account, peer, now_ns))
 
