@@ -129,3 +129,5 @@ class BacktestOptions:
     """True: the engine's core runs in this process instead of its own behind gRPC. Same decisions, faster."""
     max_seconds: float | None = None
     """Stop after so much recorded time."""
+    end_ns: int | None = None
+    """Stop at this time: nothing is received or happens at the venue after it."""

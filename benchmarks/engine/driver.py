@@ -20,6 +20,7 @@ from backtest.engine_inside import EngineInside
 from backtest.harness import Harness
 from backtest.report import EventLog
 from backtest.run import limits_for
+from backtest.venue_rows import VenueRows
 from backtest.world import World
 from benchmarks.engine import rows
 from engine.catalog import load_catalog, make_settings
@@ -100,7 +101,7 @@ async def simulate(data: RowBlock, mode: str) -> dict[str, Any]:
             with_depth=True,
         )
         begin = time.perf_counter()
-        await harness.run(rows.batches(data), LEAD_NS)
+        await harness.run(VenueRows(rows.batches(data), 1, world.add_venue_rows).received(), LEAD_NS)
         wall_s = time.perf_counter() - begin
     return {
         "wall_s": wall_s,
