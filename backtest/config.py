@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 
 from backtest.history.rows import Market
 from backtest.history_feed import HistoryOptions
+from backtest.latency import NS_PER_MS, LatencyConfig
 from backtest.perpetuals import PerpetualConfig
 from tradebot.core.errors import InvariantError
 from tradebot.runtime.config import ConfigModel
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.fees import FeeSchedule
 
-NS_PER_MS = 1_000_000
 DEFAULT_LIMITS = Path(__file__).resolve().parent.parent / "config" / "limits" / "backtest.yaml"
 
 
@@ -38,8 +38,8 @@ class BacktestConfig(ConfigModel):
     """Venue folder whose protocol the recording and the simulated venue speak."""
     limits: Path = DEFAULT_LIMITS
     """Limits file that riskd's core enforces."""
-    order_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 5.0
-    """One way between execd and the venue, for requests and for what comes back."""
+    latency: LatencyConfig = LatencyConfig()
+    """Between execd and the venue, each way."""
     link_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 0.2
     """From the engine's decision to execd."""
     event_grid_ms: Annotated[float, Field(ge=0.01, le=60_000)] = 20.0
@@ -77,10 +77,6 @@ class BacktestConfig(ConfigModel):
         rows = [(tier.volume, tier.maker_bps, tier.taker_bps) for tier in self.fee_tiers]
         tiers = FeeSchedule.of_bps(rows, self.prior_volume) if rows else None
         return FeeRates(self.maker_fee_bps, self.taker_fee_bps, tiers)
-
-    @property
-    def order_latency_ns(self) -> int:
-        return round(self.order_latency_ms * NS_PER_MS)
 
     @property
     def link_latency_ns(self) -> int:

@@ -278,6 +278,12 @@ class DirectVenue:
             case RequestKind.TIME:
                 return [_accepted(data)._replace(server_time_ns=now_ns // NS_PER_MS * NS_PER_MS)]
 
+    def refuse(self, data: bytes, now_ns: int) -> list[Frame]:
+        """Return the answer of a venue in trouble: it did not look at the request."""
+        if not isinstance(data, DirectRequest):
+            raise InvariantError("the direct venue understands no bytes")
+        return [VenueReply(data.request_id, RequestOutcome.REJECTED, reason="VENUE_OVERLOADED")]
+
     def read(self, read: RestRead, now_ns: int) -> Any:
         """Do one private read."""
         if read.method == "account":

@@ -131,6 +131,11 @@ class BacktestVenue:
             answer = self._server.perform(self._session, self._server.prepare(data), now_ns)
         return [answer, *self._account_frames()]
 
+    def refuse(self, data: bytes, now_ns: int) -> list[Frame]:
+        """Return the answer of a venue in trouble: it did not look at the request."""
+        call = self._server.prepare(data.in_bytes() if isinstance(data, PlainRequest) else data)
+        return [self._server.fault("overloaded", self._session, call, 0, now_ns)]
+
     def _plain(self, request: PlainRequest, now_ns: int) -> VenueReply | None:
         """Do a request without its bytes; None = that is not possible, and nothing happened."""
         venue, index = self.sim, self._index[request.terms.instrument_id]

@@ -89,7 +89,7 @@ class World:
             journal: Takes riskd's records, when it will be restored from them.
         """
         self._watcher = watcher
-        self._order_latency_ns, self._link_latency_ns = config.order_latency_ns, config.link_latency_ns
+        self._latency, self._link_latency_ns = config.latency.open(), config.link_latency_ns
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
         self.venue, self._codec = open_venue(config, rules, now_ns)
@@ -388,7 +388,12 @@ class World:
 
     def _send(self, send: VenueSend, now_ns: int) -> None:
         self.orders_sent += bool(send.client_order_id)
-        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._at_venue(send, at_ns))
+        arrival = self._latency.arrival(now_ns)
+        if arrival.is_refused:
+            frames = self.venue.refuse(send.data, arrival.at_ns)
+            self._later(arrival.at_ns, lambda at_ns: self._frames(frames, at_ns))
+            return
+        self._later(arrival.at_ns, lambda at_ns: self._at_venue(send, at_ns))
 
     def _at_venue(self, send: VenueSend, now_ns: int) -> object:
         """A request arrives: execd and riskd know nothing of it yet."""
@@ -410,7 +415,7 @@ class World:
         return frames
 
     def _send_back(self, frames: list[Frame], now_ns: int) -> None:
-        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._frames(frames, at_ns))
+        self._later(self._latency.answered_ns(now_ns), lambda at_ns: self._frames(frames, at_ns))
 
     def _frames(self, frames: list[Frame], now_ns: int) -> None:
         for data in frames:
@@ -419,13 +424,11 @@ class World:
                 self.desk.on_venue_event(self.venue.name, event, now_ns)
 
     def _read(self, job: ReadJob, now_ns: int) -> None:
-        latency_ns = self._order_latency_ns
-
         def at_venue(at_ns: int) -> None:
             result = self._read_result(job, now_ns, at_ns)
-            self._later(at_ns + latency_ns, lambda back_ns: self.desk.on_read(job, result, back_ns))
+            self._later(self._latency.answered_ns(at_ns), lambda back_ns: self.desk.on_read(job, result, back_ns))
 
-        self._later(now_ns + latency_ns, at_venue)
+        self._later(self._latency.arrival(now_ns).at_ns, at_venue)
 
     def _read_result(self, job: ReadJob, started_ns: int, at_ns: int) -> ReadResult:
         codec, read = self._codec, self.venue.read

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from simexchange.faults import NOW_KINDS, FaultRule, make_rule
+from simexchange.faults import ANSWERED_KINDS, NOW_KINDS, FaultRule, make_rule
 from simexchange.venue import SimVenue
 from tradebot.core.amounts import format_decimal, from_money, to_money
 from tradebot.core.errors import ConfigError, InvariantError
@@ -126,7 +126,7 @@ class HttpServer:
         server = self._venue.server
         if fault is None or fault.kind == "delay":
             return server.rest(request, now_ns)
-        if fault.kind in ("internal", "reject", "rate_limited"):
+        if fault.kind in ANSWERED_KINDS:
             return server.rest_fault(fault.kind, request, fault.retry_after_s, now_ns)
         if fault.kind == "drop_request":
             return None

@@ -17,6 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from simexchange.faults import ANSWERED_KINDS
 from simexchange.publisher import Frame
 from simexchange.venue import SimVenue
 from tradebot.core.errors import ConfigError
@@ -289,7 +290,7 @@ class WsServer:
         answer = b""
         if kind == "drop_request":
             return
-        if fault is not None and kind in ("internal", "reject", "rate_limited"):
+        if fault is not None and kind in ANSWERED_KINDS:
             answer = server.fault(kind, session, call, fault.retry_after_s, now_ns)
         else:
             answer = server.perform(session, call, now_ns)
