@@ -23,6 +23,7 @@ from tradebot.core.market import RowColumns
 from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderTerms
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates, MatchingEngine
+from tradebot.sim.market import FillModel
 from tradebot.sim.orders import (
     NO_LIST,
     BalanceReport,
@@ -187,12 +188,17 @@ class DirectVenue:
     """One account at one venue; the same face as `BacktestVenue`."""
 
     def __init__(
-        self, name: str, rules: Sequence[MarketRules], balances: Mapping[str, Decimal], fees: FeeRates
+        self,
+        name: str,
+        rules: Sequence[MarketRules],
+        balances: Mapping[str, Decimal],
+        fees: FeeRates,
+        fill_model: FillModel,
     ) -> None:
         """Open it."""
         self.name = name
         wallet = {asset: to_money(amount) for asset, amount in balances.items()}
-        self.engine = MatchingEngine(rules, {ACCOUNT: wallet}, fees, is_recorded=True)
+        self.engine = MatchingEngine(rules, {ACCOUNT: wallet}, fees, is_recorded=True, fill_model=fill_model)
         self._instruments: list[Instrument] = [one.instrument for one in rules]
         self._index = {one.instrument.instrument_id: index for index, one in enumerate(rules)}
         self._by_client_id: dict[str, int] = {}

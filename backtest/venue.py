@@ -22,6 +22,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
+from tradebot.sim.market import FillModel
 from tradebot.sim.orders import SimOrder
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
@@ -51,6 +52,7 @@ class BacktestVenue:
         now_ns: int,
         *,
         in_bytes: bool,
+        fill_model: FillModel,
     ) -> None:
         """Open it; `in_bytes`: no shortcut, everything is said in the venue's protocol."""
         self.name = name
@@ -68,6 +70,7 @@ class BacktestVenue:
             load_venue_part(name, "server_protocol", "SERVER"),
             SplitMix64(0),
             is_recorded=True,
+            fill_model=fill_model,
         )
         self.sim.start(lambda venue, _: RowsFeed(venue), now_ns)
         if isinstance(self.sim, TellingVenue):

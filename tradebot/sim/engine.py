@@ -25,7 +25,7 @@ from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
 from tradebot.sim.kept import EngineFacts, KeptList, KeptMarket
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.venue import take_rows
-from tradebot.sim.market import PRICED, Market
+from tradebot.sim.market import DEFAULT_FILLS, PRICED, FillModel, Market
 from tradebot.sim.order_records import OrderRecords
 from tradebot.sim.orders import (
     NO_LIST,
@@ -84,6 +84,7 @@ class MatchingEngine(OrderRecords):
         fees: FeeRates,
         *,
         is_recorded: bool,
+        fill_model: FillModel = DEFAULT_FILLS,
     ) -> None:
         """Build an empty venue.
 
@@ -92,11 +93,12 @@ class MatchingEngine(OrderRecords):
             accounts: Account id -> asset -> free Money at the start.
             fees: Rates of every account.
             is_recorded: The background is a recording (True) or ours to change (False); see `market`.
+            fill_model: Of recorded markets.
         """
         super().__init__()
         capacity = len(accounts) * max((rules.max_num_orders for rules in markets), default=1)
         self.markets = [
-            Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity))
+            Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity), fill_model=fill_model)
             for index, rules in enumerate(markets)
         ]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
