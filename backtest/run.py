@@ -11,11 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from backtest.config import NS_PER_MS, BacktestConfig, BacktestOptions
+from backtest.config import BacktestConfig, BacktestOptions
 from backtest.engine_client import Engine, engine_process, strategies_text
 from backtest.engine_inside import EngineInside
 from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
+from backtest.latency import NS_PER_MS
 from backtest.report import BacktestResult, EventLog
 from backtest.results.files import ResultWriter
 from backtest.results.recorder import RunRecorder

@@ -34,7 +34,9 @@ EVENT_KINDS: Final = frozenset({"duplicate", "drop_event"})
 DEPTH_KINDS: Final = frozenset({"gap"})
 NOW_KINDS: Final = frozenset({"disconnect_streams", "disconnect_trade"})
 KINDS: Final = REQUEST_KINDS | EVENT_KINDS | DEPTH_KINDS | NOW_KINDS
-ACTIONS: Final = frozenset({"any", "place", "cancel", "cancel_all", "subscribe", "read"})
+ORDER_ACTIONS: Final = frozenset({"place", "cancel", "cancel_all"})
+"""Requests that change orders; an amend is a place."""
+ACTIONS: Final = ORDER_ACTIONS | {"any", "subscribe", "read"}
 
 
 @dataclass(slots=True)

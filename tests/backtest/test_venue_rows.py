@@ -26,7 +26,8 @@ def block(*rows: tuple[int, int, int]) -> RowBlock:
 
 
 def milliseconds(times: object) -> list[int]:
-    return ((np.asarray(times) - T0) // MS).tolist()
+    found: list[int] = ((np.asarray(times) - T0) // MS).tolist()
+    return found
 
 
 def random_rows(seed: int, rows: int = 3_000) -> RowBlock:
