@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 
 import yaml
 
-from backtest.config import NS_PER_MS, BacktestOptions
+from backtest.config import BacktestOptions
 from backtest.history.sources import ReadOptions
 from backtest.history_feed import HistoryOptions
 from backtest.instruments import parse_market
+from backtest.latency import NS_PER_MS
 from backtest.lookahead import DEFAULT_CUTS, LookaheadReport, check_lookahead
 from backtest.run import run_backtest
 from tradebot.core.errors import ConfigError, TradebotError

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from backtest.history.rows import Market
 from backtest.history_feed import HistoryOptions
+from backtest.latency import NS_PER_MS, LatencyConfig
 from backtest.perpetuals import PerpetualConfig
 from tradebot.core.errors import InvariantError
 from tradebot.runtime.config import ConfigModel
 from tradebot.sim.engine import FeeRates
 from tradebot.sim.fees import FeeSchedule
+from tradebot.sim.kernels import queues
+from tradebot.sim.kernels.terms import Queue
+from tradebot.sim.market import FillModel
 
-NS_PER_MS = 1_000_000
 DEFAULT_LIMITS = Path(__file__).resolve().parent.parent / "config" / "limits" / "backtest.yaml"
 
 
@@ -31,6 +34,43 @@ class FeeTierConfig(ConfigModel):
     taker_bps: Annotated[Decimal, Field(ge=-100, le=1_000)]
 
 
+class QueueConfig(ConfigModel):
+    """How our place in a price level's queue is estimated; docs/simulator.md has the formulas."""
+
+    model: Literal["risk_averse", "log_prob", "log_prob_2", "power_prob", "power_prob_2", "power_prob_3", "fifo"] = (
+        "risk_averse"
+    )
+    exponent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """n of the power models; None: 2."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.model == "fifo":
+            raise ValueError(
+                "fifo needs the ids of single orders, which a backtest's rows do not carry: choose another model, or"
+                " play the feed with a compiled strategy"
+            )
+        if self.exponent is not None and not self.model.startswith("power_prob"):
+            raise ValueError(f"exponent: {self.model} has none, only the power_prob models do; leave it away")
+        return self
+
+    @property
+    def queue(self) -> Queue:
+        """It in the simulator's terms."""
+        model = _QUEUES[self.model]
+        return Queue(model) if self.exponent is None else Queue(model, self.exponent)
+
+
+_QUEUES: Final = {
+    "risk_averse": queues.RISK_AVERSE,
+    "log_prob": queues.LOGARITHM,
+    "log_prob_2": queues.LOGARITHM_OF_SUM,
+    "power_prob": queues.POWER,
+    "power_prob_2": queues.POWER_OF_SUM,
+    "power_prob_3": queues.POWER_COMPLEMENT,
+}
+
+
 class BacktestConfig(ConfigModel):
     """The simulated surroundings of a backtest."""
 
@@ -38,8 +78,15 @@ class BacktestConfig(ConfigModel):
     """Venue folder whose protocol the recording and the simulated venue speak."""
     limits: Path = DEFAULT_LIMITS
     """Limits file that riskd's core enforces."""
-    order_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 5.0
-    """One way between execd and the venue, for requests and for what comes back."""
+    latency: LatencyConfig = LatencyConfig()
+    """Between execd and the venue, each way."""
+    queue: QueueConfig = QueueConfig()
+    """Our place in the queue; the model's name alone will do."""
+    partial_fills: bool = True
+    """False: a taker is done in full at the best price, a maker in full with the first trade that reaches him."""
+    impact: bool = True
+    """What our takers took is gone until the recording touches the level again, and a trade fills us once. Needs
+    partial fills."""
     link_latency_ms: Annotated[float, Field(ge=0.001, le=60_000)] = 0.2
     """From the engine's decision to execd."""
     event_grid_ms: Annotated[float, Field(ge=0.01, le=60_000)] = 20.0
@@ -63,6 +110,19 @@ class BacktestConfig(ConfigModel):
     prior_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     """Traded in the 30 days before the data begin; fades day by day."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_queue_is_its_model(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("queue"), str):
+            return {**values, "queue": {"model": values["queue"]}}
+        return values
+
+    @model_validator(mode="after")
+    def _impact_needs_parts(self) -> Self:
+        if self.impact and not self.partial_fills:
+            raise ValueError("impact: needs partial_fills; set impact to false, or partial_fills to true")
+        return self
+
     @model_validator(mode="after")
     def _tiers_rise(self) -> Self:
         try:
@@ -79,8 +139,9 @@ class BacktestConfig(ConfigModel):
         return FeeRates(self.maker_fee_bps, self.taker_fee_bps, tiers)
 
     @property
-    def order_latency_ns(self) -> int:
-        return round(self.order_latency_ms * NS_PER_MS)
+    def fill_model(self) -> FillModel:
+        """What is assumed about our orders in a recorded market."""
+        return FillModel(self.queue.queue, self.partial_fills, self.impact)
 
     @property
     def link_latency_ns(self) -> int:
@@ -129,3 +190,5 @@ class BacktestOptions:
     """True: the engine's core runs in this process instead of its own behind gRPC. Same decisions, faster."""
     max_seconds: float | None = None
     """Stop after so much recorded time."""
+    end_ns: int | None = None
+    """Stop at this time: nothing is received or happens at the venue after it."""

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from backtest.row_queue import FAR_NS
 from backtest.shortcut import NS_PER_MS, Frame, balance_update, execution_of, told_amount
-from backtest.venue import ACCOUNT, FAR_NS
+from backtest.venue import ACCOUNT
 from tradebot.core.accounts import Balance, LedgerEntry, LedgerKind, MarginState, PositionMargin
 from tradebot.core.amounts import to_money
 from tradebot.core.errors import InvariantError, VenueProtocolError
@@ -22,7 +23,7 @@ from tradebot.core.market import RowColumns
 from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderTerms
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates, MatchingEngine
-from tradebot.sim.kernels.venue import Bools
+from tradebot.sim.market import FillModel
 from tradebot.sim.orders import (
     NO_LIST,
     BalanceReport,
@@ -187,12 +188,17 @@ class DirectVenue:
     """One account at one venue; the same face as `BacktestVenue`."""
 
     def __init__(
-        self, name: str, rules: Sequence[MarketRules], balances: Mapping[str, Decimal], fees: FeeRates
+        self,
+        name: str,
+        rules: Sequence[MarketRules],
+        balances: Mapping[str, Decimal],
+        fees: FeeRates,
+        fill_model: FillModel,
     ) -> None:
         """Open it."""
         self.name = name
         wallet = {asset: to_money(amount) for asset, amount in balances.items()}
-        self.engine = MatchingEngine(rules, {ACCOUNT: wallet}, fees, is_recorded=True)
+        self.engine = MatchingEngine(rules, {ACCOUNT: wallet}, fees, is_recorded=True, fill_model=fill_model)
         self._instruments: list[Instrument] = [one.instrument for one in rules]
         self._index = {one.instrument.instrument_id: index for index, one in enumerate(rules)}
         self._by_client_id: dict[str, int] = {}
@@ -206,14 +212,22 @@ class DirectVenue:
         """True while anything of ours rests at the venue."""
         return bool(self.engine.open_orders(ACCOUNT))
 
+    acts_on_rows = True
+    """A mark may liquidate."""
+
     def open_orders(self) -> list[tuple[str, int, SimOrder]]:
         """Return (client order id, instrument index, order) of everything of ours at the venue."""
         orders = self.engine.open_orders(ACCOUNT)
         return [(order.terms.client_order_id, order.terms.instrument, order) for order in orders]
 
-    def take_rows(self, rows: RowBlock, start: int, to_ns: int, with_bbo: Bools) -> int:
+    def touch(self, index: int) -> tuple[int, int]:
         """See `BacktestVenue`."""
-        return self.engine.take_rows(rows, start, to_ns, with_bbo)
+        bid, _, ask, _ = self.engine.markets[index].touch
+        return bid, ask
+
+    def take_rows(self, rows: RowBlock, start: int, to_ns: int) -> int:
+        """See `BacktestVenue`."""
+        return self.engine.take_rows(rows, start, to_ns)
 
     def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[Frame]:
         """Let recorded rows happen; returns the account events that they caused."""
@@ -269,6 +283,12 @@ class DirectVenue:
                 return [_accepted(data), *self._margin(now_ns)]
             case RequestKind.TIME:
                 return [_accepted(data)._replace(server_time_ns=now_ns // NS_PER_MS * NS_PER_MS)]
+
+    def refuse(self, data: bytes, now_ns: int) -> list[Frame]:
+        """Return the answer of a venue in trouble: it did not look at the request."""
+        if not isinstance(data, DirectRequest):
+            raise InvariantError("the direct venue understands no bytes")
+        return [VenueReply(data.request_id, RequestOutcome.REJECTED, reason="VENUE_OVERLOADED")]
 
     def read(self, read: RestRead, now_ns: int) -> Any:
         """Do one private read."""

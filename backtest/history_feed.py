@@ -66,9 +66,9 @@ class HistorySource:
                 first_ns, last_ns = first_ns or int(rows.local_time_ns.min()), int(rows.local_time_ns.max())
         return first_ns, last_ns
 
-    def cut(self, instruments: Sequence[Instrument], at_ns: int, folder: Path) -> Path:
-        """Write the rows received up to a time into a folder, as Parquet; return that file."""
-        path = folder / "cut.parquet"
+    def cut(self, instruments: Sequence[Instrument], at_ns: int, stem: Path) -> Path:
+        """Write the rows received up to a time, as Parquet, to a file of this name without its ending; return it."""
+        path = stem.with_suffix(".parquet")
         history = self._history(instruments)
         early = (rows.take(rows.local_time_ns <= at_ns) for rows in history.stream())
         write_parquet(path, early, history.markets)

@@ -4,6 +4,9 @@ The data is cut at random points and written to a file of its own, so that nothi
 not for the harness, not for the engine, not for a strategy that reads the file named in one of its parameters. Each
 decision, answer and order event up to the cut has to be the one of the whole run. Half of the cuts fall on the time of
 a decision, where peeking shows best, half anywhere.
+
+What had happened at the venue and was on its way has filled orders by then, whose events come faster than the feed. So
+the venue is played from a second file that goes on to the last such row; engine and strategy see nothing of it.
 """
 
 from __future__ import annotations
@@ -15,11 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from backtest.config import BacktestOptions
 from backtest.history_feed import HistoryOptions
 from backtest.run import data_of, params_of, rules_of, run_backtest
+from backtest.sources import Feed
+from backtest.venue_rows import VenueClock
 from tradebot.core.errors import ConfigError
 from tradebot.sim.rng import SplitMix64
+from tradebot.venues import load_market_data
 
 DEFAULT_CUTS: Final = 8
 MAX_CUTS: Final = 1_000
@@ -102,10 +110,14 @@ def check_lookahead(options: BacktestOptions, cuts: int = DEFAULT_CUTS, seed: in
         folder = Path(name)
         whole = _events(options, folder)
         times = [event["at_ns"] for event in whole if event["what"] == "intent"]
-        found = [
-            _cut(options, source.cut(instruments, at_ns, folder), whole, at_ns, folder)
-            for at_ns in _cut_points(span, times, cuts, SplitMix64(seed))
-        ]
+        points = _cut_points(span, times, cuts, SplitMix64(seed))
+        venue = load_market_data(instruments[0].venue)
+        reached = _on_their_way(source.open(venue, instruments), len(instruments), points)
+        found = []
+        for at_ns, reach_ns in zip(points, reached, strict=True):
+            shown = source.cut(instruments, at_ns, folder / "cut")
+            played = shown if reach_ns == at_ns else source.cut(instruments, reach_ns, folder / "played")
+            found.append(_cut(options, shown, played, whole, at_ns, folder))
     return LookaheadReport(len(times), tuple(found))
 
 
@@ -121,11 +133,24 @@ def _cut_points(span: tuple[int, int], decision_times: Sequence[int], cuts: int,
     return points
 
 
-def _cut(options: BacktestOptions, path: Path, whole: list[Event], at_ns: int, folder: Path) -> Cut:
+def _on_their_way(feed: Feed, markets: int, points: Sequence[int]) -> list[int]:
+    """Return for each cut when the last row was received that had happened by then; the cut itself without any."""
+    clock, reached = VenueClock(markets), list(points)
+    for rows, _ in feed.blocks():
+        happened, received = clock.happened_ns(rows), rows.receive_time_ns
+        for number, at_ns in enumerate(points):
+            late = np.flatnonzero((happened <= at_ns) & (received > at_ns))
+            if len(late):
+                reached[number] = int(received[late[-1]])
+    return reached
+
+
+def _cut(options: BacktestOptions, shown: Path, played: Path, whole: list[Event], at_ns: int, folder: Path) -> Cut:
     files = [one for one in (options.data, *options.then) if one is not None]
-    params = {name: _without_future(value, files, path) for name, value in params_of(options).items()}
+    params = {name: _without_future(value, files, shown) for name, value in params_of(options).items()}
     # The cut file holds rows as they were read: nothing is left to correct.
-    events = _events(replace(options, data=path, then=(), params=params, history=HistoryOptions()), folder)
+    short = replace(options, data=played, then=(), params=params, history=HistoryOptions(), end_ns=at_ns)
+    events = _events(short, folder)
     before = [[event for event in run if event["at_ns"] <= at_ns] for run in (whole, events)]
     return Cut(at_ns, len(before[0]), _first_difference(*before))
 

@@ -88,12 +88,12 @@ class Source:
             first_ns, last_ns = first_ns or stamp, max(last_ns, stamp)
         return first_ns, last_ns
 
-    def cut(self, instruments: Sequence[Instrument], at_ns: int, folder: Path) -> Path:
-        """Write the lines up to a receive time into a folder; return that file.
+    def cut(self, instruments: Sequence[Instrument], at_ns: int, stem: Path) -> Path:
+        """Write the lines up to a receive time to a file of this name without its ending; return that file.
 
         The first later line ends it: virtual time never steps back behind it.
         """
-        path = folder / "cut.log"
+        path = stem.with_suffix(".log")
         with path.open("wb") as file:
             file.writelines(b"%d %s\n" % line for line in takewhile(lambda line: line[0] <= at_ns, self.lines()))
         return path

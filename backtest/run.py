@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from backtest.config import NS_PER_MS, BacktestConfig, BacktestOptions
+from backtest.config import BacktestConfig, BacktestOptions
 from backtest.engine_client import Engine, engine_process, strategies_text
 from backtest.engine_inside import EngineInside
 from backtest.harness import Harness, OutcomeLike
 from backtest.instruments import find_rules
+from backtest.latency import NS_PER_MS
 from backtest.report import BacktestResult, EventLog
 from backtest.results.files import ResultWriter
 from backtest.results.recorder import RunRecorder
 from backtest.sources import DataSource, Feed, find_source
+from backtest.venue_rows import VenueClock, VenueRows
 from backtest.world import World
 from engine.catalog import load_catalog, make_settings
 from engine.config import EngineConfig, StrategyConfig
@@ -31,7 +33,6 @@ from riskd.units import from_units
 from tradebot.core.errors import ConfigError
 from tradebot.core.instruments import Instrument
 from tradebot.core.intents import OrderIntent, Wish
-from tradebot.core.row_block import RowBlock
 from tradebot.runtime.config import load_config, read_yaml
 from tradebot.sim.rules import MarketRules
 from tradebot.venues import load_market_data
@@ -69,6 +70,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
     log = EventLog(options.events)
     try:
         world = World(config, limits, rules, start_ns, watcher)
+        rows = VenueRows(feed.blocks(), len(rules), world.add_venue_rows)
 
         def on_wish(at_ns: int, wish: Wish) -> None:
             log.wish(at_ns, wish)
@@ -86,8 +88,8 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 on_outcome=lambda outcome: _note(log, outcome),
                 with_depth=plan.with_depth,
             )
-            await harness.run(_cut(feed, first_ns, options.max_seconds), SETTLE_NS)
-        result = _result(options, source, feed, world, log, rules, first_ns)
+            await harness.run(rows.received(_end_ns(options, first_ns)), SETTLE_NS)
+        result = _result(options, source, feed, rows.clock, world, log, rules, first_ns)
         if watcher is not None:
             watcher.equity(world.now_ns, *world.money(), final=True)
             watcher.finish(result.as_json())
@@ -184,13 +186,11 @@ def limits_for(path: Path, strategy_id: str) -> Limits:
     return make_limits(tree, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _cut(feed: Feed, first_ns: int, max_seconds: float | None) -> Iterator[tuple[RowBlock, int]]:
-    end_ns = None if max_seconds is None else first_ns + round(max_seconds * 1e9)
-    for rows, complete_to_ns in feed.blocks():
-        if end_ns is not None and complete_to_ns > end_ns:
-            yield rows.head(rows.first_after(end_ns)), end_ns
-            return
-        yield rows, complete_to_ns
+def _end_ns(options: BacktestOptions, first_ns: int) -> int | None:
+    ends = [] if options.max_seconds is None else [first_ns + round(options.max_seconds * 1e9)]
+    if options.end_ns is not None:
+        ends.append(options.end_ns)
+    return min(ends, default=None)
 
 
 def _note(log: EventLog, outcome: OutcomeLike) -> None:
@@ -204,6 +204,7 @@ def _result(
     options: BacktestOptions,
     source: DataSource,
     feed: Feed,
+    clock: VenueClock,
     world: World,
     log: EventLog,
     rules: Sequence[MarketRules],
@@ -219,12 +220,13 @@ def _result(
     start_equity = world.start_equity
     if start_equity is None:  # no mark for something that the account began with
         start_equity = sum((amount for _, amount in sorted(world.start_balances.items())), Decimal(0))
-    warnings = feed.warnings() + world.venue.warnings()
+    names = [one.instrument.instrument_id for one in rules]
+    warnings = feed.warnings() + clock.warnings(names) + world.venue.warnings()
     warnings += [f"{at_ns}: {event}: {text}" for at_ns, level, event, text in world.notices if level != "info"]
     return BacktestResult(
         strategy=options.strategy,
         data=source.name,
-        instruments=[one.instrument.instrument_id for one in rules],
+        instruments=names,
         market_seconds=round((feed.last_ns - first_ns) / 1e9, 3),
         frames=feed.frames,
         rows=world.rows_applied,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tradebot.core.compiled import compiled
 from tradebot.core.ladder import Int64s
@@ -27,6 +28,22 @@ ROW: Final = COLUMNS
 _TRADE: Final = int(RowKind.TRADE)
 _BBO: Final = int(RowKind.BBO)
 _BOOK_STATE: Final = int(RowKind.BOOK_STATE)
+
+
+Bools = NDArray[np.bool_]
+
+
+@compiled
+def _first_touch(data: Int64s, start: int, markets: Bools) -> int:
+    for i in range(start, data.shape[1]):
+        if data[KIND, i] == _BBO and data[SIDE_FLAGS, i] & LAST_FLAG and markets[data[INSTRUMENT, i]]:
+            return i
+    return int(data.shape[1])
+
+
+def first_touch(block: RowBlock, start: int, markets: Bools) -> int:
+    """Return the first row from `start` that ends a best bid and offer of some markets; the block's length for none."""
+    return _first_touch(block.data, start, markets)
 
 
 @compiled

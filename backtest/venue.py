@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from backtest.row_queue import FAR_NS
 from backtest.shortcut import Frame, PlainRequest, TellingVenue
 from simexchange.rows_feed import RowsFeed
 from simexchange.venue import AccountSetup, SimVenue, SymbolSetup
@@ -21,7 +22,7 @@ from tradebot.core.errors import InvariantError
 from tradebot.core.market import RowColumns
 from tradebot.core.row_block import RowBlock
 from tradebot.sim.engine import FeeRates
-from tradebot.sim.kernels.venue import Bools
+from tradebot.sim.market import FillModel
 from tradebot.sim.orders import SimOrder
 from tradebot.sim.rng import SplitMix64
 from tradebot.sim.rules import MarketRules
@@ -30,7 +31,6 @@ from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import RequestKind, RestRead, VenueCredentials, VenueReply
 from tradebot.venues.server_api import HttpRequest, ServerLimits
 
-FAR_NS: Final = 1 << 62
 ACCOUNT: Final = "backtest"
 CREDENTIALS: Final = VenueCredentials("backtest-key", "backtest-secret")
 PEER: Final = "backtest"
@@ -52,6 +52,7 @@ class BacktestVenue:
         now_ns: int,
         *,
         in_bytes: bool,
+        fill_model: FillModel,
     ) -> None:
         """Open it; `in_bytes`: no shortcut, everything is said in the venue's protocol."""
         self.name = name
@@ -69,6 +70,7 @@ class BacktestVenue:
             load_venue_part(name, "server_protocol", "SERVER"),
             SplitMix64(0),
             is_recorded=True,
+            fill_model=fill_model,
         )
         self.sim.start(lambda venue, _: RowsFeed(venue), now_ns)
         if isinstance(self.sim, TellingVenue):
@@ -96,21 +98,24 @@ class BacktestVenue:
         """True while anything of ours rests at the venue."""
         return self.sim.engine.open_count > 0  # the only account's
 
+    @property
+    def acts_on_rows(self) -> bool:
+        """True while the next row could make this venue say something."""
+        return self.has_orders
+
     def open_orders(self) -> list[tuple[str, int, SimOrder]]:
         """Return (client order id, instrument index, order) of everything of ours at the venue."""
         orders = self.sim.engine.open_orders(ACCOUNT)
         return [(order.terms.client_order_id, order.terms.instrument, order) for order in orders]
 
-    def take_rows(self, rows: RowBlock, start: int, to_ns: int, with_bbo: Bools) -> int:
-        """Apply recorded rows received up to `to_ns` that cannot touch an order; return the first one not applied.
+    def touch(self, index: int) -> tuple[int, int]:
+        """Return a market's best bid and ask as they are here, ticks; 0 for an empty side."""
+        bid, _, ask, _ = self.sim.engine.markets[index].touch
+        return bid, ask
 
-        Args:
-            rows: Recorded rows.
-            start: First row to apply.
-            to_ns: Receive time up to which to go.
-            with_bbo: By market: stop before its best bids and offers too, somebody else wants to see them.
-        """
-        return self.sim.engine.take_rows(rows, start, to_ns, with_bbo)
+    def take_rows(self, rows: RowBlock, start: int, to_ns: int) -> int:
+        """Let rows up to `to_ns` happen that cannot touch an order; return the first one that did not."""
+        return self.sim.engine.take_rows(rows, start, to_ns)
 
     def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[Frame]:
         """Let recorded rows happen; returns the account events that they caused."""
@@ -128,6 +133,11 @@ class BacktestVenue:
         if answer is None:
             answer = self._server.perform(self._session, self._server.prepare(data), now_ns)
         return [answer, *self._account_frames()]
+
+    def refuse(self, data: bytes, now_ns: int) -> list[Frame]:
+        """Return the answer of a venue in trouble: it did not look at the request."""
+        call = self._server.prepare(data.in_bytes() if isinstance(data, PlainRequest) else data)
+        return [self._server.fault("overloaded", self._session, call, 0, now_ns)]
 
     def _plain(self, request: PlainRequest, now_ns: int) -> VenueReply | None:
         """Do a request without its bytes; None = that is not possible, and nothing happened."""

@@ -32,11 +32,19 @@ def open_venue(
     if any(one.is_perpetual for one in rules):
         if config.venue_bytes:
             raise ConfigError("backtest.venue_bytes: no venue folder speaks of perpetuals yet; set it to false")
-        venue = DirectVenue(config.venue, rules, config.balances, config.fees)
+        venue = DirectVenue(config.venue, rules, config.balances, config.fees, config.fill_model)
         return venue, DirectCodec(config.venue, CREDENTIALS.api_key, RECV_WINDOW_MS)
     part = load_venue_part(config.venue, "execution", "EXECUTION")
     codec: OrderCodec = part.codec(CREDENTIALS, [one.instrument for one in rules], RECV_WINDOW_MS)
     if not config.venue_bytes:
         codec = ShortcutCodec(codec, CREDENTIALS.api_key, RECV_WINDOW_MS)
-    spot = BacktestVenue(config.venue, rules, config.balances, config.fees, now_ns, in_bytes=config.venue_bytes)
+    spot = BacktestVenue(
+        config.venue,
+        rules,
+        config.balances,
+        config.fees,
+        now_ns,
+        in_bytes=config.venue_bytes,
+        fill_model=config.fill_model,
+    )
     return spot, codec

@@ -1,14 +1,14 @@
 """Everything but the engine, in one process and on one virtual time line: execd's desk, riskd's gate, the venue.
 
-What is on its way waits on one heap; at equal times what was sent first arrives first, then rows, then timers. Disk is
-instant: a record is durable when it is written. riskd and execd talk without delay, as two processes on one machine
-nearly do; the link from the engine and the way to the venue take their configured time.
+Rows happen at the venue at their exchange time and reach riskd and execd, like the engine, at their receive time. What
+is on its way waits on one heap; at equal times what was sent first arrives first. Disk is instant: a record is durable
+when it is written. riskd and execd talk without delay, as two processes on one machine nearly do; the link from the
+engine and the way to the venue take their configured time.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -17,8 +17,9 @@ import numpy as np
 
 from backtest.config import BacktestConfig
 from backtest.results.recorder import RunRecorder
+from backtest.row_queue import FAR_NS, RowQueue
 from backtest.shortcut import Frame
-from backtest.shown import Shown
+from backtest.shown import Shown, first_touch
 from backtest.venue import ACCOUNT
 from backtest.venues import RECV_WINDOW_MS, open_venue
 from execd.desk import Desk, ReadResult
@@ -49,7 +50,6 @@ ID_KEY: Final = b"backtest client order ids"
 MAX_ROUNDS: Final = 1_000
 """Exchanges between desk and gate at one instant; more is a loop."""
 RECONNECT_NS: Final = 1_000_000_000
-FAR_NS: Final = 1 << 62
 AT_VENUE: Final = object()
 """Returned by what happened at the venue alone."""
 
@@ -89,7 +89,7 @@ class World:
             journal: Takes riskd's records, when it will be restored from them.
         """
         self._watcher = watcher
-        self._order_latency_ns, self._link_latency_ns = config.order_latency_ns, config.link_latency_ns
+        self._latency, self._link_latency_ns = config.latency.open(), config.link_latency_ns
         self.instruments: list[Instrument] = [one.instrument for one in rules]
         by_id = self._by_id = {one.instrument_id: one for one in self.instruments}
         self.venue, self._codec = open_venue(config, rules, now_ns)
@@ -132,12 +132,13 @@ class World:
         self._next_timer_ns = FAR_NS
         self._desk_timer_ns: int | None = None
         self._now_ns = now_ns
-        self._batches: deque[tuple[RowBlock, int]] = deque()
-        self._row_ns = FAR_NS
-        """Receive time of the next row."""
+        self._happening = RowQueue()
+        """By the time at which they happen there."""
+        self._received = RowQueue()
         self._shown = Shown(len(rules))
         self._stopped = np.zeros(len(rules), np.bool_)
         """By market: execd has had a stop there, so it has to see every best bid and offer."""
+        self._any_stopped = False
         self._index = {one.instrument_id: index for index, one in enumerate(self.instruments)}
         self._start(now_ns)
 
@@ -173,8 +174,10 @@ class World:
         return qty >= instrument.min_qty and instrument.notional(qty, position.avg_price) >= instrument.min_notional
 
     def next_event_ns(self) -> int | None:
-        """Return when something other than a row happens next."""
-        next_ns = min(self._timer_ns(), self._heap[0][0] if self._heap else FAR_NS, self.venue.next_due_ns)
+        """Return when something other than a received row happens next."""
+        heap_ns = self._heap[0][0] if self._heap else FAR_NS
+        row_ns = self._happening.next_ns if self.venue.acts_on_rows else FAR_NS
+        next_ns = min(self._timer_ns(), heap_ns, self.venue.next_due_ns, row_ns)
         return None if next_ns == FAR_NS else next_ns
 
     def take_outcomes(self) -> list[Outcome]:
@@ -183,10 +186,12 @@ class World:
         return outcomes
 
     def add_rows(self, rows: RowBlock) -> None:
-        """Take rows for later, in order of receive time."""
-        if len(rows):
-            self._batches.append((rows, 0))
-            self._row_ns = min(self._row_ns, rows.time_ns(0))
+        """Take rows that riskd and execd will receive, in order of receive time."""
+        self._received.add(rows)
+
+    def add_venue_rows(self, rows: RowBlock) -> None:
+        """Take rows that will happen at the venue, in order of `RECEIVE_TIME`, which says when (`venue_rows`)."""
+        self._happening.add(rows)
 
     def submit(self, at_ns: int, wish: Wish) -> None:
         """The engine decided on an intent or a cancel at `at_ns`."""
@@ -203,9 +208,9 @@ class World:
             heap_ns = self._heap[0][0] if self._heap else FAR_NS
             timer_ns, due_ns = self._timer_ns(), self.venue.next_due_ns
             limit_ns = min(to_ns, heap_ns, timer_ns, due_ns)
-            # Rows strictly before the next event; those of its very time come after arrivals and before timers. What
-            # the venue does by its own clock comes after rows and before arrivals, as in the kernels.
-            if self._apply_rows(limit_ns if heap_ns > limit_ns or due_ns == limit_ns else limit_ns - 1):
+            # At one instant: rows happen at the venue, then what it does by its own clock, as in the kernels; then
+            # arrivals, then rows that riskd and execd receive, then timers.
+            if self._apply_rows(limit_ns, limit_ns if heap_ns > limit_ns else limit_ns - 1):
                 continue
             if due_ns <= limit_ns:
                 self._now_ns = max(self._now_ns, due_ns)
@@ -268,44 +273,75 @@ class World:
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
-    def _apply_rows(self, to_ns: int) -> bool:
-        """Apply rows up to and including `to_ns`; True = stopped early because somebody reacted."""
-        if to_ns < self._row_ns:
-            return False
-        reacted = self._take_rows(to_ns)
-        rows, position = self._batches[0] if self._batches else (None, 0)
-        self._row_ns = FAR_NS if rows is None else rows.time_ns(position)
-        return reacted
+    def _apply_rows(self, happened_ns: int, received_ns: int) -> bool:
+        """Let rows happen at the venue and be received by riskd and execd, up to and including two times.
 
-    def _take_rows(self, to_ns: int) -> bool:
-        while self._batches:
-            rows, position = self._batches[0]
-            count, reacted = len(rows), False
-            while position < count and not reacted:
-                # Result tables want the middle before and the equity at each moment: then no moment is folded away.
-                stop = position
-                if self._watcher is None:
-                    stop = self.venue.take_rows(rows, position, to_ns, self._stopped)
-                if stop == count or rows.time_ns(stop) > to_ns:
-                    self._show(rows, position, stop)
-                    position = stop
-                    break
-                moment_ns = rows.time_ns(stop)
-                first, end = rows.first_after(moment_ns - 1, position), rows.first_after(moment_ns, stop)
-                self._show(rows, position, first)
-                reacted = self._moment(rows, first, stop, end, moment_ns)
-                position = end
-            if position == count:
-                self._batches.popleft()
-                if not reacted:
+        Neither side goes past a row at which the other may act: what that causes may come before its next one.
+
+        Returns:
+            False when all are done; True when somebody acted or may have, so that arrivals and timers come first.
+        """
+        look_ns = self._next_look_ns()
+        acted_ns = self._match(min(happened_ns, look_ns))
+        looked = self._receive(min(received_ns, look_ns, acted_ns))
+        return looked or acted_ns != FAR_NS or look_ns < happened_ns
+
+    def _match(self, to_ns: int) -> int:
+        """Let rows happen at the venue, up to the first one at which it acts; return its time, FAR_NS for none."""
+        queue = self._happening
+        while queue.next_ns <= to_ns:
+            rows = queue.rows
+            stop = self.venue.take_rows(rows, queue.position, to_ns)
+            if stop == len(rows) or rows.time_ns(stop) > to_ns:
+                queue.go_to(stop)
+                continue
+            now_ns = rows.time_ns(stop)
+            end = rows.first_after(now_ns, stop)
+            due_ns = self.venue.next_due_ns
+            frames = self.venue.apply_rows(rows.columns(stop, end), 0, end - stop, now_ns)
+            queue.go_to(end)
+            if frames:
+                if self._watcher is not None:
+                    self._watcher.matched(now_ns)
+                self._send_back(frames, now_ns)
+            if frames or self.venue.next_due_ns != due_ns:
+                return now_ns
+        return FAR_NS
+
+    def _next_look_ns(self) -> int:
+        """Return up to where execd does not act on what it receives: the next best bid and offer of a market with a
+        stop, or the end of the rows at hand.
+        """
+        if not self._any_stopped or self._received.next_ns == FAR_NS:
+            return FAR_NS
+        rows = self._received.rows
+        return rows.time_ns(min(first_touch(rows, self._received.position, self._stopped), len(rows) - 1))
+
+    def _receive(self, to_ns: int) -> bool:
+        """Show riskd and execd what they received up to a time, or to the first row at which execd acted: then True."""
+        queue = self._received
+        while queue.next_ns <= to_ns:
+            rows, position = queue.rows, queue.position
+            # Result tables want the middle before and the equity at each moment: then no moment is folded away.
+            stop = position
+            if self._watcher is None:
+                end = rows.first_after(to_ns, position)
+                stop = min(end, first_touch(rows, position, self._stopped)) if self._any_stopped else end
+                if stop < end:
+                    stop = rows.first_after(rows.time_ns(stop) - 1, position)
+                self._show(rows, position, stop)
+                if stop == end:
+                    queue.go_to(stop)
                     continue
-            else:
-                self._batches[0] = (rows, position)
-            return reacted
+            now_ns = rows.time_ns(stop)
+            end = rows.first_after(now_ns, stop)
+            queue.go_to(end)
+            if self._moment(rows.columns(stop, end), now_ns):
+                return True
         return False
 
     def _show(self, rows: RowBlock, start: int, stop: int) -> None:
-        """Tell riskd and execd of rows at which nobody reacted."""
+        """Tell riskd and execd of rows at which nobody acts."""
         if start == stop:
             return
         self.rows_applied += stop - start
@@ -314,29 +350,18 @@ class World:
         self.gate.handle_market(part, self._now_ns)
         self._quote(part)
 
-    def _moment(self, rows: RowBlock, first: int, start: int, end: int, now_ns: int) -> bool:
-        """Apply the rows of one moment, [first, end): first the venue, which has those before `start`, then the others.
-
-        Returns:
-            True when somebody reacted, so that arrivals and timers have to be looked at again.
-        """
+    def _moment(self, rows: RowColumns, now_ns: int) -> bool:
+        """Tell riskd and execd of the rows of one moment; True when execd acted."""
         self._now_ns = max(self._now_ns, now_ns)
-        self.rows_applied += end - first
-        part = rows.columns(first, end)
+        self.rows_applied += len(rows)
         watcher = self._watcher
         if watcher is not None:
             if watcher.wants_mids:
                 watcher.before(now_ns, self._mids())
             if watcher.equity_due(now_ns):
                 watcher.equity(now_ns, *self.money())
-        due_ns = self.venue.next_due_ns
-        frames = self.venue.apply_rows(part, start - first, end - first, now_ns)
-        if frames and watcher is not None:
-            watcher.matched(now_ns)
-        if frames:
-            self._send_back(frames, now_ns)
-        self.gate.handle_market(part, now_ns)
-        return self._quote(part) or bool(frames) or self.venue.next_due_ns != due_ns
+        self.gate.handle_market(rows, now_ns)
+        return self._quote(rows)
 
     def _quote(self, rows: RowColumns) -> bool:
         """Write execd's quotes; True when a stop that execd watches was looked at."""
@@ -363,7 +388,12 @@ class World:
 
     def _send(self, send: VenueSend, now_ns: int) -> None:
         self.orders_sent += bool(send.client_order_id)
-        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._at_venue(send, at_ns))
+        arrival = self._latency.arrival(now_ns)
+        if arrival.is_refused:
+            frames = self.venue.refuse(send.data, arrival.at_ns)
+            self._later(arrival.at_ns, lambda at_ns: self._frames(frames, at_ns))
+            return
+        self._later(arrival.at_ns, lambda at_ns: self._at_venue(send, at_ns))
 
     def _at_venue(self, send: VenueSend, now_ns: int) -> object:
         """A request arrives: execd and riskd know nothing of it yet."""
@@ -375,7 +405,8 @@ class World:
         if watcher is None or not send.is_order:
             frames = self.venue.request(send.data, now_ns)
         else:
-            watcher.arrives(now_ns, send.client_order_id, self._mids())
+            watcher.before(now_ns, self._mids())
+            watcher.arrives(now_ns, send.client_order_id, self._mids_at_venue())
             frames = self.venue.request(send.data, now_ns)
             for client_order_id, index, order in self.venue.open_orders():
                 watcher.taken(client_order_id, self.instruments[index].instrument_id, order, send.client_order_id)
@@ -384,7 +415,7 @@ class World:
         return frames
 
     def _send_back(self, frames: list[Frame], now_ns: int) -> None:
-        self._later(now_ns + self._order_latency_ns, lambda at_ns: self._frames(frames, at_ns))
+        self._later(self._latency.answered_ns(now_ns), lambda at_ns: self._frames(frames, at_ns))
 
     def _frames(self, frames: list[Frame], now_ns: int) -> None:
         for data in frames:
@@ -393,13 +424,11 @@ class World:
                 self.desk.on_venue_event(self.venue.name, event, now_ns)
 
     def _read(self, job: ReadJob, now_ns: int) -> None:
-        latency_ns = self._order_latency_ns
-
         def at_venue(at_ns: int) -> None:
             result = self._read_result(job, now_ns, at_ns)
-            self._later(at_ns + latency_ns, lambda back_ns: self.desk.on_read(job, result, back_ns))
+            self._later(self._latency.answered_ns(at_ns), lambda back_ns: self.desk.on_read(job, result, back_ns))
 
-        self._later(now_ns + latency_ns, at_venue)
+        self._later(self._latency.arrival(now_ns).at_ns, at_venue)
 
     def _read_result(self, job: ReadJob, started_ns: int, at_ns: int) -> ReadResult:
         codec, read = self._codec, self.venue.read
@@ -459,7 +488,7 @@ class World:
             if self._watcher is not None:
                 self._watcher.order_event(now_ns, event)
             if event.facts is not None and event.facts.role in _STOPS:
-                self._stopped[self._index[event.facts.terms.instrument_id]] = True
+                self._stopped[self._index[event.facts.terms.instrument_id]] = self._any_stopped = True
             if event.execution is not None:
                 self.fills += 1
                 instrument = self._by_id[event.execution.instrument_id]
@@ -504,13 +533,13 @@ class World:
         return from_units(total)
 
     def _mids(self) -> dict[str, Decimal | None]:
-        """Return the middle of each touch that everybody sees; None for a side that is empty."""
-        return {
-            one.instrument_id: one.price(quote.bid_ticks + quote.ask_ticks) / 2
-            if quote.bid_ticks and quote.ask_ticks
-            else None
-            for one, quote in zip(self.instruments, self._quotes, strict=True)
-        }
+        """Return the middle of each touch that was received; None for a side that is empty."""
+        quotes = zip(self.instruments, self._quotes, strict=True)
+        return {one.instrument_id: _mid(one, quote.bid_ticks, quote.ask_ticks) for one, quote in quotes}
+
+    def _mids_at_venue(self) -> dict[str, Decimal | None]:
+        """Return the middle of each touch as it is at the venue."""
+        return {one.instrument_id: _mid(one, *self.venue.touch(i)) for i, one in enumerate(self.instruments)}
 
     def open_positions(self) -> list[tuple[str, str, Decimal]]:
         """Return execd's view as (strategy, instrument, signed quantity), dust left out."""
@@ -519,6 +548,10 @@ class World:
             for (strategy_id, instrument_id), position in self.desk.state.orders.positions.items()
             if self._is_held(strategy_id, instrument_id, position)
         ]
+
+
+def _mid(instrument: Instrument, bid_ticks: int, ask_ticks: int) -> Decimal | None:
+    return instrument.price(bid_ticks + ask_ticks) / 2 if bid_ticks and ask_ticks else None
 
 
 def _protection(config: BacktestConfig) -> ProtectionSettings:

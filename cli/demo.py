@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -27,13 +27,13 @@ from cli.command_ids import new_command_id
 from cli.commands import console_command
 from cli.config import config_for_mode
 from cli.exit_codes import Exit
-from cli.launcher import Launcher, LaunchError, compile_kernels, make_plan, prepare_keys
+from cli.launcher import Launcher, LaunchError, Plan, compile_kernels, make_plan, prepare_keys
 from cli.levels import at_least, hold_text, level_text
 from cli.output import complain, document, progress
 from cli.run_state import supervisor_dir
 from tradebot.core.errors import ConfigError, TradebotError
 from tradebot.core.levels import TradingLevel
-from tradebot.runtime.config import Mode
+from tradebot.runtime.config import Mode, load_config
 from tradebot.runtime.identity import Role
 
 DEFAULT_DURATION_S: Final = 60
@@ -104,6 +104,8 @@ class DemoSummary:
     system_level: str
     holds: list[views.HoldView]
     """Those in force at the end, of every scope."""
+    paper_order_latency_ms: float | None = None
+    """Paper: from a request's arrival at the paper venue to its effect; None where no feed is followed."""
 
     @property
     def failure(self) -> str | None:
@@ -156,6 +158,9 @@ def run_session(
                 _switch_on_again(daemons, plan.state)
                 command = f"tradebot status --state {plan.state}"
                 progress(f"{plan.common.mode} runs on {plan.state}: in another terminal `{command}`")
+                if (latency_ms := paper_order_latency_ms(plan)) is not None:
+                    setting = "simexchange.follow.order_latency_ms"
+                    progress(f"orders reach the followed market {latency_ms:g} ms after they were sent ({setting})")
                 if headless:
                     code = _run_headless(launcher, daemons, duration_s or DEFAULT_DURATION_S, startup_s)
                 else:
@@ -202,6 +207,7 @@ def _run_headless(launcher: Launcher, daemons: Daemons, duration_s: int, startup
         daemons.enable(strategy_id, False, "the demo ends", new_command_id())
     _settle(daemons)
     summary = collect(daemons, launcher.plan.common.mode, time.monotonic() - began, startup_s)
+    summary = replace(summary, paper_order_latency_ms=paper_order_latency_ms(launcher.plan))
     progress("stopping every daemon")
     if not launcher.stop():
         complain("the supervisor did not stop in time and was killed")
@@ -262,6 +268,16 @@ def _settle(daemons: Daemons) -> None:
             return
         time.sleep(0.2)
     progress(f"orders still working after {SETTLE_TIMEOUT_S:.0f} s")
+
+
+def paper_order_latency_ms(plan: Plan) -> float | None:
+    """Return the order latency of the paper venue; None where simexchange has a market of its own."""
+    if plan.common.mode is not Mode.PAPER:
+        return None
+    from simexchange.config import SimexchangeConfig  # brings the kernels: not for every command
+
+    section = load_config(plan.config, "simexchange", SimexchangeConfig, plan.overrides).section
+    return None if section.follow is None else section.follow.order_latency_ms
 
 
 def collect(daemons: Daemons, mode: str, duration_s: float, startup_s: float) -> DemoSummary:

@@ -61,6 +61,7 @@ async def serve(shell: ServiceShell[SimexchangeConfig]) -> None:
         account=venue.account,
         read_keys=read_keys,
         followed=followed,
+        order_latency_ms=follow.order_latency_ms if follow is not None else 0.0,
         state=common.state_dir / "simexchange",
         clock=shell.clock,
         on_finished=(lambda: shell.request_stop("the recording has ended")) if stop_at_end else None,

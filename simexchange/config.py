@@ -136,6 +136,9 @@ class FollowConfig(ConfigModel):
 
     silence_s: Annotated[float, Field(gt=1)] = 5.0
     """A feed without even a heartbeat for so long is broken off."""
+    order_latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 100.0
+    """What places, cancels or amends an order reaches the market so long after it came, as over a real line. The feed
+    has its real delay already; answers take `response_delay_ms`."""
     max_price_ticks: Annotated[int, Field(ge=1)] = 10**12
     """Price bound of markets whose venue tells none."""
 

@@ -7,6 +7,7 @@
 | delay | request | processed at once, the answer comes `delay_ms` later (events overtake it) |
 | time_out | request | processed, answered as "outcome unknown" |
 | internal | request | not processed, answered as "outcome unknown" |
+| overloaded | request | refused, with the proof that nobody looked at it |
 | reject | request | refused |
 | rate_limited | request | refused with `retry_after_s` |
 | disconnect | request | processed, then the connection is cut without an answer |
@@ -27,14 +28,16 @@ from tradebot.core.errors import ConfigError
 from tradebot.sim.rng import SplitMix64
 
 MAX_RULES: Final = 64
-REQUEST_KINDS: Final = frozenset(
-    {"drop", "drop_request", "delay", "time_out", "internal", "reject", "rate_limited", "disconnect"}
-)
+ANSWERED_KINDS: Final = frozenset({"internal", "overloaded", "reject", "rate_limited"})
+"""Answered by the switch, and not processed."""
+REQUEST_KINDS: Final = ANSWERED_KINDS | {"drop", "drop_request", "delay", "time_out", "disconnect"}
 EVENT_KINDS: Final = frozenset({"duplicate", "drop_event"})
 DEPTH_KINDS: Final = frozenset({"gap"})
 NOW_KINDS: Final = frozenset({"disconnect_streams", "disconnect_trade"})
 KINDS: Final = REQUEST_KINDS | EVENT_KINDS | DEPTH_KINDS | NOW_KINDS
-ACTIONS: Final = frozenset({"any", "place", "cancel", "cancel_all", "subscribe", "read"})
+ORDER_ACTIONS: Final = frozenset({"place", "cancel", "cancel_all"})
+"""Requests that change orders; an amend is a place."""
+ACTIONS: Final = ORDER_ACTIONS | {"any", "subscribe", "read"}
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from simexchange.faults import NOW_KINDS, FaultRule, make_rule
+from simexchange.faults import ANSWERED_KINDS, NOW_KINDS, ORDER_ACTIONS, FaultRule, make_rule
 from simexchange.venue import SimVenue
 from tradebot.core.amounts import format_decimal, from_money, to_money
 from tradebot.core.errors import ConfigError, InvariantError
@@ -41,6 +41,7 @@ class HttpServer:
         run: Callable[[], None],
         *,
         delay_ms: tuple[float, float],
+        order_latency_ms: float,
         admin: bool,
         account: str,
         cut: Callable[[str], None],
@@ -53,6 +54,7 @@ class HttpServer:
             clock: Process clock.
             run: Brings the market up to now and sends what it made.
             delay_ms: Bounds of the delay of answers.
+            order_latency_ms: What changes an order reaches the market so long after it came.
             admin: Serve /sim/….
             account: Account that /sim/ speaks of.
             cut: Cuts connections now: disconnect_streams or disconnect_trade.
@@ -62,6 +64,7 @@ class HttpServer:
         self._clock = clock
         self._run = run
         self._delay_ms = delay_ms
+        self._order_latency_s = order_latency_ms / 1_000
         self._account = account
         self._cut = cut
         self._describe = describe
@@ -103,10 +106,13 @@ class HttpServer:
             {name.lower(): value for name, value in web_request.headers.items()},
             web_request.remote or "",
         )
+        venue = self._venue
+        action = venue.server.rest_action(request.method, path)
+        if self._order_latency_s and action in ORDER_ACTIONS:
+            await asyncio.sleep(self._order_latency_s)
         self._run()
         now_ns = self._clock.now_ns()
-        venue = self._venue
-        fault = venue.faults.on_request(venue.server.rest_action(request.method, path)) if venue.faults.rules else None
+        fault = venue.faults.on_request(action) if venue.faults.rules else None
         answer = self._answer(request, fault, now_ns)
         venue.answered(venue.server.rest_endpoint(request.method, path), 0 if answer is None else answer.status)
         self._run()
@@ -127,7 +133,7 @@ class HttpServer:
         server = self._venue.server
         if fault is None or fault.kind == "delay":
             return server.rest(request, now_ns)
-        if fault.kind in ("internal", "reject", "rate_limited"):
+        if fault.kind in ANSWERED_KINDS:
             return server.rest_fault(fault.kind, request, fault.retry_after_s, now_ns)
         if fault.kind == "drop_request":
             return None

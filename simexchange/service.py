@@ -56,6 +56,7 @@ class Exchange:
         account: str = ACCOUNT,
         read_keys: Mapping[str, str] | None = None,
         followed: Sequence[SymbolSetup] | None = None,
+        order_latency_ms: float = 0.0,
         state: Path | None = None,
         clock: Clock | None = None,
         on_finished: Callable[[], None] | None = None,
@@ -71,6 +72,7 @@ class Exchange:
             account: Name of the account.
             read_keys: API key -> secret of those that may only read it.
             followed: Markets of a feed that is followed; None = the configured ones, with a market of our own.
+            order_latency_ms: From the arrival of a request that changes an order to its effect; see `FollowConfig`.
             state: Folder in which the account outlives the process; None = nothing is kept.
             clock: Process clock.
             on_finished: Called once when a recording has ended.
@@ -93,6 +95,7 @@ class Exchange:
             is_recorded=self._is_recorded,
         )
         self._follows = followed is not None
+        self._order_latency_ms = order_latency_ms
         self._state = state
         self._kept: AccountFile | None = None
         self._mark_ns = 0
@@ -130,6 +133,7 @@ class Exchange:
             self._clock,
             self.run_market,
             delay_ms=config.response_delay_ms,
+            order_latency_ms=self._order_latency_ms,
             ping_interval_s=config.ping_interval_s,
             max_connection_s=config.max_connection_s,
         )
@@ -138,6 +142,7 @@ class Exchange:
             self._clock,
             self.run_market,
             delay_ms=config.response_delay_ms,
+            order_latency_ms=self._order_latency_ms,
             admin=config.admin,
             account=self._account,
             cut=self._cut,
@@ -262,6 +267,7 @@ class Exchange:
         return {
             "replay_finished": self.venue.feed.is_finished,
             "feed_gaps": feed.gaps if isinstance(feed := self.venue.feed, FollowFeed) else 0,
+            "order_latency_ms": self._order_latency_ms,
             "connections": self.connections,
             "requests": ws.requests if ws else 0,
             "now_ns": self._clock.now_ns(),

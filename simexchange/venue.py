@@ -18,6 +18,7 @@ from tradebot.core.instruments import InstrumentStatus
 from tradebot.core.orders import Side
 from tradebot.sim.candles import Candle
 from tradebot.sim.engine import FeeRates, MatchingEngine
+from tradebot.sim.market import DEFAULT_FILLS, FillModel
 from tradebot.sim.order_records import MAX_CLOSED_ORDERS
 from tradebot.sim.orders import (
     AssetBalance,
@@ -96,12 +97,17 @@ class SimVenue:
         rng: SplitMix64,
         *,
         is_recorded: bool,
+        fill_model: FillModel = DEFAULT_FILLS,
     ) -> None:
         self.setups = list(symbols)
         self.symbols = [setup.rules for setup in symbols]
         self.fees = FeeBps(fees.maker_bps, fees.taker_bps)
         self.engine = MatchingEngine(
-            self.symbols, {one.account: one.balances for one in accounts}, fees, is_recorded=is_recorded
+            self.symbols,
+            {one.account: one.balances for one in accounts},
+            fees,
+            is_recorded=is_recorded,
+            fill_model=fill_model,
         )
         self.rng = rng
         self.faults = FaultBox(rng.fork())

@@ -7,8 +7,8 @@ is cut. Answers and account events leave in one line, in order, each after the c
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -17,20 +17,20 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from simexchange.delay import DelayLine
+from simexchange.faults import ANSWERED_KINDS, ORDER_ACTIONS
 from simexchange.publisher import Frame
 from simexchange.venue import SimVenue
 from tradebot.core.errors import ConfigError
 from tradebot.runtime.clock import Clock
 from tradebot.sim.rng import SplitMix64
-from tradebot.venues.server_api import SessionView, Stream
+from tradebot.venues.server_api import RequestView, SessionView, Stream
 
 MAX_BACKLOG_BYTES: Final = 8 << 20
 MAX_CONNECTIONS: Final = 256
 MAX_MESSAGE_BYTES: Final = 64 << 10
 INBOUND_PER_S: Final = 5
 """Control frames per second of a stream connection; the venue cuts who sends more."""
-MAX_WAITING: Final = 100_000
-"""Messages waiting for their delay; more means the loop hangs."""
 _CLOSE_POLICY: Final = 1008
 _CLOSE_GOING_AWAY: Final = 1001
 
@@ -51,44 +51,22 @@ class StreamClient:
 class DelayedWriter:
     """Sends messages in order, each not before its time."""
 
-    __slots__ = ("_high_s", "_last_due", "_loop", "_low_s", "_rng", "_timer", "_waiting")
+    __slots__ = ("_high_s", "_line", "_low_s", "_rng")
 
     def __init__(self, delay_ms: tuple[float, float], rng: SplitMix64) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._line = DelayLine(asyncio.get_running_loop())
         self._low_s, self._high_s = delay_ms[0] / 1_000, delay_ms[1] / 1_000
         self._rng = rng
-        self._last_due = 0.0
-        self._waiting: deque[tuple[float, ServerConnection, bytes]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
 
     def send(self, connection: ServerConnection, message: bytes) -> None:
         """Queue one message."""
-        if not self._high_s and not self._waiting:
-            write_now(connection, message)
-            return
-        if len(self._waiting) >= MAX_WAITING:
+        delay_s = self._rng.between(self._low_s, self._high_s) if self._high_s else 0.0
+        if not self._line.put(delay_s, lambda: write_now(connection, message)):
             connection.transport.abort()
-            return
-        due = max(self._last_due, self._loop.time() + self._rng.between(self._low_s, self._high_s))
-        self._last_due = due
-        self._waiting.append((due, connection, message))
-        if self._timer is None:
-            self._timer = self._loop.call_at(due, self._drain)
-
-    def _drain(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        while self._waiting and self._waiting[0][0] <= now:
-            _, connection, message = self._waiting.popleft()
-            write_now(connection, message)
-        if self._waiting:
-            self._timer = self._loop.call_at(self._waiting[0][0], self._drain)
 
     def close(self) -> None:
         """Forget what waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._waiting.clear()
+        self._line.close()
 
 
 def write_now(connection: ServerConnection, message: bytes) -> None:
@@ -111,6 +89,7 @@ class WsServer:
         run: Callable[[], None],
         *,
         delay_ms: tuple[float, float],
+        order_latency_ms: float,
         ping_interval_s: float,
         max_connection_s: float,
     ) -> None:
@@ -121,6 +100,8 @@ class WsServer:
             clock: Process clock.
             run: Brings the market up to now and sends what it made; called before each request.
             delay_ms: Bounds of the delay of answers and account events.
+            order_latency_ms: What changes an order reaches the market so long after it came; what follows on the same
+                connection does not overtake it.
             ping_interval_s: Ping frames from the server.
             max_connection_s: Age at which a connection is cut.
         """
@@ -131,6 +112,8 @@ class WsServer:
         self._max_connection_s = max_connection_s
         self._server: Server | None = None
         self._writer = DelayedWriter(delay_ms, venue.rng.fork())
+        self._order_latency_s = order_latency_ms / 1_000
+        self._entries: dict[ServerConnection, DelayLine] = {}
         self._clients: set[StreamClient] = set()
         self._sessions: dict[ServerConnection, SessionView] = {}
         self.requests = 0
@@ -160,6 +143,8 @@ class WsServer:
         goodbye = self._venue.server.shutdown_frame(self._clock.now_ns())
         for connection in self._sessions:
             write_now(connection, goodbye)
+        for line in self._entries.values():
+            line.close()
         self._writer.close()
         if self._server is not None:
             self._server.close(close_connections=True)
@@ -272,25 +257,29 @@ class WsServer:
         peer = str(connection.remote_address[0]) if connection.remote_address else ""
         session = self._venue.server.session(peer, self._clock.now_ns())
         self._sessions[connection] = session
+        entry = self._entries[connection] = DelayLine(asyncio.get_running_loop())
         try:
             async for raw in connection:
-                self._request(connection, session, raw)
+                call = self._venue.server.prepare(raw)
+                delay_s = self._order_latency_s if call.action in ORDER_ACTIONS else 0.0
+                if not entry.put(delay_s, partial(self._request, connection, session, call)):
+                    connection.transport.abort()
         finally:
             self._sessions.pop(connection, None)
+            entry.put(0.0, partial(self._entries.pop, connection, None))  # what had left still arrives
 
-    def _request(self, connection: ServerConnection, session: SessionView, raw: str | bytes) -> None:
+    def _request(self, connection: ServerConnection, session: SessionView, call: RequestView) -> None:
         self.requests += 1
         server, venue = self._venue.server, self._venue
         self._run()
         now_ns = self._clock.now_ns()
-        call = server.prepare(raw)
         fault = venue.faults.on_request(call.action) if venue.faults.rules else None
         kind = fault.kind if fault else ""
         answer = b""
         if kind == "drop_request":
             venue.answered(call.endpoint, 0)
             return
-        if fault is not None and kind in ("internal", "reject", "rate_limited"):
+        if fault is not None and kind in ANSWERED_KINDS:
             answer = server.fault(kind, session, call, fault.retry_after_s, now_ns)
         else:
             answer = server.perform(session, call, now_ns)

@@ -139,8 +139,7 @@ class RunRecorder:
         return bool(self._undated)
 
     def arrives(self, now_ns: int, client_order_id: str, mids: Mapping[str, Decimal | None]) -> None:
-        """An order is about to be taken by the venue."""
-        self.before(now_ns, mids)
+        """An order is about to be taken by the venue, where the mids are these."""
         order = self._order(client_order_id)
         if order.arrived_ns is None and order.facts is not None:
             order.arrived_ns = now_ns

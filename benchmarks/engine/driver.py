@@ -18,8 +18,10 @@ from backtest.config import BacktestConfig
 from backtest.engine_client import Engine, engine_process, strategies_text
 from backtest.engine_inside import EngineInside
 from backtest.harness import Harness
+from backtest.latency import ConstantPath, LatencyConfig
 from backtest.report import EventLog
 from backtest.run import limits_for
+from backtest.venue_rows import VenueRows
 from backtest.world import World
 from benchmarks.engine import rows
 from engine.catalog import load_catalog, make_settings
@@ -34,7 +36,7 @@ KINDS: Final = {"touch": "bench_touch", "pairs": "bench_pairs", "requote": "benc
 LEAD_NS: Final = 2_000_000_000
 CONFIG: Final = BacktestConfig(
     limits=LIMITS,
-    order_latency_ms=10.0,
+    latency=LatencyConfig(entry=ConstantPath(ms=10.0), response=ConstantPath(ms=10.0)),
     event_grid_ms=1.0,
     unprotected_s=1e9,
     balances={"USDT": Decimal(10_000_000), "BTC": Decimal(1_000)},
@@ -100,7 +102,7 @@ async def simulate(data: RowBlock, mode: str) -> dict[str, Any]:
             with_depth=True,
         )
         begin = time.perf_counter()
-        await harness.run(rows.batches(data), LEAD_NS)
+        await harness.run(VenueRows(rows.batches(data), 1, world.add_venue_rows).received(), LEAD_NS)
         wall_s = time.perf_counter() - begin
     return {
         "wall_s": wall_s,

@@ -57,7 +57,7 @@ backtest:
   venue_bytes: {in_bytes}
   limits: {limits}
   unprotected_s: 1e6
-  order_latency_ms: 3.7
+  latency: {{entry: {{ms: 3.7}}, response: {{ms: 3.7}}}}
   balances: {{USDT: "1000000", BTC: "10"}}
 """
 

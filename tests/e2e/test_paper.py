@@ -64,6 +64,7 @@ def test_a_strategy_trades_on_paper_against_a_feed_that_takes_no_orders(paper: P
     summary = paper.summary
 
     assert summary["mode"] == "paper"
+    assert summary["paper_order_latency_ms"] == 100
     assert summary["messages"] > 500
     assert summary["orders"] > 0
     assert summary["fills"] > 0

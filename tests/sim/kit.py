@@ -10,6 +10,7 @@ from tradebot.core.amounts import MONEY_ONE
 from tradebot.core.instruments import Instrument, Product
 from tradebot.core.orders import OrderType, Side
 from tradebot.sim.engine import FeeRates, MatchingEngine
+from tradebot.sim.market import DEFAULT_FILLS, FillModel
 from tradebot.sim.orders import NewOrder, OrderReport, ReportKind, SimEvent
 from tradebot.sim.rules import MarketRules
 
@@ -46,6 +47,7 @@ def make_engine(
     is_recorded: bool = False,
     fee_bps: str = "0",
     rules: MarketRules | None = None,
+    fill_model: FillModel = DEFAULT_FILLS,
 ) -> MatchingEngine:
     """Return an engine with one market, whole-unit balances, and a background book of price -> lots."""
     funds = balances if balances is not None else {"me": {"USDT": 1_000_000, "COIN": 10_000}}
@@ -54,6 +56,7 @@ def make_engine(
         {name: {asset: amount * MONEY_ONE for asset, amount in one.items()} for name, one in funds.items()},
         FeeRates(Decimal(fee_bps), Decimal(fee_bps)),
         is_recorded=is_recorded,
+        fill_model=fill_model,
     )
     market = engine.markets[0]
     market.last_price = last_price

@@ -24,8 +24,8 @@ from tradebot.sim.checks import OrderChecks
 from tradebot.sim.fees import BPS, RATE_ONE, FeeAccount, FeeSchedule
 from tradebot.sim.kept import EngineFacts, KeptList, KeptMarket
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.venue import Bools, take_rows
-from tradebot.sim.market import PRICED, Market
+from tradebot.sim.kernels.venue import take_rows
+from tradebot.sim.market import DEFAULT_FILLS, PRICED, FillModel, Market
 from tradebot.sim.order_records import OrderRecords
 from tradebot.sim.orders import (
     NO_LIST,
@@ -84,6 +84,7 @@ class MatchingEngine(OrderRecords):
         fees: FeeRates,
         *,
         is_recorded: bool,
+        fill_model: FillModel = DEFAULT_FILLS,
     ) -> None:
         """Build an empty venue.
 
@@ -92,11 +93,12 @@ class MatchingEngine(OrderRecords):
             accounts: Account id -> asset -> free Money at the start.
             fees: Rates of every account.
             is_recorded: The background is a recording (True) or ours to change (False); see `market`.
+            fill_model: Of recorded markets.
         """
         super().__init__()
         capacity = len(accounts) * max((rules.max_num_orders for rules in markets), default=1)
         self.markets = [
-            Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity))
+            Market(index, rules, is_recorded=is_recorded, max_orders=max(1, capacity), fill_model=fill_model)
             for index, rules in enumerate(markets)
         ]
         self.accounts = {name: Account(name, balances) for name, balances in accounts.items()}
@@ -111,7 +113,6 @@ class MatchingEngine(OrderRecords):
         self._checks = OrderChecks(self.markets, self.accounts, self, self.perpetuals)
         self._account_numbers = {name: number for number, name in enumerate(accounts)}
         self._addresses = np.array([market.address for market in self.markets], np.int64)
-        self._no_bbo = np.zeros(len(markets), np.bool_)
 
     def _make_perpetuals(self) -> Perpetuals | None:
         if not any(market.rules.is_perpetual for market in self.markets):
@@ -281,17 +282,14 @@ class MatchingEngine(OrderRecords):
         if here:
             market.set_background(side, price, max(0, here - lots))
 
-    def take_rows(self, block: RowBlock, start: int, to_ns: int, with_bbo: Bools | None = None) -> int:
-        """Apply rows of a recording from `start` on, received up to `to_ns`, that cannot touch any order.
-
-        `with_bbo` says by market where to stop before best bids and offers too.
+    def take_rows(self, block: RowBlock, start: int, to_ns: int) -> int:
+        """Apply rows of a recording from `start` on, up to receive time `to_ns`, that cannot touch any order.
 
         Returns:
             The first row not applied: it is beyond `to_ns`, or has to go through `on_rows`.
         """
-        with_bbo = self._no_bbo if with_bbo is None else with_bbo
         while True:
-            start = take_rows(block.data, start, to_ns, with_bbo, self._addresses)
+            start = take_rows(block.data, start, to_ns, self._addresses)
             if start == len(block) or block.time_ns(start) > to_ns or not self._cover(block.row(start)):
                 return start
 

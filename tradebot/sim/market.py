@@ -3,11 +3,12 @@
 Two kinds of background:
 * live: the book is ours to change. What a taker eats is gone, our orders are shown, our fills print.
 * recorded: the book is history. What our takers ate is remembered per level until the recording touches that level
-  again, so the same displayed quantity is never used twice; our orders are not shown.
+  again, so the same displayed quantity is never used twice (`FillModel.impact`); our orders are not shown.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -22,10 +23,12 @@ from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels import meeting, venue
 from tradebot.sim.kernels.feed import Feed
 from tradebot.sim.kernels.memory import Handle
+from tradebot.sim.kernels.queues import FIFO
 from tradebot.sim.kernels.requests import would_take
 from tradebot.sim.kernels.simulator import ERRORS, Simulator
 from tradebot.sim.kernels.stops import first_triggered, reaches
 from tradebot.sim.kernels.terms import Market as Terms
+from tradebot.sim.kernels.terms import Queue
 from tradebot.sim.ladder_room import LadderRoom
 from tradebot.sim.orders import NewOrder, SelfTradePrevention
 from tradebot.sim.rules import MarketRules
@@ -53,12 +56,35 @@ _TIME_IN_FORCE: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class FillModel:
+    """What is assumed about our orders where the background is a recording, which does not know them."""
+
+    queue: Queue = field(default_factory=Queue)
+    """How our place in a level's queue is estimated."""
+    partial_fills: bool = True
+    """False: a taker is done in full at the best price, a maker in full with the first trade that reaches him."""
+    impact: bool = True
+    """What our takers took is gone until the recording touches the level again, and a trade fills us once. Needs
+    partial fills."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError for what does not go together."""
+        if self.impact and not self.partial_fills:
+            raise InvariantError("impact needs partial_fills: a full fill at the best price knows no liquidity")
+        if self.queue.model == FIFO:
+            raise InvariantError("the rows of a venue carry no order ids: no FIFO queue")
+
+
 class LevelChange(NamedTuple):
     """A displayed level changed; absolute lots, 0 = gone."""
 
     side_flag: int
     price: int
     lots: int
+
+
+DEFAULT_FILLS: Final = FillModel()
 
 
 class Message(NamedTuple):
@@ -95,8 +121,16 @@ class Market:
         "rules",
     )
 
-    def __init__(self, index: int, rules: MarketRules, *, is_recorded: bool, max_orders: int) -> None:
-        """`max_orders` open orders, all accounts together, fit at most."""
+    def __init__(
+        self,
+        index: int,
+        rules: MarketRules,
+        *,
+        is_recorded: bool,
+        max_orders: int,
+        fill_model: FillModel = DEFAULT_FILLS,
+    ) -> None:
+        """`max_orders` open orders, all accounts together, fit at most; `fill_model` is of recorded markets."""
         self.index = index
         self.rules = rules
         self.is_recorded = is_recorded
@@ -108,9 +142,10 @@ class Market:
         terms = Terms(
             Feed(no_rows, 0, 0, 0, one_order=True),
             Decimal(1),
-            Decimal(1),
-            partial_fills=True,
-            impact=True,
+            rules.instrument.lot_size,  # of queue models that count in base units
+            queue=fill_model.queue,
+            partial_fills=fill_model.partial_fills or not is_recorded,
+            impact=fill_model.impact,
             max_orders=slots,
         )
         self._simulator = Simulator([terms])  # keeps the memory alive
@@ -121,7 +156,8 @@ class Market:
         self._handle = Handle(self._address)
         self._free = list(range(slots - 1, -1, -1))
         w[at.MEETING] = 1
-        w[at.IMPACT] = 1 if is_recorded else at.BOOK_IS_OURS
+        if not is_recorded:
+            w[at.IMPACT] = at.BOOK_IS_OURS
         self._ring = np.zeros((MAX_MESSAGES, at.MESSAGE_WORDS), np.int64)
         w[at.RESPONSES], w[at.RESPONSE_MASK] = self._ring.ctypes.data, MAX_MESSAGES - 1
         self.cover: Final = LadderRoom(self._block, rules.instrument.instrument_id).cover

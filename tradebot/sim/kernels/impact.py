@@ -30,11 +30,13 @@ def advance(w: Words, side: int, index: int, qty: int) -> None:
 @compiled
 def eat(w: Words, side: int, index: int, qty: int) -> None:
     """Remember lots taken from a level of `side`; they stood ahead of our own orders there."""
+    if not w[at.IMPACT]:
+        return
     if w[at.MEETING]:
         advance(w, side, index, qty)
     if w[at.IMPACT] == at.BOOK_IS_OURS:
         put_level(w, at.BIDS, at.USED, side, index, available(w, side, index) - qty)
-    elif w[at.IMPACT]:
+    else:
         words_at(w[at.EATEN] if side > 0 else w[at.EATEN + 1])[index] += qty
         words_at(w[at.BIDS] if side > 0 else w[at.ASKS])[index] |= 1
 

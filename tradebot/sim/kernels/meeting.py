@@ -151,18 +151,25 @@ def prevented(market: Handle, slot: int, maker: int, time_ns: int) -> bool:
 
 @compiled
 def sweep(market: Handle, slot: int, side: int, qty: int, last: int, time_ns: int) -> int:
-    """Let an order, or NOBODY, take up to `qty` lots up to ladder index `last`; return the lots left, or ENDED."""
+    """Let an order, or NOBODY, take up to `qty` lots up to ladder index `last`; return the lots left, or ENDED.
+
+    Without impact a level stays as it is: it is taken whole, before ours at its price, and then left behind.
+    """
     w = words(market)
     orders = words_at(w[at.ORDERS])
     queue = floats_at(w[at.ORDERS])
     order = slot * at.ORDER_WORDS
+    taken = 0
     while qty > 0:
-        index = best_offer(w, -side)
+        index = next_offer(w, -side, taken) if taken else best_offer(w, -side)
         if index <= 0 or index >= w[at.TOP] or (last - index) * side < 0:
             return qty
         price = index + w[at.BASE]
         part = available(w, -side, index)
         maker = oldest_at(w, -side, index)
+        if part > 0 and not w[at.IMPACT]:
+            maker = NOBODY
+            taken = index
         if maker != NOBODY:
             ahead = min(part, math.ceil(queue[maker * at.ORDER_WORDS + at.F_AHEAD]))
             if ahead > 0:

@@ -57,6 +57,20 @@ def walk(market: Handle, slot: int, last: int, time_ns: int) -> bool:
 
 
 @compiled
+def fill_at(market: Handle, slot: int, price: int, time_ns: int) -> None:
+    """Do all that is left of an order at one price in ticks, whatever is displayed there."""
+    w = words(market)
+    order = words_at(w[at.ORDERS] + 8 * slot * at.ORDER_WORDS)
+    qty = order[at.X_LEAVES]
+    if w[at.MEETING]:
+        if order[at.BUDGET] != at.NO_BUDGET and qty * price > order[at.BUDGET]:
+            respond(market, slot, at.EXPIRED, 0, 0, at.BUDGET_SPENT, time_ns)
+            return
+        respond(market, w[at.MAX_ORDERS], at.PRINTED, price, qty, order[at.SIDE], time_ns)
+    fill(market, slot, price, qty, 0, time_ns)
+
+
+@compiled
 def take(market: Handle, slot: int, time_ns: int) -> None:
     """Trade an order that meets the other side."""
     w = words(market)
@@ -66,7 +80,10 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
     kind = orders[order + at.KIND] & at.TIME_IN_FORCE
     best = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
     if not w[at.PARTIAL_FILLS]:
-        fill(market, slot, best + w[at.BASE], orders[order + at.X_LEAVES], 0, time_ns)
+        if 0 < best < w[at.TOP]:
+            fill_at(market, slot, best + w[at.BASE], time_ns)
+        else:  # it would have met nobody but ourselves
+            respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
     last = orders[order + at.X_PRICE]
     if kind == at.MARKET:
@@ -82,9 +99,8 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
         return
     if kind == at.GTC:
         # What the better levels leave is done at the limit: a remainder cannot rest where history shows the other side.
-        walk(market, slot, last - side, time_ns)
-        if orders[order + at.X_LEAVES] > 0:
-            fill(market, slot, orders[order + at.PRICE_AT_EXCHANGE], orders[order + at.X_LEAVES], 0, time_ns)
+        if not walk(market, slot, last - side, time_ns) and orders[order + at.X_LEAVES] > 0:
+            fill_at(market, slot, orders[order + at.PRICE_AT_EXCHANGE], time_ns)
         return
     if not walk(market, slot, last, time_ns) and orders[order + at.X_LEAVES] > 0:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tradebot.core.columns import Int64s
 from tradebot.core.market import BUY_FLAG, SIDE_MASK, BookState, RowKind
 from tradebot.core.row_block import ID, INSTRUMENT, KIND, PRICE, QTY, RECEIVE_TIME, SIDE_FLAGS
@@ -27,8 +24,6 @@ from tradebot.sim.kernels.memory import Handle, Words, bytes_at, handle_at, word
 from tradebot.sim.kernels.requests import accept, enter, set_terms
 from tradebot.sim.kernels.requests import withdraw as take_out
 from tradebot.sim.kernels.stops import stop_waiting
-
-Bools = NDArray[np.bool_]
 
 TRADE: Final = int(RowKind.TRADE)
 BBO: Final = int(RowKind.BBO)
@@ -220,17 +215,16 @@ def may_concern_us(w: Words, kind: int, flags: int, index: int) -> bool:
 
 
 @compiled
-def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: Int64s) -> int:
+def take_rows(data: Int64s, start: int, to_ns: int, markets: Int64s) -> int:
     """Apply rows of a block received up to `to_ns`; return the first one that was not applied.
 
     It stops before a row that could concern an order of ours, that changes a book's state, that moves a perpetual's
-    margin or funding, or has no place in its market's ladder; and before best bids and offers where `with_bbo` says so.
+    margin or funding, or has no place in its market's ladder.
 
     Args:
         data: A row block.
         start: First row.
         to_ns: Receive time up to which to go.
-        with_bbo: By market.
         markets: Addresses of the markets' blocks.
     """
     rows = int(data.shape[1])
@@ -243,8 +237,6 @@ def take_rows(data: Int64s, start: int, to_ns: int, with_bbo: Bools, markets: In
         if not has_price(kind):
             continue
         number = data[INSTRUMENT, i]
-        if kind == BBO and with_bbo[number]:
-            return i
         w = words(handle_at(markets[number]))
         price = data[PRICE, i]
         flags = data[SIDE_FLAGS, i]

@@ -341,13 +341,15 @@ def check_rights(key: ApiKey, route: Route) -> None:
 
 
 def fault_error(fault: str, retry_after_s: int, now_ns: int) -> VenueError:
-    """Return the error of a fault switch: time_out, internal, reject or rate_limited."""
+    """Return the error of a fault switch: time_out, internal, overloaded, reject or rate_limited."""
     now_ms = now_ns // NS_PER_MS
     match fault:
         case "time_out":
             return time_out()
         case "internal":
             return disconnected()
+        case "overloaded":
+            return VenueError(-1008, "Request throttled by system-level protection.", 503)
         case "rate_limited":
             data = {"serverTime": now_ms, "retryAfter": now_ms + retry_after_s * 1_000}
             return VenueError(-1003, "Too many requests; current limit is 6000 request weight per 1 MINUTE.", 429, data)
