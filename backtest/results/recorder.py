@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from backtest.results.files import ResultWriter
 from backtest.results.orders import Decision, KnownOrder, KnownOrders, Moment, VenueOrder
 from backtest.results.schemas import amount
+from backtest.results.summary import BPS, execution_facts
 from riskd.units import from_units
 from tradebot.core.accounts import LedgerEntry
 from tradebot.core.instruments import Instrument
@@ -20,8 +21,6 @@ from tradebot.core.intents import OrderIntent
 from tradebot.core.order_events import OrderEvent
 from tradebot.core.orders import Execution, OrderEventKind
 from tradebot.core.positions import Position
-
-BPS: Final = 10_000
 
 
 class RunRecorder:
@@ -210,11 +209,7 @@ class RunRecorder:
                 },
             )
         fills = {name: sum(v[0] for key, v in self._fees.items() if key[1] == name) for name in ("MAKER", "TAKER")}
-        slippage = {
-            f"slippage_{name}_bps": round(float(cost / notional * BPS), 6) if notional else None
-            for name, (cost, notional) in self._slippage.items()
-        }
-        facts = {"maker_fills": fills["MAKER"], "taker_fills": fills["TAKER"], **slippage}
+        facts = execution_facts(fills["MAKER"], fills["TAKER"], self._slippage)
         self._writer.finish({"result": dict(result), "execution": facts})
 
     # --- inside -----------------------------------------------------------------------------------------------------
