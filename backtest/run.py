@@ -77,6 +77,11 @@ async def _run(options: BacktestOptions) -> BacktestResult:
             if watcher is not None and isinstance(wish, OrderIntent):
                 watcher.intent(at_ns, wish)
 
+        def on_outcome(outcome: OutcomeLike) -> None:
+            _note(log, outcome)
+            if watcher is not None and outcome.answer is not None:
+                watcher.answer(outcome.answer.intent_id)
+
         async with _engine(plan, instruments, start_ns, engine_config.bar_grace_ms, options.in_process) as engine:
             harness = Harness(
                 engine,
@@ -85,7 +90,7 @@ async def _run(options: BacktestOptions) -> BacktestResult:
                 grid_ns=config.event_grid_ns,
                 link_ns=config.link_latency_ns,
                 on_intent=on_wish,
-                on_outcome=lambda outcome: _note(log, outcome),
+                on_outcome=on_outcome,
                 with_depth=plan.with_depth,
             )
             await harness.run(rows.received(_end_ns(options, first_ns)), SETTLE_NS)

@@ -22,8 +22,8 @@ modes = st.sampled_from(SelfTradePrevention)
 Step = tuple[str, dict[str, Any]]
 
 
-def steps() -> st.SearchStrategy[Step]:
-    """Everything that can happen to a market."""
+def order_steps() -> list[st.SearchStrategy[Step]]:
+    """Everything that we can do to a market: placing orders of every kind, and canceling."""
     common = {"side": sides, "lots": lots, "account": accounts, "self_trade_prevention": modes}
     limit = st.fixed_dictionaries(
         {**common, "price": prices, "time_in_force": st.sampled_from(TimeInForce), "post_only": st.just(False)}
@@ -42,9 +42,16 @@ def steps() -> st.SearchStrategy[Step]:
     stop = st.fixed_dictionaries(
         {**common, "stop_price": prices, "order_type": st.sampled_from([OrderType.STOP, OrderType.TAKE_PROFIT])}
     )
-    return st.one_of(
+    return [
         st.tuples(st.just("place"), st.one_of(limit, limit, post_only, market, stop_limit, stop)),
         st.tuples(st.just("cancel"), st.fixed_dictionaries({"number": st.integers(0, 30)})),
+    ]
+
+
+def steps() -> st.SearchStrategy[Step]:
+    """Everything that can happen to a live market."""
+    return st.one_of(
+        *order_steps(),
         st.tuples(st.just("rest"), st.fixed_dictionaries({"side": sides, "price": prices, "lots": lots})),
         st.tuples(
             st.just("take"),

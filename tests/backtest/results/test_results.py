@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -12,16 +13,18 @@ import pytest
 
 from backtest.config import BacktestOptions
 from backtest.results.files import ResultWriter, open_results
+from backtest.results.orders import MAX_ENDED, Decision, KnownOrder
 from backtest.results.recorder import RunRecorder
 from backtest.results.schemas import TABLES, amount, schema
 from backtest.run import run_backtest
-from tests.support.builders import BTC, make_execution, make_instrument, make_terms
+from tests.support.builders import BTC, make_execution, make_instrument, make_intent, make_terms
 from tradebot.core.errors import ConfigError, InvariantError
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import Execution, Liquidity, OrderEventKind, OrderRole, OrderStatus
 
 PARAMS = {"bar_ms": 1000, "ema_length": 4, "atr_length": 5, "multiple": 0.4, "cool_down_bars": 1}
 MS = 1_000_000
+REJECTED = OrderStatus.REJECTED
 
 
 def options(out: Path, **more: object) -> BacktestOptions:
@@ -143,6 +146,69 @@ def test_a_maker_fill_says_how_much_was_ahead_of_it_at_arrival_and_then(tmp_path
     (row,) = results.rows("orders")
     assert (row["status"], row["filled_qty"], row["avg_price"]) == ("FILLED", 2, 60_000)
     assert (row["sent_ns"], row["arrived_ns"], row["ended_ns"]) == (20, 30, 51)
+
+
+def kept_orders() -> int:
+    """Return how many orders and decisions live in this process, whoever holds them."""
+    return sum(isinstance(one, (KnownOrder, Decision)) for one in gc.get_objects())
+
+
+def test_what_a_recorder_keeps_does_not_grow_with_the_orders_that_ended(tmp_path: Path) -> None:
+    recorder = RunRecorder(ResultWriter(tmp_path), [make_instrument(lot="0.5")], 1_000_000_000)
+    before, most, ends = kept_orders(), 0, 2 * MAX_ENDED
+    for number in range(ends):
+        refused, intent = make_intent(f"r{number}"), make_intent(f"i{number}")
+        recorder.intent(number, refused)  # at execd's door: no order comes of it
+        recorder.intent(number, intent)
+        recorder.before(number + 1, {BTC: Decimal(60_000)})
+        facts = OrderFacts(make_terms(f"c{number}"), "s1", intent.intent_id, 0, OrderRole.ENTRY, 1)
+        for kind, status in ((OrderEventKind.ASKED, OrderStatus.PENDING_NEW), (OrderEventKind.REFUSED, REJECTED)):
+            recorder.order_event(number, OrderEvent(1, f"c{number}", kind, status, 0, facts))
+        recorder.answer(refused.intent_id)
+        recorder.answer(intent.intent_id)
+        if number % 500 == 0:
+            most = max(most, kept_orders() - before)
+    with pytest.raises(InvariantError, match="c0, which ended 4096 ends ago"):
+        recorder.order_event(ends, OrderEvent(1, "c0", OrderEventKind.REJECTED, REJECTED, 0))
+    recorder.finish({})
+
+    assert most <= 2 * (MAX_ENDED + 1)  # an order has its decision
+    rows = open_results(tmp_path).rows("orders")
+    assert [(row["client_order_id"], row["decided_ns"]) for row in rows] == [(f"c{n}", n) for n in range(ends)]
+
+
+def test_orders_written_as_they_end_are_those_written_at_the_end(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backtest.results.orders.MAX_ENDED", 1)
+    run_backtest(options(tmp_path))
+
+    names = {"orders.parquet"} ^ {path.name for path in run_folder.iterdir()}
+    assert all((run_folder / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
+    early, late = (open_results(folder).rows("orders") for folder in (tmp_path, run_folder))
+    assert len(early) > 3
+    assert sorted(early, key=str) == sorted(late, key=str)
+
+
+def test_an_order_is_kept_until_the_last_fill_of_the_venue_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backtest.results.orders.MAX_ENDED", 0)
+    recorder = RunRecorder(ResultWriter(tmp_path), [make_instrument(lot="0.5")], 1_000_000_000)
+    recorder.order_event(10, event(OrderEventKind.ASKED, OrderStatus.PENDING_NEW))
+    recorder.arrives(30, "c1", {BTC: Decimal("60000.5")})
+    order = AtVenue(queue_ahead=7)
+    recorder.taken("c1", BTC, order, "c1")
+    order.filled_lots, order.status = 1, OrderStatus.CANCELED
+    recorder.matched(40)
+    recorder.order_event(50, event(OrderEventKind.CANCELED, OrderStatus.CANCELED))
+    late = make_execution("t1", qty="0.5", price="60000", liquidity=Liquidity.MAKER)
+    recorder.order_event(60, event(OrderEventKind.FILL, OrderStatus.CANCELED, late))
+    recorder.finish({})
+
+    (row,) = open_results(tmp_path).rows("orders")
+    assert (row["status"], row["filled_qty"], row["ended_ns"]) == ("CANCELED", Decimal("0.5"), 50)
+    assert open_results(tmp_path).rows("fills")[0]["matched_ns"] == 40
 
 
 def test_a_run_that_fails_leaves_no_result(tmp_path: Path) -> None:

@@ -17,10 +17,21 @@ from __future__ import annotations
 
 from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
-from tradebot.sim.kernels.clock import END, FEED, RESPONSE, TIMEOUT, advance_all, finished, next_response, start
+from tradebot.sim.kernels.clock import (
+    END,
+    FEED,
+    RESPONSE,
+    TIMEOUT,
+    advance_all,
+    await_response,
+    begin_wake,
+    finished,
+    start,
+)
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import entry_latency
-from tradebot.sim.kernels.local import next_row_time
+from tradebot.sim.kernels.local import next_row_time, seen_ask, seen_bid
+from tradebot.sim.kernels.logs import log_submit, twice_mid
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, handle_at, words, words_at
 from tradebot.sim.kernels.orders import respond_at
 
@@ -54,6 +65,7 @@ def elapse(sim: Handle, duration_ns: int) -> bool:
         start(c)
     if c[at.NOW] == at.NEVER:
         return False
+    begin_wake(c)
     advance_all(c, c[at.NOW] + duration_ns)
     return not finished(c)
 
@@ -69,6 +81,7 @@ def wait_feed(sim: Handle, timeout_ns: int, responses: bool) -> int:
         start(c)
     if c[at.NOW] == at.NEVER:
         return END
+    begin_wake(c)
     target = c[at.NOW] + timeout_ns
     reason = TIMEOUT
     for number in range(c[at.MARKETS]):
@@ -77,7 +90,7 @@ def wait_feed(sim: Handle, timeout_ns: int, responses: bool) -> int:
             target = arrival
             reason = FEED
     if responses:
-        first = next_response(c, target)
+        first = await_response(c, target)
         if first < target:
             target = first
             reason = RESPONSE
@@ -94,10 +107,11 @@ def wait_response(sim: Handle, of_market: Handle, order_id: int, timeout_ns: int
     """Wait until a response about this order arrives; RESPONSE, TIMEOUT or END."""
     c = words(sim)
     w = words(of_market)
+    begin_wake(c)
     deadline = c[at.NOW] + timeout_ns
     while c[at.NOW] < deadline:
         w[at.AWAITED] = order_id
-        advance_all(c, next_response(c, deadline))
+        advance_all(c, await_response(c, deadline))
         if w[at.AWAITED] == 0:
             return RESPONSE
         if finished(c):
@@ -109,28 +123,15 @@ def wait_response(sim: Handle, of_market: Handle, order_id: int, timeout_ns: int
 
 
 @compiled
-def touch(w: Words) -> int:
-    """Return the packed touch after the last row the strategy received."""
-    row = w[at.LOCAL_ROW]
-    if row == 0:
-        return w[at.TOP]
-    return words_at(w[at.TOUCHES])[(row - 1) & w[at.RING_MASK]]
-
-
-@compiled
 def best_bid(of_market: Handle) -> int:
     """Return the best bid, NO_PRICE when there is none."""
-    w = words(of_market)
-    index = touch(w) >> 32 if w[at.ONE_ORDER] else w[at.LOCAL_BEST_BID]
-    return index + w[at.BASE] if index > 0 else at.NO_PRICE
+    return seen_bid(words(of_market))
 
 
 @compiled
 def best_ask(of_market: Handle) -> int:
     """Return the best ask, NO_PRICE when there is none."""
-    w = words(of_market)
-    index = touch(w) & 0xFFFFFFFF if w[at.ONE_ORDER] else w[at.LOCAL_BEST_ASK]
-    return index + w[at.BASE] if index < w[at.TOP] else at.NO_PRICE
+    return seen_ask(words(of_market))
 
 
 @compiled
@@ -297,6 +298,9 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
     if w[at.FREE_COUNT] == 0:
         w[at.ERROR] = at.ERROR_ORDERS
         return 0
+    if w[at.ORDER_LOG_MAX] != 0 and w[at.NEXT_SERIAL] >= w[at.ORDER_LOG_MAX]:
+        w[at.ERROR] = at.ERROR_ORDER_LOG
+        return 0
     w[at.FREE_COUNT] -= 1
     slot = words_at(w[at.FREE])[w[at.FREE_COUNT]]
     w[at.NEXT_SERIAL] += 1
@@ -320,6 +324,8 @@ def submit(of_market: Handle, side: int, price: int, qty: int, kind: int, tag: i
     words_at(w[at.OPEN])[w[at.OPEN_COUNT]] = slot
     w[at.OPEN_COUNT] += 1
     w[at.SUBMITS] += 1
+    if w[at.ORDER_LOG_MAX] != 0:
+        log_submit(w, order, twice_mid(seen_bid(w), seen_ask(w)))
     send(of_market, slot, at.REQUEST_NEW, price, qty)
     return order[at.ID]
 

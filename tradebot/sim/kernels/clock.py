@@ -7,7 +7,8 @@ from typing import Final
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.expiry import expire
 from tradebot.sim.kernels.jit import compiled
-from tradebot.sim.kernels.local import receive_responses, receive_rows
+from tradebot.sim.kernels.local import receive_responses, receive_rows, seen_ask, seen_bid
+from tradebot.sim.kernels.logs import SAMPLE_WORDS_OF_A_MARKET
 from tradebot.sim.kernels.matching import first_response, run_rows
 from tradebot.sim.kernels.memory import Handle, Words, call_runner, handle_at, words, words_at
 from tradebot.sim.kernels.perpetual import next_event, venue_event
@@ -61,13 +62,14 @@ def start(c: Words) -> None:
             now = min(now, words_at(w[at.EXCHANGE_TIMES])[0], words_at(w[at.LOCAL_TIMES])[0])
     c[at.NOW] = now
     c[at.STARTED] = 1
+    if c[at.SAMPLE_EVERY] > 0 and now != at.NEVER:
+        c[at.NEXT_SAMPLE] = (now // c[at.SAMPLE_EVERY] + 1) * c[at.SAMPLE_EVERY]
 
 
 @compiled
 def advance(market: Handle, until_ns: int) -> int:
     """Bring one market to `until_ns` on both sides; return the number of responses received."""
     w = words(market)
-    w[at.WAKE_ROW] = w[at.LOCAL_ROW]
     receive_rows(market, until_ns)
     if until_ns >= w[at.RAN_TO]:
         run_exchange(market, until_ns, 0)
@@ -91,13 +93,55 @@ def finished(c: Words) -> bool:
 
 
 @compiled
-def advance_all(c: Words, until_ns: int) -> int:
+def sample(c: Words) -> None:
+    """Note the touch of every market at NEXT_SAMPLE, unless nothing has come since the last time."""
+    time_ns = c[at.NEXT_SAMPLE]
+    c[at.NEXT_SAMPLE] = time_ns + c[at.SAMPLE_EVERY]
+    received = 0
+    for number in range(c[at.MARKETS]):
+        w = words(handle_at(c[at.FIRST_MARKET + number]))
+        received += w[at.LOCAL_ROW] + w[at.RESPONSE_HEAD] + w[at.EVENT]
+    if received == c[at.SAMPLED]:
+        return
+    c[at.SAMPLED] = received
+    if c[at.SAMPLE_COUNT] >= c[at.SAMPLE_MAX]:
+        words(handle_at(c[at.FIRST_MARKET]))[at.ERROR] = at.ERROR_SAMPLES
+        return
+    row = words_at(c[at.SAMPLES] + 8 * c[at.SAMPLE_COUNT] * (1 + SAMPLE_WORDS_OF_A_MARKET * c[at.MARKETS]))
+    row[0] = time_ns
+    for number in range(c[at.MARKETS]):
+        w = words(handle_at(c[at.FIRST_MARKET + number]))
+        row[1 + SAMPLE_WORDS_OF_A_MARKET * number] = seen_bid(w)
+        row[2 + SAMPLE_WORDS_OF_A_MARKET * number] = seen_ask(w)
+    c[at.SAMPLE_COUNT] += 1
+
+
+@compiled
+def begin_wake(c: Words) -> None:
+    """The strategy gives the word back: rows that come from here on are new at its next wake."""
+    for number in range(c[at.MARKETS]):
+        w = words(handle_at(c[at.FIRST_MARKET + number]))
+        w[at.WAKE_ROW] = w[at.LOCAL_ROW]
+
+
+@compiled
+def step(c: Words, until_ns: int) -> int:
     """Bring every market to `until_ns`; return the number of responses received."""
     responses = 0
     for number in range(c[at.MARKETS]):
         responses += advance(handle_at(c[at.FIRST_MARKET + number]), until_ns)
     c[at.NOW] = until_ns
     return responses
+
+
+@compiled
+def advance_all(c: Words, until_ns: int) -> int:
+    """Bring every market to `until_ns`, with the samples on the way; return the number of responses received."""
+    responses = 0
+    while c[at.NEXT_SAMPLE] <= until_ns and not finished(c):
+        responses += step(c, c[at.NEXT_SAMPLE])
+        sample(c)
+    return responses + step(c, until_ns)
 
 
 @compiled
@@ -130,3 +174,16 @@ def next_response(c: Words, until_ns: int) -> int:
         if found <= reached:
             return found
     return until_ns
+
+
+@compiled
+def await_response(c: Words, until_ns: int) -> int:
+    """As `next_response`, with the samples before it: no exchange runs past a sample that was not taken."""
+    while c[at.NEXT_SAMPLE] < until_ns and not finished(c):
+        found = next_response(c, c[at.NEXT_SAMPLE])
+        for number in range(c[at.MARKETS]):
+            if first_response(words(handle_at(c[at.FIRST_MARKET + number]))) <= found:
+                return found
+        step(c, found)
+        sample(c)
+    return next_response(c, until_ns)

@@ -17,9 +17,18 @@ MARKETS: Final = 1
 LOOKAHEAD: Final = 2
 """Smallest order-entry latency of all markets: how far an exchange may run ahead of an undecided wake."""
 STARTED: Final = 3
-FIRST_MARKET: Final = 8
+SAMPLE_EVERY: Final = 4
+"""Resolution of the samples, ns; 0 takes none."""
+NEXT_SAMPLE: Final = 5
+"""NEVER without any."""
+SAMPLES: Final = 6
+SAMPLE_COUNT: Final = 7
+SAMPLE_MAX: Final = 8
+SAMPLED: Final = 9
+"""How much the strategy had received at the last sample."""
+FIRST_MARKET: Final = 16
 """Addresses of the markets' blocks from here on."""
-CLOCK_WORDS: Final = 64
+CLOCK_WORDS: Final = 72
 MAX_MARKETS: Final = CLOCK_WORDS - FIRST_MARKET
 
 # --- a market's block: data -----------------------------------------------------------------------------------------
@@ -205,6 +214,9 @@ BBO_ID: Final = 129
 """Update id of the newest best bid or offer of a venue's rows: older book rows are not believed at the touch."""
 NEXT_EXPIRY: Final = 130
 """When the exchange next looks for orders whose time has come, NEVER for none."""
+ORDER_LOG: Final = 131
+ORDER_LOG_MAX: Final = 132
+"""Address and rows of the log of orders; 0 rows for none."""
 MARKET_WORDS: Final = 136
 PRICE_BOUND: Final = 1 << 40
 """Ticks."""
@@ -283,19 +295,6 @@ M_MAKER: Final = 7
 """Of a fill 1 for the maker, plus twice the fee tier; of PRINTED the taker's side; of an order's end the cause."""
 MESSAGE_WORDS: Final = 8
 
-# --- one row of the fill log ----------------------------------------------------------------------------------------
-FILL_COLUMNS: Final = (
-    "exchange_time_ns",
-    "order_id",
-    "side",
-    "price_ticks",
-    "qty_lots",
-    "maker",
-    "leaves_lots",
-    "rested_ns",
-)
-FILL_WORDS: Final = len(FILL_COLUMNS)
-
 # --- codes ----------------------------------------------------------------------------------------------------------
 NO_REQUEST: Final = 0
 REQUEST_NEW: Final = 1
@@ -354,3 +353,5 @@ ERROR_HISTORY: Final = 3
 ERROR_FILL_LOG: Final = 4
 ERROR_VALUE: Final = 5
 ERROR_TERMS: Final = 6
+ERROR_ORDER_LOG: Final = 7
+ERROR_SAMPLES: Final = 8

@@ -6,6 +6,7 @@ from tradebot.core import columns
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.book import clear_ladder, put_level
 from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.logs import log_answer
 from tradebot.sim.kernels.memory import Handle, Words, bytes_at, floats_at, words, words_at
 
 KIND_MASK = columns.KIND_MASK
@@ -60,6 +61,29 @@ def receive_rows(market: Handle, until_ns: int) -> None:
 
 
 @compiled
+def touch(w: Words) -> int:
+    """Return the packed touch after the last row the strategy received."""
+    row = w[at.LOCAL_ROW]
+    if row == 0:
+        return w[at.TOP]
+    return words_at(w[at.TOUCHES])[(row - 1) & w[at.RING_MASK]]
+
+
+@compiled
+def seen_bid(w: Words) -> int:
+    """Return the best bid that the strategy has received, NO_PRICE when there is none."""
+    index = touch(w) >> 32 if w[at.ONE_ORDER] else w[at.LOCAL_BEST_BID]
+    return index + w[at.BASE] if index > 0 else at.NO_PRICE
+
+
+@compiled
+def seen_ask(w: Words) -> int:
+    """Return the best ask that the strategy has received, NO_PRICE when there is none."""
+    index = touch(w) & 0xFFFFFFFF if w[at.ONE_ORDER] else w[at.LOCAL_BEST_ASK]
+    return index + w[at.BASE] if index < w[at.TOP] else at.NO_PRICE
+
+
+@compiled
 def next_row_time(market: Handle) -> int:
     """Return when the next row reaches the strategy, NEVER after the last one."""
     w = words(market)
@@ -107,6 +131,7 @@ def apply_response(market: Handle, message: Words) -> None:
         book_fill(w, order[at.SIDE], message[at.M_PRICE], qty, message[at.M_MAKER])
     if order[at.ID] != message[at.M_ID]:
         return  # a refusal for an order that was cleared meanwhile; fills come before that
+    log_answer(w, order[at.ID], message, order[at.REQUEST])
     if w[at.AWAITED] == order[at.ID]:
         w[at.AWAITED] = 0
     if kind in (at.CANCEL_REFUSED, at.MODIFY_REFUSED):

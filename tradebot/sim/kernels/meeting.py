@@ -33,6 +33,13 @@ def best_background(w: Words, side: int) -> int:
 
 
 @compiled
+def left_at(w: Words, side: int, index: int) -> int:
+    """Return the background's lots that can be taken at a price: none of a level that a crossing hid."""
+    best = w[at.BEST_BID] if side > 0 else w[at.BEST_ASK]
+    return available(w, side, index) if (best - index) * side >= 0 else 0
+
+
+@compiled
 def next_level(w: Words, side: int, index: int) -> int:
     """Return the next worse displayed price."""
     if side > 0:
@@ -72,7 +79,7 @@ def offered_at(w: Words, side: int, index: int) -> int:
     """Return the lots that can be taken at a price, ours included."""
     live = words_at(w[at.LIVE])
     orders = words_at(w[at.ORDERS])
-    total = available(w, side, index)
+    total = left_at(w, side, index)
     for place in range(w[at.LIVE_COUNT]):
         order = live[place] * at.ORDER_WORDS
         if orders[order + at.X_PRICE] == index and orders[order + at.SIDE] == side:
@@ -165,7 +172,7 @@ def sweep(market: Handle, slot: int, side: int, qty: int, last: int, time_ns: in
         if index <= 0 or index >= w[at.TOP] or (last - index) * side < 0:
             return qty
         price = index + w[at.BASE]
-        part = available(w, -side, index)
+        part = left_at(w, -side, index)
         maker = oldest_at(w, -side, index)
         if part > 0 and not w[at.IMPACT]:
             maker = NOBODY

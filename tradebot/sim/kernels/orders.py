@@ -11,6 +11,7 @@ from tradebot.sim.kernels.book import available
 from tradebot.sim.kernels.fees import choose_tier, count_volume
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import response_time
+from tradebot.sim.kernels.logs import log_fill, log_rest
 from tradebot.sim.kernels.memory import Handle, Words, floats, floats_at, words, words_at
 
 
@@ -95,6 +96,7 @@ def rest(market: Handle, slot: int, time_ns: int) -> None:
     w[at.ARRIVALS] += 1
     orders[order + at.ARRIVED] = w[at.ARRIVALS]
     orders[order + at.X_RANK] = w[at.ROW]
+    log_rest(w, slot)
     if buying:
         w[at.MY_BID] = max(w[at.MY_BID], price)
     else:
@@ -130,28 +132,6 @@ def leave(market: Handle, slot: int) -> None:
 
 
 @compiled
-def log_fill(w: Words, order: int, price: int, qty: int, maker: int, time_ns: int) -> None:
-    """Append to the fill log, if one is kept."""
-    if w[at.FILL_LOG_MAX] == 0:
-        return
-    count = w[at.FILL_LOG_COUNT]
-    if count >= w[at.FILL_LOG_MAX]:
-        w[at.ERROR] = at.ERROR_FILL_LOG
-        return
-    orders = words_at(w[at.ORDERS])
-    row = words_at(w[at.FILL_LOG] + 8 * count * at.FILL_WORDS)
-    row[0] = time_ns
-    row[1] = orders[order + at.ID]
-    row[2] = orders[order + at.SIDE]
-    row[3] = price
-    row[4] = qty
-    row[5] = maker
-    row[6] = orders[order + at.X_LEAVES]
-    row[7] = time_ns - orders[order + at.X_SINCE] if maker else 0
-    w[at.FILL_LOG_COUNT] = count + 1
-
-
-@compiled
 def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: int) -> None:
     """Trade `qty` lots of an order at `price` (ticks); a resting order that is done leaves the book."""
     w = words(market)
@@ -172,9 +152,9 @@ def fill(market: Handle, slot: int, price: int, qty: int, maker: int, time_ns: i
         f[at.F_X_FEES] += rate * (float(qty) / float(price))
     else:
         f[at.F_X_FEES] += rate * (float(qty) * float(price))
-    log_fill(w, order, price, qty, maker, time_ns)
     tier = 2 * w[at.TIER]
     respond(market, slot, at.PARTIALLY_FILLED if leaves > 0 else at.FILLED, price, qty, maker + tier, time_ns)
+    log_fill(w, slot, price, qty, maker, time_ns)
     if leaves == 0 and orders[order + at.X_PLACE] >= 0:
         leave(market, slot)
 

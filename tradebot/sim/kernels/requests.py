@@ -11,6 +11,7 @@ from tradebot.sim.kernels.book import available
 from tradebot.sim.kernels.expiry import is_over, watch
 from tradebot.sim.kernels.impact import eat
 from tradebot.sim.kernels.jit import compiled
+from tradebot.sim.kernels.logs import log_arrival
 from tradebot.sim.kernels.meeting import best_offer, offered, sweep
 from tradebot.sim.kernels.memory import Handle, Words, floats, words, words_at
 from tradebot.sim.kernels.orders import fill, leave, reducible, respond, rest, trim_reduce_only
@@ -285,6 +286,7 @@ def arrive(market: Handle) -> None:
     order = slot * at.ORDER_WORDS
     if kind == at.REQUEST_NEW:
         set_terms(w, slot, request[at.M_PRICE], request[at.M_QTY])
+        log_arrival(w, slot, time_ns)
         accept(market, slot, time_ns)
         return
     if orders[order + at.ID] != request[at.M_ID]:

@@ -15,6 +15,7 @@ from tradebot.sim.fees import WINDOW_DAYS, FeeSchedule
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.fees import LAST_DAY, PRIOR_PER_DAY, VOLUME_WORDS
 from tradebot.sim.kernels.latency import CONSTANT, RECORDED, SAMPLED
+from tradebot.sim.kernels.logs import FILL_WORDS, ORDER_LOG_WORDS, SAMPLE_WORDS_OF_A_MARKET
 from tradebot.sim.kernels.memory import Handle
 from tradebot.sim.kernels.perpetual import FUNDING, MARK
 from tradebot.sim.kernels.queues import FIFO
@@ -22,8 +23,10 @@ from tradebot.sim.kernels.terms import (
     FINE,
     Account,
     ConstantLatency,
+    Funding,
     InverseResult,
     Latency,
+    Logs,
     Market,
     Perpetual,
     RecordedLatency,
@@ -41,6 +44,8 @@ ERRORS: Final = {
     at.ERROR_RESPONSES: "more responses under way than the ring holds: raise max_orders",
     at.ERROR_HISTORY: "more rows in flight than when the feed was looked through: pass its lookahead to Feed.of",
     at.ERROR_FILL_LOG: "more fills than max_fills",
+    at.ERROR_ORDER_LOG: "more orders than Logs.max_orders",
+    at.ERROR_SAMPLES: "more samples than Logs.max_samples: raise it or equity_every_ns",
     at.ERROR_VALUE: "the traded value in tick-lots is near 2**62: use larger lots",
     at.ERROR_TERMS: "an order whose side is not 1 or -1, of no known kind (STOP and TAKE_PROFIT exclude each other), "
     "or with a display below 0",
@@ -63,7 +68,7 @@ def volume_tables(schedules: Sequence[FeeSchedule]) -> list[NDArray[np.float64]]
 class Block:
     """Owns one market's memory."""
 
-    def __init__(self, market: Market, clock: Int64s, volumes: NDArray[np.float64]) -> None:
+    def __init__(self, market: Market, clock: Int64s, volumes: NDArray[np.float64], logs: Logs | None) -> None:
         if market.max_orders != _power_of_two(market.max_orders) or market.max_orders > MAX_ORDERS_BOUND:
             raise InvariantError(f"max_orders must be a power of two up to {MAX_ORDERS_BOUND}: {market.max_orders}")
         if market.impact and not market.partial_fills:
@@ -78,6 +83,7 @@ class Block:
         self._point_at_columns(market)
         self._make_ladders(market)
         self._make_orders(market)
+        self._make_logs(market, logs)
         w, f = self.words, self.words.view(np.float64)
         w[at.CLOCK] = clock.ctypes.data
         w[at.QUEUE_MODEL] = market.queue.model
@@ -138,17 +144,18 @@ class Block:
         f[at.F_LEVERAGE], f[at.F_MAINTENANCE] = float(terms.leverage), float(terms.maintenance_rate)
         f[at.F_LIQUIDATION_FEE] = float(terms.liquidation_fee)
 
-    def funding(self) -> Decimal:
-        """Return what was paid for funding, settlement units."""
+    def fundings(self) -> list[Funding]:
+        """Return every funding that was paid or received."""
         terms = self.market.perpetual
         if terms is None:
-            return Decimal(0)
-        paid = Decimal(0)
-        for event, mark, held in self.funding_log[: int(self.words[at.FUNDING_COUNT])]:
-            price = int(terms.event_values[mark]) * FINE
-            base = int(held) * self.market.lot_size * self.market.multiplier
-            paid += int(terms.event_values[event]) * FINE * (base / price if terms.inverse else base * price)
-        return paid
+            return []
+        found = []
+        for event, mark, held in self.funding_log[: int(self.words[at.FUNDING_COUNT])].tolist():
+            price, rate = int(terms.event_values[mark]) * FINE, int(terms.event_values[event]) * FINE
+            base = held * self.market.lot_size * self.market.multiplier
+            paid = rate * (base / price if terms.inverse else base * price)
+            found.append(Funding(int(terms.event_times_ns[event]), held, price, rate, paid))
+        return found
 
     def result(self) -> InverseResult | tuple[tuple[int, int], ...]:
         """Return what fees and result are computed from: values taken and made per fee tier."""
@@ -218,8 +225,14 @@ class Block:
         w[at.REQUESTS], w[at.REQUEST_MASK] = self._array(2 * count * at.MESSAGE_WORDS), 2 * count - 1
         responses = RESPONSES_PER_ORDER * count
         w[at.RESPONSES], w[at.RESPONSE_MASK] = self._array(responses * at.MESSAGE_WORDS), responses - 1
-        self.fill_log = np.zeros((market.max_fills, at.FILL_WORDS), np.int64)
-        w[at.FILL_LOG], w[at.FILL_LOG_MAX] = self._keep(self.fill_log), market.max_fills
+
+    def _make_logs(self, market: Market, logs: Logs | None) -> None:
+        w = self.words
+        fills, orders = (market.max_fills, 0) if logs is None else (logs.max_fills, logs.max_orders)
+        self.fill_log = np.zeros((fills, FILL_WORDS), np.int64)
+        w[at.FILL_LOG], w[at.FILL_LOG_MAX] = self._keep(self.fill_log), fills
+        self.order_log = np.zeros((orders, ORDER_LOG_WORDS), np.int64)
+        w[at.ORDER_LOG], w[at.ORDER_LOG_MAX] = self._keep(self.order_log), orders
 
     def touch(self) -> tuple[int, int]:
         """Return the strategy's best bid and ask, ticks."""
@@ -241,12 +254,19 @@ class Block:
 class Simulator:
     """Markets on one clock. One object is one run."""
 
-    def __init__(self, markets: Sequence[Market]) -> None:
+    def __init__(self, markets: Sequence[Market], logs: Logs | None = None) -> None:
+        """Set a run up; with `logs` it can be written as result tables, else only `Market.max_fills` are kept."""
         if not 0 < len(markets) <= at.MAX_MARKETS:
             raise InvariantError(f"1 to {at.MAX_MARKETS} markets, not {len(markets)}")
         self._clock = np.zeros(at.CLOCK_WORDS, np.int64)
         tables = volume_tables([market.schedule for market in markets])
-        self._blocks = [Block(market, self._clock, table) for market, table in zip(markets, tables, strict=True)]
+        self._blocks = [Block(market, self._clock, table, logs) for market, table in zip(markets, tables, strict=True)]
+        self.logs: Final = logs
+        samples = logs.max_samples if logs is not None else 0
+        self._samples = np.zeros((samples, 1 + SAMPLE_WORDS_OF_A_MARKET * len(markets)), np.int64)
+        self._clock[at.SAMPLES], self._clock[at.SAMPLE_MAX] = self._samples.ctypes.data, samples
+        self._clock[at.SAMPLE_EVERY] = logs.equity_every_ns if logs is not None else 0
+        self._clock[at.NEXT_SAMPLE] = at.NEVER
         self._clock[at.MARKETS] = len(markets)
         self._clock[at.LOOKAHEAD] = min(market.latency.entry_ns for market in markets)
         for number, block in enumerate(self._blocks):
@@ -270,6 +290,11 @@ class Simulator:
         """The strategy's time."""
         return int(self._clock[at.NOW])
 
+    @property
+    def market_count(self) -> int:
+        """How many markets there are."""
+        return len(self._blocks)
+
     def block(self, number: int = 0) -> Block:
         """Return one market's memory, for whoever drives it instead of a strategy."""
         return self._blocks[number]
@@ -279,13 +304,23 @@ class Simulator:
         block = self._blocks[number]
         words = [int(word) for word in block.words]
         bid, ask = block.touch()
+        paid = sum((one.paid for one in block.fundings()), Decimal(0))
         return Account(
             words[at.POSITION], words[at.VALUE], words[at.MAKER_VALUE], words[at.TAKER_VALUE], words[at.FILLS],
             words[at.FILLED_QTY], words[at.SUBMITS], words[at.CANCELS], words[at.MODIFIES], bid, ask,
-            words[at.LIQUIDATIONS], words[at.LIQUIDATED_VALUE], block.funding(), block.market, block.result(),
+            words[at.LIQUIDATIONS], words[at.LIQUIDATED_VALUE], paid, block.market, block.result(),
         )  # fmt: skip
 
     def fills(self, number: int = 0) -> Int64s:
-        """Return the fill log: shape (n, len(FILL_COLUMNS)), in the order in which the exchange made them."""
+        """Return the fill log: shape (n, len(logs.FILL_COLUMNS)), in the order in which the exchange made them."""
         block = self._blocks[number]
         return block.fill_log[: int(block.words[at.FILL_LOG_COUNT])]
+
+    def orders(self, number: int = 0) -> Int64s:
+        """Return the log of orders: shape (n, len(logs.ORDER_COLUMNS)), in the order in which they were sent."""
+        block = self._blocks[number]
+        return block.order_log[: min(int(block.words[at.NEXT_SERIAL]), len(block.order_log))]
+
+    def samples(self) -> Int64s:
+        """Return the samples: shape (n, 1 + 2 * markets), the time and each market's bid and ask as received, ticks."""
+        return self._samples[: int(self._clock[at.SAMPLE_COUNT])]

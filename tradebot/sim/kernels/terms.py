@@ -211,6 +211,39 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    """What a run writes down of its markets, so that result tables can be made of it. Memory is used as rows come."""
+
+    equity_every_ns: int = 1_000_000_000
+    """Resolution of the equity series; moments in which nothing came are left out."""
+    max_orders: int = 1_000_000
+    """Orders of one market in the whole run, 136 bytes each."""
+    max_fills: int = 1_000_000
+    """Fills of one market, 88 bytes each."""
+    max_samples: int = 10_000_000
+    """Of the equity series."""
+
+    def __post_init__(self) -> None:
+        """Raise InvariantError, naming the field, for what is no bound."""
+        for name in ("equity_every_ns", "max_orders", "max_fills", "max_samples"):
+            if getattr(self, name) <= 0:
+                raise InvariantError(f"{name} is a number above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """One funding of a position."""
+
+    at_ns: int
+    position_lots: int
+    mark_price: Decimal
+    """Quote units."""
+    rate: Decimal
+    paid: Decimal
+    """Settlement units; negative when received."""
+
+
+@dataclass(frozen=True, slots=True)
 class InverseResult:
     """Sums of quantity / price over the fills of an inverse contract, lots per tick; sums of floats, so not exact."""
 

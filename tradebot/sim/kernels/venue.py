@@ -133,17 +133,13 @@ def meet_touch(market: Handle, side: int, time_ns: int) -> None:
 
 @compiled
 def clear(market: Handle) -> None:
-    """Forget both sides, and what was taken from them. Our orders keep what they know of their queue."""
+    """Forget both sides. Our orders keep what they know of their queue.
+
+    What was eaten keeps its mark, so the first word about its level ends it (`impact`); an empty level offers nothing.
+    """
     w = words(market)
     for number in range(2):
-        eaten = words_at(w[at.EATEN + number])
-        used = bytes_at(w[at.USED + number])
-        for page in range((w[at.TOP] >> at.PAGE_BITS) + 1):
-            if used[page]:
-                first = page << at.PAGE_BITS
-                for index in range(first, min(first + (1 << at.PAGE_BITS), w[at.TOP] + 1)):
-                    eaten[index] = 0
-        clear_ladder(words_at(w[at.BIDS + number]), used, w[at.TOP])
+        clear_ladder(words_at(w[at.BIDS + number]), bytes_at(w[at.USED + number]), w[at.TOP])
     w[at.BEST_BID] = 0
     w[at.BEST_ASK] = w[at.TOP]
     w[at.BBO_ID] = 0
