@@ -23,6 +23,7 @@ from execd.orders import Order
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import Outbox, ReadJob, ReadKind, RecordType
+from execd.resting import RestingEntries
 from execd.risk_side import RiskSide
 from execd.settings import DeskSettings
 from execd.state import DeskState
@@ -80,6 +81,7 @@ class Desk:
         self._all_clears = AllClears(self.state, self.unknown, self.protection, self.reconciler)
         canceler = MassCanceler(self.state, self.reconciler)
         margin_desk = MarginDesk(self.state)
+        self._resting = RestingEntries(self.state)
         self.venue_side = VenueSide(
             self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler, margin_desk
         )
@@ -92,6 +94,7 @@ class Desk:
             self.reconciler,
             canceler,
             margin_desk,
+            self._resting,
             build_hash,
         )
 
@@ -258,6 +261,7 @@ class Desk:
         self.exits.handle_timer(now_ns)
         self.unknown.handle_timer(now_ns)
         self.protection.handle_timer(now_ns)
+        self._resting.handle_timer(now_ns)
         self.reconciler.handle_timer(now_ns)
         self.risk_side.ping(now_ns)
         self.risk_side.lease_watch(now_ns)
@@ -271,6 +275,7 @@ class Desk:
             self.exits.next_timer_ns(),
             self.unknown.next_timer_ns(),
             self.protection.next_timer_ns(),
+            self._resting.next_timer_ns(),
             self.reconciler.next_timer_ns(),
             self.state.link.next_timer_ns(),
             self.risk_side.lease_timer_ns(),
@@ -324,6 +329,7 @@ class Desk:
                 self._watch_doubt(order, event, now_ns)
             self.exits.after_event(order, event, now_ns)
             self.protection.after_event(order, event, now_ns)
+            self._resting.after_event(order, event)
 
     def _watch_doubt(self, order: Order, event: OrderEvent, now_ns: int) -> None:
         """An order is unproven now, or proven: riskd hears of both with the venue's state."""

@@ -12,6 +12,7 @@ from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import RecordType
+from execd.resting import RestingEntries
 from execd.settings import NS_PER_MS
 from execd.state import DeskState, VenueState
 from tradebot.core.accounts import VenueStatus
@@ -38,6 +39,7 @@ class RiskSide:
         reconciler: Reconciler,
         mass_canceler: MassCanceler,
         margin_desk: MarginDesk,
+        resting: RestingEntries,
         build_hash: str,
     ) -> None:
         self.state = state
@@ -48,6 +50,7 @@ class RiskSide:
         self.reconciler = reconciler
         self.mass_canceler = mass_canceler
         self.margin_desk = margin_desk
+        self.resting = resting
         self._build_hash = build_hash
         self._entries_canceled_for_lease = False
 
@@ -89,6 +92,7 @@ class RiskSide:
             self.asks.answered(answer, now_ns)
         if down.lease is not None:
             self.state.link.lease_answer(down.lease)
+            self.resting.follow(down.lease.entry_lifetime_ms * NS_PER_MS)
             for venue in self.state.venues.values():
                 venue.told = [told for told in venue.told if told[0] >= down.lease.sequence]
             if self.state.link.lease_valid(now_ns):

@@ -276,7 +276,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "price by a tick, no target without a stop, and the venue takes there, and by an emergency exit, what a fee "
            "in base and a fill at the offer leave (side and id are the grant's)",
            ("ORDER_LIST_INVALID",), "list", "-", stages="PO", unit=Unit.UNITS),
-    _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
+    _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max; or, "
+           "where the limits say so, execd cancels it after max; one that rests 5 s longer holds its instrument",
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),
     _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
            ("INSTRUMENT_RULES_STALE",), "venue", "1 h", stages="PO", unit=Unit.MS),

@@ -85,6 +85,8 @@ RAISED: Final[tuple[CauseSpec, ...]] = (
               "one key, once a day; or the next UTC day"),
     CauseSpec("MKT-07", "REDUCE_ONLY", "instrument", "TIMED 5 min", "its price jumped within a minute",
               "wait; second key and phrase"),
+    CauseSpec("SPC-09", "REDUCE_ONLY", "instrument", "AUTO", "an entry rests longer than it may, and nobody ended it",
+              "ends when it is over; does execd answer, does the venue take its cancels? Cancel it at the venue"),
     CauseSpec("RAT-04", "CAUTIOUS", "strategy", "TIMED 30 min", "it orders a lot and trades little",
               "wait; second key and phrase; mend the strategy"),
     CauseSpec("RAT-05", "PAUSED", "strategy or venue", "TIMED 10 min", "the venue refuses too many orders",

@@ -52,9 +52,10 @@ from riskd.records import (
     Started,
     decode_record,
 )
+from riskd.resting_watch import RestingWatch
 from riskd.saga_desk import DrillAnswer, SagaDesk
 from riskd.session_view import SessionView
-from riskd.settings import NS_PER_S, make_settings
+from riskd.settings import NS_PER_MS, NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
@@ -169,6 +170,7 @@ class RiskGate:
         )
         self._mark_watch = MarkWatch(state, board, self.keeper, self.accountant)
         self._conduct = ConductWatch(state, board, self.keeper, settings)
+        self._resting = RestingWatch(state, self.keeper, settings.orders.resting)
         books = Books(
             settings,
             state.portfolio,
@@ -378,7 +380,13 @@ class RiskGate:
         if up.has_more_than_asks():
             self._ledger.fold()
         if up.ping is not None:
-            self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
+            resting = self.settings.orders.resting
+            self._down.lease = LeaseAnswer(
+                up.ping.sequence,
+                self.settings.lease_valid_ms,
+                self.state.holds.epoch,
+                0 if resting is None else resting.max_ns // NS_PER_MS,
+            )
             self._down.order_log_applied = self.state.applied
             if self.state.applied >= self._log_head:
                 self.eye_watch.heard(now_ns)
@@ -441,6 +449,7 @@ class RiskGate:
             self.accountant.evaluate(now_ns)
             self._mark_watch.watch(now_ns)
             self._conduct.watch(now_ns)
+            self._resting.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
             in_step = bool(self.session.session_id) and self.state.applied >= self._log_head

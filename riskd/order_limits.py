@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -229,7 +229,11 @@ class RestingTime(Enforced):
     """SPC-09, for entries; IOC and FOK end on arrival."""
 
     max_resting_s: Annotated[int, Field(gt=1, le=86_400)] = 60
-    """An entry that rests ends by the venue's clock within it; good-till-canceled entries are refused."""
+    """An entry that rests ends within it."""
+    ended_by: Literal["venue", "execd"] = "venue"
+    """By the venue's clock: good-till-canceled entries are refused. By execd, where the venue ends no orders: it
+    cancels what is older. Either way riskd looks, and holds the instrument when an entry rests longer.
+    """
 
 
 class RulesAge(Enforced):

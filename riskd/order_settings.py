@@ -75,7 +75,7 @@ class OrderSettings:
     """Of equity."""
     clock: ClockSanity | None
     weight: WeightBudget | None
-    resting_ns: int | None
+    resting: RestingRule | None
     rules_age_ns: int | None
     warm_up_samples: int | None
     drill_age_ns: int | None
@@ -125,6 +125,15 @@ class LeverageRule:
     leverage_ppm: int
     margin_ppm: int
     maintenance_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestingRule:
+    """SPC-09."""
+
+    max_ns: int
+    by_execd: bool
+    """Whether execd ends good-till-canceled entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +199,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
         clock=limits.enforced("AUT-06", ClockSanity),
         weight=limits.enforced("RAT-03", WeightBudget),
-        resting_ns=None if resting is None else resting.max_resting_s * NS_PER_S,
+        resting=None if resting is None else RestingRule(resting.max_resting_s * NS_PER_S, resting.ended_by == "execd"),
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,

@@ -41,6 +41,8 @@ MOST_REPEATS: Final = 10_000
 """A limit above it is not probed: reaching it would take too long."""
 _WHOLE_PCT: Final = 100
 _FAR: Final = 10**18
+_LATE_NS: Final = 4 * 10**18
+"""A date in another century."""
 _DAY_NS: Final = 86_400 * NS_PER_S
 _LARGEST: Final = Decimal(10) ** 10
 
@@ -388,7 +390,7 @@ PROBES: Final[tuple[tuple[Probe, tuple[str, ...]], ...]] = (
     (AskProbe(role=OrderRole.EXIT, side=Side.SELL), ("STA-02",)),
     (_status(private_stream_live=False), ("STA-03",)),
     (AskProbe(protection=ProtectionPlan(None, Decimal("0.01"))), ("SPC-08",)),
-    (AskProbe(time_in_force=TimeInForce.GTC), ("SPC-09",)),
+    (AskProbe(time_in_force=TimeInForce.GTD, expire_time_ns=_LATE_NS), ("SPC-09",)),
     (_status(rules_hash="another"), ("SPC-10",)),
     (_halted, ("STA-04",)),
     (_denied, ("STA-05",)),

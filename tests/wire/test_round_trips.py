@@ -108,7 +108,7 @@ def test_session_messages_round_trip() -> None:
             ApprovalAnswer(1, Verdict.ALLOW, "d1", Approval(b"t", b"m", "k1"), approved_qty=Decimal(1)),
             ApprovalAnswer(2, Verdict.BLOCK, "d2", None, None, "POS-01", "INSUFFICIENT_FUNDS", "x", (check,), (check,)),
         ],
-        lease=LeaseAnswer(5, 1000, 3),
+        lease=LeaseAnswer(5, 1000, 3, 60_000),
         reduces=[ReduceCommand("r1", BTC, "s1", Side.SELL, Decimal(1), 50, "flatten")],
         order_log_applied=7,
         renewed_grants=[approvals.sign_grant(make_grant_terms(), "k1", KEYS["k1"])],

@@ -323,6 +323,8 @@ class LeaseAnswer:
     sequence: int
     valid_for_ms: int
     epoch: int
+    entry_lifetime_ms: int = 0
+    """How long an entry may rest (SPC-09); 0 = no limit."""
 
 
 @value(frozen=True, slots=True)

@@ -448,6 +448,7 @@ def down_to_wire(down: SessionDown) -> risk_service_pb2.SessionResponse:
         message.lease.sequence = down.lease.sequence
         message.lease.valid_for_ms = down.lease.valid_for_ms
         message.lease.epoch = down.lease.epoch
+        message.lease.entry_lifetime_ms = down.lease.entry_lifetime_ms
     if down.mass_cancels:
         message.mass_cancels.extend(mass_cancel_to_wire(command) for command in down.mass_cancels)
     return message
@@ -464,7 +465,8 @@ def down_from_wire(message: risk_service_pb2.SessionResponse) -> SessionDown:
         raw = message.welcome
         welcome = Welcome(raw.order_log_resume_after, raw.epoch, require(raw.environment, "welcome.environment"))
     if message.HasField("lease"):
-        lease = LeaseAnswer(message.lease.sequence, message.lease.valid_for_ms, message.lease.epoch)
+        raw_lease = message.lease
+        lease = LeaseAnswer(raw_lease.sequence, raw_lease.valid_for_ms, raw_lease.epoch, raw_lease.entry_lifetime_ms)
     return SessionDown(
         welcome=welcome,
         levels=level_table_from_wire(message.levels) if message.HasField("levels") else None,
