@@ -175,6 +175,10 @@ class Desk:
         self.risk_side.message(down, now_ns)
         self._drain(now_ns)
 
+    def engine_connected(self, build: str) -> None:
+        """An engine opened its stream; empty = it does not tell its build."""
+        self.risk_side.engine_told(build)
+
     def on_latch(self, latch: StopLatch, now_ns: int) -> None:
         """A stop was set (the gateway obeys it already): journal it, tell riskd, cancel entries."""
         self.risk_side.latch(latch, now_ns)

@@ -122,6 +122,7 @@ class RiskSide:
             state.notice("error", "order_log_gap", text)
             missed = state.orders.log.after(0) or []
         state.out.up.order_events.extend(missed)
+        state.out.up.engine_build = state.engine_build
         for venue in state.venues.values():
             venue.status_dirty = True
             self.reconciler.resend_account(venue, now_ns)
@@ -155,6 +156,14 @@ class RiskSide:
             self.state.out.up_dirty = True
         self.state.notice("error", "stop_latched", f"{latch.level.name} by {latch.operator}: {latch.reason}")
         self.intents.cancel_entries("STOPPED", now_ns)
+
+    def engine_told(self, build: str) -> None:
+        """An engine opened its stream and told its build: riskd compares it (AUT-05)."""
+        state = self.state
+        state.engine_build = build
+        if state.link.welcomed:
+            state.out.up.engine_build = build
+            state.out.up_dirty = True
 
     def lease_watch(self, now_ns: int) -> None:
         """Cancel working entries when riskd has been silent for too long."""

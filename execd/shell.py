@@ -140,6 +140,11 @@ class LiveDesk:
         await self._journal.wait_durable(self._journal.appended_seq)
         return answer
 
+    def engine_connected(self, build: str) -> None:
+        """An engine opened its stream."""
+        self.desk.engine_connected(build)
+        self.flush()
+
     def latch(self, latch: StopLatch) -> None:
         """A stop was set in the other thread."""
         self.desk.on_latch(latch, self.clock.now_ns())

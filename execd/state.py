@@ -102,6 +102,8 @@ class DeskState:
         self.venues = {name: VenueState(name, account) for name, account in settings.accounts.items()}
         self.out = Outbox()
         self.fresh: deque[tuple[Order, OrderEvent]] = deque()
+        self.engine_build: str | None = None
+        """That the latest engine told; None = there was none yet."""
         self.log_incarnation = ""
         self.start_number = 0
         self.started_ns = 0

@@ -211,8 +211,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
            "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
            reducing=True),
-    _asked("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
-           ("BUILD_MISMATCH",), "system", "equal", stages="PO"),
+    _asked("AUT-05", "build lockstep",
+           "execd, engine, marketdata and recorder run riskd's build, as each tells when it connects; a refusal "
+           "names who does not; the limits are riskd's alone", ("BUILD_MISMATCH",), "system", "equal", stages="PO"),
     _asked("AUT-06", "clock sanity",
            "|our clock - the venue's| - error of the measurement <= max; it is young, and its error <= max too",
            ("CLOCK_UNTRUSTED",), "venue", "250 ms", stages="PO", unit=Unit.MS),

@@ -24,6 +24,7 @@ from riskd.exposure import Cover, TrackedOrder
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
+from riskd.fleet import ENGINE, Fleet
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.journal_watch import JournalHealth, JournalMemory, JournalWatch
 from riskd.keeper import MAX_EVIDENCE_CHARACTERS, Cleared, HoldKeeper, scope_text
@@ -123,7 +124,7 @@ class RiskGate:
             build: Build that runs, which execd must run too; empty = not known.
         """
         self.environment = environment
-        self._build = build
+        self.fleet = Fleet(build)
         self.stop_flag = stop_flag or StopFlag()
         self.state = RiskState(limits, make_settings(limits))
         settings = self.state.settings
@@ -181,7 +182,7 @@ class RiskGate:
             state.flow,
             state.open_risk,
             ExposureSums(),
-            self._build,
+            self.fleet,
             state.rules_hashes,
             state.kills,
         )
@@ -342,6 +343,8 @@ class RiskGate:
             self.accountant.margins(up.margins, up.position_margins)
         for status in up.venues:
             self._venue(status, now_ns)
+        if up.engine_build is not None:
+            self.fleet.told(ENGINE, up.engine_build)
         for ask_id in up.abandons:
             self._abandoned[ask_id] = None
             if len(self._abandoned) > MAX_ABANDONED:

@@ -144,6 +144,8 @@ class DecisionRecord(Record, frozen=True):
     stop_loss: Decimal | None = None
     """The intent's protection plan: children asked later get their grants from it."""
     take_profit: Decimal | None = None
+    texts: dict[str, str] | None = None
+    """Of a refusal: check -> what its numbers cannot say."""
 
 
 class OrderEventSeen(Record, frozen=True):

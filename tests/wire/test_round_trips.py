@@ -99,6 +99,7 @@ def test_session_messages_round_trip() -> None:
         asks=[ApprovalAsk(1, 2, make_intent(), order), ApprovalAsk(2, 3, None, order)],
         ping=LeasePing(5, 6),
         renew_grant_ids=["g1"],
+        engine_build="build",
     )
     check = CheckResult("POS-01", CheckOutcome.BLOCK, "INSUFFICIENT_FUNDS", "0", "-5", "USDT")
     down = SessionDown(

@@ -334,6 +334,8 @@ def up_to_wire(up: SessionUp) -> risk_service_pb2.SessionRequest:
         margins=[margin_to_wire(m) for m in up.margins],
         position_margins=[position_margin_to_wire(m) for m in up.position_margins],
     )
+    if up.engine_build is not None:
+        message.engine_build = up.engine_build
     if up.mass_cancels:
         message.mass_cancels.extend(report_to_wire(report) for report in up.mass_cancels)
     if up.ping is not None:
@@ -400,6 +402,7 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
         margins=[margin_from_wire(m) for m in message.margins],
         position_margins=[position_margin_from_wire(m) for m in message.position_margins],
         mass_cancels=[report_from_wire(report) for report in message.mass_cancels],
+        engine_build=message.engine_build if "engine_build" in given else None,
     )
     return up, malformed
 
