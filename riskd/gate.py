@@ -8,7 +8,7 @@ Live, in backtests and in tests it is the same object; records go to a sink, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from riskd.accountant import Accountant
@@ -605,10 +605,18 @@ class RiskGate:
         """The life before this one ended because its journal could not be written."""
         self._journal_watch.failed_before(problem, now_ns)
 
-    def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
+    def controls_tested(
+        self,
+        kind: str,
+        limits_hash: str,
+        passed: list[str],
+        failed: list[str],
+        now_ns: int,
+        untried: Mapping[str, str] | None = None,
+    ) -> None:
         """Controls were given what they must refuse."""
         detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
-        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns))
+        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns, dict(untried or {})))
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""

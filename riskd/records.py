@@ -423,6 +423,8 @@ class ControlTested(Record, frozen=True):
     failed: list[str]
     detail: str
     time_ns: int
+    untried: dict[str, str] = {}
+    """Check id -> why nothing was proven about it."""
 
 
 class KillMark(msgspec.Struct, array_like=True, frozen=True):
