@@ -201,7 +201,8 @@ def _gated(
 
 
 CATALOGUE: Final[tuple[CheckSpec, ...]] = (
-    _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
+    _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent "
+           "agree; a refusal names field and fix",
            ("MALFORMED_REQUEST",), "order", "-", stages="PO", reducing=True),
     _asked("AUT-02", "authorised sender",
            "the strategy is registered, `manual:drill` enters in a drill only; a riskd reduce names an open command",
