@@ -331,10 +331,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "150 % E (soft 100)", stages="P", unit=Unit.UNITS),
     _asked("POS-05", "net exposure",
            "|sum of signed worst-case notionals| / E, on the order's side; beta 1, as none is known",
-           ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E", stages="P", unit=Unit.UNITS),
+           ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E (soft 60)", stages="P", unit=Unit.UNITS),
     _asked("POS-06", "concentration", "worst-case notional per base asset over all venues / E",
            ("CONCENTRATION_LIMIT",), "portfolio",
-           "25 % E", stages="P", unit=Unit.UNITS),
+           "25 % E (soft 20)", stages="P", unit=Unit.UNITS),
     _asked("POS-07", "correlation cluster",
            "sum of worst-case notionals of instruments that move together / E; what drifts over: grace, then riskd "
            "reduces", ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)", stages="P", unit=Unit.UNITS,
@@ -354,8 +354,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "20 % E", stages="P", unit=Unit.UNITS),
     _asked("POS-12", "portfolio heat", "sum of |P| |mark - stop|, of unfilled entries and new risk; without a stop all",
            ("PORTFOLIO_HEAT_LIMIT",), "portfolio", "3 % E", stages="P", unit=Unit.UNITS),
-    _asked("POS-13", "stress loss", "all prices fall by the shock, correlation 1", ("STRESS_LOSS_LIMIT",), "portfolio",
-           "12 % E", stages="P", unit=Unit.UNITS),
+    _asked("POS-13", "stress loss", "all that is bought falls, or all that is sold rises, by the farthest shock of its "
+           "direction, correlation 1, and closing pays half of a stressed spread; nothing hedges: any venue may be the "
+           "one that is lost", ("STRESS_LOSS_LIMIT",), "portfolio", "12 % E (soft 8); 20 % either way", stages="P",
+           unit=Unit.UNITS),
     _watched("POS-14", "holding time", "age of the position; grace, then riskd closes", ("HOLDING_TIME_LIMIT",),
              "instrument", "48 h (soft 24)"),
     _asked("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),

@@ -18,7 +18,6 @@ from riskd.inputs import (
     BLOCK,
     OK,
     PASS,
-    SOFT,
     CheckFunction,
     InputMissing,
     LimitUndefined,
@@ -33,6 +32,7 @@ from riskd.inputs import (
     price_of,
     qty_of,
     rule_of,
+    two_step,
     value_of,
     view_of,
 )
@@ -401,13 +401,7 @@ def pos_02(case: Case) -> Row:
     settings = case.books.settings
     measured = exposure(case)
     hard, soft = cap_of(settings.position_hard, case), cap_of(settings.position_soft, case)
-    return _two_step(measured, hard, soft, "POSITION_LIMIT")
-
-
-def _two_step(measured: int, hard: int, soft: int, reason: str) -> Row:
-    if measured > hard:
-        return BLOCK, reason, hard, measured
-    return (SOFT, reason, soft, measured) if measured > soft else (PASS, "", hard, measured)
+    return two_step(measured, hard, soft, "POSITION_LIMIT")
 
 
 def pos_03(case: Case) -> Row:
@@ -419,7 +413,7 @@ def pos_04(case: Case) -> Row:
     """Gross exposure."""
     settings = case.books.settings
     hard, soft = cap_of(settings.gross_hard, case), cap_of(settings.gross_soft, case)
-    return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
+    return two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
 def pos_07(case: Case) -> Row:
@@ -430,7 +424,7 @@ def pos_07(case: Case) -> Row:
     )  # fmt: skip
     if others is None:
         return PASS, "", hard, 0
-    return _two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
+    return two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
 
 
 # ---- RAT, PNL

@@ -31,7 +31,16 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, cluster_others, gross_others, leaning_qty, net_others, value_price, worst_qty
+from riskd.worst_case import (
+    base_others,
+    cluster_others,
+    gross_others,
+    leaning_qty,
+    net_others,
+    sides_beside,
+    value_price,
+    worst_qty,
+)
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -287,9 +296,12 @@ def _heat(case: Case) -> int:
 
 
 def _stress(case: Case) -> int:
-    orders = case.books.settings.orders
-    room = cap_of(orders.stress_loss, case) * PPM // need(orders.stress_ppm)
-    return _qty(case, _in_quote(case, room - gross_others(case) - 2), value_price(case)) - _worst_before(case)
+    rule = case.books.settings.orders.stress
+    if rule is None:
+        raise LimitUndefined
+    buys, beside = case.side is Side.BUY, sides_beside(case)
+    room = cap_of(rule.hard, case) * PPM // (rule.fall_ppm if buys else rule.rise_ppm) - beside[not buys] - 2
+    return 0 if room < 0 else _qty(case, _in_quote(case, room), value_price(case)) - leaning_qty(case, 0)
 
 
 def _beside(case: Case, cap: Cap | None, others: int) -> int:

@@ -223,6 +223,12 @@ add("POS-06", "another base does not count", None, lambda: concentrated("0.01", 
 add("POS-06", "alone above it", "CONCENTRATION_LIMIT", lambda: concentrated("0.01001", "600", "binance:BCH-ETH"))
 
 
+add("POS-06", "at the soft cap", None,
+    lambda: limited("POS-06", soft_notional="600.0001").plain(qty="0.01"), soft=True)  # fmt: skip
+add("POS-06", "above the soft cap", "CONCENTRATION_LIMIT",
+    lambda: limited("POS-06", soft_notional="600.000099").plain(qty="0.01"), soft=True)  # fmt: skip
+
+
 CLUSTER = {"status": "enforced", "hard_pct": 100, "soft_pct": 100}
 
 
@@ -288,6 +294,13 @@ def stressed(cap: str, **changes: Any) -> ApprovalAnswer:
 add("POS-13", "at the cap", None, lambda: stressed("180.00022"))
 add("POS-13", "above it", "STRESS_LOSS_LIMIT", lambda: stressed("180.000219"))
 add("POS-13", "a smaller shock", None, lambda: stressed("90.00011", shock_pct=10))
+
+
+add("POS-13", "with half of a stressed spread", None, lambda: stressed("184.50022550", stressed_spread_bps=100))
+add("POS-13", "above it with that", "STRESS_LOSS_LIMIT", lambda: stressed("184.500225", stressed_spread_bps=100))
+add("POS-13", "at the soft cap", None, lambda: stressed("1000", soft_loss="180.00022"), soft=True)
+add("POS-13", "above the soft cap", "STRESS_LOSS_LIMIT", lambda: stressed("1000", soft_loss="180.000219"), soft=True)
+add("POS-13", "above the soft share of equity", "STRESS_LOSS_LIMIT", lambda: stressed("1000", soft_pct=1), soft=True)
 
 
 @edge("POS-13", "the other book was never seen", "CHECK_INPUT_MISSING")
