@@ -304,8 +304,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("PRC-08", "edge covers cost", "expected edge of the intent >= k x (taker fees both ways + half the spread, "
            "or what PRC-03 measures where that is more)", ("EDGE_BELOW_COST",), "order", "1 x", stages="P",
            unit=Unit.PPM),
-    _asked("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
-           "per instrument", stages="PO", unit=Unit.UNITS),
+    _asked("SIZ-01", "maximum order quantity (fat finger)",
+           "q <= max of the instrument, and where the limits name a share of the volume of 1 min <= that, too",
+           ("ORDER_QTY_LIMIT",), "order", "per instrument; 5 %", stages="PO", unit=Unit.UNITS),
     _asked("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),
            "order", "5 % E", stages="P", unit=Unit.UNITS),
     _asked("SIZ-03", "risk per trade", "q |p - stop| + costs <= x % of equity; without a stop q p",

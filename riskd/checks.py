@@ -350,11 +350,6 @@ def _reference(case: Case) -> int:
 # ---- SIZ
 
 
-def siz_01(case: Case) -> Row:
-    """Fat finger."""
-    return bounded(qty_of(case), need(rule_of(case).max_order_qty), "ORDER_QTY_LIMIT")
-
-
 def siz_02(case: Case) -> Row:
     """Order value against equity and an absolute cap."""
     return bounded(value_of(case), cap_of(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT")
@@ -488,7 +483,6 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     "SPC-04": spc_04,
     "SPC-05": spc_05,
     "PRC-01": prc_01,
-    "SIZ-01": siz_01,
     "SIZ-02": siz_02,
     "SIZ-06": siz_06,
     "POS-01": pos_01,

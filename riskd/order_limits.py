@@ -69,6 +69,8 @@ class OrderQty(Enforced):
 
     max_qty: dict[str, PositiveDecimal]
     """Base units, by instrument id, or `*`."""
+    max_share_pct: Annotated[Decimal, Field(gt=0, le=100)] | None = None
+    """Of what was traded within the last minute, as riskd sees it (SIZ-04); the smaller of both holds. None = off."""
 
 
 class OrderValue(Enforced):

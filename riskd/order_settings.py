@@ -23,6 +23,7 @@ from riskd.order_limits import (
     LiquidationDistance,
     MandatoryStop,
     MarketBound,
+    OrderQty,
     OrderToTrade,
     PortfolioHeat,
     RejectRate,
@@ -87,6 +88,8 @@ class OrderSettings:
     depth: DepthRule | None
     slippage_ppm: int | None
     participation_ppm: int | None
+    qty_share_ppm: int | None
+    """Of the minute's volume, SIZ-01; None = off."""
     edge_multiple_ppm: int | None
     venue_hard_ppm: int | None
     """Of equity."""
@@ -224,6 +227,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         depth=None if depth is None else _depth(depth),
         slippage_ppm=None if slippage is None else slippage.max_slippage_bps * PPM_PER_BPS,
         participation_ppm=None if share is None else int(share.max_share_pct * PPM_PER_PCT),
+        qty_share_ppm=_qty_share_ppm(limits),
         edge_multiple_ppm=None if edge is None else ceil(edge.min_cost_multiple * PPM),
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
@@ -265,6 +269,11 @@ def _allocations(limit: StrategyAllocation) -> Allocations:
         if pct is not None and absolute is not None:
             caps[key] = make_cap(pct, absolute)
     return Allocations(caps, limit.soft_share_pct * PPM_PER_PCT)
+
+
+def _qty_share_ppm(limits: Limits) -> int | None:
+    found = limits.enforced("SIZ-01", OrderQty)
+    return None if found is None or found.max_share_pct is None else int(found.max_share_pct * PPM_PER_PCT)
 
 
 def _stress(limit: StressLoss) -> StressRule:

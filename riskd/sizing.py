@@ -17,7 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
-from riskd.liquidity_checks import best_depth, depth_multiple_ppm, participation_room
+from riskd.liquidity_checks import best_depth, depth_multiple_ppm, order_qty_room, participation_room
 from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
@@ -315,7 +315,7 @@ def _worst_before(case: Case) -> int:
 
 HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "MKT-06": _depth,
-    "SIZ-01": _order_qty,
+    "SIZ-01": order_qty_room,
     "SIZ-02": _order_value,
     "SIZ-03": _trade_risk,
     "SIZ-04": participation_room,
