@@ -9,13 +9,13 @@ every part, so the outbox is complete. The same object runs live, in the backtes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from execd.all_clears import AllClears
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.gateway import CancelPurpose
 from execd.intent_desk import CancelAnswer, IntentDesk
+from execd.key_watch import KeyWatch
 from execd.latch import LatchBoard
 from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
@@ -39,9 +39,6 @@ from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
 from tradebot.venues.api_orders import KeyRights, OrderCodec, VenueEvent
 
 __all__ = ["CancelAnswer", "Desk", "ReadResult"]
-
-MAX_RIGHTS_AGE_NS: Final = 3 * 3_600 * 1_000_000_000
-"""What a key may do is asked every hour; not told for so long is as good as never."""
 
 
 class Desk:
@@ -82,6 +79,7 @@ class Desk:
         canceler = MassCanceler(self.state, self.reconciler)
         margin_desk = MarginDesk(self.state)
         self._resting = RestingEntries(self.state)
+        self._keys = KeyWatch(self.state)
         self.venue_side = VenueSide(
             self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler, margin_desk
         )
@@ -119,6 +117,7 @@ class Desk:
             self._after_restart(order, now_ns)
         if start_number > 1:
             self._all_clears.restarted()
+            self._keys.restarted()
         self._drain(now_ns)
 
     def _after_restart(self, order: Order, now_ns: int) -> None:
@@ -197,20 +196,16 @@ class Desk:
             self.state.notice("error", "rules_changed", f"{name} changed its trading rules: restart execd to use them")
         venue.rules_time_ns, venue.rules_hash, venue.status_dirty = now_ns, found, True
 
+    def status_read(self, name: str, *, maintenance: bool) -> None:
+        """The venue told whether it is under maintenance (STA-03)."""
+        venue = self.state.venues[name]
+        if maintenance is not venue.maintenance:
+            venue.maintenance, venue.status_dirty = maintenance, True
+            self.state.notice("warning", "venue_maintenance", f"{name}: {'begins' if maintenance else 'is over'}")
+
     def rights_read(self, name: str, rights: KeyRights | None, now_ns: int) -> None:
         """The venue told what the key may do, or (None) did not (PTR-10)."""
-        venue = self.state.venues[name]
-        if rights is None:
-            if now_ns - venue.rights_ns > MAX_RIGHTS_AGE_NS and not venue.key_unchecked:
-                venue.key_unchecked = True
-                self.state.alarm(venue, "KEY_UNCHECKED", detail=f"{name} does not tell what the trading key may do")
-            return
-        venue.rights_ns = now_ns
-        if venue.key_unchecked:
-            venue.key_unchecked = False
-            self.state.alarm(venue, "KEY_UNCHECKED", detail="the venue told again", cleared=True)
-        if rights.may_move_money:
-            self.state.alarm(venue, "KEY_OVERPRIVILEGED", detail=f"the trading key of {name} may withdraw or transfer")
+        self._keys.read(self.state.venues[name], rights, now_ns)
 
     def venue_lost(self, name: str, now_ns: int) -> None:
         """The private connection is gone: whatever was on its way is unproven."""

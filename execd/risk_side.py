@@ -225,6 +225,9 @@ class RiskSide:
             venue.quiet_until_ns,
             venue.rules_time_ns,
             venue.rules_hash,
+            venue.rights_ns,
+            venue.key_moves_money,
+            venue.maintenance,
         )
 
     def lease_timer_ns(self) -> int | None:

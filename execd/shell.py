@@ -186,6 +186,11 @@ class LiveDesk:
         self.desk.rights_read(name, rights, self.clock.now_ns())
         self.flush()
 
+    def status_read(self, name: str, *, maintenance: bool) -> None:
+        """The venue told whether it is under maintenance."""
+        self.desk.status_read(name, maintenance=maintenance)
+        self.flush()
+
     def venue_down(self, name: str) -> None:
         """A private connection is gone."""
         self.desk.venue_lost(name, self.clock.now_ns())

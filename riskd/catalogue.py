@@ -228,8 +228,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("NOT_REDUCING", "WOULD_FLIP_POSITION"), "instrument", "on for reducing orders", stages="PO", reducing=True,
            unit=Unit.UNITS),
     _asked("STA-03", "venue readiness",
-           "private stream live; the ask and the last reconciliation are young enough, and not of the future",
-           ("VENUE_UNAVAILABLE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO", unit=Unit.MS),
+           "private stream live, no maintenance; the ask and the last reconciliation are young enough, and not of the "
+           "future", ("VENUE_UNAVAILABLE", "VENUE_MAINTENANCE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO",
+           unit=Unit.MS),
     _asked("STA-04", "instrument status", "the venue takes orders in this instrument", ("INSTRUMENT_NOT_TRADING",),
            "instrument", "-", stages="PO"),
     _asked("STA-05", "restricted list", "on the strategy's allow list and not on the deny list",
@@ -429,8 +430,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
              ("JOURNAL_UNAVAILABLE",), "system", "5 GiB, 250 ms", owner=_POST),
     _watched("PTR-09", "latency", "approval to venue acknowledgement, p99 of a minute; then CAUTIOUS",
              ("LATENCY_BREACH",), "system", "2 s", owner=_POST),
-    _watched("PTR-10", "key permissions", "execd asks every hour: no withdraw or transfer right; told within 3 h",
-             ("KEY_OVERPRIVILEGED", "KEY_UNCHECKED"), "venue", "hourly", owner=_POST),
+    _watched("PTR-10", "key permissions",
+             "execd asks every hour: no withdraw or transfer right, bound to addresses, more than 7 days left; told "
+             "within 3 h", ("KEY_OVERPRIVILEGED", "KEY_UNCHECKED", "KEY_UNBOUND", "KEY_EXPIRES"), "venue",
+             "hourly; 7 days", owner=_POST),
 )  # fmt: skip
 
 SPEC_BY_ID: Final = {spec.check_id: spec for spec in CATALOGUE}

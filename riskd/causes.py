@@ -142,7 +142,15 @@ ALARM_MEANINGS: Final = {
     "LATE_APPEARANCE": ("an order works or filled after its end was proven", _ONE_KEY),
     "GRANT_INVALID": ("execd cannot read a protection grant: do both have the same keys?", _ONE_KEY),
     "UNRESOLVED_ORDER": ("an order whose fate is unknown", "ends when the venue has told"),
-    "KEY_OVERPRIVILEGED": ("the trading key may withdraw or transfer", "take that right from it, then clear"),
+    "KEY_OVERPRIVILEGED": (
+        "the trading key may withdraw or transfer",
+        "take that right from it; clear it once the venue says so, which execd asks every minute then",
+    ),
+    "KEY_UNBOUND": (
+        "the trading key works from any address",
+        "bind it to ours at the venue; ends with the next answer",
+    ),
+    "KEY_EXPIRES": ("the trading key ends within seven days", "renew it at the venue; ends with the next answer"),
     "KEY_UNCHECKED": ("the venue does not tell what the trading key may do", "ends when it tells again"),
     "UNPROTECTED_POSITION": ("a position without its stop", "ends when the stop rests again; else flatten"),
 }

@@ -175,7 +175,7 @@ def closing_elsewhere(case: Case, owner: str) -> int:
 
 
 def sta_03(case: Case) -> Row:
-    """The venue's private side is live, reconciled, and execd speaks to us."""
+    """The venue works, its private side is live and reconciled, and execd speaks to us."""
     status, settings = case.venue_status, case.books.settings
     oldest, silence = need(settings.max_reconcile_age_ns), need(settings.max_session_age_ns)
     if status is None or case.session_age_ns is None:
@@ -183,6 +183,8 @@ def sta_03(case: Case) -> Row:
     silent = abs(case.session_age_ns)  # what comes from the future would never age, here and below
     if not status.private_stream_live or silent > silence:
         return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, silent // NS_PER_MS
+    if status.maintenance:
+        return BLOCK, "VENUE_MAINTENANCE", 0, 0
     if status.reconciling or status.reconciled_time_ns <= 0:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, 0
     age = abs(case.now_ns - status.reconciled_time_ns)
@@ -356,13 +358,15 @@ def siz_02(case: Case) -> Row:
 
 
 def siz_06(case: Case) -> Row:
-    """All messages of a parent together stay within it."""
+    """All messages of a parent together stay within it, at no worse price. A sale that closes follows the market: that
+    its limit lies near it, PRC-01 sees to.
+    """
     if case.intent is not None or case.role not in (OrderRole.ENTRY, OrderRole.EXIT):
         return OK  # asked with its parent, or without any
     parent = case.parent
     if parent is None or parent.closed:
         return BLOCK, "CHILD_EXCEEDS_PARENT", 0, qty_of(case)
-    worse = case.price > parent.price if case.side is Side.BUY else False
+    worse = (case.price - parent.price) * case.side.sign > 0 and (case.side is Side.BUY or not case.reducing)
     measured = qty_of(case) + case.books.commitments.drawn(parent)
     fits = measured <= parent.qty and not worse and parent.side is case.side
     fits = fits and parent.instrument_id == case.instrument_id and parent.strategy_id == case.strategy_id

@@ -348,5 +348,7 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
     "KEY_OVERPRIVILEGED": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
     "KEY_UNCHECKED": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
+    "KEY_UNBOUND": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
+    "KEY_EXPIRES": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
     "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
 }

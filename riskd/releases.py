@@ -4,6 +4,8 @@ before it goes on after something grave.
 
 from __future__ import annotations
 
+from typing import Final
+
 from riskd.control_book import SELF_TEST
 from riskd.holds import KEY_HOLDERS, Clearing, ClearRefusal, may_clear, needs_second_key
 from riskd.session_view import SessionView
@@ -12,6 +14,8 @@ from riskd.sign_offs import SignOffs
 from riskd.signatures import CommandVerifier
 from riskd.state import RiskState
 from tradebot.core.levels import Hold, ReleaseRule, ScopeKind, TradingLevel
+
+OVERPRIVILEGED: Final = "KEY_OVERPRIVILEGED"
 
 
 class Releases:
@@ -36,6 +40,8 @@ class Releases:
         refusal = self._verifier.problem("CLEAR", hold_id, clearing, command_id, epoch, now_ns)
         settings = self._settings
         refusal = refusal or may_clear(hold, clearing, now_ns, solo=settings.solo, cool_off_ns=settings.cool_off_ns)
+        if refusal is None and hold.cause == OVERPRIVILEGED:
+            refusal = self._still_overprivileged(hold)
         if refusal is None and hold.release is ReleaseRule.TWO_KEY:
             refusal = self._not_reconciled(hold)
         if refusal is None and hold.level is TradingLevel.KILLED:
@@ -43,6 +49,16 @@ class Releases:
         if refusal is None and not self._settings.solo and needs_second_key(hold, now_ns):
             return self._sign_offs.sign(hold_id, clearing, epoch, now_ns)
         return refusal
+
+    def _still_overprivileged(self, hold: Hold) -> ClearRefusal | None:
+        """Return that the venue has not said yet that the key may move money no more."""
+        status = self._session.statuses.get(hold.scope.name)
+        if status is not None and status.key_time_ns > hold.raised_ns and not status.key_moves_money:
+            return None
+        detail = (
+            f"the trading key of {hold.scope.name} may withdraw or transfer, as the venue told last: take that right"
+        )
+        return ClearRefusal("STILL_TRUE", f"{detail} from it; execd asks again every minute")
 
     def _not_reconciled(self, hold: Hold) -> ClearRefusal | None:
         """Return which venue of the scope has not been found in order yet: nothing is let go blindly."""

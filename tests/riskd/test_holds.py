@@ -9,9 +9,10 @@ import pytest
 
 from riskd.asks import make_case
 from riskd.control_book import SELF_TEST
+from riskd.controls import control_lines
 from riskd.holds import HoldBook, may_raise
 from riskd.records import HoldCleared
-from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits, violations
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import ApprovalAsk, StopLatch
 from tradebot.core.errors import ConfigError, InvariantError, RejectedError
@@ -645,3 +646,60 @@ def test_a_team_without_both_keys_is_refused() -> None:
     keys = {"ana": TEAM["operator_keys"]["ana"]}
     with pytest.raises(ConfigError, match="keys of a trader and of a risk officer"):
         make_test_limits(operators="team", operator_keys=keys)
+
+
+# ---- a key that may move money
+
+
+def overprivileged() -> tuple[Desk, str]:
+    """A desk whose execd was told just now that the trading key may withdraw."""
+    desk = Desk()
+    desk.now_ns += SECOND
+    desk.venue(
+        alarms=(VenueAlarm("KEY_OVERPRIVILEGED", "", "may withdraw"),), key_time_ns=desk.now_ns, key_moves_money=True
+    )
+    (hold_id,) = (hold.hold_id for hold in desk.gate.state.holds.holds.values())
+    return desk, hold_id
+
+
+def test_a_key_that_may_still_move_money_keeps_its_hold_and_one_that_may_not_gives_it_free() -> None:
+    desk, hold_id = overprivileged()
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.now_ns += SECOND
+    desk.venue(key_time_ns=desk.now_ns, key_moves_money=True)
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.venue(key_time_ns=desk.now_ns)
+    assert clear(desk, hold_id) == "CLEARED"
+
+
+def test_what_the_venue_told_before_the_hold_or_never_says_nothing_about_the_key() -> None:
+    desk, hold_id = overprivileged()
+    raised_ns = desk.now_ns
+    desk.now_ns += SECOND
+    desk.venue(key_time_ns=raised_ns)
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.gate.session_lost(desk.now_ns)
+    assert clear(desk, hold_id, reason="execd is away") == "STILL_TRUE"
+
+
+def test_resuming_leaves_a_key_that_may_move_money_alone() -> None:
+    desk, hold_id = overprivileged()
+    desk.gate.resume(reason="looked into it", operator="ana", role="trader", command_id="r1", now_ns=desk.now_ns)
+
+    assert hold_id in desk.gate.state.holds.holds
+
+
+@pytest.mark.parametrize("cause", ["KEY_UNBOUND", "KEY_EXPIRES"])
+def test_a_key_that_is_weak_stops_entries_until_the_venue_says_better(cause: str) -> None:
+    desk = Desk()
+    desk.venue(alarms=(VenueAlarm(cause, "", "renew it"),))
+    assert violations(desk.plain())["STA-01"] == "TRADING_REDUCE_ONLY"
+    (line,) = [one for one in control_lines(desk.gate.limits, desk.gate.state.controls) if one.check_id == "PTR-10"]
+    assert line.breaches == 1
+
+    desk.venue(alarms=(VenueAlarm(cause, "", "renewed", cleared=True),))
+
+    assert desk.plain().approval is not None

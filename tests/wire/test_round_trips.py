@@ -92,7 +92,11 @@ def test_session_messages_round_trip() -> None:
         hello=SessionHello("sess", "log", 7, "hash", (make_instrument(),), (latch,)),
         order_events=[OrderEvent(1, "c1", OrderEventKind.ASKED, OrderStatus.PENDING_NEW, 1, make_facts())],
         accounts=[AccountSnapshot("binance", "main", (Balance("USDT", Decimal(1), Decimal("0.5")),), True, 1, 2)],
-        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10, 11, "hash")],
+        venues=[
+            VenueStatus(
+                "binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10, 11, "hash", 12, True, True
+            )
+        ],
         abandons=[4],
         never_used=[NeverUsed("n", "c", "EXPIRED")],
         latches=[latch],

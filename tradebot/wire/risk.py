@@ -199,6 +199,9 @@ def venue_to_wire(status: VenueStatus) -> risk_service_pb2.VenueStatus:
         quiet_until_ns=status.quiet_until_ns,
         rules_time_ns=status.rules_time_ns,
         rules_hash=status.rules_hash,
+        key_time_ns=status.key_time_ns,
+        key_moves_money=status.key_moves_money,
+        maintenance=status.maintenance,
     )
 
 
@@ -221,6 +224,9 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
         quiet_until_ns=message.quiet_until_ns,
         rules_time_ns=message.rules_time_ns,
         rules_hash=message.rules_hash,
+        key_time_ns=message.key_time_ns,
+        key_moves_money=message.key_moves_money,
+        maintenance=message.maintenance,
     )
 
 

@@ -10,6 +10,7 @@ from tests.riskd.edges.kit import (
     add,
     edge,
     limited,
+    perpetual,
     raise_hold,
     roomy,
 )
@@ -20,7 +21,7 @@ from tradebot.core.approvals import ApprovalAnswer, Verdict
 from tradebot.core.instruments import Product
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import Side
+from tradebot.core.orders import OrderRole, Side
 
 changes: dict[str, Any]
 
@@ -59,6 +60,22 @@ def child_of(qty: str, **changes: Any) -> ApprovalAnswer:
 add("SIZ-06", "the whole parent", None, lambda: child_of("0.01"))
 add("SIZ-06", "one lot more", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01001"))
 add("SIZ-06", "at a worse price", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", terms_price="60000.01"))
+
+
+def sale_of(price: str, *, opens: bool) -> ApprovalAnswer:
+    """Part of a sale at 60,000 that opens a short position, or closes a long one."""
+    desk = perpetual(usdt="10000") if opens else Desk()
+    if not opens:
+        desk.buy("0.01")
+    intent = desk.intent(side=Side.SELL, role=OrderRole.ENTRY if opens else OrderRole.EXIT)
+    desk.ask(intent)
+    return desk.ask(None, desk.order(intent, terms_qty="0.01", terms_price=price))
+
+
+add("SIZ-06", "a short at its price", None, lambda: sale_of("60000", opens=True))
+add("SIZ-06", "a short at a better one", None, lambda: sale_of("60000.01", opens=True))
+add("SIZ-06", "a short at a worse one", "CHILD_EXCEEDS_PARENT", lambda: sale_of("59999.99", opens=True))
+add("SIZ-06", "a sale that closes follows the market", None, lambda: sale_of("59999.99", opens=False))
 add("SIZ-06", "for another strategy", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", strategy_id="s2"))
 add("SIZ-06", "of no parent", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", intent_id="i99"))
 
