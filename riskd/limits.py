@@ -34,6 +34,7 @@ from riskd.order_limits import (
     EquityShare,
     Exposure,
     FreeBalance,
+    Leverage,
     MandatoryStop,
     MaxSpread,
     OpenPositions,
@@ -46,6 +47,7 @@ from riskd.order_limits import (
     StrategyAllocation,
     StressLoss,
     TradeRisk,
+    Turnover,
     VenueExposure,
 )
 from riskd.post_trade_limits import (
@@ -60,6 +62,7 @@ from riskd.profiles import (
     HUNDRED,
     ProfileNumbers,
     ShareCap,
+    Size,
     below_venue_rules,
     profile_contradictions,
     sizing_above,
@@ -495,7 +498,26 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         file.start_capital,
         file.venue_minimum,
         _kept(limits),
+        tuple(_bounds(limits)),
+        _carried(limits),
     )
+
+
+def _bounds(limits: Limits) -> Iterator[Size]:
+    """What no entry can be worth more than. What lies at a venue pays for it, in spot with all that it is worth."""
+    start = limits.file.start_capital
+    at_venue, turnover = limits.enforced("POS-08", VenueExposure), limits.enforced("RAT-10", Turnover)
+    if start is not None and at_venue is not None:
+        yield Size("start_capital x checks.POS-08.hard_pct", start * at_venue.hard_pct / HUNDRED)
+    if start is not None and turnover is not None:
+        yield Size("start_capital x checks.RAT-10.max_times_equity", start * turnover.max_times_equity)
+
+
+def _carried(limits: Limits) -> Size | None:
+    start, leverage = limits.file.start_capital, limits.enforced("POS-10", Leverage)
+    if start is None or leverage is None:
+        return None
+    return Size("start_capital x checks.POS-10.max_leverage", start * leverage.max_leverage)
 
 
 def _value_caps(limits: Limits) -> Iterator[ShareCap]:
