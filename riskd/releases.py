@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from riskd.control_book import SELF_TEST
-from riskd.holds import KEY_HOLDERS, Clearing, ClearRefusal, may_clear, needs_second_key
+from riskd.holds import DAEMONS, KEY_HOLDERS, Clearing, ClearRefusal, daemon_cause, may_clear, needs_second_key
 from riskd.session_view import SessionView
 from riskd.settings import Settings
 from riskd.sign_offs import SignOffs
@@ -32,8 +32,11 @@ class Releases:
         self, hold_id: str, hold: Hold | None, clearing: Clearing, command_id: str, now_ns: int
     ) -> ClearRefusal | None:
         """Return why an operator may not clear a hold now; with a team, the first of two signatures waits here."""
-        if clearing.role not in KEY_HOLDERS:
+        if clearing.role not in KEY_HOLDERS and clearing.role not in DAEMONS:
             return ClearRefusal("NOT_PERMITTED", f"the role {clearing.role!r} clears no holds")
+        if hold is not None and clearing.role in DAEMONS:
+            own = (hold.cause, hold.raised_by) == (daemon_cause(clearing.role), clearing.role)
+            return None if own else ClearRefusal("NOT_PERMITTED", f"{clearing.role} clears what it raised itself")
         if hold is None:
             return ClearRefusal("UNKNOWN_HOLD", f"no hold {hold_id!r} is in force")
         epoch = self._state.holds.epoch

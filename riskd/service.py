@@ -19,7 +19,7 @@ import structlog
 from riskd import reports
 from riskd.audit_shell import AuditEntry, find_decision, read_audit
 from riskd.controls import control_lines
-from riskd.holds import Clearing
+from riskd.holds import DAEMONS, Clearing
 from riskd.messages_service import (
     control_message,
     drill_message,
@@ -464,12 +464,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         await self._live.settle()
 
     async def _who(self, request: Any, context: Context) -> tuple[str, str]:
-        """Return operator and command id; refuse a command without them."""
+        """Return operator and command id; refuse a command without them. A daemon is nobody but itself."""
         try:
             operator, command_id = require(request.operator, "operator"), require(request.command_id, "command_id")
         except RejectedError as exc:
             await _invalid(context, exc)
-        return operator[:MAX_TEXT], command_id[:MAX_TEXT]
+        role = caller_role()
+        return role if role in DAEMONS else operator[:MAX_TEXT], command_id[:MAX_TEXT]
 
     @staticmethod
     async def _read(convert: Any, message: Any, context: Context) -> Any:

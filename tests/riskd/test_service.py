@@ -461,3 +461,25 @@ async def test_a_recorder_of_another_build_is_refused_by_name_until_one_of_ours_
         await riskd.stub(Role.RECORDER).WatchRiskEvents(pb.WatchRiskEventsRequest(build_hash="build")).read()
 
         assert (await session.ask(one_ask(desk, desk.asks + 1))).answers[0].verdict is not Verdict.BLOCK
+
+
+async def test_a_daemon_raises_and_clears_its_own_hold_over_its_own_socket(tmp_path: Path, clock: ManualClock) -> None:
+    venue = level_pb2.Scope(kind=level_pb2.SCOPE_KIND_VENUE, name="binance")
+    async with running(tmp_path, clock) as riskd:
+        await connect(riskd)
+        paused = level_pb2.TRADING_LEVEL_PAUSED
+        answer = await raise_hold(
+            riskd, Role.MARKETDATA, level=paused, scope=venue, operator="somebody", command_id="m1"
+        )
+        assert (answer.hold.cause, answer.hold.raised_by) == ("MARKETDATA", "marketdata")
+        for role, level, scope in (
+            (Role.MARKETDATA, HALTED, venue), (Role.RECORDER, paused, SYSTEM), (Role.ENGINE, paused, venue),
+        ):  # fmt: skip
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await raise_hold(riskd, role, level=level, scope=scope, command_id=f"{role}2")
+            assert "NOT_PERMITTED" in (refused.value.details() or "")
+        request = pb.ClearHoldRequest(hold_id=answer.hold.hold_id, reason="", operator="x", command_id="m2")
+        assert not (await riskd.stub(Role.RECORDER).ClearHold(request)).cleared
+
+        request.command_id = "m3"
+        assert (await riskd.stub(Role.MARKETDATA).ClearHold(request)).cleared
