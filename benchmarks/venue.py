@@ -152,6 +152,8 @@ class Venue:
                 }
             case "/sapi/v1/account/apiRestrictions":
                 return KEY_RIGHTS
+            case "/sapi/v1/system/status":
+                return {"status": 0, "msg": "normal"}
             case "ping":
                 return {}
             case _:

@@ -354,6 +354,7 @@ class Daemons:
                     control.last_breach_time_ns,
                     control.last_breach,
                     control.breaches,
+                    control.untested,
                 )
                 for control in answer.controls
             ),

@@ -406,11 +406,13 @@ def control_lines(view: views.ControlReportView) -> list[str]:
         for c in view.controls
         if c.status != "ENFORCED"
     ]
+    untested = [[c.check_id, c.untested] for c in enforced if c.untested]
     lines = [f"limits {view.profile} {view.limits_hash[:12]}   {len(enforced)} of {len(view.controls)} enforced", ""]
     lines += table(["CONTROL", "LAST TEST", "LAST BREACH", "BREACHES", "RTS 6", "15c3-5"], rows, frozenset({3}))
     for head, body in (
         (["CONTROL", "NAME", "LIMIT"], limits),
         (["CONTROL", "LAST BREACH"], told),
+        (["CONTROL", "WHY THE SELF-TEST PROVES NOTHING ABOUT IT"], untested),
         (["CONTROL", "NAME", "STATUS", "REASON"], others),
     ):
         lines += ["", *table(head, body)] if body else []

@@ -421,6 +421,8 @@ class ControlView:
     last_breach_time_ns: int
     last_breach: str
     breaches: int
+    untested: str = ""
+    """Why the self-test proves nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)

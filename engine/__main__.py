@@ -17,6 +17,7 @@ from engine.session import RecordingCore
 from engine.session_shell import SUFFIX, SessionWriter
 from engine.shell import LiveEngine
 from engine.switch_shell import SwitchFile
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.clock import NS_PER_MS
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
@@ -72,7 +73,7 @@ async def _serve_live(shell: ServiceShell[EngineConfig]) -> None:
 def _start_links(shell: ServiceShell[EngineConfig], engine: LiveEngine) -> None:
     market_channel = open_channel(shell.common, Role.MARKETDATA, shell.role)
     market = MarketLink(engine, market_channel, lossless=shell.section.lossless)
-    execution = ExecutionLink(engine, open_channel(shell.common, Role.EXECD, shell.role))
+    execution = ExecutionLink(engine, open_channel(shell.common, Role.EXECD, shell.role), build_hash())
     shell.tasks.start("market data", redial("marketdata", market.session))
     shell.tasks.start("execution", redial("execd", execution.session))
 

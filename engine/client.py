@@ -185,9 +185,10 @@ class MarketLink:
 class ExecutionLink:
     """Intents up, answers and order events down."""
 
-    def __init__(self, engine: LiveEngine, channel: grpc.aio.Channel) -> None:
+    def __init__(self, engine: LiveEngine, channel: grpc.aio.Channel, build: str) -> None:
         self._engine = engine
         self._stub = ExecutionServiceStub(channel)
+        self._build = build
 
     async def session(self) -> None:
         """Open the stream and talk until it ends."""
@@ -198,7 +199,8 @@ class ExecutionLink:
         writer: asyncio.Task[None] | None = None
         canceler: asyncio.Task[None] | None = None
         try:
-            await call.write(execution_pb.SubmitIntentsRequest(strategy_ids=[*engine.core.runs, REDUCER]))
+            hello = execution_pb.SubmitIntentsRequest(strategy_ids=[*engine.core.runs, REDUCER], build_hash=self._build)
+            await call.write(hello)
             first = await call.read()  # read() throughout: one call may not mix it with iteration
             if not isinstance(first, execution_pb.SubmitIntentsResponse):
                 raise TransientError("execd closed the stream before its first message")

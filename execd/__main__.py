@@ -18,7 +18,7 @@ from execd.latch import LatchBoard
 from execd.market_client import MarketClient
 from execd.metrics_shell import ExecdMetrics
 from execd.restore import Restorer
-from execd.rights_shell import RightsReader, rights_at_start
+from execd.rights_shell import RightsReader, StatusReader, rights_at_start
 from execd.risk_client import RiskClient
 from execd.rules_shell import RulesReader
 from execd.service import ExecutionServicer, execution_binding
@@ -175,6 +175,7 @@ async def _trade(
     shell.tasks.start("trading rules", RulesReader(live, rests).run())
     if tells_rights:
         shell.tasks.start("key rights", RightsReader(live, rests).run())
+        shell.tasks.start("venue status", StatusReader(live, rests).run())
     shell.tasks.start("risk session", redial("riskd", risk.session))
     shell.tasks.start("market data", redial("marketdata", market.session))
     await server.set_serving(True)

@@ -9,13 +9,13 @@ every part, so the outbox is complete. The same object runs live, in the backtes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from execd.all_clears import AllClears
 from execd.asking import AskDesk
 from execd.exits import ExitDesk
 from execd.gateway import CancelPurpose
 from execd.intent_desk import CancelAnswer, IntentDesk
+from execd.key_watch import KeyWatch
 from execd.latch import LatchBoard
 from execd.margin_desk import MarginDesk
 from execd.mass_cancel import MassCanceler
@@ -23,6 +23,7 @@ from execd.orders import Order
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import Outbox, ReadJob, ReadKind, RecordType
+from execd.resting import RestingEntries
 from execd.risk_side import RiskSide
 from execd.settings import DeskSettings
 from execd.state import DeskState
@@ -38,9 +39,6 @@ from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
 from tradebot.venues.api_orders import KeyRights, OrderCodec, VenueEvent
 
 __all__ = ["CancelAnswer", "Desk", "ReadResult"]
-
-MAX_RIGHTS_AGE_NS: Final = 3 * 3_600 * 1_000_000_000
-"""What a key may do is asked every hour; not told for so long is as good as never."""
 
 
 class Desk:
@@ -80,6 +78,8 @@ class Desk:
         self._all_clears = AllClears(self.state, self.unknown, self.protection, self.reconciler)
         canceler = MassCanceler(self.state, self.reconciler)
         margin_desk = MarginDesk(self.state)
+        self._resting = RestingEntries(self.state)
+        self._keys = KeyWatch(self.state)
         self.venue_side = VenueSide(
             self.state, self.events, self.unknown, self.reconciler, self.exits, self.protection, canceler, margin_desk
         )
@@ -92,6 +92,7 @@ class Desk:
             self.reconciler,
             canceler,
             margin_desk,
+            self._resting,
             build_hash,
         )
 
@@ -126,6 +127,7 @@ class Desk:
             self._after_restart(order, now_ns)
         if start_number > 1:
             self._all_clears.restarted()
+            self._keys.restarted()
         self._drain(now_ns)
 
     def _after_restart(self, order: Order, now_ns: int) -> None:
@@ -182,6 +184,10 @@ class Desk:
         self.risk_side.message(down, now_ns)
         self._drain(now_ns)
 
+    def engine_connected(self, build: str) -> None:
+        """An engine opened its stream; empty = it does not tell its build."""
+        self.risk_side.engine_told(build)
+
     def on_latch(self, latch: StopLatch, now_ns: int) -> None:
         """A stop was set (the gateway obeys it already): journal it, tell riskd, cancel entries."""
         self.risk_side.latch(latch, now_ns)
@@ -200,20 +206,16 @@ class Desk:
             self.state.notice("error", "rules_changed", f"{name} changed its trading rules: restart execd to use them")
         venue.rules_time_ns, venue.rules_hash, venue.status_dirty = now_ns, found, True
 
+    def status_read(self, name: str, *, maintenance: bool) -> None:
+        """The venue told whether it is under maintenance (STA-03)."""
+        venue = self.state.venues[name]
+        if maintenance is not venue.maintenance:
+            venue.maintenance, venue.status_dirty = maintenance, True
+            self.state.notice("warning", "venue_maintenance", f"{name}: {'begins' if maintenance else 'is over'}")
+
     def rights_read(self, name: str, rights: KeyRights | None, now_ns: int) -> None:
         """The venue told what the key may do, or (None) did not (PTR-10)."""
-        venue = self.state.venues[name]
-        if rights is None:
-            if now_ns - venue.rights_ns > MAX_RIGHTS_AGE_NS and not venue.key_unchecked:
-                venue.key_unchecked = True
-                self.state.alarm(venue, "KEY_UNCHECKED", detail=f"{name} does not tell what the trading key may do")
-            return
-        venue.rights_ns = now_ns
-        if venue.key_unchecked:
-            venue.key_unchecked = False
-            self.state.alarm(venue, "KEY_UNCHECKED", detail="the venue told again", cleared=True)
-        if rights.may_move_money:
-            self.state.alarm(venue, "KEY_OVERPRIVILEGED", detail=f"the trading key of {name} may withdraw or transfer")
+        self._keys.read(self.state.venues[name], rights, now_ns)
 
     def venue_lost(self, name: str, now_ns: int) -> None:
         """The private connection is gone: whatever was on its way is unproven."""
@@ -268,6 +270,7 @@ class Desk:
         self.exits.handle_timer(now_ns)
         self.unknown.handle_timer(now_ns)
         self.protection.handle_timer(now_ns)
+        self._resting.handle_timer(now_ns)
         self.reconciler.handle_timer(now_ns)
         self.risk_side.ping(now_ns)
         self.risk_side.lease_watch(now_ns)
@@ -281,6 +284,7 @@ class Desk:
             self.exits.next_timer_ns(),
             self.unknown.next_timer_ns(),
             self.protection.next_timer_ns(),
+            self._resting.next_timer_ns(),
             self.reconciler.next_timer_ns(),
             self.state.link.next_timer_ns(),
             self.risk_side.lease_timer_ns(),
@@ -334,6 +338,7 @@ class Desk:
                 self._watch_doubt(order, event, now_ns)
             self.exits.after_event(order, event, now_ns)
             self.protection.after_event(order, event, now_ns)
+            self._resting.after_event(order, event)
 
     def _watch_doubt(self, order: Order, event: OrderEvent, now_ns: int) -> None:
         """An order is unproven now, or proven: riskd hears of both with the venue's state."""

@@ -1,4 +1,6 @@
-"""Asks the venues every hour what the trading keys may do (PTR-10): none may move money out of the account."""
+"""Asks the venues every hour what the trading keys may do (PTR-10): none may move money out of the account. Asks them
+every half minute whether they are under maintenance (STA-03); who does not answer says nothing about that.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from tradebot.venues.api_orders import KeyRights
 
 EVERY_S: Final = 3_600.0
 RETRY_S: Final = 60.0
+STATUS_EVERY_S: Final = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +44,30 @@ async def rights_at_start(name: str, rest: VenueReader) -> KeyRights | None:
     return rights
 
 
+class StatusReader:
+    """All venues, one after the other."""
+
+    def __init__(self, live: LiveDesk, rests: Mapping[str, VenueReader]) -> None:
+        self._live = live
+        self._rests = rests
+
+    async def run(self) -> None:
+        """Ask, for ever."""
+        while True:
+            for name in self._rests:
+                await self.read(name)
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    async def read(self, name: str) -> None:
+        """Ask one venue."""
+        try:
+            maintenance = await self._rests[name].under_maintenance()
+        except READ_ERRORS as exc:
+            _log.warning("status_not_read", venue=name, error=str(exc))
+            return
+        self._live.status_read(name, maintenance=maintenance)
+
+
 class RightsReader:
     """All venues, one after the other."""
 
@@ -57,7 +84,9 @@ class RightsReader:
             pause_s = EVERY_S if all(done) else RETRY_S
 
     async def read(self, name: str) -> bool:
-        """Ask one venue; return whether it answered."""
+        """Ask one venue; return whether it answered well: a key that may do too much is looked at again soon, so that
+        nobody who has mended it waits for an hour.
+        """
         rights = await read_rights(name, self._rests[name])
         self._live.rights_read(name, rights)
-        return rights is not None
+        return rights is not None and not rights.may_move_money

@@ -12,6 +12,7 @@ from execd.mass_cancel import MassCanceler
 from execd.protection import Protection
 from execd.reconcile import Reconciler
 from execd.records import RecordType
+from execd.resting import RestingEntries
 from execd.settings import NS_PER_MS
 from execd.state import DeskState, VenueState
 from tradebot.core.accounts import VenueStatus
@@ -38,6 +39,7 @@ class RiskSide:
         reconciler: Reconciler,
         mass_canceler: MassCanceler,
         margin_desk: MarginDesk,
+        resting: RestingEntries,
         build_hash: str,
     ) -> None:
         self.state = state
@@ -48,6 +50,7 @@ class RiskSide:
         self.reconciler = reconciler
         self.mass_canceler = mass_canceler
         self.margin_desk = margin_desk
+        self.resting = resting
         self._build_hash = build_hash
         self._entries_canceled_for_lease = False
 
@@ -89,6 +92,7 @@ class RiskSide:
             self.asks.answered(answer, now_ns)
         if down.lease is not None:
             self.state.link.lease_answer(down.lease)
+            self.resting.follow(down.lease.entry_lifetime_ms * NS_PER_MS)
             for venue in self.state.venues.values():
                 venue.told = [told for told in venue.told if told[0] >= down.lease.sequence]
             if self.state.link.lease_valid(now_ns):
@@ -118,6 +122,7 @@ class RiskSide:
             state.notice("error", "order_log_gap", text)
             missed = state.orders.log.after(0) or []
         state.out.up.order_events.extend(missed)
+        state.out.up.engine_build = state.engine_build
         for venue in state.venues.values():
             venue.status_dirty = True
             self.reconciler.resend_account(venue, now_ns)
@@ -151,6 +156,14 @@ class RiskSide:
             self.state.out.up_dirty = True
         self.state.notice("error", "stop_latched", f"{latch.level.name} by {latch.operator}: {latch.reason}")
         self.intents.cancel_entries("STOPPED", now_ns)
+
+    def engine_told(self, build: str) -> None:
+        """An engine opened its stream and told its build: riskd compares it (AUT-05)."""
+        state = self.state
+        state.engine_build = build
+        if state.link.welcomed:
+            state.out.up.engine_build = build
+            state.out.up_dirty = True
 
     def lease_watch(self, now_ns: int) -> None:
         """Cancel working entries when riskd has been silent for too long."""
@@ -212,6 +225,9 @@ class RiskSide:
             venue.quiet_until_ns,
             venue.rules_time_ns,
             venue.rules_hash,
+            venue.rights_ns,
+            venue.key_moves_money,
+            venue.maintenance,
         )
 
     def lease_timer_ns(self) -> int | None:

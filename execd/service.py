@@ -116,6 +116,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             return
+        live.engine_connected(first.build_hash)
         wanted = frozenset(first.strategy_ids)
         outbox: Outbox[bytes] = Outbox()
 

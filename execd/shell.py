@@ -147,6 +147,11 @@ class LiveDesk:
         await self._journal.wait_durable(self._journal.appended_seq)
         return answer
 
+    def engine_connected(self, build: str) -> None:
+        """An engine opened its stream."""
+        self.desk.engine_connected(build)
+        self.flush()
+
     def latch(self, latch: StopLatch) -> None:
         """A stop was set in the other thread."""
         self.desk.on_latch(latch, self.clock.now_ns())
@@ -186,6 +191,11 @@ class LiveDesk:
     def rights_read(self, name: str, rights: KeyRights | None) -> None:
         """The venue told what the key may do; None = it did not."""
         self.desk.rights_read(name, rights, self.clock.now_ns())
+        self.flush()
+
+    def status_read(self, name: str, *, maintenance: bool) -> None:
+        """The venue told whether it is under maintenance."""
+        self.desk.status_read(name, maintenance=maintenance)
         self.flush()
 
     def venue_down(self, name: str) -> None:

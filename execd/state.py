@@ -56,8 +56,10 @@ class VenueState:
     """The venue told us to send nothing but cancels until then."""
     rights_ns: int = 0
     """When the venue last told what the key may do."""
-    key_unchecked: bool = False
-    """Whether riskd was told that it does not."""
+    key_moves_money: bool = False
+    """Whether it said then that the key may withdraw or transfer."""
+    maintenance: bool = False
+    """Whether it says that it is under maintenance."""
     rules_time_ns: int = 0
     """When its trading rules were read last."""
     rules_hash: str = ""
@@ -102,6 +104,8 @@ class DeskState:
         self.venues = {name: VenueState(name, account) for name, account in settings.accounts.items()}
         self.out = Outbox()
         self.fresh: deque[tuple[Order, OrderEvent]] = deque()
+        self.engine_build: str | None = None
+        """That the latest engine told; None = there was none yet."""
         self.log_incarnation = ""
         self.start_number = 0
         self.started_ns = 0

@@ -52,8 +52,15 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
     """See the proto for the meaning of every field."""
 
     def __init__(
-        self, market: Market, sources: list[FeedSource], board: StatusBoard, clock: Clock, incarnation: str
+        self,
+        market: Market,
+        sources: list[FeedSource],
+        board: StatusBoard,
+        clock: Clock,
+        incarnation: str,
+        build: str,
     ) -> None:
+        self._build = build
         self._market = market
         self._sources = sources
         self._board = board
@@ -93,7 +100,9 @@ class MarketDataServicer(pb_grpc.MarketDataServiceServicer):
         except TooManyReadersError as exc:
             raise TooManySubscribersError(str(exc)) from exc
         pause_s = min(request.min_interval_ms, MAX_INTERVAL_MS) / 1000
-        header = pb.SubscribeResponse(incarnation=self._incarnation, instruments=self._instruments(indexes))
+        header = pb.SubscribeResponse(
+            incarnation=self._incarnation, instruments=self._instruments(indexes), build_hash=self._build
+        )
         subscription = Subscription(publisher, reader, context, now_ns, self._heartbeat, pause_s)
         try:
             await subscription.run(header.SerializeToString())

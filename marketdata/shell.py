@@ -22,6 +22,7 @@ from marketdata.service import MarketDataServicer
 from marketdata.status import StatusBoard
 from tradebot._version import __version__
 from tradebot.core.market import BookState
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.clock import NS_PER_S
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.service_main import ServiceShell
@@ -53,7 +54,9 @@ class App:
         self.board = StatusBoard(
             self.market, self.sources, mode=shell.common.mode, version=__version__, now_ns=shell.clock.now_ns
         )
-        servicer = MarketDataServicer(self.market, self.sources, self.board, shell.clock, self.incarnation)
+        servicer = MarketDataServicer(
+            self.market, self.sources, self.board, shell.clock, self.incarnation, build_hash()
+        )
         self.server = RpcServer(shell.role, shell.common, [servicer.binding()], on_crash=shell.crash)
 
     async def start(self) -> None:

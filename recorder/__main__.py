@@ -11,6 +11,7 @@ from recorder.config import RecorderConfig
 from recorder.service import RecorderServicer
 from recorder.shell import Recorder
 from recorder.sqlite_store import SqliteStore
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
@@ -25,7 +26,7 @@ async def serve(shell: ServiceShell[RecorderConfig]) -> None:
     with StateLock.acquire(path.parent):
         recorder = Recorder(section, SqliteStore(path, section.synchronous), shell.clock, shell.metrics)
         channels = [open_channel(common, daemon, shell.role) for daemon in ("marketdata", "execd", "riskd")]
-        links = Links(recorder, shell.clock, *channels)
+        links = Links(recorder, shell.clock, *channels, build=build_hash())
         servicer = RecorderServicer(recorder, path, common.mode, uuid4().hex, shell.clock)
         server = RpcServer(shell.role, common, [servicer.binding()], on_crash=shell.crash)
         await server.start()

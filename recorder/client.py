@@ -59,8 +59,11 @@ class Links:
         marketdata: grpc.aio.Channel,
         execd: grpc.aio.Channel,
         riskd: grpc.aio.Channel,
+        *,
+        build: str,
     ) -> None:
         self._recorder = recorder
+        self._build = build
         self._clock = clock
         self._marketdata = market_grpc.MarketDataServiceStub(marketdata)
         self._execd = execution_grpc.ExecutionServiceStub(execd)
@@ -152,7 +155,9 @@ class Links:
         return self._execd.WatchOrders(request, wait_for_ready=True)
 
     def _watch_risk_events(self, incarnation: str, sequence: int) -> Any:
-        request = risk_pb.WatchRiskEventsRequest(incarnation=incarnation, resume_after_sequence=sequence)
+        request = risk_pb.WatchRiskEventsRequest(
+            incarnation=incarnation, resume_after_sequence=sequence, build_hash=self._build
+        )
         return self._riskd.WatchRiskEvents(request, wait_for_ready=True)
 
     async def _resumed(

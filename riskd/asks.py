@@ -5,6 +5,7 @@ Nothing here refuses: what does not fit becomes `Case.problem`, and AUT-01 repor
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -19,6 +20,7 @@ from tradebot.core.approvals import ApprovalAsk, ApproveOrder
 from tradebot.core.intents import OrderIntent
 from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import OrderRole, OrderTerms, OrderType, Side, TimeInForce
+from tradebot.core.wire_enum import WireEnum
 
 MAX_ID_CHARACTERS: Final = 128
 _ZERO: Final = Decimal(0)
@@ -102,7 +104,7 @@ def make_case(
             _take_plan(case, case.parent.stop_loss, case.parent.take_profit)
         case.problem = _problem(case)
     except ArithmeticError:  # NaN does not even compare
-        case.problem = "an amount is not finite or has more than 12 decimals"
+        case.problem = _amount_problem(case)
     return case
 
 
@@ -147,13 +149,14 @@ def _duplicate(case: Case, state: RiskState) -> str:
 
 
 def _problem(case: Case) -> str:
+    """Return what is malformed: the field, what it says and the fix."""
     intent, order = case.intent, case.order
     if intent is None and order is None:
-        return "the ask is empty"
+        return "parent, order: the ask has neither; send one at least"
     if case.rule is None:
-        return f"instrument {case.instrument_id!r} is unknown"
+        return f"instrument_id {_shown(case.instrument_id)}: execd's hello names none such; ask for one that it names"
     if case.rule.venue != case.venue:
-        return f"{case.instrument_id} is not traded at {case.venue!r}"
+        return f"venue {_shown(case.venue)}: {case.instrument_id} trades at {case.rule.venue!r}; send it there"
     if intent is not None and (problem := _intent_problem(intent)):
         return problem
     if order is not None and (problem := _order_problem(order, case)):
@@ -163,21 +166,23 @@ def _problem(case: Case) -> str:
 
 def _intent_problem(intent: OrderIntent) -> str:
     if not _are_ids(intent.intent_id, intent.strategy_id, intent.incarnation):
-        return f"intent id, strategy id and incarnation have 1 to {MAX_ID_CHARACTERS} characters"
+        return _bad_id(
+            ("intent_id", intent.intent_id), ("strategy_id", intent.strategy_id), ("incarnation", intent.incarnation)
+        )
     if intent.intent_sequence < 1:
-        return "intent_sequence counts from 1"
+        return f"intent_sequence {intent.intent_sequence}: count from 1"
     if intent.role not in (OrderRole.ENTRY, OrderRole.EXIT):
-        return f"an intent is ENTRY or EXIT, not {intent.role.name}"
+        return f"role {intent.role.name}: an intent is ENTRY or EXIT"
     if not 0 < intent.strength <= 1:
-        return f"strength {intent.strength} is not in (0, 1]"
+        return f"strength {intent.strength}: give a number in (0, 1]"
     if intent.qty is not None and not intent.qty > 0:
-        return "qty is not above 0"
+        return f"qty {intent.qty}: give one above 0, or none to be sized"
     if intent.expected_edge is not None and not -1 < intent.expected_edge < 1:
-        return f"expected_edge {intent.expected_edge} is not in (-1, 1): it is a fraction of the price"
+        return f"expected_edge {intent.expected_edge}: give a fraction of the price in (-1, 1)"
     plan = intent.protection
     for name, fraction in (("stop_loss", plan.stop_loss_fraction), ("take_profit", plan.take_profit_fraction)):
         if fraction is not None and not 0 < fraction < 1:
-            return f"{name}_fraction {fraction} is not in (0, 1)"
+            return f"{name}_fraction {fraction}: give a fraction of the price in (0, 1)"
     return ""
 
 
@@ -186,14 +191,30 @@ def _are_ids(*texts: str) -> bool:
     return min(lengths) > 0 and max(lengths) <= MAX_ID_CHARACTERS
 
 
+def _bad_id(*named: tuple[str, str]) -> str:
+    """Return which of some ids is none; one is."""
+    name, text = next((name, text) for name, text in named if not _are_ids(text))
+    return f"{name} has {len(text)} characters: give 1 to {MAX_ID_CHARACTERS}"
+
+
+def _shown(text: str) -> str:
+    return repr(text[:MAX_ID_CHARACTERS])
+
+
 def _order_problem(order: ApproveOrder, case: Case) -> str:
-    if not _are_ids(order.intent_id, order.strategy_id, order.order.client_order_id, order.account):
-        return f"intent id, strategy id, client order id and account have 1 to {MAX_ID_CHARACTERS} characters"
-    if order.order.qty < 0 or (order.order.qty == 0 and case.intent is None):
-        return "qty is not above 0"
+    terms = order.order
+    if not _are_ids(order.intent_id, order.strategy_id, terms.client_order_id, order.account):
+        return _bad_id(
+            ("intent_id", order.intent_id),
+            ("strategy_id", order.strategy_id),
+            ("client_order_id", terms.client_order_id),
+            ("account", order.account),
+        )
+    if terms.qty < 0 or (terms.qty == 0 and case.intent is None):
+        return f"qty {terms.qty} of the order: give one above 0; 0 is for what comes with its intent, to be sized"
     status = case.venue_status
     if status is not None and status.account != order.account:
-        return f"account {order.account!r} is not ours at {order.venue}"
+        return f"account {_shown(order.account)}: ours at {order.venue} is {status.account!r}"
     return ""
 
 
@@ -205,19 +226,51 @@ def _disagreement(intent: OrderIntent, order: ApproveOrder) -> str:
     )  # fmt: skip
     asked = (order.intent_id, order.strategy_id, terms.instrument_id, terms.side, order.role, terms.post_only)
     if wanted != asked:
-        name = next(name for name, one, other in zip(_SHARED, wanted, asked, strict=True) if one != other)
-        return f"{name} of the order differs from the intent"
+        name, one, other = next(
+            (name, one, other) for name, one, other in zip(_SHARED, wanted, asked, strict=True) if one != other
+        )
+        return _differs(name, other, one)
     if intent.order_type is not OrderType.MARKET:
         for name in _FORM:
             if getattr(intent, name) != getattr(terms, name):
-                return f"{name} of the order differs from the intent"
+                return _differs(name, getattr(terms, name), getattr(intent, name))
     elif terms.order_type is not OrderType.LIMIT:
-        return "the order of a market intent is not a limit"
+        return f"order_type {terms.order_type.name} of the order: a market intent is sent as a LIMIT that does not rest"
     # An exit without a quantity may come with what is free to be sold; an entry without one is sized here alone.
     if terms.qty and terms.qty != intent.qty and (intent.qty is not None or intent.role is OrderRole.ENTRY):
-        return "qty of the order differs from the intent"
+        wanted_qty = "none: send 0 to be sized" if intent.qty is None else intent.qty
+        return _differs("qty", terms.qty, wanted_qty)
     limit = intent.limit_price
     price = terms.price
     if limit is not None and price is not None and price != limit and (price > limit) is (intent.side is Side.BUY):
-        return "price of the order is worse than the intent's limit"
+        return f"price {price} of the order: worse than the intent's limit_price {limit}; send that or a better one"
     return ""
+
+
+def _differs(name: str, asked: object, wanted: object) -> str:
+    """Return that a field of the order is not the intent's."""
+    one, other = (
+        text.name if isinstance(text, WireEnum) else str(text)[:MAX_ID_CHARACTERS] for text in (asked, wanted)
+    )
+    return f"{name} {one} of the order: the intent says {other}; send what it wants"
+
+
+def _amount_problem(case: Case) -> str:
+    """Return which amount is none: something did not convert."""
+    intent, terms = case.intent, case.terms
+    amounts: dict[str, Decimal | None] = {"qty": terms.qty, "price": terms.price, "stop_price": terms.stop_price}
+    if intent is not None:
+        amounts |= {
+            "intent.qty": intent.qty,
+            "limit_price": intent.limit_price,
+            "strength": intent.strength,
+            "expected_edge": intent.expected_edge,
+            "stop_loss_fraction": intent.protection.stop_loss_fraction,
+            "take_profit_fraction": intent.protection.take_profit_fraction,
+        }
+    for name, value in amounts.items():
+        with suppress(ArithmeticError):
+            if value is None or to_units(value) is not None:
+                continue
+        return f"{name} {str(value)[:MAX_ID_CHARACTERS]}: give a finite number with at most 12 decimals"
+    return "an amount is not finite or has more than 12 decimals: round it"

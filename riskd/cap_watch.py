@@ -16,12 +16,15 @@ from riskd.portfolio import Equity
 from riskd.records import ClustersSeen, SoftCapState
 from riskd.settings import Settings
 from riskd.soft_caps import CLUSTER_SEPARATOR, HOLDING_TIME, Measure, Move, Part, judge, share_ppm, to_close, totals
-from riskd.units import amount
+from riskd.units import PPM, amount
 from tradebot.core.levels import ReleaseRule, TradingLevel
 
 POSITION: Final = "POS-02"
 GROSS: Final = "POS-04"
+NET: Final = "POS-05"
+BASE: Final = "POS-06"
 CLUSTER: Final = "POS-07"
+STRESS: Final = "POS-13"
 HARD_SUFFIX: Final = "_HARD"
 """Of the cause of the halt that follows a hard cap that reducing did not mend."""
 
@@ -131,10 +134,39 @@ class CapWatch:
         for instrument_id, own in sorted(by_instrument.items()):
             yield from _held(POSITION, instrument_id, own, soft, hard, equity, tier_ppm)
         yield from _held(GROSS, "", parts, settings.gross_soft, settings.gross_hard, equity, tier_ppm)
+        yield from self._softened(parts, equity)
         for cluster in self._state.clusters:
             inside = [part for name in cluster for part in by_instrument.get(name, ())]
             key = CLUSTER_SEPARATOR.join(cluster)
             yield from _held(CLUSTER, key, inside, settings.cluster_soft, settings.cluster_hard, equity, tier_ppm)
+
+    def _softened(self, parts: list[Part], equity: int) -> Iterator[Measure]:
+        """Caps that have a soft one only where the limits say so."""
+        orders, tier_ppm = self._settings.orders, self._settings.tier_ppm
+        bought, sold = [part for part in parts if part.units > 0], [part for part in parts if part.units < 0]
+        leans = totals(bought) - totals(sold)
+        if orders.net_soft is not None and orders.net_exposure is not None and parts:
+            soft, hard = orders.net_soft.of(equity, tier_ppm), orders.net_exposure.of(equity, tier_ppm)
+            yield Measure(NET, "", abs(leans), soft, hard, tuple(bought if leans >= 0 else sold))
+        stress = orders.stress
+        if stress is not None and stress.soft is not None:
+            soft, hard = stress.soft.of(equity, tier_ppm), stress.hard.of(equity, tier_ppm)
+            sides = [(bought, stress.fall_ppm), (sold, stress.rise_ppm)]
+            side, ppm = max(sides, key=lambda one: totals(one[0]) * one[1])  # what it would lose, as what it is worth
+            if side:
+                yield Measure(STRESS, "", totals(side), soft * PPM // ppm, hard * PPM // ppm, tuple(side))
+        if orders.concentration_soft is not None:
+            yield from self._concentrated(parts, equity)
+
+    def _concentrated(self, parts: list[Part], equity: int) -> Iterator[Measure]:
+        """Each base asset that is held, over all its instruments: none of them may grow."""
+        rules, orders, held = self._state.rules, self._settings.orders, dict[str, list[Part]]()
+        for part in parts:
+            held.setdefault(rules[part.instrument_id].base, []).append(part)
+        for base, own in sorted(held.items()):
+            key = CLUSTER_SEPARATOR.join(sorted(name for name, rule in rules.items() if rule.base == base))
+            soft, hard = orders.concentration_soft, orders.concentration
+            yield from _held(BASE, key, own, soft, hard, equity, self._settings.tier_ppm)
 
     def _parts(self, now_ns: int) -> list[Part]:
         """Return every open position with its notional; without a mark that is 0, and only its age is judged."""

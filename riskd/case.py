@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from riskd.exposure import Commitments, Parent
 from riskd.exposure_sums import ExposureSums
+from riskd.fleet import Fleet
 from riskd.guard_book import GuardBook
 from riskd.holds import Action
 from riskd.marks import MarketBoard, MarketView
@@ -40,8 +41,8 @@ class Books:
     flow: OrderFlow
     open_risk: OpenRisk
     sums: ExposureSums
-    build: str
-    """Build that riskd runs; empty = nobody said."""
+    fleet: Fleet
+    """Which builds the daemons run."""
     rules_hashes: Mapping[str, str]
     """Venue -> hash over the trading rules in use."""
     kills: SagaBook

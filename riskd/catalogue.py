@@ -201,7 +201,8 @@ def _gated(
 
 
 CATALOGUE: Final[tuple[CheckSpec, ...]] = (
-    _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent agree",
+    _asked("AUT-01", "schema validation", "every field decodes, is finite, fits 12 decimals; order and intent "
+           "agree; a refusal names field and fix",
            ("MALFORMED_REQUEST",), "order", "-", stages="PO", reducing=True),
     _asked("AUT-02", "authorised sender",
            "the strategy is registered, `manual:drill` enters in a drill only; a riskd reduce names an open command",
@@ -211,8 +212,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("AUT-04", "intent uniqueness", "intent id never seen; sequence rises per (strategy, incarnation); "
            "client order id never approved before", ("DUPLICATE_INTENT",), "order", "persistent", stages="PO",
            reducing=True),
-    _asked("AUT-05", "build lockstep", "execd runs the build that riskd runs; the limits are riskd's alone",
-           ("BUILD_MISMATCH",), "system", "equal", stages="PO"),
+    _asked("AUT-05", "build lockstep",
+           "execd, engine, marketdata and recorder run riskd's build, as each tells when it connects; a refusal "
+           "names who does not; the limits are riskd's alone", ("BUILD_MISMATCH",), "system", "equal", stages="PO"),
     _asked("AUT-06", "clock sanity",
            "|our clock - the venue's| - error of the measurement <= max; it is young, and its error <= max too",
            ("CLOCK_UNTRUSTED",), "venue", "250 ms", stages="PO", unit=Unit.MS),
@@ -226,8 +228,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            ("NOT_REDUCING", "WOULD_FLIP_POSITION"), "instrument", "on for reducing orders", stages="PO", reducing=True,
            unit=Unit.UNITS),
     _asked("STA-03", "venue readiness",
-           "private stream live; the ask and the last reconciliation are young enough, and not of the future",
-           ("VENUE_UNAVAILABLE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO", unit=Unit.MS),
+           "private stream live, no maintenance; the ask and the last reconciliation are young enough, and not of the "
+           "future", ("VENUE_UNAVAILABLE", "VENUE_MAINTENANCE", "STREAM_RECONCILING"), "venue", "90 s", stages="PO",
+           unit=Unit.MS),
     _asked("STA-04", "instrument status", "the venue takes orders in this instrument", ("INSTRUMENT_NOT_TRADING",),
            "instrument", "-", stages="PO"),
     _asked("STA-05", "restricted list", "on the strategy's allow list and not on the deny list",
@@ -276,7 +279,8 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "price by a tick, no target without a stop, and the venue takes there, and by an emergency exit, what a fee "
            "in base and a fill at the offer leave (side and id are the grant's)",
            ("ORDER_LIST_INVALID",), "list", "-", stages="PO", unit=Unit.UNITS),
-    _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max",
+    _asked("SPC-09", "expiry", "an entry that may rest is good till a date: now + 1 s <= date <= now + max; or, "
+           "where the limits say so, execd cancels it after max; one that rests 5 s longer holds its instrument",
            ("EXPIRY_INVALID",), "order", "60 s", stages="PO", unit=Unit.MS),
     _asked("SPC-10", "rule-set age", "the venue's trading rules, as read last, are young and those that are in use",
            ("INSTRUMENT_RULES_STALE",), "venue", "1 h", stages="PO", unit=Unit.MS),
@@ -301,8 +305,9 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
     _asked("PRC-08", "edge covers cost", "expected edge of the intent >= k x (taker fees both ways + half the spread, "
            "or what PRC-03 measures where that is more)", ("EDGE_BELOW_COST",), "order", "1 x", stages="P",
            unit=Unit.PPM),
-    _asked("SIZ-01", "maximum order quantity (fat finger)", "q <= max of the instrument", ("ORDER_QTY_LIMIT",), "order",
-           "per instrument", stages="PO", unit=Unit.UNITS),
+    _asked("SIZ-01", "maximum order quantity (fat finger)",
+           "q <= max of the instrument, and where the limits name a share of the volume of 1 min <= that, too",
+           ("ORDER_QTY_LIMIT",), "order", "per instrument; 5 %", stages="PO", unit=Unit.UNITS),
     _asked("SIZ-02", "maximum order value", "p x q <= x % of equity and <= an absolute cap", ("ORDER_NOTIONAL_LIMIT",),
            "order", "5 % E", stages="P", unit=Unit.UNITS),
     _asked("SIZ-03", "risk per trade", "q |p - stop| + costs <= x % of equity; without a stop q p",
@@ -328,10 +333,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "150 % E (soft 100)", stages="P", unit=Unit.UNITS),
     _asked("POS-05", "net exposure",
            "|sum of signed worst-case notionals| / E, on the order's side; beta 1, as none is known",
-           ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E", stages="P", unit=Unit.UNITS),
+           ("NET_EXPOSURE_LIMIT",), "portfolio", "80 % E (soft 60)", stages="P", unit=Unit.UNITS),
     _asked("POS-06", "concentration", "worst-case notional per base asset over all venues / E",
            ("CONCENTRATION_LIMIT",), "portfolio",
-           "25 % E", stages="P", unit=Unit.UNITS),
+           "25 % E (soft 20)", stages="P", unit=Unit.UNITS),
     _asked("POS-07", "correlation cluster",
            "sum of worst-case notionals of instruments that move together / E; what drifts over: grace, then riskd "
            "reduces", ("CORRELATION_LIMIT",), "cluster", "50 % E (soft 40)", stages="P", unit=Unit.UNITS,
@@ -351,8 +356,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
            "20 % E", stages="P", unit=Unit.UNITS),
     _asked("POS-12", "portfolio heat", "sum of |P| |mark - stop|, of unfilled entries and new risk; without a stop all",
            ("PORTFOLIO_HEAT_LIMIT",), "portfolio", "3 % E", stages="P", unit=Unit.UNITS),
-    _asked("POS-13", "stress loss", "all prices fall by the shock, correlation 1", ("STRESS_LOSS_LIMIT",), "portfolio",
-           "12 % E", stages="P", unit=Unit.UNITS),
+    _asked("POS-13", "stress loss", "all that is bought falls, or all that is sold rises, by the farthest shock of its "
+           "direction, correlation 1, and closing pays half of a stressed spread; nothing hedges: any venue may be the "
+           "one that is lost", ("STRESS_LOSS_LIMIT",), "portfolio", "12 % E (soft 8); 20 % either way", stages="P",
+           unit=Unit.UNITS),
     _watched("POS-14", "holding time", "age of the position; grace, then riskd closes", ("HOLDING_TIME_LIMIT",),
              "instrument", "48 h (soft 24)"),
     _asked("RAT-01", "order rate", "token buckets per strategy and for the system", ("ORDER_RATE_LIMIT",),
@@ -423,8 +430,10 @@ CATALOGUE: Final[tuple[CheckSpec, ...]] = (
              ("JOURNAL_UNAVAILABLE",), "system", "5 GiB, 250 ms", owner=_POST),
     _watched("PTR-09", "latency", "approval to venue acknowledgement, p99 of a minute; then CAUTIOUS",
              ("LATENCY_BREACH",), "system", "2 s", owner=_POST),
-    _watched("PTR-10", "key permissions", "execd asks every hour: no withdraw or transfer right; told within 3 h",
-             ("KEY_OVERPRIVILEGED", "KEY_UNCHECKED"), "venue", "hourly", owner=_POST),
+    _watched("PTR-10", "key permissions",
+             "execd asks every hour: no withdraw or transfer right, bound to addresses, more than 7 days left; told "
+             "within 3 h", ("KEY_OVERPRIVILEGED", "KEY_UNCHECKED", "KEY_UNBOUND", "KEY_EXPIRES"), "venue",
+             "hourly; 7 days", owner=_POST),
 )  # fmt: skip
 
 SPEC_BY_ID: Final = {spec.check_id: spec for spec in CATALOGUE}

@@ -22,6 +22,9 @@ Everything without R is skipped for those, and the decision says so: what is bro
 
 The last two columns name what a control answers in RTS 6 (Commission Delegated Regulation (EU) 2017/589) and in SEC
 Rule 15c3-5 (17 CFR 240.15c3-5). `tradebot report controls` shows the same table with limits, tests and breaches.
+
+At each start, and after each change of limits, riskd gives every enforced control of its own one ask or event that it
+must refuse or hold; where a limit is too wide to be reached, or a control is execd's, the report says so.
 """
 
 

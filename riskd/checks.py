@@ -18,7 +18,6 @@ from riskd.inputs import (
     BLOCK,
     OK,
     PASS,
-    SOFT,
     CheckFunction,
     InputMissing,
     LimitUndefined,
@@ -33,6 +32,7 @@ from riskd.inputs import (
     price_of,
     qty_of,
     rule_of,
+    two_step,
     value_of,
     view_of,
 )
@@ -175,7 +175,7 @@ def closing_elsewhere(case: Case, owner: str) -> int:
 
 
 def sta_03(case: Case) -> Row:
-    """The venue's private side is live, reconciled, and execd speaks to us."""
+    """The venue works, its private side is live and reconciled, and execd speaks to us."""
     status, settings = case.venue_status, case.books.settings
     oldest, silence = need(settings.max_reconcile_age_ns), need(settings.max_session_age_ns)
     if status is None or case.session_age_ns is None:
@@ -183,6 +183,8 @@ def sta_03(case: Case) -> Row:
     silent = abs(case.session_age_ns)  # what comes from the future would never age, here and below
     if not status.private_stream_live or silent > silence:
         return BLOCK, "VENUE_UNAVAILABLE", silence // NS_PER_MS, silent // NS_PER_MS
+    if status.maintenance:
+        return BLOCK, "VENUE_MAINTENANCE", 0, 0
     if status.reconciling or status.reconciled_time_ns <= 0:
         return BLOCK, "STREAM_RECONCILING", oldest // NS_PER_MS, 0
     age = abs(case.now_ns - status.reconciled_time_ns)
@@ -350,24 +352,21 @@ def _reference(case: Case) -> int:
 # ---- SIZ
 
 
-def siz_01(case: Case) -> Row:
-    """Fat finger."""
-    return bounded(qty_of(case), need(rule_of(case).max_order_qty), "ORDER_QTY_LIMIT")
-
-
 def siz_02(case: Case) -> Row:
     """Order value against equity and an absolute cap."""
     return bounded(value_of(case), cap_of(case.books.settings.order_cap, case), "ORDER_NOTIONAL_LIMIT")
 
 
 def siz_06(case: Case) -> Row:
-    """All messages of a parent together stay within it."""
+    """All messages of a parent together stay within it, at no worse price. A sale that closes follows the market: that
+    its limit lies near it, PRC-01 sees to.
+    """
     if case.intent is not None or case.role not in (OrderRole.ENTRY, OrderRole.EXIT):
         return OK  # asked with its parent, or without any
     parent = case.parent
     if parent is None or parent.closed:
         return BLOCK, "CHILD_EXCEEDS_PARENT", 0, qty_of(case)
-    worse = case.price > parent.price if case.side is Side.BUY else False
+    worse = (case.price - parent.price) * case.side.sign > 0 and (case.side is Side.BUY or not case.reducing)
     measured = qty_of(case) + case.books.commitments.drawn(parent)
     fits = measured <= parent.qty and not worse and parent.side is case.side
     fits = fits and parent.instrument_id == case.instrument_id and parent.strategy_id == case.strategy_id
@@ -401,13 +400,7 @@ def pos_02(case: Case) -> Row:
     settings = case.books.settings
     measured = exposure(case)
     hard, soft = cap_of(settings.position_hard, case), cap_of(settings.position_soft, case)
-    return _two_step(measured, hard, soft, "POSITION_LIMIT")
-
-
-def _two_step(measured: int, hard: int, soft: int, reason: str) -> Row:
-    if measured > hard:
-        return BLOCK, reason, hard, measured
-    return (SOFT, reason, soft, measured) if measured > soft else (PASS, "", hard, measured)
+    return two_step(measured, hard, soft, "POSITION_LIMIT")
 
 
 def pos_03(case: Case) -> Row:
@@ -419,7 +412,7 @@ def pos_04(case: Case) -> Row:
     """Gross exposure."""
     settings = case.books.settings
     hard, soft = cap_of(settings.gross_hard, case), cap_of(settings.gross_soft, case)
-    return _two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
+    return two_step(gross_others(case) + exposure(case), hard, soft, "GROSS_EXPOSURE_LIMIT")
 
 
 def pos_07(case: Case) -> Row:
@@ -430,7 +423,7 @@ def pos_07(case: Case) -> Row:
     )  # fmt: skip
     if others is None:
         return PASS, "", hard, 0
-    return _two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
+    return two_step(others + exposure(case), hard, soft, "CORRELATION_LIMIT")
 
 
 # ---- RAT, PNL
@@ -494,7 +487,6 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     "SPC-04": spc_04,
     "SPC-05": spc_05,
     "PRC-01": prc_01,
-    "SIZ-01": siz_01,
     "SIZ-02": siz_02,
     "SIZ-06": siz_06,
     "POS-01": pos_01,

@@ -47,6 +47,12 @@ class Tested:
     detail: str
 
 
+def check_of(cause: str) -> str | None:
+    """Return the check that a cause of holds belongs to."""
+    cause = cause.removesuffix(HARD_SUFFIX)
+    return cause if cause in SPEC_BY_ID else CHECK_OF_REASON.get(cause)
+
+
 class ControlBook:
     """By check id."""
 
@@ -56,6 +62,8 @@ class ControlBook:
         self.tests: dict[str, Tested] = {}
         self.runs: dict[str, ControlTested] = {}
         """Kind of test -> its latest run."""
+        self.untried: dict[str, str] = {}
+        """Control -> why the latest run proves nothing about it."""
 
     def refused(self, decision_id: str, rows: list[CheckRow], violated: int, time_ns: int) -> None:
         """A decision refused; every row with this outcome is a breach."""
@@ -65,8 +73,7 @@ class ControlBook:
 
     def held(self, hold: Hold) -> None:
         """A hold was raised."""
-        cause = hold.cause.removesuffix(HARD_SUFFIX)
-        check_id = cause if cause in SPEC_BY_ID else CHECK_OF_REASON.get(cause)
+        check_id = check_of(hold.cause)
         if check_id is not None:
             reason = SPEC_BY_ID[check_id].reasons[0]
             self._count(check_id, Breach(hold.raised_ns, hold.hold_id, reason, "", "", hold.evidence))
@@ -85,6 +92,7 @@ class ControlBook:
                 self.tests[check_id] = Tested(record.time_ns, record.kind, True, record.detail)
         for check_id in record.failed:
             self.tests[check_id] = Tested(record.time_ns, record.kind, False, record.detail)
+        self.untried = dict(record.untried)
 
     def drilled(self, time_ns: int, detail: str) -> None:
         """A drill of the kill switch succeeded."""
@@ -97,6 +105,7 @@ class ControlBook:
             sorted(self.counts.items()),
             sorted(self.tests.items()),
             sorted(self.runs.items()),
+            sorted(self.untried.items()),
         ]
 
     def _count(self, check_id: str, breach: Breach) -> None:

@@ -40,6 +40,8 @@ class ControlLine:
     """What was measured against what; empty = never."""
     breaches: int
     """Since the journal began."""
+    untested: str = ""
+    """Why the latest self-test proves nothing about it."""
 
 
 def control_lines(limits: Limits, book: ControlBook) -> list[ControlLine]:
@@ -73,6 +75,7 @@ def _line(spec: CheckSpec, limits: Limits, book: ControlBook) -> ControlLine:
         0 if breach is None else breach.time_ns,
         "" if breach is None else _told(spec.check_id, breach),
         book.counts.get(spec.check_id, 0),
+        book.untried.get(spec.check_id, "") if status == ENFORCED else "",
     )
 
 

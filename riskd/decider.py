@@ -58,7 +58,8 @@ from tradebot.wire.fields import wire_values
 
 MAX_KEPT_DECISIONS: Final = 5_000
 """Decisions kept for GetDecision; older ones are read from the journal."""
-MAX_PROBLEM_CHARACTERS: Final = 200
+MAX_TEXT_CHARACTERS: Final = 300
+"""Of what a decision keeps in words."""
 GRANT_TYPES: Final = frozenset({OrderType.STOP_LIMIT, OrderType.LIMIT})
 """Stops, and limits for targets and emergency exits."""
 ALLOW_VERDICT: Final = Verdict.ALLOW.value
@@ -182,19 +183,10 @@ class Decider:
             "",
             "",
             [row],
-            trace_id=problem[:MAX_PROBLEM_CHARACTERS],
+            texts={"AUT-01": problem[:MAX_TEXT_CHARACTERS]},
         )
         self._ledger.owe(record)
-        answer = self._refusal(record)
-        return ApprovalAnswer(
-            ask_id,
-            Verdict.BLOCK,
-            record.decision_id,
-            check_id=answer.check_id,
-            reason=answer.reason,
-            detail=f"AUT-01 MALFORMED_REQUEST: {problem}",
-            violations=answer.violations,
-        )
+        return self._refusal(record)
 
     def renew(self, grant_id: str, now_ns: int) -> ProtectionGrant | None:
         """Sign a grant that still protects something again: a later end, more orders. None when there is no such grant.
@@ -312,6 +304,7 @@ class Decider:
             else None,
             None if intent is None else intent.protection.stop_loss_fraction,
             None if intent is None else intent.protection.take_profit_fraction,
+            None if allowed else _texts(case),
         )
         return record, terms, partial(_write_checks, record.checks, plan, rows)
 
@@ -399,6 +392,16 @@ class Decider:
 
     def _next_decision_id(self) -> str:
         return f"{self._state.prefix}-{self._state.decisions + 1}"
+
+
+def _texts(case: Case) -> dict[str, str] | None:
+    """Return what the refusals of an ask say that numbers cannot."""
+    found = {
+        "AUT-01": case.problem,
+        "AUT-04": f"the {case.duplicate} was seen before" if case.duplicate else "",
+        "AUT-05": "" if case.reducing else case.books.fleet.text(case.build),
+    }
+    return {check_id: text[:MAX_TEXT_CHARACTERS] for check_id, text in found.items() if text} or None
 
 
 def _run(plan: Plan, case: Case) -> tuple[list[Row], bool]:

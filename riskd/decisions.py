@@ -60,6 +60,10 @@ def render_row(row: CheckRow, record: DecisionRecord) -> CheckResult:
     """Return one check that ran, with texts."""
     check_id, outcome, reason, limit, measured = row
     unit = SPEC_BY_ID[check_id].unit
+    if record.texts is not None and reason and check_id in record.texts:
+        return CheckResult(
+            check_id, CheckOutcome(outcome), reason, "", record.texts[check_id], _scope(check_id, record)
+        )
     shown = outcome != CheckOutcome.PASS.value or limit != 0 or measured != 0
     if reason in _NO_INPUT or not shown:
         return CheckResult(check_id, CheckOutcome(outcome), reason, scope=_scope(check_id, record))
@@ -95,6 +99,8 @@ def render_value(unit: Unit, value: int) -> str:
 def describe(row: CheckRow, record: DecisionRecord) -> str:
     """Return one line for people."""
     result = render_row(row, record)
+    if result.measured and not result.limit:
+        return f"{result.check_id} {result.reason}: {result.measured} ({result.scope})"
     if result.measured:
         return f"{result.check_id} {result.reason}: {result.measured} against {result.limit} ({result.scope})"
     return f"{result.check_id} {result.reason} ({result.scope})"

@@ -84,15 +84,17 @@ def leg_price(price: int, offset: int, tick: int, *, up: bool) -> int:
 
 
 def spc_09(case: Case) -> Row:
-    """An entry that may rest says when it ends, and that is soon. Limit and measured are ms from now."""
-    most = case.books.settings.orders.resting_ns
-    if most is None:
+    """An entry that may rest says when it ends, and that is soon, unless execd ends it. Limit and measured are ms from
+    now.
+    """
+    rule = case.books.settings.orders.resting
+    if rule is None:
         raise LimitUndefined
-    terms = case.terms
+    terms, most = case.terms, rule.max_ns
     if terms.time_in_force not in RESTING_TIMES:
         return OK  # IOC and FOK end on arrival
     if terms.time_in_force is not TimeInForce.GTD:
-        return BLOCK, "EXPIRY_INVALID", most // NS_PER_MS, 0
+        return OK if rule.by_execd else (BLOCK, "EXPIRY_INVALID", most // NS_PER_MS, 0)
     left = terms.expire_time_ns - case.now_ns
     if left < LEAST_RESTING_NS:
         return BLOCK, "EXPIRY_INVALID", LEAST_RESTING_NS // NS_PER_MS, left // NS_PER_MS

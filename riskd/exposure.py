@@ -66,6 +66,8 @@ class TrackedOrder:
     half_spread: int = 0
     approved_ns: int = 0
     """When it was approved; 0 once the venue has acknowledged it, or when we never did."""
+    began_ns: int = 0
+    """When it was approved; of one that never was, when execd's log first told of it."""
     approved: bool = False
     seen: bool = False
     """Whether execd's order log has mentioned it."""
@@ -265,6 +267,7 @@ class Commitments:
             if facts is None or facts.terms.instrument_id not in rules:
                 return None
             order = _adopt(facts, rules[facts.terms.instrument_id].venue)
+            order.began_ns = event.receive_time_ns
             self.orders[event.client_order_id] = order
         elif facts is not None:
             _correct(order, facts)

@@ -52,7 +52,7 @@ class ExposureSums:
 
     def __init__(self) -> None:
         self._parts: dict[str, Part] = {}
-        self._gross = self._long = self._short = 0
+        self._gross = self._long = self._short = self._bought = self._sold = 0
         self._by_base: dict[str, int] = defaultdict(int)
         self._by_venue: dict[str, int] = defaultdict(int)
         """Derivatives alone."""
@@ -99,7 +99,7 @@ class ExposureSums:
             self._by_venue.clear()
             self._by_cluster.clear()
             self._rates.clear()
-            self._gross = self._long = self._short = self._blind = self._open = 0
+            self._gross = self._long = self._short = self._bought = self._sold = self._blind = self._open = 0
             self._at_ns = now_ns
             due = portfolio.net.keys() | commitments.by_instrument.keys()
         for instrument_id in due:
@@ -143,6 +143,16 @@ class ExposureSums:
             return None
         return self._long - own.long, self._short - own.short
 
+    def sides_beside(self, instrument_id: str) -> tuple[int, int] | None:
+        """Return what all other instruments are worth where they are bought (when their buys fill), and where they are
+        sold (when their sells do); None = not known. Call `refresh` before.
+        """
+        own = self._parts.get(instrument_id, NOTHING)
+        if self._blind > (own.notional is None):
+            return None
+        own_sold = min(own.short, 0) if own.venue else 0  # nobody is short of a spot market
+        return self._bought - max(own.long, 0), self._sold + own_sold
+
     def _value(
         self,
         instrument_id: str,
@@ -160,10 +170,12 @@ class ExposureSums:
                 self._gross -= old.notional
                 self._long -= old.long
                 self._short -= old.short
+                self._bought -= max(old.long, 0)
                 self._by_base[old.base] -= old.notional
                 self._by_cluster[old.cluster] -= old.notional
                 if old.venue:
                     self._by_venue[old.venue] -= old.notional
+                    self._sold += min(old.short, 0)
         held, orders = portfolio.net.get(instrument_id, 0), commitments.by_instrument.get(instrument_id)
         buy, sell, entries = (0, 0, 0) if orders is None else (orders.buy, orders.sell, orders.entries)
         worst = held + buy if rule.is_spot else max(held + buy, sell - held)
@@ -183,10 +195,12 @@ class ExposureSums:
             self._gross += notional
             self._long += long
             self._short += short
+            self._bought += max(long, 0)
             self._by_base[rule.base] += notional
             self._by_cluster[cluster] += notional
             if venue:
                 self._by_venue[venue] += notional
+                self._sold -= min(short, 0)
 
     def _signed(self, qty: int, instrument_id: str, board: MarketBoard, rule: InstrumentRule) -> int:
         """Return the signed notional of a quantity whose notional is known to be computable."""

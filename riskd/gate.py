@@ -8,7 +8,7 @@ Live, in backtests and in tests it is the same object; records go to a sink, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from riskd.accountant import Accountant
@@ -24,6 +24,7 @@ from riskd.exposure import Cover, TrackedOrder
 from riskd.exposure_sums import ExposureSums
 from riskd.eye_watch import EyeMemory, EyeWatch
 from riskd.flatten import Flattener, FlattenResult
+from riskd.fleet import ENGINE, Fleet
 from riskd.holds import OPERATOR_CAUSE, Clearing, default_release
 from riskd.journal_watch import JournalHealth, JournalMemory, JournalWatch
 from riskd.keeper import MAX_EVIDENCE_CHARACTERS, Cleared, HoldKeeper, scope_text
@@ -52,9 +53,10 @@ from riskd.records import (
     Started,
     decode_record,
 )
+from riskd.resting_watch import RestingWatch
 from riskd.saga_desk import DrillAnswer, SagaDesk
 from riskd.session_view import SessionView
-from riskd.settings import NS_PER_S, make_settings
+from riskd.settings import NS_PER_MS, NS_PER_S, make_settings
 from riskd.signatures import CommandVerifier
 from riskd.state import EventOutcome, RiskState
 from riskd.stop_flag import StopFlag
@@ -124,7 +126,7 @@ class RiskGate:
             state: What the records before those of `restore` made, under the same limits file; None = there are none.
         """
         self.environment = environment
-        self._build = build
+        self.fleet = Fleet(build)
         self.stop_flag = stop_flag or StopFlag()
         self.state = state or RiskState(limits, make_settings(limits))
         settings = self.state.settings
@@ -173,6 +175,7 @@ class RiskGate:
         )
         self._mark_watch = MarkWatch(state, board, self.keeper, self.accountant)
         self._conduct = ConductWatch(state, board, self.keeper, settings)
+        self._resting = RestingWatch(state, self.keeper, settings.orders.resting)
         books = Books(
             settings,
             state.portfolio,
@@ -183,7 +186,7 @@ class RiskGate:
             state.flow,
             state.open_risk,
             ExposureSums(),
-            self._build,
+            self.fleet,
             state.rules_hashes,
             state.kills,
         )
@@ -344,6 +347,8 @@ class RiskGate:
             self.accountant.margins(up.margins, up.position_margins)
         for status in up.venues:
             self._venue(status, now_ns)
+        if up.engine_build is not None:
+            self.fleet.told(ENGINE, up.engine_build)
         for ask_id in up.abandons:
             self._abandoned[ask_id] = None
             if len(self._abandoned) > MAX_ABANDONED:
@@ -382,7 +387,13 @@ class RiskGate:
         if up.has_more_than_asks():
             self._ledger.fold()
         if up.ping is not None:
-            self._down.lease = LeaseAnswer(up.ping.sequence, self.settings.lease_valid_ms, self.state.holds.epoch)
+            resting = self.settings.orders.resting
+            self._down.lease = LeaseAnswer(
+                up.ping.sequence,
+                self.settings.lease_valid_ms,
+                self.state.holds.epoch,
+                0 if resting is None else resting.max_ns // NS_PER_MS,
+            )
             self._down.order_log_applied = self.state.applied
             if self.state.applied >= self._log_head:
                 self.eye_watch.heard(now_ns)
@@ -445,6 +456,7 @@ class RiskGate:
             self.accountant.evaluate(now_ns)
             self._mark_watch.watch(now_ns)
             self._conduct.watch(now_ns)
+            self._resting.watch(now_ns)
             self._expire_parents(now_ns)
             self.eye_watch.handle_timer(now_ns)
             in_step = bool(self.session.session_id) and self.state.applied >= self._log_head
@@ -597,10 +609,18 @@ class RiskGate:
         """The life before this one ended because its journal could not be written."""
         self._journal_watch.failed_before(problem, now_ns)
 
-    def controls_tested(self, kind: str, limits_hash: str, passed: list[str], failed: list[str], now_ns: int) -> None:
+    def controls_tested(
+        self,
+        kind: str,
+        limits_hash: str,
+        passed: list[str],
+        failed: list[str],
+        now_ns: int,
+        untried: Mapping[str, str] | None = None,
+    ) -> None:
         """Controls were given what they must refuse."""
         detail = f"{len(passed)} of {len(passed) + len(failed)} refused what they must"
-        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns))
+        self._ledger.commit(ControlTested(kind, limits_hash, passed, failed, detail, now_ns, dict(untried or {})))
 
     def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
         """A StopService latched; see HoldKeeper."""

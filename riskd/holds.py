@@ -313,14 +313,26 @@ _ANYWHERE: Final = frozenset(ScopeKind)
 AUTHORITY: Final[dict[str, Authority]] = {
     "riskd": Authority(TradingLevel.KILLED, _ANYWHERE, "AUTO and TIMED holds that it raised"),
     "execd": Authority(TradingLevel.HALTED, frozenset({ScopeKind.VENUE, ScopeKind.INSTRUMENT}), "nothing"),
+    "engine": Authority(TradingLevel.PAUSED, frozenset({ScopeKind.STRATEGY}), "what it raised"),
+    "marketdata": Authority(TradingLevel.PAUSED, frozenset({ScopeKind.INSTRUMENT, ScopeKind.VENUE}), "what it raised"),
+    "recorder": Authority(TradingLevel.REDUCE_ONLY, frozenset({ScopeKind.SYSTEM}), "what it raised"),
     "trader": Authority(TradingLevel.KILLED, _ANYWHERE, "ONE_KEY holds; first or second signature of a team"),
     "risk": Authority(TradingLevel.KILLED, _ANYWHERE, "ONE_KEY holds; the second key; a signature of a team"),
 }
 """Who may raise what. Anybody who is not in the table may raise and clear nothing. What execd reports of a venue raises
 riskd's own hold, by the table of alarms.
 """
+DAEMONS: Final = ("engine", "marketdata", "recorder")
+"""Roles that raise holds of their own, and clear them. An operator clears such a hold with one key: its daemon may be
+gone.
+"""
 KEY_HOLDERS: Final = ("trader", "risk")
 """Roles that may clear holds by hand."""
+
+
+def daemon_cause(role: str) -> str:
+    """Return the cause of the holds that a daemon raises."""
+    return role.upper()
 
 
 def may_raise(role: str, level: TradingLevel, scope: Scope) -> ClearRefusal | None:
@@ -348,5 +360,7 @@ ALARMS: Final[dict[str, AlarmRule]] = {
     "UNRESOLVED_ORDER": AlarmRule(TradingLevel.REDUCE_ONLY, False, ReleaseRule.AUTO),
     "KEY_OVERPRIVILEGED": AlarmRule(TradingLevel.HALTED, True, ReleaseRule.ONE_KEY),
     "KEY_UNCHECKED": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
+    "KEY_UNBOUND": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
+    "KEY_EXPIRES": AlarmRule(TradingLevel.REDUCE_ONLY, True, ReleaseRule.AUTO),
     "UNPROTECTED_POSITION": AlarmRule(TradingLevel.PAUSED, False, ReleaseRule.AUTO),
 }

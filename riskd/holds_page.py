@@ -75,7 +75,10 @@ def _authority() -> str:
     for role, authority in AUTHORITY.items():
         where = ", ".join(sorted(kind.name.lower() for kind in authority.scopes))
         lines.append(f"| {role} | {authority.highest.name} | {where} | {authority.lowers} |\n")
-    lines.append("\nAnybody else (viewer, engine, marketdata, recorder) raises and clears nothing.\n")
+    lines.append(
+        "\nThe engine stops strategies, never an operator's own orders. Anybody else (a viewer, say) raises and clears"
+        " nothing.\n"
+    )
     return "".join(lines)
 
 

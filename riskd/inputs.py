@@ -161,6 +161,18 @@ def worth_of(case: Case, asset: str, value: int) -> int:
     return value if rate == UNIT else amount(rate, value)
 
 
+def soft_of(cap: Cap | None, case: Case) -> int | None:
+    """Return a soft cap, which need not be there."""
+    return None if cap is None else cap_of(cap, case)
+
+
+def two_step(measured: int, hard: int, soft: int | None, reason: str) -> Row:
+    """Beyond the soft cap is allowed and said; at either cap nothing is."""
+    if measured > hard:
+        return BLOCK, reason, hard, measured
+    return (SOFT, reason, soft, measured) if soft is not None and measured > soft else (PASS, "", hard, measured)
+
+
 def bounded(measured: int, limit: int, reason: str) -> Row:
     """At the limit is allowed."""
     return (BLOCK, reason, limit, measured) if measured > limit else (PASS, "", limit, measured)

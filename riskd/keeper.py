@@ -8,6 +8,7 @@ from typing import Final
 from riskd.holds import (
     AFTER_KILL,
     ALARMS,
+    DAEMONS,
     DEFAULT_ALARM,
     KEY_HOLDERS,
     MAX_HOLDS,
@@ -16,6 +17,7 @@ from riskd.holds import (
     STOP_CAUSE,
     Clearing,
     ClearRefusal,
+    daemon_cause,
     default_release,
     may_raise,
     needs_second_key,
@@ -23,6 +25,7 @@ from riskd.holds import (
 from riskd.ledger import Ledger
 from riskd.records import Command, HoldCleared, HoldRaised, HoldRetimed, StopLatched
 from riskd.releases import Releases
+from riskd.rules import is_operator
 from riskd.session_view import SessionView
 from riskd.settings import NS_PER_S, Settings
 from riskd.signatures import CommandVerifier
@@ -94,6 +97,8 @@ class HoldKeeper:
             raise RejectedError(
                 "SCOPE_INVALID", "a scope names its venue, instrument or strategy; SYSTEM names nothing"
             )
+        if role in DAEMONS:
+            return self._raise_for(role, level, scope, reason, command_id, duration_s, now_ns)
         command, arguments = f"RAISE {level.name}", scope_text(scope)
         earlier = self._state.commands.get(command_id)
         if earlier is not None and (earlier.command, earlier.arguments) == (command, arguments):
@@ -113,6 +118,36 @@ class HoldKeeper:
             always=True,
         )
         self.audit(command_id, operator, role, command, arguments, reason, hold.hold_id, now_ns)
+        return hold
+
+    def _raise_for(
+        self,
+        role: str,
+        level: TradingLevel,
+        scope: Scope,
+        reason: str,
+        command_id: str,
+        duration_s: int,
+        now_ns: int,
+    ) -> Hold:
+        """Raise a daemon's hold, or return the one that it has there at this level or above: it may say so again and
+        again.
+        """
+        if scope.kind is ScopeKind.STRATEGY and is_operator(scope.name):
+            raise RejectedError("NOT_PERMITTED", f"{scope.name} is an operator's, not the {role}'s")
+        count = len(self._state.holds.holds)
+        hold = self.raise_(
+            level,
+            scope,
+            daemon_cause(role),
+            ReleaseRule.TIMED if duration_s > 0 else ReleaseRule.ONE_KEY,
+            now_ns,
+            reason,
+            raised_by=role,
+            until_ns=now_ns + duration_s * NS_PER_S if duration_s > 0 else 0,
+        )
+        if len(self._state.holds.holds) > count:
+            self.audit(command_id, role, role, f"RAISE {level.name}", scope_text(scope), reason, hold.hold_id, now_ns)
         return hold
 
     def unknown_name(self, scope: Scope) -> str:

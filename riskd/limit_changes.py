@@ -34,8 +34,8 @@ LOWER_IS_TIGHTER: Final = frozenset({
     "max_bound_bps", "max_distance_bps", "max_risk_pct", "max_risk", "max_move_bps", "sigmas", "max_drift_bps",
     "soft_share_pct", "max_heat_pct", "max_heat", "max_ratio", "max_offset_ms", "max_age_s", "max_p99_ms", "fills",
     "floor_bps", "entry_pct", "reduce_pct", "venue_per_minute", "max_entries", "max_per_day", "soft_multiple",
-    "hard_multiple", "min_orders", "max_loss_pct", "max_times_equity", "max_silence_s", "max_steps", "fill_grace_s",
-    "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
+    "hard_multiple", "min_orders", "max_loss_pct", "soft_loss", "max_times_equity", "max_silence_s", "max_steps",
+    "fill_grace_s", "max_drift_pct", "alarm_s", "action_s", "reduce_only_s", "pause_s", "max_sync_p99_ms", "min_syncs",
     "max_leverage", "max_margin_pct", "max_maintenance_pct", "max_resting_s",
     "max_divergence_bps", "depth_within_bps", "max_slippage_bps", "max_share_pct", "spread_factor",
     "max_per_trade", "daily_allocation_pct", "max_factor", "min_factor", "risk_pct", "budget", "target_daily_vol_pct",
@@ -45,7 +45,8 @@ LOWER_IS_TIGHTER: Final = frozenset({
 HIGHER_IS_TIGHTER: Final = frozenset({
     "pause_at_pct", "halt_at_pct", "rearm_at_pct", "pause_min", "second_pause_min", "cautious_min", "cool_off_min",
     "cool_off_h", "window_days", "window_min", "taker_fee_bps", "entry_spacing_s", "loss_cooldown_s",
-    "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct", "window_ms",
+    "min_samples", "min_free_gib", "hold_min", "min_distance_bps", "cost_bps", "shock_pct",
+    "rise_pct", "stressed_spread_bps", "window_ms",
     "min_stop_multiple", "maintenance_pct", "min_depth_multiple", "depth_factor",
     "min_cost_multiple", "raise_at_win_pct", "lower_at_win_pct", "default_stop_pct", "min_vol_pct", "cold_vol_pct",
 })  # fmt: skip

@@ -34,6 +34,7 @@ from riskd.order_limits import (
     EquityShare,
     Exposure,
     FreeBalance,
+    Leverage,
     MandatoryStop,
     MaxSpread,
     OpenPositions,
@@ -42,9 +43,11 @@ from riskd.order_limits import (
     OrderValue,
     PortfolioHeat,
     SizeOutlier,
+    SoftEquityShare,
     StrategyAllocation,
     StressLoss,
     TradeRisk,
+    Turnover,
     VenueExposure,
 )
 from riskd.post_trade_limits import (
@@ -56,8 +59,10 @@ from riskd.post_trade_limits import (
     UnprotectedPosition,
 )
 from riskd.profiles import (
+    HUNDRED,
     ProfileNumbers,
     ShareCap,
+    Size,
     below_venue_rules,
     profile_contradictions,
     sizing_above,
@@ -226,7 +231,7 @@ class SoftCaps(ConfigModel):
     """What happens when a soft cap is exceeded for longer than its grace."""
 
     grace_s: Day_s = 600
-    """For exposure: POS-02, POS-04, POS-07."""
+    """For exposure: POS-02, POS-04 to POS-07, POS-13."""
     holding_grace_s: Day_s = 1_800
     """For POS-14."""
     auto_close: bool = True
@@ -413,6 +418,18 @@ def contradictions(limits: Limits) -> list[str]:
         above("checks.POS-02.hard_pct", pct, "checks.POS-04.hard_pct", cap, pct > cap)
         value, cap = position.max_notional, gross.max_notional
         above("checks.POS-02.max_notional", value, "checks.POS-04.max_notional", cap, value > cap)
+    for check_id in ("POS-05", "POS-06"):
+        if (share := limits.enforced(check_id, SoftEquityShare)) is not None:
+            low, cap = share.soft_pct or share.max_pct_of_equity, share.max_pct_of_equity
+            above(f"checks.{check_id}.soft_pct", low, "max_pct_of_equity", cap, low > cap)
+            low, cap = share.soft_notional or share.max_notional, share.max_notional
+            above(f"checks.{check_id}.soft_notional", low, "max_notional", cap, low > cap)
+    stress = limits.enforced("POS-13", StressLoss)
+    if stress is not None:
+        low, cap = stress.soft_pct or stress.max_loss_pct, stress.max_loss_pct
+        above("checks.POS-13.soft_pct", low, "max_loss_pct", cap, low > cap)
+        low, cap = stress.soft_loss or stress.max_loss, stress.max_loss
+        above("checks.POS-13.soft_loss", low, "max_loss", cap, low > cap)
     stop, outlier = limits.enforced("PRC-05", MandatoryStop), limits.enforced("SIZ-05", SizeOutlier)
     if stop is not None:
         near, far = stop.min_distance_bps, stop.max_distance_bps
@@ -481,7 +498,26 @@ def profile_numbers(limits: Limits) -> ProfileNumbers:
         file.start_capital,
         file.venue_minimum,
         _kept(limits),
+        tuple(_bounds(limits)),
+        _carried(limits),
     )
+
+
+def _bounds(limits: Limits) -> Iterator[Size]:
+    """What no entry can be worth more than. What lies at a venue pays for it, in spot with all that it is worth."""
+    start = limits.file.start_capital
+    at_venue, turnover = limits.enforced("POS-08", VenueExposure), limits.enforced("RAT-10", Turnover)
+    if start is not None and at_venue is not None:
+        yield Size("start_capital x checks.POS-08.hard_pct", start * at_venue.hard_pct / HUNDRED)
+    if start is not None and turnover is not None:
+        yield Size("start_capital x checks.RAT-10.max_times_equity", start * turnover.max_times_equity)
+
+
+def _carried(limits: Limits) -> Size | None:
+    start, leverage = limits.file.start_capital, limits.enforced("POS-10", Leverage)
+    if start is None or leverage is None:
+        return None
+    return Size("start_capital x checks.POS-10.max_leverage", start * leverage.max_leverage)
 
 
 def _value_caps(limits: Limits) -> Iterator[ShareCap]:
@@ -519,7 +555,7 @@ def _loss_caps(limits: Limits) -> Iterator[ShareCap]:
         share = stop.min_distance_bps / _BPS
         yield ShareCap("checks.POS-12", "max_heat_pct", heat.max_heat_pct, heat.max_heat, "max_heat", share)
     if stress is not None:
-        share = Decimal(stress.shock_pct) / 100
+        share = stress.shock_pct / HUNDRED + stress.stressed_spread_bps / _BPS / 2
         yield ShareCap("checks.POS-13", "max_loss_pct", stress.max_loss_pct, stress.max_loss, "max_loss", share)
 
 

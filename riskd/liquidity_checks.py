@@ -22,6 +22,7 @@ from riskd.inputs import (
     need,
     price_of,
     qty_of,
+    rule_of,
 )
 from riskd.units import PPM, UNITS_PER_PPM
 from tradebot.core.levels import TradingLevel
@@ -109,12 +110,28 @@ def prc_08(case: Case) -> Row:
     return (PASS if fits else BLOCK, "" if fits else "EDGE_BELOW_COST", least, edge // UNITS_PER_PPM)
 
 
-def participation_room(case: Case) -> int:
-    """Return the largest quantity that is let pass."""
-    share, trail = need(case.books.settings.orders.participation_ppm), case.books.board.volumes.get(case.instrument_id)
+def share_of_minute(case: Case, share_ppm: int) -> int:
+    """Return a share of what was traded within a minute, as far as riskd has seen it."""
+    trail = case.books.board.volumes.get(case.instrument_id)
     if trail is None or not trail.is_fresh(case.now_ns) or trail.minute() < 0:
         raise InputMissing
-    return trail.minute() * share // PPM
+    return trail.minute() * share_ppm // PPM
+
+
+def participation_room(case: Case) -> int:
+    """Return the largest quantity that is let pass."""
+    return share_of_minute(case, need(case.books.settings.orders.participation_ppm))
+
+
+def order_qty_room(case: Case) -> int:
+    """Return the largest quantity of one order: the instrument's own, or a share of the minute's volume."""
+    most, share_ppm = need(rule_of(case).max_order_qty), case.books.settings.orders.qty_share_ppm
+    return most if share_ppm is None else min(most, share_of_minute(case, share_ppm))
+
+
+def siz_01(case: Case) -> Row:
+    """Fat finger."""
+    return bounded(qty_of(case), order_qty_room(case), "ORDER_QTY_LIMIT")
 
 
 def siz_04(case: Case) -> Row:
@@ -127,5 +144,6 @@ LIQUIDITY_CHECKS: Final[dict[str, CheckFunction]] = {
     "MKT-06": mkt_06,
     "PRC-03": prc_03,
     "PRC-08": prc_08,
+    "SIZ-01": siz_01,
     "SIZ-04": siz_04,
 }

@@ -7,6 +7,7 @@ from typing import Final
 import grpc
 import structlog
 
+from riskd.dependency_watch import MARKETDATA
 from riskd.shell import LiveGate
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as pb
 from tradebot.rpc.marketdata.v1 import rows_pb2
@@ -42,6 +43,7 @@ class MarketClient:
                     self._live.market_began(
                         [(raw.instrument_index, instrument_from_wire(raw)) for raw in message.instruments]
                     )
+                    self._live.told_build(MARKETDATA, message.build_hash)
                     _log.info("market_data_up", incarnation=message.incarnation, instruments=len(message.instruments))
                 if message.rows.kind:
                     self._live.market_rows(message.rows)

@@ -129,6 +129,7 @@ def control_message(line: ControlLine) -> pb.Control:
         last_breach_time_ns=line.last_breach_ns,
         last_breach=line.last_breach,
         breaches=line.breaches,
+        untested=line.untested,
     )
 
 

@@ -14,6 +14,7 @@ from riskd.inputs import (
     SOFT,
     CheckFunction,
     InputMissing,
+    LimitUndefined,
     Row,
     bounded,
     cap_of,
@@ -25,12 +26,14 @@ from riskd.inputs import (
     price_of,
     qty_of,
     rule_of,
+    soft_of,
+    two_step,
     value_of,
     worth_of,
 )
 from riskd.rates import NS_PER_S, amends_of
 from riskd.units import PPM, UNIT, UNITS_PER_PPM, amount, plus_ppm
-from riskd.worst_case import base_others, exposure, gross_others, net_exposure
+from riskd.worst_case import base_others, both_sides, exposure, net_exposure
 from tradebot.core.approvals import VenueAction
 from tradebot.core.levels import TradingLevel
 from tradebot.core.orders import RESTING_TIMES, OrderType, Side
@@ -121,13 +124,16 @@ def siz_05(case: Case) -> Row:
 
 def pos_05(case: Case) -> Row:
     """Net exposure on the order's side: what makes it smaller passes, however large it is."""
-    return bounded(net_exposure(case), cap_of(case.books.settings.orders.net_exposure, case), "NET_EXPOSURE_LIMIT")
+    orders = case.books.settings.orders
+    hard, soft = cap_of(orders.net_exposure, case), soft_of(orders.net_soft, case)
+    return two_step(net_exposure(case), hard, soft, "NET_EXPOSURE_LIMIT")
 
 
 def pos_06(case: Case) -> Row:
     """One base asset over all its instruments."""
-    cap = cap_of(case.books.settings.orders.concentration, case)
-    return bounded(base_others(case) + exposure(case), cap, "CONCENTRATION_LIMIT")
+    orders = case.books.settings.orders
+    hard, soft = cap_of(orders.concentration, case), soft_of(orders.concentration_soft, case)
+    return two_step(base_others(case) + exposure(case), hard, soft, "CONCENTRATION_LIMIT")
 
 
 def unfilled_value(case: Case) -> int:
@@ -146,11 +152,13 @@ def pos_11(case: Case) -> Row:
 
 
 def pos_13(case: Case) -> Row:
-    """Everything falls together by the shock; what is only bought can lose no other way."""
-    orders = case.books.settings.orders
-    gross = gross_others(case) + exposure(case)
-    loss = -(-gross * need(orders.stress_ppm) // PPM)
-    return bounded(loss, cap_of(orders.stress_loss, case), "STRESS_LOSS_LIMIT")
+    """All that is bought falls together, or all that is sold rises: the worse of both, and nothing hedges."""
+    rule = case.books.settings.orders.stress
+    if rule is None:
+        raise LimitUndefined
+    bought, sold = both_sides(case)
+    loss = max(-(-bought * rule.fall_ppm // PPM), -(-sold * rule.rise_ppm // PPM))
+    return two_step(loss, cap_of(rule.hard, case), soft_of(rule.soft, case), "STRESS_LOSS_LIMIT")
 
 
 def rat_02(case: Case) -> Row:

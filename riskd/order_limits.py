@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -69,6 +69,8 @@ class OrderQty(Enforced):
 
     max_qty: dict[str, PositiveDecimal]
     """Base units, by instrument id, or `*`."""
+    max_share_pct: Annotated[Decimal, Field(gt=0, le=100)] | None = None
+    """Of what was traded within the last minute, as riskd sees it (SIZ-04); the smaller of both holds. None = off."""
 
 
 class OrderValue(Enforced):
@@ -179,14 +181,34 @@ class EquityShare(Enforced):
     """Absolute cap in account currency."""
 
 
+class SoftEquityShare(EquityShare):
+    """POS-05 and POS-06. The soft cap begins with either of its two; None = as the hard one's."""
+
+    soft_pct: EquityPct | None = None
+    """Percent of equity; beyond it the answer is SOFT_ALLOW, and `soft_caps` acts."""
+    soft_notional: PositiveDecimal | None = None
+    """Account currency."""
+
+
 class StressLoss(Enforced):
-    """POS-13: all prices move together."""
+    """POS-13: all prices move together, at once, and nothing hedges: the venue of the hedge may be the one that is
+    lost. A book loses in proportion, so that of a grid of shocks the farthest of each direction decides.
+    """
 
     shock_pct: Annotated[int, Field(gt=0, le=100)] = 20
+    """Fall."""
+    rise_pct: Annotated[int, Field(gt=0, le=1_000)] = 20
+    """Rise; what is only bought loses nothing by it."""
+    stressed_spread_bps: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Five times the usual spread, say: closing pays half of it."""
     max_loss_pct: EquityPct
     """Percent of equity."""
     max_loss: PositiveDecimal
     """Absolute cap in account currency."""
+    soft_pct: EquityPct | None = None
+    """Percent of equity; beyond it the answer is SOFT_ALLOW, and `soft_caps` acts. None = as `max_loss_pct`."""
+    soft_loss: PositiveDecimal | None = None
+    """Account currency; None = as `max_loss`. The soft cap begins with either of the two."""
 
 
 class AmendRate(Enforced):
@@ -229,7 +251,11 @@ class RestingTime(Enforced):
     """SPC-09, for entries; IOC and FOK end on arrival."""
 
     max_resting_s: Annotated[int, Field(gt=1, le=86_400)] = 60
-    """An entry that rests ends by the venue's clock within it; good-till-canceled entries are refused."""
+    """An entry that rests ends within it."""
+    ended_by: Literal["venue", "execd"] = "venue"
+    """By the venue's clock: good-till-canceled entries are refused. By execd, where the venue ends no orders: it
+    cancels what is older. Either way riskd looks, and holds the instrument when an entry rests longer.
+    """
 
 
 class RulesAge(Enforced):
@@ -406,8 +432,8 @@ ORDER_MODELS: Final[Mapping[str, type[Enforced]]] = {
     "POS-02": Exposure,
     "POS-03": OpenPositions,
     "POS-04": Exposure,
-    "POS-05": EquityShare,
-    "POS-06": EquityShare,
+    "POS-05": SoftEquityShare,
+    "POS-06": SoftEquityShare,
     "POS-08": VenueExposure,
     "POS-09": StrategyAllocation,
     "POS-10": Leverage,

@@ -23,6 +23,7 @@ from riskd.order_limits import (
     LiquidationDistance,
     MandatoryStop,
     MarketBound,
+    OrderQty,
     OrderToTrade,
     PortfolioHeat,
     RejectRate,
@@ -30,6 +31,7 @@ from riskd.order_limits import (
     RestingTime,
     RulesAge,
     SizeOutlier,
+    SoftEquityShare,
     StrategyAllocation,
     StressLoss,
     TradeRisk,
@@ -63,10 +65,11 @@ class OrderSettings:
     outlier_hard: int | None
     outlier_min_orders: int | None
     net_exposure: Cap | None
+    net_soft: Cap | None
     concentration: Cap | None
+    concentration_soft: Cap | None
     open_order_value: Cap | None
-    stress_ppm: int | None
-    stress_loss: Cap | None
+    stress: StressRule | None
     amends_per_second: int | None
     duplicate_ns: int | None
     max_working_instrument: int | None
@@ -75,7 +78,7 @@ class OrderSettings:
     """Of equity."""
     clock: ClockSanity | None
     weight: WeightBudget | None
-    resting_ns: int | None
+    resting: RestingRule | None
     rules_age_ns: int | None
     warm_up_samples: int | None
     drill_age_ns: int | None
@@ -85,6 +88,8 @@ class OrderSettings:
     depth: DepthRule | None
     slippage_ppm: int | None
     participation_ppm: int | None
+    qty_share_ppm: int | None
+    """Of the minute's volume, SIZ-01; None = off."""
     edge_multiple_ppm: int | None
     venue_hard_ppm: int | None
     """Of equity."""
@@ -125,6 +130,27 @@ class LeverageRule:
     leverage_ppm: int
     margin_ppm: int
     maintenance_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class StressRule:
+    """POS-13."""
+
+    fall_ppm: int
+    """What is bought loses of its value when prices fall, with what closing costs then."""
+    rise_ppm: int
+    """The same of what is sold when they rise."""
+    hard: Cap
+    soft: Cap | None
+
+
+@dataclass(frozen=True, slots=True)
+class RestingRule:
+    """SPC-09."""
+
+    max_ns: int
+    by_execd: bool
+    """Whether execd ends good-till-canceled entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +205,11 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         outlier_hard=None if outlier is None else outlier.hard_multiple,
         outlier_min_orders=None if outlier is None else outlier.min_orders,
         net_exposure=_share(limits, "POS-05"),
+        net_soft=_soft_share(limits, "POS-05"),
         concentration=_share(limits, "POS-06"),
+        concentration_soft=_soft_share(limits, "POS-06"),
         open_order_value=_share(limits, "POS-11"),
-        stress_ppm=None if stress is None else stress.shock_pct * PPM_PER_PCT,
-        stress_loss=None if stress is None else make_cap(stress.max_loss_pct, stress.max_loss),
+        stress=None if stress is None else _stress(stress),
         amends_per_second=None if amends is None else amends.strategy_per_second,
         duplicate_ns=None if twice is None else twice.window_ms * _NS_PER_MS,
         max_working_instrument=None if working is None else working.max_per_instrument,
@@ -190,7 +217,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         turnover_ppm=None if turnover is None else int(turnover.max_times_equity * PPM),
         clock=limits.enforced("AUT-06", ClockSanity),
         weight=limits.enforced("RAT-03", WeightBudget),
-        resting_ns=None if resting is None else resting.max_resting_s * NS_PER_S,
+        resting=None if resting is None else RestingRule(resting.max_resting_s * NS_PER_S, resting.ended_by == "execd"),
         rules_age_ns=None if rules is None else rules.max_age_min * NS_PER_MIN,
         warm_up_samples=None if warm_up is None else warm_up.min_samples,
         drill_age_ns=None if drill is None else drill.max_age_h * 60 * NS_PER_MIN,
@@ -200,6 +227,7 @@ def make_order_settings(limits: Limits) -> OrderSettings:
         depth=None if depth is None else _depth(depth),
         slippage_ppm=None if slippage is None else slippage.max_slippage_bps * PPM_PER_BPS,
         participation_ppm=None if share is None else int(share.max_share_pct * PPM_PER_PCT),
+        qty_share_ppm=_qty_share_ppm(limits),
         edge_multiple_ppm=None if edge is None else ceil(edge.min_cost_multiple * PPM),
         venue_hard_ppm=None if venue is None else int(venue.hard_pct * PPM_PER_PCT),
         venue_soft_ppm=None if venue is None else int(venue.soft_pct * PPM_PER_PCT),
@@ -241,6 +269,31 @@ def _allocations(limit: StrategyAllocation) -> Allocations:
         if pct is not None and absolute is not None:
             caps[key] = make_cap(pct, absolute)
     return Allocations(caps, limit.soft_share_pct * PPM_PER_PCT)
+
+
+def _qty_share_ppm(limits: Limits) -> int | None:
+    found = limits.enforced("SIZ-01", OrderQty)
+    return None if found is None or found.max_share_pct is None else int(found.max_share_pct * PPM_PER_PCT)
+
+
+def _stress(limit: StressLoss) -> StressRule:
+    closing_ppm = -(-limit.stressed_spread_bps * PPM_PER_BPS // 2)
+    soft = None
+    if limit.soft_pct is not None or limit.soft_loss is not None:
+        soft = make_cap(limit.soft_pct or limit.max_loss_pct, limit.soft_loss or limit.max_loss)
+    return StressRule(
+        limit.shock_pct * PPM_PER_PCT + closing_ppm,
+        limit.rise_pct * PPM_PER_PCT + closing_ppm,
+        make_cap(limit.max_loss_pct, limit.max_loss),
+        soft,
+    )
+
+
+def _soft_share(limits: Limits, check_id: str) -> Cap | None:
+    share = limits.enforced(check_id, SoftEquityShare)
+    if share is None or (share.soft_pct is None and share.soft_notional is None):
+        return None
+    return make_cap(share.soft_pct or share.max_pct_of_equity, share.soft_notional or share.max_notional)
 
 
 def _share(limits: Limits, check_id: str) -> Cap | None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from riskd.sizing_limits import FixedQuote, KellyLite, PerTradeAllocation, RiskPerTrade, Sizing, VolatilityTarget
 from tradebot.core.amounts import format_decimal
-from tradebot.core.instruments import Instrument
+from tradebot.core.instruments import Instrument, Product
 
 HUNDRED = Decimal(100)
 
@@ -26,6 +26,14 @@ class ShareCap:
     amount_key: str = "max_notional"
     share: Decimal = Decimal(1)
     """Of an entry's value that counts towards the cap: less than 1 where the cap is on a loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An amount of account currency, and where it comes from."""
+
+    name: str
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +56,12 @@ class ProfileNumbers:
     """Least share of an entry that closes it, which SPC-08 demands: after the fee, at the widest stop of PRC-05, by an
     emergency exit.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """An amount that the sizing leads to, and where it comes from."""
-
-    name: str
-    amount: Decimal
+    bounds: tuple[Size, ...]
+    """What no entry can be worth more than, at whatever level: what may lie at its venue (POS-08), what a day may
+    trade (RAT-10).
+    """
+    carried: Size | None
+    """The same of a derivative: what the start capital carries (POS-10)."""
 
 
 def largest_sizes(sizing: Sizing) -> list[Size]:
@@ -118,7 +124,7 @@ def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
     found = [
         _too_small(size, f"venue_minimum.{venue}", least, numbers.kept)
         for venue, least in sorted(numbers.minimum.items())
-        for size in smallest_sizes(numbers) + _sizes_of(numbers.allocations, numbers)
+        for size in (*smallest_sizes(numbers), *_sizes_of(numbers.allocations, numbers), *numbers.bounds)
         if size.amount * numbers.kept < least
     ]
     if numbers.start is not None:
@@ -127,6 +133,8 @@ def profile_contradictions(numbers: ProfileNumbers) -> list[str]:
                 continue
             share = numbers.start * cap.pct / HUNDRED
             found += sizing_above(numbers, f"start_capital x {cap.where}.{cap.key}", share)
+    for bound in numbers.bounds:
+        found += sizing_above(numbers, bound.name, bound.amount)
     return found + _of_method(numbers)
 
 
@@ -227,7 +235,11 @@ def below_venue_rules(numbers: ProfileNumbers, instruments: Iterable[Instrument]
     """
     found: dict[str, str] = {}
     for instrument in instruments:
-        for size in smallest_sizes(numbers):
+        carried = () if numbers.carried is None or instrument.product is Product.SPOT else (numbers.carried,)
+        for bound in carried:
+            for problem in sizing_above(numbers, bound.name, bound.amount):
+                found.setdefault(instrument.instrument_id, f"{instrument.instrument_id}: {problem}")
+        for size in (*smallest_sizes(numbers), *numbers.bounds, *carried):
             if size.amount * numbers.kept < instrument.min_notional:
                 name = f"{instrument.instrument_id} min_notional"
                 problem = _too_small(size, name, instrument.min_notional, numbers.kept)

@@ -35,10 +35,12 @@ _NS_PER_MS: Final = 1_000_000
 
 
 def aut_05(case: Case) -> Row:
-    """execd runs the very build that riskd runs."""
-    if not case.build or not case.books.build:
+    """execd runs the very build that riskd runs, and so does every other daemon that told its own."""
+    fleet = case.books.fleet
+    if not case.build or not fleet.build:
         raise InputMissing
-    return OK if case.build == case.books.build else (BLOCK, "BUILD_MISMATCH", 0, 0)
+    fits = case.build == fleet.build and not fleet.others
+    return OK if fits else (BLOCK, "BUILD_MISMATCH", 0, 0)
 
 
 def aut_06(case: Case) -> Row:

@@ -144,6 +144,8 @@ class DecisionRecord(Record, frozen=True):
     stop_loss: Decimal | None = None
     """The intent's protection plan: children asked later get their grants from it."""
     take_profit: Decimal | None = None
+    texts: dict[str, str] | None = None
+    """Of a refusal: check -> what its numbers cannot say."""
 
 
 class OrderEventSeen(Record, frozen=True):
@@ -421,6 +423,8 @@ class ControlTested(Record, frozen=True):
     failed: list[str]
     detail: str
     time_ns: int
+    untried: dict[str, str] = {}
+    """Check id -> why nothing was proven about it."""
 
 
 class KillMark(msgspec.Struct, array_like=True, frozen=True):

@@ -16,8 +16,10 @@ _log = structlog.get_logger(__name__)
 async def test_limits(live: LiveGate) -> None:
     """Try the limits in force out, write down what came of it."""
     limits = live.gate.limits
-    passed, failed = await asyncio.to_thread(self_test, limits)
-    live.gate.controls_tested(SELF_TEST, limits.hash, passed, failed, live.clock.now_ns())
+    found = await asyncio.to_thread(self_test, limits)
+    live.gate.controls_tested(
+        SELF_TEST, limits.hash, found.passed, found.failed, live.clock.now_ns(), untried=found.untried
+    )
     live.publish()
-    if failed:
-        _log.error("limits_self_test_failed", checks=failed, limits=limits.hash)
+    if found.failed:
+        _log.error("limits_self_test_failed", checks=found.failed, limits=limits.hash)

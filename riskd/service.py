@@ -19,7 +19,7 @@ import structlog
 from riskd import reports
 from riskd.audit_shell import AuditEntry, find_decision, read_audit
 from riskd.controls import control_lines
-from riskd.holds import Clearing
+from riskd.holds import DAEMONS, Clearing
 from riskd.messages_service import (
     control_message,
     drill_message,
@@ -44,7 +44,7 @@ from tradebot.rpc.risk.v1 import risk_service_pb2 as pb
 from tradebot.rpc.risk.v1 import risk_service_pb2_grpc as pb_grpc
 from tradebot.runtime.feeding import feed
 from tradebot.runtime.grpc_server import ServiceBinding
-from tradebot.runtime.identity import caller_role
+from tradebot.runtime.identity import Role, caller_role
 from tradebot.runtime.outbox import Outbox
 from tradebot.runtime.stream_hub import HEARTBEAT_S
 from tradebot.wire.fields import require
@@ -331,6 +331,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         self, request: pb.WatchRiskEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRiskEventsResponse]:
         holds = self._gate.state.holds
+        if caller_role() is Role.RECORDER:
+            self._live.told_build(Role.RECORDER, request.build_hash)
         with (
             self._live.keeping_stream(caller_role()),
             self._live.events.subscribe(request.incarnation, request.resume_after_sequence) as reader,
@@ -413,6 +415,8 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         if stale:
             problems.append(f"no live book: {' '.join(stale[:5])}")
         problems += [f"the eyes are silent at {venue}" for venue in gate.eye_watch.silent_venues()]
+        if others := gate.fleet.text(gate.session.build or gate.fleet.build):
+            problems.append(others)
         if level > TradingLevel.RUNNING:
             problems.append(f"level {level.name}")
         state = status_pb2.DAEMON_STATE_DEGRADED if problems else status_pb2.DAEMON_STATE_OK
@@ -460,12 +464,13 @@ class RiskServicer(pb_grpc.RiskServiceServicer):
         await self._live.settle()
 
     async def _who(self, request: Any, context: Context) -> tuple[str, str]:
-        """Return operator and command id; refuse a command without them."""
+        """Return operator and command id; refuse a command without them. A daemon is nobody but itself."""
         try:
             operator, command_id = require(request.operator, "operator"), require(request.command_id, "command_id")
         except RejectedError as exc:
             await _invalid(context, exc)
-        return operator[:MAX_TEXT], command_id[:MAX_TEXT]
+        role = caller_role()
+        return role if role in DAEMONS else operator[:MAX_TEXT], command_id[:MAX_TEXT]
 
     @staticmethod
     async def _read(convert: Any, message: Any, context: Context) -> Any:

@@ -138,6 +138,11 @@ class LiveGate:
         """Rows of that stream."""
         self.gate.handle_market(rows, self.clock.now_ns())
 
+    def told_build(self, daemon: str, build: str) -> None:
+        """A daemon told its build (AUT-05)."""
+        if self.gate.fleet.told(daemon, build):
+            _log.error("other_build", daemon=daemon, build=build, ours=self.gate.fleet.build)
+
     def market_heard(self) -> None:
         """A message of it that had no rows."""
         self.gate.market_heard(self.clock.now_ns())

@@ -17,7 +17,7 @@ from riskd.case import Case
 from riskd.checks import closable, closing_elsewhere, free_balance
 from riskd.conduct_checks import allocation_of, heat_before, stop_of, strategy_used
 from riskd.inputs import InputMissing, LimitUndefined, cap_of, need
-from riskd.liquidity_checks import best_depth, depth_multiple_ppm, participation_room
+from riskd.liquidity_checks import best_depth, depth_multiple_ppm, order_qty_room, participation_room
 from riskd.margin_room import margin_available, margin_qty, notional_qty
 from riskd.order_checks import unfilled_value
 from riskd.sizing_methods import (
@@ -31,7 +31,16 @@ from riskd.sizing_methods import (
     volatility_target,
 )
 from riskd.units import PPM, UNIT, floor_to, to_units_floor
-from riskd.worst_case import base_others, cluster_others, gross_others, leaning_qty, net_others, value_price, worst_qty
+from riskd.worst_case import (
+    base_others,
+    cluster_others,
+    gross_others,
+    leaning_qty,
+    net_others,
+    sides_beside,
+    value_price,
+    worst_qty,
+)
 from tradebot.core.orders import Side
 from tradebot.core.values import value
 
@@ -287,9 +296,12 @@ def _heat(case: Case) -> int:
 
 
 def _stress(case: Case) -> int:
-    orders = case.books.settings.orders
-    room = cap_of(orders.stress_loss, case) * PPM // need(orders.stress_ppm)
-    return _qty(case, _in_quote(case, room - gross_others(case) - 2), value_price(case)) - _worst_before(case)
+    rule = case.books.settings.orders.stress
+    if rule is None:
+        raise LimitUndefined
+    buys, beside = case.side is Side.BUY, sides_beside(case)
+    room = cap_of(rule.hard, case) * PPM // (rule.fall_ppm if buys else rule.rise_ppm) - beside[not buys] - 2
+    return 0 if room < 0 else _qty(case, _in_quote(case, room), value_price(case)) - leaning_qty(case, 0)
 
 
 def _beside(case: Case, cap: Cap | None, others: int) -> int:
@@ -303,7 +315,7 @@ def _worst_before(case: Case) -> int:
 
 HEADROOMS: Final[dict[str, Callable[[Case], int]]] = {
     "MKT-06": _depth,
-    "SIZ-01": _order_qty,
+    "SIZ-01": order_qty_room,
     "SIZ-02": _order_value,
     "SIZ-03": _trade_risk,
     "SIZ-04": participation_room,

@@ -401,6 +401,7 @@ class RiskState:
                 reduce_id=record.reduce_id,
                 stop_ppm=self._stop_of(record),
                 approved_ns=record.time_ns,
+                began_ns=record.time_ns,
                 mid=mid,
                 half_spread=half_spread,
             )

@@ -66,6 +66,36 @@ def leaning_qty(case: Case, qty: int) -> int:
     return (0 if committed is None else committed.sell) + qty - held
 
 
+def both_sides(case: Case) -> tuple[int, int]:
+    """Return the notional of all that is bought when every buy fills and no sell does, and of all that is sold when
+    every sell fills and no buy does; this order with them, account currency. Nothing is netted over instruments.
+    """
+    bought, sold = sides_beside(case)
+    qty = qty_of(case)
+    if rule_of(case).is_spot:  # nothing is sold that is not held
+        return bought + exposure(case), sold
+    held = case.books.portfolio.net.get(case.instrument_id, 0)
+    committed = case.books.commitments.by_instrument.get(case.instrument_id)
+    buys, sells = (0, 0) if committed is None else (committed.buy, committed.sell)
+    if case.side is Side.BUY:
+        buys += qty
+    else:
+        sells += qty
+    long, short = max(held + buys, 0), max(sells - held, 0)
+    bought += in_currency(case, quote_worth(case, long)) if long else 0
+    sold += in_currency(case, quote_worth(case, short)) if short else 0
+    return bought, sold
+
+
+def sides_beside(case: Case) -> tuple[int, int]:
+    """Return the same of all other instruments."""
+    _survey(case)
+    others = case.books.sums.sides_beside(case.instrument_id)
+    if others is None:
+        raise InputMissing
+    return others
+
+
 def net_others(case: Case) -> int:
     """Return how far all other instruments lean to the order's side, as in `net_exposure`."""
     _survey(case)

@@ -64,3 +64,9 @@ def test_a_journal_as_signed_says_so_and_a_rewritten_one_says_where() -> None:
     assert render.chain_lines(good)[-1] == "JOURNAL AS SIGNED"
     assert render.chain_lines(replace(good, problems=("its end was cut off",)))[-1] == "its end was cut off"
     assert "never" in render.chain_lines(views.ChainView(8, 0, 0, 0, 8, "k", ()))[2]
+
+
+def test_why_a_control_was_not_tried_is_said() -> None:
+    lines = render.control_lines(report(TESTED, replace(CONTROL, check_id="EXE-01", untested="execd enforces it")))
+
+    assert "EXE-01   execd enforces it" in lines

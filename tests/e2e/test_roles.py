@@ -64,7 +64,7 @@ def test_every_method_as_every_role() -> None:
                         assert code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED), where
                         denied += 1
         names = {path.name for path in run.iterdir() if path.name.endswith(".sock")}
-        assert "riskd.engine.sock" not in names, "the engine has no business with riskd"
+        assert "riskd.simexchange.sock" not in names, "the exchange has no business with riskd"
         assert not any(name.endswith(".stop.engine.sock") for name in names)
         assert system.venue_orders() == at_the_venue, "an empty request moved an order"
         assert system.command("cancel", placed.json["client_order_id"]).code == 0

@@ -104,6 +104,7 @@ class ExecutionServer(ExecutionServiceServicer):
 
     def __init__(self) -> None:
         self.strategy_ids: list[list[str]] = []
+        self.builds: list[str] = []
         self.intents: list[intent_pb2.OrderIntent] = []
         self.positions: list[execution_pb.PositionView] = []
         self._down: asyncio.Queue[execution_pb.SubmitIntentsResponse | None] = asyncio.Queue()
@@ -121,6 +122,7 @@ class ExecutionServer(ExecutionServiceServicer):
     ) -> AsyncIterator[execution_pb.SubmitIntentsResponse]:
         first = await anext(aiter(request_iterator))
         self.strategy_ids.append(list(first.strategy_ids))
+        self.builds.append(first.build_hash)
         yield execution_pb.SubmitIntentsResponse(positions=self.positions)
         reader = asyncio.create_task(self._read(request_iterator))
         try:
@@ -208,7 +210,7 @@ async def live_engine(
     market_link = MarketLink(
         engine, open_channel(common, Role.MARKETDATA, Role.ENGINE), lossless=False, silence_s=silence_s
     )
-    execution_link = ExecutionLink(engine, open_channel(common, Role.EXECD, Role.ENGINE))
+    execution_link = ExecutionLink(engine, open_channel(common, Role.EXECD, Role.ENGINE), "build")
     links = [
         asyncio.create_task(redial("marketdata", market_link.session)),
         asyncio.create_task(redial("execd", execution_link.session)),

@@ -47,6 +47,7 @@ async def test_a_trade_becomes_an_intent_at_execd(short_tmp_path: Path) -> None:
         assert intent.context.market_sequence == 4
         assert intent.context.market_sent_time_ns == 123
         assert kit.execution.strategy_ids == [["s1", "riskd"]]
+        assert kit.execution.builds == ["build"]
         assert list(kit.market.requests[0].instrument_ids) == [BTC]
 
 

@@ -253,7 +253,7 @@ class DeskKit:
                 self.mass_cancels.extend(up.mass_cancels)
                 self.alarms.extend((a.cause, a.cleared) for v in up.venues for a in v.alarms)
                 if up.ping is not None and self.answer_pings:
-                    lease = LeaseAnswer(up.ping.sequence, 1_000, 1)
+                    lease = LeaseAnswer(up.ping.sequence, 1_000, 1, self.entry_lifetime_ms)
                     self.desk.on_session(SessionDown(lease=lease), self.now_ns)
             if out.records and self.auto_durable:
                 self.desk.on_durable(len(self.records), self.now_ns)
@@ -262,6 +262,8 @@ class DeskKit:
                 return
 
     answer_pings = True
+    entry_lifetime_ms = 0
+    """What riskd says with each lease; 0 = entries may rest."""
 
     def quote(self, bid: str, ask: str) -> None:
         """Set the best prices."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.execd.desk_kit import DeskKit
 from tests.support.builders import BTC
-from tradebot.core.approvals import LevelEntry, LevelTable, StopLatch
+from tradebot.core.approvals import LeaseAnswer, LevelEntry, LevelTable, SessionDown, StopLatch, Welcome
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, OrderStatus, TimeInForce
 from tradebot.venues.api_orders import RequestKind
@@ -80,8 +80,6 @@ def test_a_frozen_riskd_that_wakes_up_cannot_extend_the_past() -> None:
     kit.advance(250)
     kit.answer_pings = False
     kit.advance(30_000)
-    from tradebot.core.approvals import LeaseAnswer, SessionDown
-
     oldest = min(kit.desk.state.link._pings)
     kit.desk.on_session(SessionDown(lease=LeaseAnswer(oldest, 1_000, 1)), kit.now_ns)
 
@@ -214,3 +212,20 @@ def test_an_order_canceled_while_riskd_decides_is_never_sent() -> None:
 
     assert kit.answers[-1].reason == "CANCELED_BEFORE_SEND"
     assert not kit.take_sends(RequestKind.PLACE)
+
+
+def test_riskd_hears_the_build_of_the_engine_at_once_and_again_in_each_session() -> None:
+    kit = DeskKit()
+    kit.desk.engine_connected("build-7")
+    up = kit.desk.take_up()
+    assert up is not None
+    assert up.engine_build == "build-7"
+
+    kit.desk.session_lost(kit.now_ns)
+    kit.desk.session_connected("again", kit.now_ns)
+    kit.desk.take_up()
+    kit.desk.on_session(SessionDown(Welcome(0, 1, "demo")), kit.now_ns)
+    up = kit.desk.take_up()
+
+    assert up is not None
+    assert up.engine_build == "build-7"

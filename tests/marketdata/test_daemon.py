@@ -22,6 +22,7 @@ from tradebot.core.orders import Side
 from tradebot.rpc.common.v1 import status_pb2
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as pb
 from tradebot.rpc.marketdata.v1 import rows_pb2
+from tradebot.runtime.build import build_hash
 from tradebot.runtime.config import VenueConfig
 
 BTC = "binance:BTC-USDT"
@@ -68,6 +69,7 @@ async def test_a_subscriber_sees_the_book_of_the_exchange(daemon: RunningDaemon,
     await stream.until(lambda reader: reader.update_id >= book.update_id, "the newest book")
 
     assert stream.messages[0].incarnation == daemon.app.incarnation
+    assert stream.messages[0].build_hash == build_hash()
     assert [item.venue_symbol for item in stream.messages[0].instruments] == ["BTCUSDT"]
     assert stream.reader.book.bids == book.book.bids
     assert stream.reader.book.asks == book.book.asks

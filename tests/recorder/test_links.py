@@ -86,6 +86,7 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
 
     def __init__(self) -> None:
         self.hub: StreamHub[risk_pb.RiskEvent] = StreamHub(SequencedLog("risk1", 10_000))
+        self.builds: list[str] = []
 
     def publish(self, text: str) -> None:
         sequence = self.hub.log.last_sequence + 1
@@ -93,6 +94,7 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
         self.hub.publish(risk_pb.RiskEvent(sequence=sequence, kind=kind, time_ns=sequence, text=text))
 
     async def WatchRiskEvents(self, request: Any, context: Any) -> AsyncIterator[risk_pb.WatchRiskEventsResponse]:
+        self.builds.append(request.build_hash)
         with self.hub.subscribe(request.incarnation, request.resume_after_sequence) as reader:
             yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", sequence=reader.position)
             while (batch := await reader.next_batch(IDLE_S)) is not None:
@@ -182,7 +184,7 @@ class World:
         store = SqliteStore(self.path)
         recorder = Recorder(RecorderConfig.model_validate({"flush_interval_ms": 20, **settings}), store, SystemClock())
         channels = [open_channel(self.common, daemon, Role.RECORDER) for daemon in ("marketdata", "execd", "riskd")]
-        links = Links(recorder, SystemClock(), *channels)
+        links = Links(recorder, SystemClock(), *channels, build="build")
         sessions = (links.tape, links.books, links.orders, links.risk_events, links.positions, links.pnl)
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(redial(session.__name__, session)) for session in sessions
@@ -248,6 +250,7 @@ async def test_a_first_contact_records_the_whole_log_and_not_only_what_follows(w
     assert world.query("SELECT sequence FROM events WHERE source = 'execd.orders'") == [(1,), (2,), (3,)]
     assert world.query("SELECT id FROM fills") == [("t1",), ("t2",)]
     assert world.query("SELECT type, payload FROM risk_events") == [("COMMAND", '{"text":"halt by ana"}')]
+    assert set(world.riskd.builds) == {"build"}
     assert world.query("SELECT qty FROM positions") == [("0.5",)]
     assert world.query("SELECT equity FROM pnl_snapshots WHERE symbol = '*'") == [("10003",)]
 

@@ -82,9 +82,9 @@ WIDE: dict[str, dict[str, Any]] = {
     "MKT-04": {"max_spread_bps": {"*": 10_000}},
     "PRC-04": {"max_bound_bps": 10_000},
     "SIZ-05": {"soft_multiple": HUGE, "hard_multiple": HUGE},
-    "POS-06": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
+    "POS-06": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE, "soft_pct": None},
     "POS-11": {"max_pct_of_equity": WIDE_PCT, "max_notional": HUGE},
-    "POS-13": {"max_loss_pct": WIDE_PCT, "max_loss": HUGE},
+    "POS-13": {"max_loss_pct": WIDE_PCT, "max_loss": HUGE, "soft_pct": None, "stressed_spread_bps": 0},
     "POS-09": {"max_pct_of_equity": {"*": WIDE_PCT}, "max_notional": {"*": HUGE}, "soft_share_pct": 100},
     "POS-12": {"max_heat_pct": WIDE_PCT, "max_heat": HUGE},
     "RAT-02": {"strategy_per_second": 1000},
@@ -164,6 +164,7 @@ def limits_tree(profile: str = "demo") -> dict[str, Any]:
     on = {check_id for check_id, check in tree["checks"].items() if check["status"] == "enforced"}
     for check_id in on & {*MARKET, *LIQUID, *FORM, *FILLS, *WATCHES} - MANDATORY:
         tree["checks"][check_id] = {"status": "not_applicable", "reason": "not what this test is about"}
+    tree["checks"]["SIZ-01"].pop("max_share_pct", None)
     return tree
 
 

@@ -17,7 +17,7 @@ def at_venue(**changes: Any) -> Callable[[Desk], object]:
 
 
 def another_build(desk: Desk) -> None:
-    desk.gate.decider.books.build = "other"
+    desk.gate.decider.books.fleet.build = "other"
 
 
 def unwatched(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ from riskd.catalogue import CATALOGUE, SPEC_BY_ID
 from riskd.control_book import SELF_TEST
 from riskd.controls import ControlLine, control_lines
 from riskd.limits import load_limits, make_limits
-from riskd.plans import Stage, make_plans
-from riskd.self_test import self_test
+from riskd.self_test import PROBED, UNPROBED, self_test
 from tests.riskd.kit import ROOT, SECOND, Desk, limits_tree, make_test_limits
 from tests.riskd.live_kit import running
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
@@ -127,35 +127,67 @@ def test_the_check_of_the_drills_age_is_tested_and_the_drill_stays_the_test_of_t
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_enforced_pre_trade_check_of_a_shipped_profile_refuses_its_probe(profile: str) -> None:
     limits = load_limits(ROOT / "config" / "limits" / f"{profile}.yaml")
-    passed, failed = self_test(limits)
-    steps = {check_id for check_id, _ in make_plans(limits)[Stage.PLAIN, False].steps}
-    registered = {"AUT-02"} if "*" in limits.file.strategies else set()
+    found = self_test(limits)
+    enforced = {check_id for check_id, check in limits.checks.items() if isinstance(check, Enforced)}
 
-    assert failed == []
-    assert steps - set(passed) - registered == TOO_WIDE.get(profile, set())
+    assert found.failed == []
+    assert enforced - set(found.passed) == TOO_WIDE.get(profile, set())
+    assert set(found.untried) - set(UNPROBED) == TOO_WIDE.get(profile, set())
+
+
+def test_every_control_has_a_probe_or_a_reason_why_not() -> None:
+    everything = {spec.check_id for spec in CATALOGUE}
+
+    assert PROBED | set(UNPROBED) == everything
+    assert PROBED & set(UNPROBED) == set()
+    assert all(len(reason) > 20 for reason in UNPROBED.values())
+
+
+def test_the_report_says_why_a_control_was_not_tried() -> None:
+    desk = Desk()
+    found = self_test(desk.gate.limits)
+    desk.gate.controls_tested(SELF_TEST, "hash", found.passed, found.failed, desk.now_ns, untried=found.untried)
+    lines = report(desk)
+
+    assert "gateway" in lines["EXE-01"].untested
+    assert [line.check_id for line in lines.values() if line.status == "ENFORCED" and not line.last_test] == [
+        check_id for check_id in lines if lines[check_id].untested
+    ]
+    again = desk.replayed()
+    assert control_lines(again.limits, again.state.controls) == list(lines.values())
 
 
 def test_the_venue_exposure_is_probed_with_most_of_the_money_elsewhere() -> None:
     tree = limits_tree()
     tree["checks"]["POS-08"] = {"status": "enforced", "hard_pct": 60, "soft_pct": 50}
-    passed, failed = self_test(make_limits(tree, Path("test.yaml"), "hash"))
+    found = self_test(make_limits(tree, Path("test.yaml"), "hash"))
 
-    assert failed == []
-    assert {"POS-08", "POS-02", "SIZ-02", "RAT-08", "PNL-01"} <= set(passed)
+    assert found.failed == []
+    assert {"POS-08", "POS-02", "SIZ-02", "RAT-08", "PNL-01"} <= set(found.passed)
 
 
 def test_a_check_that_no_longer_refuses_is_found_out() -> None:
     tree = limits_tree()
     tree["checks"]["MKT-04"]["max_spread_bps"] = {"*": 10_000}
-    passed, failed = self_test(make_limits(tree, Path("test.yaml"), "hash"))
+    found = self_test(make_limits(tree, Path("test.yaml"), "hash"))
 
-    assert failed == ["MKT-04"]
-    assert "MKT-04" not in passed
+    assert found.failed == ["MKT-04"]
+    assert "MKT-04" not in found.passed
+
+
+def test_a_watch_that_no_longer_holds_is_found_out() -> None:
+    tree = limits_tree()
+    tree["checks"]["PNL-03"]["halt_at_pct"] = Decimal("-99.9")
+    tree["checks"]["PTR-03"]["max_steps"] = 10**9
+    found = self_test(make_limits(tree, Path("test.yaml"), "hash"))
+
+    assert found.failed == ["PNL-03", "PTR-03"]
 
 
 def test_the_self_test_leaves_a_record_that_the_report_shows_after_a_kill() -> None:
     desk = Desk()
-    passed, failed = self_test(desk.gate.limits)
+    found = self_test(desk.gate.limits)
+    passed, failed = found.passed, found.failed
     desk.gate.controls_tested(SELF_TEST, desk.gate.limits.hash, passed, [*failed, "PRC-03"], desk.now_ns)
     again = desk.replayed()
     lines = {line.check_id: line for line in control_lines(again.limits, again.state.controls)}
@@ -163,7 +195,7 @@ def test_the_self_test_leaves_a_record_that_the_report_shows_after_a_kill() -> N
     assert (lines["SIZ-02"].last_test_ns, lines["SIZ-02"].test_passed) == (desk.now_ns, True)
     assert lines["SIZ-02"].last_test.startswith("limits self-test: ")
     assert (lines["PRC-03"].last_test_ns, lines["PRC-03"].test_passed) == (desk.now_ns, False)
-    assert lines["PNL-02"].last_test == ""
+    assert lines["EXE-02"].last_test == ""
     assert {check_id for check_id in passed if not isinstance(desk.gate.limits.checks[check_id], Enforced)} == set()
 
 

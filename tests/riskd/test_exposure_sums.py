@@ -62,6 +62,23 @@ def net_by_loop(books: Books, own: str) -> tuple[int, int] | None:
     return found[0], found[1]
 
 
+def sides_by_loop(books: Books, own: str) -> tuple[int, int] | None:
+    """Return what all other instruments are worth as far as they are bought, and as far as they are sold."""
+    found = [0, 0]
+    for key in (books.portfolio.net.keys() | books.commitments.by_instrument.keys()) - {own}:
+        rule, held = books.rules[key], books.portfolio.net.get(key, 0)
+        orders = books.commitments.by_instrument.get(key)
+        buy, sell = (orders.buy, orders.sell) if orders else (0, 0)
+        view, rate = books.board.views.get(key), books.board.rate(rule.quote, long=False)
+        for side, qty in enumerate((held + buy, 0 if rule.is_spot else sell - held)):
+            if qty <= 0:
+                continue
+            if view is None or not view.good_ns or rate is None:
+                return None
+            found[side] += amount(rate, rule.contract.quote_notional(qty, view.good_ask))
+    return found[0], found[1]
+
+
 def by_sums(books: Books, own: str, now_ns: int) -> tuple[int | None, int | None, int]:
     books.sums.refresh(books.portfolio, books.commitments, books.board, books.rules, now_ns)
     return books.sums.others(own, books.rules[own].base)
@@ -81,6 +98,7 @@ def test_the_sums_equal_the_loop_after_every_step_of_a_random_life(seed: int) ->
             found = by_sums(books, pair, began_ns)  # time that stands still: nothing is valued anew as a whole
             assert found == by_loop(books, pair)
             assert books.sums.net_others(pair) == net_by_loop(books, pair)
+            assert books.sums.sides_beside(pair) == sides_by_loop(books, pair)
             exposed += bool(found[0])
 
     assert exposed > 200
@@ -169,6 +187,7 @@ def test_the_sums_equal_the_loop_for_long_and_short_derivatives_and_spot_with_an
             assert books.sums.cluster_others(own) == cluster_by_loop(books, clusters, own)
             assert books.sums.derivatives_at(books.rules[own].venue, own) == derivatives_by_loop(books, own)
             assert books.sums.net_others(own) == (None if found[0] is None else net_by_loop(books, own))
+            assert books.sums.sides_beside(own) == (None if found[0] is None else sides_by_loop(books, own))
             unknown += found[0] is None
 
     assert 100 < unknown < 1900

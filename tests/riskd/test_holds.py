@@ -9,9 +9,10 @@ import pytest
 
 from riskd.asks import make_case
 from riskd.control_book import SELF_TEST
+from riskd.controls import control_lines
 from riskd.holds import HoldBook, may_raise
 from riskd.records import HoldCleared
-from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits
+from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits, violations
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import ApprovalAsk, StopLatch
 from tradebot.core.errors import ConfigError, InvariantError, RejectedError
@@ -433,7 +434,7 @@ def test_in_a_team_the_cool_off_holds_for_both() -> None:
     assert say(desk, hold_id, "bob", "risk", phrase) == "COOL_OFF"
 
 
-@pytest.mark.parametrize("role", ["viewer", "engine", "recorder", "marketdata", ""])
+@pytest.mark.parametrize("role", ["viewer", "eyes", "simexchange", "backtest", ""])
 def test_who_has_no_authority_raises_and_clears_nothing(role: str) -> None:
     desk = Desk()
     hold_at(desk, H, SYSTEM_SCOPE)
@@ -645,3 +646,168 @@ def test_a_team_without_both_keys_is_refused() -> None:
     keys = {"ana": TEAM["operator_keys"]["ana"]}
     with pytest.raises(ConfigError, match="keys of a trader and of a risk officer"):
         make_test_limits(operators="team", operator_keys=keys)
+
+
+# ---- a key that may move money
+
+
+def overprivileged() -> tuple[Desk, str]:
+    """A desk whose execd was told just now that the trading key may withdraw."""
+    desk = Desk()
+    desk.now_ns += SECOND
+    desk.venue(
+        alarms=(VenueAlarm("KEY_OVERPRIVILEGED", "", "may withdraw"),), key_time_ns=desk.now_ns, key_moves_money=True
+    )
+    (hold_id,) = (hold.hold_id for hold in desk.gate.state.holds.holds.values())
+    return desk, hold_id
+
+
+def test_a_key_that_may_still_move_money_keeps_its_hold_and_one_that_may_not_gives_it_free() -> None:
+    desk, hold_id = overprivileged()
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.now_ns += SECOND
+    desk.venue(key_time_ns=desk.now_ns, key_moves_money=True)
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.venue(key_time_ns=desk.now_ns)
+    assert clear(desk, hold_id) == "CLEARED"
+
+
+def test_what_the_venue_told_before_the_hold_or_never_says_nothing_about_the_key() -> None:
+    desk, hold_id = overprivileged()
+    raised_ns = desk.now_ns
+    desk.now_ns += SECOND
+    desk.venue(key_time_ns=raised_ns)
+    assert clear(desk, hold_id) == "STILL_TRUE"
+
+    desk.gate.session_lost(desk.now_ns)
+    assert clear(desk, hold_id, reason="execd is away") == "STILL_TRUE"
+
+
+def test_resuming_leaves_a_key_that_may_move_money_alone() -> None:
+    desk, hold_id = overprivileged()
+    desk.gate.resume(reason="looked into it", operator="ana", role="trader", command_id="r1", now_ns=desk.now_ns)
+
+    assert hold_id in desk.gate.state.holds.holds
+
+
+@pytest.mark.parametrize("cause", ["KEY_UNBOUND", "KEY_EXPIRES"])
+def test_a_key_that_is_weak_stops_entries_until_the_venue_says_better(cause: str) -> None:
+    desk = Desk()
+    desk.venue(alarms=(VenueAlarm(cause, "", "renew it"),))
+    assert violations(desk.plain())["STA-01"] == "TRADING_REDUCE_ONLY"
+    (line,) = [one for one in control_lines(desk.gate.limits, desk.gate.state.controls) if one.check_id == "PTR-10"]
+    assert line.breaches == 1
+
+    desk.venue(alarms=(VenueAlarm(cause, "", "renewed", cleared=True),))
+
+    assert desk.plain().approval is not None
+
+
+# ---- what daemons raise
+
+
+RO = TradingLevel.REDUCE_ONLY
+STRATEGY, VENUE = Scope(ScopeKind.STRATEGY, "s1"), Scope(ScopeKind.VENUE, "binance")
+INSTRUMENT = Scope(ScopeKind.INSTRUMENT, BTC)
+CEILINGS = {
+    "engine": (P, {ScopeKind.STRATEGY}),
+    "marketdata": (P, {ScopeKind.INSTRUMENT, ScopeKind.VENUE}),
+    "recorder": (RO, {ScopeKind.SYSTEM}),
+}
+
+
+def raised(
+    desk: Desk, role: str, level: TradingLevel, scope: Scope, *, duration_s: int = 0, reason: str = "why"
+) -> Hold:
+    return desk.gate.raise_hold(
+        level, scope, reason=reason, operator=role, role=role, command_id=f"{role}{desk.now_ns}{reason}",
+        duration_s=duration_s, now_ns=desk.now_ns,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", [SYSTEM_SCOPE, VENUE, INSTRUMENT, STRATEGY], ids=lambda scope: scope.kind.name)
+@pytest.mark.parametrize("level", [C, RO, P, H, K], ids=lambda level: level.name)
+@pytest.mark.parametrize("role", CEILINGS)
+def test_a_daemon_raises_up_to_its_ceiling_where_it_may_and_nothing_else(
+    role: str, level: TradingLevel, scope: Scope
+) -> None:
+    desk, (highest, kinds) = Desk(), CEILINGS[role]
+    if level <= highest and scope.kind in kinds:
+        hold = raised(desk, role, level, scope)
+        assert (hold.level, hold.scope, hold.cause, hold.raised_by) == (level, scope, role.upper(), role)
+    else:
+        with pytest.raises(RejectedError, match="NOT_PERMITTED"):
+            raised(desk, role, level, scope)
+        assert not desk.gate.state.holds.holds
+
+
+def test_the_engine_does_not_stop_an_operator() -> None:
+    with pytest.raises(RejectedError, match="manual:ana is an operator's"):
+        raised(Desk(), "engine", P, Scope(ScopeKind.STRATEGY, "manual:ana"))
+
+
+def test_a_daemon_may_say_it_again_and_again_and_higher() -> None:
+    desk = Desk()
+    first = raised(desk, "marketdata", RO, INSTRUMENT)
+    commands = len(desk.gate.state.audit)
+    assert raised(desk, "marketdata", RO, INSTRUMENT, reason="still so") == first
+    assert len(desk.gate.state.audit) == commands
+
+    assert raised(desk, "marketdata", P, INSTRUMENT, reason="worse").level is P
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is P
+    assert len(desk.gate.state.holds.holds) == 2
+
+
+def test_a_daemon_clears_what_it_raised_and_nothing_else() -> None:
+    desk = Desk()
+    own = raised(desk, "marketdata", P, INSTRUMENT)
+    others = [raised(desk, "recorder", RO, SYSTEM_SCOPE), raised(desk, "engine", P, STRATEGY)]
+    hold_at(desk, P, INSTRUMENT)
+    operators = [hold.hold_id for hold in desk.gate.state.holds.holds.values() if hold.cause == "OPERATOR"]
+
+    for hold_id in [*operators, *(hold.hold_id for hold in others)]:
+        assert clear(desk, hold_id, "marketdata") == "NOT_PERMITTED"
+    assert clear(desk, own.hold_id, "marketdata", reason="") == "CLEARED"
+    assert clear(desk, own.hold_id, "marketdata", reason="again") == "UNKNOWN_HOLD"
+
+
+def test_an_operator_clears_with_one_key_what_a_daemon_that_is_gone_had_raised() -> None:
+    desk = Desk()
+    hold = raised(desk, "recorder", RO, SYSTEM_SCOPE)
+    desk.gate.resume(reason="looked into it", operator="ana", role="trader", command_id="r", now_ns=desk.now_ns)
+    assert hold.hold_id in desk.gate.state.holds.holds
+
+    assert clear(desk, hold.hold_id) == "CLEARED"
+
+
+def test_an_operator_who_calls_himself_a_daemon_has_raised_his_own_hold() -> None:
+    desk = Desk()
+    hold = desk.gate.raise_hold(
+        P, INSTRUMENT, reason="why", operator="marketdata", role="trader", command_id="c", duration_s=0,
+        now_ns=desk.now_ns,
+    )  # fmt: skip
+
+    assert clear(desk, hold.hold_id, "marketdata") == "NOT_PERMITTED"
+
+
+def test_a_hold_of_a_daemon_may_end_by_itself() -> None:
+    desk = Desk()
+    raised(desk, "engine", P, STRATEGY, duration_s=5)
+    desk.wait(4)
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is P
+    desk.wait(2)
+
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is TradingLevel.RUNNING
+
+
+@pytest.mark.parametrize("role", CEILINGS)
+def test_a_daemon_resumes_and_extends_nothing(role: str) -> None:
+    desk = Desk()
+    hold_at(desk, H, SYSTEM_SCOPE)
+    with pytest.raises(RejectedError, match="clears no holds"):
+        desk.gate.resume(reason="all is well", operator=role, role=role, command_id="r", now_ns=desk.now_ns)
+    (hold_id,) = desk.gate.state.holds.holds
+
+    assert extend(desk, hold_id, 60, role=role) == "NOT_PERMITTED"

@@ -12,15 +12,17 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.riskd.kit import SECOND, WIDE_PCT, Desk, make_test_limits
 from tests.support.builders import make_instrument
+from tradebot.core.accounts import MarginState, PositionMargin
 from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, ApproveOrder, NeverUsed, SessionUp, VenueAction
+from tradebot.core.instruments import Instrument, Product
 from tradebot.core.intents import OrderIntent, ProtectionPlan
 from tradebot.core.order_events import OrderEvent, OrderFacts
 from tradebot.core.orders import (
@@ -45,6 +47,7 @@ FEE_PPM = 1_000
 STRATEGIES = ("s1", "s2")
 PAIRS = ("binance:BTC-USDT", "binance:ETH-USDT", "binance:SOL-USDT")
 INSTRUMENTS = tuple(make_instrument(pair) for pair in PAIRS)
+PERPETUALS = tuple(replace(market, product=Product.LINEAR_PERPETUAL, settle="USDT") for market in INSTRUMENTS)
 LIVE = 30
 """Orders alive at once; more makes the test slow and finds nothing else."""
 ENDS = (K.CANCELED, K.EXPIRED, K.REJECTED)
@@ -144,6 +147,7 @@ class Caps:
 class World:
     """One gate under one set of limits, and the test's own account of it."""
 
+    instruments: ClassVar[tuple[Instrument, ...]] = INSTRUMENTS
     seed: int
     drift: bool
     rng: random.Random = field(init=False)
@@ -159,9 +163,9 @@ class World:
         self.caps = Caps.draw(self.rng)
         self.desk = Desk(
             limits=make_test_limits(
-                self.caps.tree(), parent_ttl_s=3, strategies={name: {"instruments": ["*"]} for name in STRATEGIES}
+                self.tree(), parent_ttl_s=3, strategies={name: {"instruments": ["*"]} for name in STRATEGIES}
             ),
-            instruments=INSTRUMENTS,
+            instruments=self.instruments,
             usdt=str(self.caps.cash),
         )
         self.prices = dict(zip(PAIRS, (60_000, 3_000, 150), strict=True))
@@ -174,6 +178,9 @@ class World:
             (self.request, 10), (self.leave, 3), (self.ask_parent, 2), (self.ask_child, 4), (self.fill, 8),
             (self.end, 3), (self.time_out, 2), (self.prove, 2), (self.give_up, 1), (self.pass_time, 1),
         )  # fmt: skip
+
+    def tree(self) -> dict[str, dict[str, Any] | None]:
+        return self.caps.tree()
 
     def tell_prices(self) -> None:
         self.desk.now_ns += 10
@@ -223,7 +230,6 @@ class World:
         caps, worst = self.caps, self.worst()
         value = {pair: units * self.prices[pair] // UNIT for pair, units in worst.items()}
         unfilled = sum(qty * price // UNIT**2 for _, qty, price in self.open_entries())
-        needed = sum(qty * price // UNIT * (10**6 + FEE_PPM) // 10**6 for _, qty, price in self.open_entries())
 
         for pair in (entered,) if self.drift else PAIRS:
             assert value[pair] <= min(caps.position, caps.base), (self.seed, value)
@@ -235,8 +241,14 @@ class World:
             assert max(used) <= caps.strategy, (self.seed, used)
             assert sum(used) <= caps.heat, (self.seed, used)
         assert unfilled <= caps.open_orders, (self.seed, unfilled)
-        assert needed <= self.cash, (self.seed, needed, self.cash)
+        self.judge_funds(sum(value.values()), entered)
         assert sum(units > 0 for units in worst.values()) <= caps.count, (self.seed, worst)
+
+    def judge_funds(self, value: int, entered: str) -> None:
+        """All that may still be bought can be paid for."""
+        del value, entered
+        needed = sum(qty * price // UNIT * (10**6 + FEE_PPM) // 10**6 for _, qty, price in self.open_entries())
+        assert needed <= self.cash, (self.seed, needed, self.cash)
 
     def judge_selling(self) -> None:
         """Nobody sells what is not there."""
@@ -435,11 +447,37 @@ class World:
             plan.closed = plan.closed or intent_id not in known
 
 
+@dataclass
+class PerpetualWorld(World):
+    """The same of perpetuals that one balance carries, at most at this leverage."""
+
+    instruments: ClassVar[tuple[Instrument, ...]] = PERPETUALS
+    leverage: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leverage = random.Random(-self.seed).choice([1, 2])
+        super().__post_init__()
+        told = MarginState("binance", "main", "USDT", Decimal(self.caps.cash), Decimal(0), Decimal(0), 1)
+        margins = [PositionMargin(pair, Decimal(5), None, Decimal(0), False, 1) for pair in PAIRS]
+        self.desk.say(margins=[told], position_margins=margins)
+
+    def tree(self) -> dict[str, dict[str, Any] | None]:
+        wide = {"status": "enforced", "max_leverage": self.leverage, "max_margin_pct": 100, "max_maintenance_pct": 99}
+        return super().tree() | {"POS-10": wide}
+
+    def judge_funds(self, value: int, entered: str) -> None:
+        """When an entry was just allowed, all together is at most so many times what carries it: fees and the spread
+        take some of that away later.
+        """
+        carries = self.cash + sum(units * (self.prices[pair] - 1) for pair, units in self.held.items())
+        assert not entered or value * UNIT <= self.leverage * carries, (self.seed, value, carries)
+
+
 def live(sequences: int, first_seed: int) -> None:
     refusals: Counter[str] = Counter()
     approvals = fills = 0
     for number in range(-(-sequences // PER_WORLD)):
-        world = World(first_seed + number, drift=number % 2 == 1)
+        world = (PerpetualWorld if number % 4 > 1 else World)(first_seed + number, drift=number % 2 == 1)
         world.run(min(PER_WORLD, sequences))
         refusals += world.refusals
         approvals, fills = approvals + world.approvals, fills + world.executions
@@ -447,7 +485,7 @@ def live(sequences: int, first_seed: int) -> None:
     assert approvals > sequences // 10
     assert fills > sequences // 10
     if sequences >= 10 * PER_WORLD:
-        bound = {"SIZ-02", "SIZ-06", *(f"POS-{number:02}" for number in (1, 2, 3, 4, 5, 6, 9, 11, 12, 13))}
+        bound = {"SIZ-02", "SIZ-06", *(f"POS-{number:02}" for number in (1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13))}
         assert bound <= {check_id for check_id, count in refusals.items() if count > sequences // 2_000}, refusals
 
 

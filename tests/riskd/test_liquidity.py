@@ -166,3 +166,40 @@ def test_a_stream_that_begins_with_other_steps_is_read_with_those() -> None:
     assert (view.bid, view.ask) == (to_units(Decimal("59999.99")), to_units(Decimal("60000.01")))
     assert violations(desk.plain())["MKT-06"] == "INSUFFICIENT_DEPTH"
     assert desk.gate.board.volumes[BTC].minute() == traded
+
+
+SHARE_OF_MINUTE: dict[str, dict[str, Any]] = {"SIZ-01": {"max_qty": {"*": 100}, "max_share_pct": 5}}
+
+
+@pytest.mark.parametrize(("lots", "qty", "reason"), [(10_000, "0.01", None), (9_999, "0.01", "ORDER_QTY_LIMIT")])
+def test_an_order_is_at_most_its_share_of_the_minutes_volume(lots: int, qty: str, reason: str | None) -> None:
+    desk = Desk(limits=make_test_limits(SHARE_OF_MINUTE))
+    desk.liquid(3, lots=lots)  # two of the three seconds lie between samples
+
+    assert violations(desk.plain(qty=qty)).get("SIZ-01") == reason
+
+
+def test_the_absolute_quantity_holds_whatever_was_traded() -> None:
+    limits = make_test_limits({"SIZ-01": {"max_qty": {"*": "0.009"}, "max_share_pct": 100}})
+    desk = Desk(limits=limits)
+    desk.liquid(3)
+
+    assert violations(desk.plain(qty="0.01")) == {"SIZ-01": "ORDER_QTY_LIMIT"}
+
+
+def test_a_size_of_riskd_is_cut_to_that_share() -> None:
+    desk = Desk(limits=make_test_limits(SHARE_OF_MINUTE))
+    desk.liquid(3, lots=5_000)
+    answer = desk.plain(qty=None)
+
+    assert (answer.approved_qty, answer.binding_limit) == (Decimal("0.005"), "SIZ-01")
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+def test_no_volume_is_no_share_of_it(spoil: Callable[[Desk], None]) -> None:
+    desk = Desk(limits=make_test_limits(SHARE_OF_MINUTE))
+    desk.liquid(3)
+    assert desk.plain().approval is not None
+    spoil(desk)
+
+    assert "SIZ-01" in violations(desk.plain())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.riskd.kit import BTC, ETH, ROOT, START_NS, Desk, limits_tree, violati
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import Verdict
 from tradebot.core.errors import ConfigError
+from tradebot.core.instruments import Product
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, OrderType, Side
@@ -291,6 +293,14 @@ def several(*changes: Callable[[Tree], object]) -> Callable[[Tree], object]:
          "start_capital x sizing.unproven_pct is 4, below venue_minimum.binance 5"),
         ("demo", several(top(venue_minimum={"binance": 5}), sizing(quote_amount="9.9")),
          "sizing.quote_amount x cautious_size_factor is 4.95, below venue_minimum.binance 5"),
+        ("bitvavo", enforce("POS-08", hard_pct=5, soft_pct=5),
+         "start_capital x checks.POS-08.hard_pct is 5, below venue_minimum.bitvavo 5 / 0.90972"),
+        ("bitvavo", enforce("POS-08", hard_pct=49, soft_pct=49),
+         "sizing.max_per_trade x adapt.max_factor is 50, above start_capital x checks.POS-08.hard_pct 49: lower it"),
+        ("bitvavo", check("RAT-10", max_times_equity="0.05"),
+         "start_capital x checks.RAT-10.max_times_equity is 5, below venue_minimum.bitvavo 5 / 0.90972"),
+        ("bitvavo", check("RAT-10", max_times_equity="0.49"),
+         "sizing.max_per_trade x adapt.max_factor is 50, above start_capital x checks.RAT-10.max_times_equity 49"),
         ("demo", several(top(venue_minimum={"binance": 1001}), sizing(quote_amount=2000)),
          "is 1000, below venue_minimum.binance 1001"),
     ],
@@ -313,6 +323,8 @@ def test_a_profile_that_contradicts_itself_is_refused_with_the_numbers(
             several(adapt(min_factor="0.4"), check("SPC-08", status="not_applicable", reason="no stop is asked for")),
         ),
         ("bitvavo", top(start_capital=100)),
+        ("bitvavo", enforce("POS-08", hard_pct=50, soft_pct=50)),
+        ("bitvavo", check("RAT-10", max_times_equity="0.5")),
         ("demo", enforce("PRC-03", max_slippage_bps=35)),
         ("bitvavo", check("POS-04", max_notional=75)),
         ("bitvavo", adapt(lower_at_win_pct=55)),
@@ -351,6 +363,35 @@ def test_a_largest_quantity_below_the_venues_smallest_is_named() -> None:
 
     assert list(problems) == [ETH]
     assert problems[ETH].startswith(f"checks.SIZ-01.max_qty is 1E-12, below {ETH} min_qty 0.0001")
+
+
+@pytest.mark.parametrize(
+    ("leverage", "min_notional", "problem"),
+    [
+        ("0.5", "5", None),
+        ("0.49", "5", "max_factor is 50, above start_capital x checks.POS-10.max_leverage 49: lower it"),
+    ],
+)
+def test_a_derivative_that_the_start_capital_cannot_carry_is_named(
+    leverage: str, min_notional: str, problem: str | None
+) -> None:
+    tree = limits_tree("bitvavo")
+    enforce("POS-10", max_leverage=leverage)(tree)
+    limits = make_limits(tree, Path("x.yaml"), "hash")
+    perpetual = replace(make_instrument(EUR, min_notional=min_notional), product=Product.LINEAR_PERPETUAL)
+    found = venue_contradictions(limits, [perpetual])
+
+    assert list(found) == ([EUR] if problem else [])
+    assert (problem or "") in found.get(EUR, "")
+
+
+def test_the_same_instrument_of_spot_is_paid_and_not_carried() -> None:
+    tree = limits_tree("bitvavo")
+    enforce("POS-10", max_leverage="0.01")(tree)
+
+    assert (
+        venue_contradictions(make_limits(tree, Path("x.yaml"), "hash"), [make_instrument(EUR, min_notional="5")]) == {}
+    )
 
 
 def test_a_star_names_every_instrument() -> None:

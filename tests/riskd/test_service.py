@@ -261,7 +261,7 @@ async def test_a_refusal_and_a_hold_stream_with_their_reasons_and_can_be_resumed
 ) -> None:
     async with running(tmp_path, clock) as riskd:
         desk, session = await connect(riskd)
-        stream = riskd.stub(Role.RECORDER).WatchRiskEvents(pb.WatchRiskEventsRequest())
+        stream = riskd.stub(Role.RECORDER).WatchRiskEvents(pb.WatchRiskEventsRequest(build_hash="build"))
         first = await stream.read()
         await session.ask(one_ask(desk, 1, "50"))
         await raise_hold(riskd, reason="drill")
@@ -269,7 +269,9 @@ async def test_a_refusal_and_a_hold_stream_with_their_reasons_and_can_be_resumed
         while len(seen) < 3:
             seen += (await stream.read()).events
         again = riskd.stub(Role.RECORDER).WatchRiskEvents(
-            pb.WatchRiskEventsRequest(incarnation=first.incarnation, resume_after_sequence=seen[0].sequence)
+            pb.WatchRiskEventsRequest(
+                incarnation=first.incarnation, resume_after_sequence=seen[0].sequence, build_hash="build"
+            )
         )
         await again.read()
         resumed = await again.read()
@@ -442,3 +444,42 @@ async def test_a_kill_minus_nine_loses_nothing_that_was_answered(tmp_path: Path,
     gate = Desk(limits=riskd.gate.limits, connect=False).new_gate(MemorySink())
     gate.restore((record.record_type, record.payload) for record in read_journal(copy))
     assert gate.state.digest() == digest
+
+
+async def test_a_recorder_of_another_build_is_refused_by_name_until_one_of_ours_connects(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with running(tmp_path, clock) as riskd:
+        desk, session = await connect(riskd)
+        for role in (Role.VIEWER, Role.RECORDER):  # what operators run says nothing of the order path
+            await riskd.stub(role).WatchRiskEvents(pb.WatchRiskEventsRequest(build_hash="old")).read()
+            answer = (await session.ask(one_ask(desk, desk.asks + 1))).answers[0]
+            assert (answer.verdict is Verdict.BLOCK) is (role is Role.RECORDER)
+        assert answer.check_id == "AUT-05"
+        assert "recorder runs old; riskd runs build" in answer.detail
+
+        await riskd.stub(Role.RECORDER).WatchRiskEvents(pb.WatchRiskEventsRequest(build_hash="build")).read()
+
+        assert (await session.ask(one_ask(desk, desk.asks + 1))).answers[0].verdict is not Verdict.BLOCK
+
+
+async def test_a_daemon_raises_and_clears_its_own_hold_over_its_own_socket(tmp_path: Path, clock: ManualClock) -> None:
+    venue = level_pb2.Scope(kind=level_pb2.SCOPE_KIND_VENUE, name="binance")
+    async with running(tmp_path, clock) as riskd:
+        await connect(riskd)
+        paused = level_pb2.TRADING_LEVEL_PAUSED
+        answer = await raise_hold(
+            riskd, Role.MARKETDATA, level=paused, scope=venue, operator="somebody", command_id="m1"
+        )
+        assert (answer.hold.cause, answer.hold.raised_by) == ("MARKETDATA", "marketdata")
+        for role, level, scope in (
+            (Role.MARKETDATA, HALTED, venue), (Role.RECORDER, paused, SYSTEM), (Role.ENGINE, paused, venue),
+        ):  # fmt: skip
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await raise_hold(riskd, role, level=level, scope=scope, command_id=f"{role}2")
+            assert "NOT_PERMITTED" in (refused.value.details() or "")
+        request = pb.ClearHoldRequest(hold_id=answer.hold.hold_id, reason="", operator="x", command_id="m2")
+        assert not (await riskd.stub(Role.RECORDER).ClearHold(request)).cleared
+
+        request.command_id = "m3"
+        assert (await riskd.stub(Role.MARKETDATA).ClearHold(request)).cleared

@@ -16,9 +16,10 @@ from riskd.records import MemorySink, SoftCapState
 from riskd.soft_caps import Measure, Move, Part, judge, to_close
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import reduce_order
+from tests.support.builders import make_instrument
 from tradebot.core.approvals import ReduceCommand
 from tradebot.core.errors import ConfigError
-from tradebot.core.levels import SYSTEM_SCOPE, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
 from tradebot.core.orders import OrderRole, Side
 
 UNIT = 10**12
@@ -443,3 +444,62 @@ def test_instruments_that_move_together_in_the_live_market_become_a_cluster() ->
 
     assert desk.gate.state.clusters == ((BTC, ETH),)
     assert desk.replayed().state.digest() == desk.gate.state.digest()
+
+
+# ---- caps that have a soft one only where the limits say so
+
+
+FAR = {"POS-02": {"hard_pct": 80, "soft_pct": 80, "max_notional": 20_000}}
+SOFTENED: dict[str, dict[str, Any]] = {
+    "POS-05": {"status": "enforced", "max_pct_of_equity": 10, "soft_pct": 5, "max_notional": 10**6},
+    "POS-06": {"max_pct_of_equity": 10, "soft_pct": 5},
+    "POS-13": {"shock_pct": 20, "max_loss_pct": 2, "soft_pct": 1},
+}
+"""All of them 500 of notional, hard 1,000."""
+
+
+@pytest.mark.parametrize("check_id", SOFTENED)
+def test_what_drifts_over_a_softened_cap_is_held_and_reduced_after_the_grace(check_id: str) -> None:
+    desk = drifted(make_test_limits({**FAR, check_id: SOFTENED[check_id]}, soft_caps={}))
+    (hold,) = desk.gate.state.holds.holds.values()
+
+    assert hold.cause == check_id
+    assert hold.scope == (Scope(ScopeKind.INSTRUMENT, BTC) if check_id == "POS-06" else SYSTEM_SCOPE)
+    assert not wait(desk, 598)
+    (command,) = wait(desk, 3)
+    assert (command.instrument_id, command.side) == (BTC, Side.SELL)
+    move(desk, "59000")
+    assert level(desk) == "RUNNING"
+
+
+@pytest.mark.parametrize("check_id", SOFTENED)
+def test_without_a_soft_cap_nothing_is_watched(check_id: str) -> None:
+    hard = {key: value for key, value in SOFTENED[check_id].items() if key != "soft_pct"}
+    desk = drifted(make_test_limits({**FAR, check_id: hard}, soft_caps={}), price="120000")
+
+    assert not desk.gate.state.soft_caps
+
+
+def test_a_base_asset_holds_every_instrument_of_it() -> None:
+    other = "binance:BTC-EUR"
+    limits = make_test_limits({**FAR, "POS-06": SOFTENED["POS-06"]}, soft_caps={})
+    desk = Desk(limits=limits, instruments=(make_instrument(BTC), make_instrument(ETH), make_instrument(other)))
+    desk.account(("USDT", "10000"), ("BTC", "0"))
+    desk.buy("0.008")
+    move(desk, "66000")
+
+    assert (level(desk, BTC), level(desk, other), level(desk, ETH)) == ("REDUCE_ONLY", "REDUCE_ONLY", "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("check_id", "changes", "text"),
+    [
+        ("POS-06", {"max_pct_of_equity": 10, "soft_pct": 11}, "checks.POS-06.soft_pct is 11, above max_pct_of_equity"),
+        ("POS-06", {"max_notional": 10, "soft_notional": 11}, "checks.POS-06.soft_notional is 11, above max_notional"),
+        ("POS-13", {"max_loss_pct": 1, "soft_pct": 2}, "checks.POS-13.soft_pct is 2, above max_loss_pct 1"),
+        ("POS-13", {"max_loss": 1, "soft_loss": 2}, "checks.POS-13.soft_loss is 2, above max_loss 1"),
+    ],
+)
+def test_a_soft_cap_above_its_hard_one_is_refused(check_id: str, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_test_limits({check_id: changes})

@@ -483,12 +483,23 @@ def test_a_secret_does_not_show_in_its_repr() -> None:
     [
         ({"enableReading": True, "enableSpotAndMarginTrading": False, "enableWithdrawals": False,
           "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableVanillaOptions": False,
-          "enableMargin": False, "enableFutures": False}, (True, False, False)),
+          "enableMargin": False, "enableFutures": False, "ipRestrict": True}, (True, False, False, True, 0)),
         ({"enableReading": True, "enableSpotAndMarginTrading": False, "enableWithdrawals": False,
           "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableVanillaOptions": False,
-          "enableMargin": False}, (True, True, False)),
-        ({}, (False, True, True)),
+          "enableMargin": False, "tradingAuthorityExpirationTime": 1_628_985_600_000},
+         (True, True, False, False, 1_628_985_600_000 * 10**6)),
+        ({}, (False, True, True, False, 0)),
     ],
 )  # fmt: skip
-def test_a_right_that_the_venue_does_not_mention_counts_as_given(body: object, rights: tuple[bool, ...]) -> None:
+def test_a_right_that_the_venue_does_not_mention_counts_as_given(body: object, rights: tuple[int, ...]) -> None:
     assert tuple(EXECUTION.decode_rights(body)) == rights
+
+
+@pytest.mark.parametrize(("status", "maintenance"), [(0, False), (1, True), (2, True)])
+def test_a_system_status_that_is_not_normal_is_maintenance(status: int, maintenance: bool) -> None:
+    assert EXECUTION.decode_status({"status": status, "msg": "?"}) is maintenance
+
+
+def test_a_system_status_without_a_status_is_undocumented() -> None:
+    with pytest.raises(VenueProtocolError):
+        EXECUTION.decode_status({"msg": "normal"})

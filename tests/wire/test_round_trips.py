@@ -92,13 +92,18 @@ def test_session_messages_round_trip() -> None:
         hello=SessionHello("sess", "log", 7, "hash", (make_instrument(),), (latch,)),
         order_events=[OrderEvent(1, "c1", OrderEventKind.ASKED, OrderStatus.PENDING_NEW, 1, make_facts())],
         accounts=[AccountSnapshot("binance", "main", (Balance("USDT", Decimal(1), Decimal("0.5")),), True, 1, 2)],
-        venues=[VenueStatus("binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10, 11, "hash")],
+        venues=[
+            VenueStatus(
+                "binance", "main", True, 1, False, ("c9",), (ALARM,), 1.5, -7, 8, 9, 10, 11, "hash", 12, True, True
+            )
+        ],
         abandons=[4],
         never_used=[NeverUsed("n", "c", "EXPIRED")],
         latches=[latch],
         asks=[ApprovalAsk(1, 2, make_intent(), order), ApprovalAsk(2, 3, None, order)],
         ping=LeasePing(5, 6),
         renew_grant_ids=["g1"],
+        engine_build="build",
     )
     check = CheckResult("POS-01", CheckOutcome.BLOCK, "INSUFFICIENT_FUNDS", "0", "-5", "USDT")
     down = SessionDown(
@@ -108,7 +113,7 @@ def test_session_messages_round_trip() -> None:
             ApprovalAnswer(1, Verdict.ALLOW, "d1", Approval(b"t", b"m", "k1"), approved_qty=Decimal(1)),
             ApprovalAnswer(2, Verdict.BLOCK, "d2", None, None, "POS-01", "INSUFFICIENT_FUNDS", "x", (check,), (check,)),
         ],
-        lease=LeaseAnswer(5, 1000, 3),
+        lease=LeaseAnswer(5, 1000, 3, 60_000),
         reduces=[ReduceCommand("r1", BTC, "s1", Side.SELL, Decimal(1), 50, "flatten")],
         order_log_applied=7,
         renewed_grants=[approvals.sign_grant(make_grant_terms(), "k1", KEYS["k1"])],

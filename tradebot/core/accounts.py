@@ -149,3 +149,9 @@ class VenueStatus:
     """When the venue's trading rules were read last; 0 = never."""
     rules_hash: str = ""
     """Of the rules as read then, `core.instruments.rules_hash`."""
+    key_time_ns: int = 0
+    """When the venue last told what the trading key may do; 0 = never."""
+    key_moves_money: bool = False
+    """Whether it may withdraw or transfer, as told then."""
+    maintenance: bool = False
+    """Whether the venue says that it is under maintenance."""

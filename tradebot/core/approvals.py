@@ -256,6 +256,8 @@ class SessionUp:
     renew_grant_ids: list[str] = field(default_factory=list)
     """Grants by their id, or `GRANT_OF_ENTRY` and the client order id of an entry whose grant execd does not have."""
     mass_cancels: list[MassCancelReport] = field(default_factory=list)
+    engine_build: str | None = None
+    """Build that an engine told, empty = it told none; None = no news."""
 
     def has_more_than_asks(self) -> bool:
         """True when there is anything besides asks."""
@@ -273,6 +275,7 @@ class SessionUp:
             or self.latches
             or self.renew_grant_ids
             or self.mass_cancels
+            or self.engine_build is not None
         )
 
 
@@ -323,6 +326,8 @@ class LeaseAnswer:
     sequence: int
     valid_for_ms: int
     epoch: int
+    entry_lifetime_ms: int = 0
+    """How long an entry may rest (SPC-09); 0 = no limit."""
 
 
 @value(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _RECORDER = frozenset({Role.RECORDER})
 _FEED_READERS = OPERATORS | {Role.ENGINE, Role.RISKD, Role.EXECD, Role.RECORDER, Role.SIMEXCHANGE}
 _HANDS = frozenset({Role.TRADER, Role.RISK})
 """Operators who may act."""
+_RAISERS = frozenset({Role.ENGINE, Role.MARKETDATA, Role.RECORDER})
 _MARKETDATA = "/tradebot.rpc.marketdata.v1.MarketDataService/"
 _ENGINE_SERVICE = "/tradebot.rpc.engine.v1.EngineService/"
 _RISK = "/tradebot.rpc.risk.v1.RiskService/"
@@ -47,8 +48,9 @@ RULES: dict[str, frozenset[Role]] = {
     _RISK + "SubmitLook": frozenset({Role.EYES}),
     _RISK + "CheckIntent": _HANDS,
     _RISK + "ListHolds": OPERATORS,
-    _RISK + "RaiseHold": _HANDS,
-    _RISK + "ClearHold": _HANDS,
+    # Daemons raise up to a ceiling, and clear what they raised: riskd knows whose is what.
+    _RISK + "RaiseHold": _HANDS | _RAISERS,
+    _RISK + "ClearHold": _HANDS | _RAISERS,
     _RISK + "Resume": _HANDS,
     _RISK + "ExtendHold": _HANDS,
     _RISK + "Flatten": _HANDS,

@@ -81,6 +81,15 @@ class VenueReader:
         """
         return self._venue.decode_rights(await self.get(self._venue.rights_read()))
 
+    async def under_maintenance(self) -> bool:
+        """Return whether the venue says that it is under maintenance.
+
+        Raises:
+            TransientError: The venue does not answer.
+            VenueProtocolError: It answered something undocumented.
+        """
+        return self._venue.decode_status(await self.get(self._venue.status_read()))
+
     async def get(self, read: RestRead) -> Any:
         """Do one read.
 

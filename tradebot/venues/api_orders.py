@@ -224,6 +224,10 @@ class KeyRights(NamedTuple):
     may_trade: bool
     may_move_money: bool
     """Withdraw or transfer."""
+    address_bound: bool = True
+    """Whether it works from named addresses alone."""
+    expires_ns: int = 0
+    """When its right to trade ends, UTC nanoseconds; 0 = never, or not told."""
 
 
 class OrderCodec(Protocol):
@@ -335,6 +339,14 @@ class OrderVenue(Protocol):
 
     def decode_rights(self, body: object) -> KeyRights:
         """Read the answer to `rights_read`; a right that it does not mention counts as given."""
+        ...
+
+    def status_read(self) -> RestRead:
+        """Ask whether the venue works."""
+        ...
+
+    def decode_status(self, body: object) -> bool:
+        """Read the answer to `status_read`: whether it is under maintenance."""
         ...
 
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:

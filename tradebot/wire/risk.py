@@ -199,6 +199,9 @@ def venue_to_wire(status: VenueStatus) -> risk_service_pb2.VenueStatus:
         quiet_until_ns=status.quiet_until_ns,
         rules_time_ns=status.rules_time_ns,
         rules_hash=status.rules_hash,
+        key_time_ns=status.key_time_ns,
+        key_moves_money=status.key_moves_money,
+        maintenance=status.maintenance,
     )
 
 
@@ -221,6 +224,9 @@ def venue_from_wire(message: risk_service_pb2.VenueStatus) -> VenueStatus:
         quiet_until_ns=message.quiet_until_ns,
         rules_time_ns=message.rules_time_ns,
         rules_hash=message.rules_hash,
+        key_time_ns=message.key_time_ns,
+        key_moves_money=message.key_moves_money,
+        maintenance=message.maintenance,
     )
 
 
@@ -334,6 +340,8 @@ def up_to_wire(up: SessionUp) -> risk_service_pb2.SessionRequest:
         margins=[margin_to_wire(m) for m in up.margins],
         position_margins=[position_margin_to_wire(m) for m in up.position_margins],
     )
+    if up.engine_build is not None:
+        message.engine_build = up.engine_build
     if up.mass_cancels:
         message.mass_cancels.extend(report_to_wire(report) for report in up.mass_cancels)
     if up.ping is not None:
@@ -400,6 +408,7 @@ def up_from_wire(message: risk_service_pb2.SessionRequest) -> tuple[SessionUp, l
         margins=[margin_from_wire(m) for m in message.margins],
         position_margins=[position_margin_from_wire(m) for m in message.position_margins],
         mass_cancels=[report_from_wire(report) for report in message.mass_cancels],
+        engine_build=message.engine_build if "engine_build" in given else None,
     )
     return up, malformed
 
@@ -448,6 +457,7 @@ def down_to_wire(down: SessionDown) -> risk_service_pb2.SessionResponse:
         message.lease.sequence = down.lease.sequence
         message.lease.valid_for_ms = down.lease.valid_for_ms
         message.lease.epoch = down.lease.epoch
+        message.lease.entry_lifetime_ms = down.lease.entry_lifetime_ms
     if down.mass_cancels:
         message.mass_cancels.extend(mass_cancel_to_wire(command) for command in down.mass_cancels)
     return message
@@ -464,7 +474,8 @@ def down_from_wire(message: risk_service_pb2.SessionResponse) -> SessionDown:
         raw = message.welcome
         welcome = Welcome(raw.order_log_resume_after, raw.epoch, require(raw.environment, "welcome.environment"))
     if message.HasField("lease"):
-        lease = LeaseAnswer(message.lease.sequence, message.lease.valid_for_ms, message.lease.epoch)
+        raw_lease = message.lease
+        lease = LeaseAnswer(raw_lease.sequence, raw_lease.valid_for_ms, raw_lease.epoch, raw_lease.entry_lifetime_ms)
     return SessionDown(
         welcome=welcome,
         levels=level_table_from_wire(message.levels) if message.HasField("levels") else None,

@@ -114,6 +114,41 @@ add("POS-05", "a short at work counts for a short", NET,
     lambda: netted("900.001099", side=Side.SELL, hedge="SELL", held=False))  # fmt: skip
 
 
+add("POS-05", "at the soft cap", None, lambda: netted("10000", soft_notional="900.0011"), soft=True)
+add("POS-05", "above the soft cap", NET, lambda: netted("10000", soft_notional="900.001099"), soft=True)
+
+
+def stressed(
+    cap: str, *, side: Side = Side.BUY, other: str = "BUY", held: bool = True, **shocks: Any
+) -> ApprovalAnswer:
+    """Ask for 0.01 BTC, 600.0001 at its ask, beside 0.1 ETH, 300.001 at its ask, bought or sold."""
+    stress = {"status": "enforced", "max_loss_pct": 100, "max_loss": cap} | shocks
+    desk = perpetual(usdt="10000", both=True, limits={"POS-13": stress})
+    desk.plain(instrument_id=ETH, side=Side[other], qty="0.1", limit_price="3000")
+    if held:
+        desk.fill("c1", "0.1", "3000", instrument_id=ETH, side=Side[other])
+    return desk.plain(side=side)
+
+
+STRESS = "STRESS_LOSS_LIMIT"
+add("POS-13", "two longs in a fall", None, lambda: stressed("180.00022"))
+add("POS-13", "two longs above it", STRESS, lambda: stressed("180.000219"))
+add("POS-13", "two shorts in a rise", None, lambda: stressed("180.00022", side=Side.SELL, other="SELL"))
+add("POS-13", "two shorts above it", STRESS, lambda: stressed("180.000219", side=Side.SELL, other="SELL"))
+add("POS-13", "two shorts in a farther rise", None,
+    lambda: stressed("450.00055", side=Side.SELL, other="SELL", rise_pct=50))  # fmt: skip
+add("POS-13", "two shorts above that", STRESS,
+    lambda: stressed("450.000549", side=Side.SELL, other="SELL", rise_pct=50))  # fmt: skip
+add("POS-13", "a hedge hedges nothing and costs nothing", None, lambda: stressed("120.00002", other="SELL"))
+add("POS-13", "a long above it beside a hedge", STRESS, lambda: stressed("120.000019", other="SELL"))
+add("POS-13", "a hedge that loses more in its own shock", STRESS,
+    lambda: stressed("149", other="SELL", rise_pct=50))  # fmt: skip
+add("POS-13", "what works counts as what is held", STRESS,
+    lambda: stressed("180.000219", side=Side.SELL, other="SELL", held=False))  # fmt: skip
+add("POS-13", "a short at the soft cap", None,
+    lambda: stressed("1000", side=Side.SELL, other="SELL", soft_loss="180.00022"), soft=True)  # fmt: skip
+
+
 @edge("POS-05", "what lets it lean less passes, however far it leans", None)
 def _leans_less() -> ApprovalAnswer:
     share = {"status": "enforced", "max_pct_of_equity": 100, "max_notional": 1000}

@@ -27,7 +27,7 @@ add("AUT-05", "execd does not say", "CHECK_INPUT_MISSING", lambda: built(""))
 @edge("AUT-05", "riskd does not know its own", "CHECK_INPUT_MISSING")
 def _no_own_build() -> ApprovalAnswer:
     desk = Desk()
-    desk.gate.decider.books.build = ""
+    desk.gate.decider.books.fleet.build = ""
     return desk.plain()
 
 

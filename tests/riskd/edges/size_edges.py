@@ -10,6 +10,7 @@ from tests.riskd.edges.kit import (
     add,
     edge,
     limited,
+    perpetual,
     raise_hold,
     roomy,
 )
@@ -20,7 +21,7 @@ from tradebot.core.approvals import ApprovalAnswer, Verdict
 from tradebot.core.instruments import Product
 from tradebot.core.intents import ProtectionPlan
 from tradebot.core.levels import Scope, ScopeKind, TradingLevel
-from tradebot.core.orders import Side
+from tradebot.core.orders import OrderRole, Side
 
 changes: dict[str, Any]
 
@@ -59,6 +60,22 @@ def child_of(qty: str, **changes: Any) -> ApprovalAnswer:
 add("SIZ-06", "the whole parent", None, lambda: child_of("0.01"))
 add("SIZ-06", "one lot more", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01001"))
 add("SIZ-06", "at a worse price", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", terms_price="60000.01"))
+
+
+def sale_of(price: str, *, opens: bool) -> ApprovalAnswer:
+    """Part of a sale at 60,000 that opens a short position, or closes a long one."""
+    desk = perpetual(usdt="10000") if opens else Desk()
+    if not opens:
+        desk.buy("0.01")
+    intent = desk.intent(side=Side.SELL, role=OrderRole.ENTRY if opens else OrderRole.EXIT)
+    desk.ask(intent)
+    return desk.ask(None, desk.order(intent, terms_qty="0.01", terms_price=price))
+
+
+add("SIZ-06", "a short at its price", None, lambda: sale_of("60000", opens=True))
+add("SIZ-06", "a short at a better one", None, lambda: sale_of("60000.01", opens=True))
+add("SIZ-06", "a short at a worse one", "CHILD_EXCEEDS_PARENT", lambda: sale_of("59999.99", opens=True))
+add("SIZ-06", "a sale that closes follows the market", None, lambda: sale_of("59999.99", opens=False))
 add("SIZ-06", "for another strategy", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", strategy_id="s2"))
 add("SIZ-06", "of no parent", "CHILD_EXCEEDS_PARENT", lambda: child_of("0.01", intent_id="i99"))
 
@@ -223,6 +240,12 @@ add("POS-06", "another base does not count", None, lambda: concentrated("0.01", 
 add("POS-06", "alone above it", "CONCENTRATION_LIMIT", lambda: concentrated("0.01001", "600", "binance:BCH-ETH"))
 
 
+add("POS-06", "at the soft cap", None,
+    lambda: limited("POS-06", soft_notional="600.0001").plain(qty="0.01"), soft=True)  # fmt: skip
+add("POS-06", "above the soft cap", "CONCENTRATION_LIMIT",
+    lambda: limited("POS-06", soft_notional="600.000099").plain(qty="0.01"), soft=True)  # fmt: skip
+
+
 CLUSTER = {"status": "enforced", "hard_pct": 100, "soft_pct": 100}
 
 
@@ -288,6 +311,13 @@ def stressed(cap: str, **changes: Any) -> ApprovalAnswer:
 add("POS-13", "at the cap", None, lambda: stressed("180.00022"))
 add("POS-13", "above it", "STRESS_LOSS_LIMIT", lambda: stressed("180.000219"))
 add("POS-13", "a smaller shock", None, lambda: stressed("90.00011", shock_pct=10))
+
+
+add("POS-13", "with half of a stressed spread", None, lambda: stressed("184.50022550", stressed_spread_bps=100))
+add("POS-13", "above it with that", "STRESS_LOSS_LIMIT", lambda: stressed("184.500225", stressed_spread_bps=100))
+add("POS-13", "at the soft cap", None, lambda: stressed("1000", soft_loss="180.00022"), soft=True)
+add("POS-13", "above the soft cap", "STRESS_LOSS_LIMIT", lambda: stressed("1000", soft_loss="180.000219"), soft=True)
+add("POS-13", "above the soft share of equity", "STRESS_LOSS_LIMIT", lambda: stressed("1000", soft_pct=1), soft=True)
 
 
 @edge("POS-13", "the other book was never seen", "CHECK_INPUT_MISSING")

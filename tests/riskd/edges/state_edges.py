@@ -209,6 +209,7 @@ for label, age_s, changes, reason in (
     ("never reconciled", 0, {"reconciled_time_ns": 0}, "STREAM_RECONCILING"),
     ("reconciling", 0, {"reconciling": True}, "STREAM_RECONCILING"),
     ("private stream down", 0, {"private_stream_live": False}, "VENUE_UNAVAILABLE"),
+    ("under maintenance", 0, {"maintenance": True}, "VENUE_MAINTENANCE"),
 ):
 
     def readiness(age_s: float = age_s, changes: dict[str, Any] = changes) -> ApprovalAnswer:

@@ -132,6 +132,14 @@ class _Rights(msgspec.Struct, rename="camel", gc=False):
     enable_margin: bool = True
     enable_futures: bool = True
     enable_spot_and_margin_trading: bool = True
+    ip_restrict: bool = False
+    trading_authority_expiration_time: int = 0
+
+
+class _SystemStatus(msgspec.Struct, gc=False):
+    """Whether the venue works; anything but 0 is maintenance."""
+
+    status: int
 
 
 class _Result(msgspec.Struct, rename="camel", gc=False):
@@ -141,6 +149,8 @@ class _Result(msgspec.Struct, rename="camel", gc=False):
     order_reports: list[OrderRow] = []
 
 
+NORMAL: Final = 0
+"""System status of a venue that works."""
 _FRAMES: Final = msgspec.json.Decoder(_Frame)
 _NAMES: Final = msgspec.json.Decoder(_EventName)
 _REPORTS: Final = msgspec.json.Decoder(ExecutionReport)
@@ -347,7 +357,19 @@ class BinanceOrderVenue:
         rights = _convert(body, _Rights)
         trades = rights.enable_spot_and_margin_trading or rights.enable_margin or rights.enable_futures
         moves = rights.enable_withdrawals or rights.enable_internal_transfer or rights.permits_universal_transfer
-        return KeyRights(rights.enable_reading, trades or rights.enable_vanilla_options, moves)
+        return KeyRights(
+            rights.enable_reading,
+            trades or rights.enable_vanilla_options,
+            moves,
+            rights.ip_restrict,
+            rights.trading_authority_expiration_time * NS_PER_MS,
+        )
+
+    def status_read(self) -> RestRead:
+        return RestRead("sapiGetSystemStatus", {}, 1)
+
+    def decode_status(self, body: object) -> bool:
+        return _convert(body, _SystemStatus).status != NORMAL
 
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:
         base = rest_url.rstrip("/")
