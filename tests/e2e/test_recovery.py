@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_execd_killed_between_send_and_answer_books_the_order_exactly_once() -> 
             before = len(system.venue_orders())
             system.wait(lambda before=before: len(system.venue_orders()) > before, "an order in flight", 90)  # type: ignore[misc]
             system.kill_and_wait("execd")
+
+        system.assert_audit_clean()
+
+
+def test_execd_and_riskd_killed_together_while_an_order_leaves_can_still_show_its_approval() -> None:
+    with RunningSystem() as system:
+        system.wait_fills()
+        before = len(system.venue_orders())
+        system.wait(lambda: len(system.venue_orders()) > before, "an order to leave", 90)
+        old = [system.signal(daemon, signal.SIGKILL) for daemon in ("execd", "riskd")]
+        system.wait(lambda: not {0, *old} & {system.pid("execd"), system.pid("riskd")}, "both to be restarted")
+        system.wait(lambda: system.trader.is_serving("execd") and system.trader.is_serving("riskd"), "both to serve")
 
         system.assert_audit_clean()
 
