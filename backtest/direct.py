@@ -229,9 +229,9 @@ class DirectVenue:
         """See `BacktestVenue`."""
         return self.engine.take_rows(rows, start, to_ns)
 
-    def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[Frame]:
+    def apply_rows(self, rows: RowColumns, now_ns: int) -> list[Frame]:
         """Let recorded rows happen; returns the account events that they caused."""
-        return self._frames(self.engine.on_rows(rows, start, end, now_ns))
+        return self._frames(self.engine.on_rows(rows, 0, len(rows), now_ns))
 
     @property
     def next_due_ns(self) -> int:

@@ -117,9 +117,9 @@ class BacktestVenue:
         """Let rows up to `to_ns` happen that cannot touch an order; return the first one that did not."""
         return self.sim.engine.take_rows(rows, start, to_ns)
 
-    def apply_rows(self, rows: RowColumns, start: int, end: int, now_ns: int) -> list[Frame]:
+    def apply_rows(self, rows: RowColumns, now_ns: int) -> list[Frame]:
         """Let recorded rows happen; returns the account events that they caused."""
-        events = self.sim.engine.on_rows(rows, start, end, now_ns)
+        events = self.sim.engine.on_rows(rows, 0, len(rows), now_ns)
         if events:
             self.sim.on_events(events, now_ns)
         return self._account_frames()

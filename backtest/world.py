@@ -298,7 +298,7 @@ class World:
             now_ns = rows.time_ns(stop)
             end = rows.first_after(now_ns, stop)
             due_ns = self.venue.next_due_ns
-            frames = self.venue.apply_rows(rows.columns(stop, end), 0, end - stop, now_ns)
+            frames = self.venue.apply_rows(rows.columns(stop, end), now_ns)
             queue.go_to(end)
             if frames:
                 if self._watcher is not None:

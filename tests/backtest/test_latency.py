@@ -69,6 +69,21 @@ def test_drawn_latencies_repeat_with_their_seed(options: BacktestOptions, tmp_pa
     assert max(ways[0]) <= 40 * MS
 
 
+def test_engine_process_and_engine_inside_draw_the_same_latencies(options: BacktestOptions, tmp_path: Path) -> None:
+    latency = {
+        "entry": {"model": "sampled", "quantiles_ms": [1, 2, 40], "seed": 3},
+        "response": {"model": "sampled", "quantiles_ms": [1, 9, 60], "seed": 4},
+    }
+    run, logs = configured(options, tmp_path, latency=latency), []
+    for in_process in (True, False):
+        log = tmp_path / f"{in_process}.jsonl"
+        run_backtest(replace(run, in_process=in_process, events=log, max_seconds=15))
+        logs.append(log.read_bytes())
+
+    assert logs[0] == logs[1]
+    assert b'"execution"' in logs[0]
+
+
 def test_recorded_latencies_are_those_of_the_moment(options: BacktestOptions, tmp_path: Path) -> None:
     path = write_latencies(tmp_path / "l.csv", (1_000, 1_010, 1_012), (29_000, 29_290, 29_292))
     _, orders = orders_of(options, tmp_path, {"entry": {"model": "recorded", "file": str(path)}})

@@ -12,12 +12,23 @@ import numpy as np
 
 from tradebot.core.columns import MarketColumns
 from tradebot.sim.kernels.feed import Feed
+from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import entry_latency, response_time
-from tradebot.sim.kernels.memory import Handle
+from tradebot.sim.kernels.memory import handle_at
 from tradebot.sim.kernels.simulator import Simulator
 from tradebot.sim.kernels.terms import ConstantLatency, Latency, Market
 
 _NOTHING: Final = np.zeros(0, np.int64)
+
+
+@compiled
+def _entry_latency(address: int, sent_ns: int) -> int:
+    return entry_latency(handle_at(address), sent_ns)
+
+
+@compiled
+def _response_time(address: int, happened_ns: int) -> int:
+    return response_time(handle_at(address), happened_ns)
 
 
 class Arrival(NamedTuple):
@@ -34,7 +45,7 @@ class OrderLatency:
 
     def __init__(self, entry: Latency, response: Latency) -> None:
         self._simulators = [_simulator(entry), _simulator(response)]  # keep the memory alive
-        self._entry, self._response = (Handle(int(one.block().words.ctypes.data)) for one in self._simulators)
+        self._entry, self._response = (int(one.block().words.ctypes.data) for one in self._simulators)
         self._reached_ns = 0
         self._answered_ns = 0
 
@@ -46,7 +57,7 @@ class OrderLatency:
 
     def arrival(self, sent_ns: int) -> Arrival:
         """Return when a request that leaves now arrives, or is known to have been refused."""
-        latency_ns = int(entry_latency(self._entry, sent_ns))
+        latency_ns = _entry_latency(self._entry, sent_ns)
         if latency_ns < 0:
             return Arrival(sent_ns - latency_ns, True)
         self._reached_ns = max(self._reached_ns, sent_ns + latency_ns)
@@ -54,7 +65,7 @@ class OrderLatency:
 
     def answered_ns(self, happened_ns: int) -> int:
         """Return when the sender learns of what happens at the venue now."""
-        self._answered_ns = max(self._answered_ns, int(response_time(self._response, happened_ns)))
+        self._answered_ns = max(self._answered_ns, _response_time(self._response, happened_ns))
         return self._answered_ns
 
 
