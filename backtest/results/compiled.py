@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -55,10 +54,12 @@ def write_results(
 
     Raises:
         ConfigError: If nothing was logged, names and markets do not fit, or the folder cannot be written.
+        InvariantError: If a bound was hit on the way.
     """
     logs = simulator.logs
     if logs is None:
         raise ConfigError("the run kept no logs: make the simulator with Simulator(markets, Logs())")
+    simulator.check()
     if len(instrument_ids) != simulator.market_count or len(set(instrument_ids)) != len(instrument_ids):
         raise ConfigError(f"{simulator.market_count} markets need as many different names, not {list(instrument_ids)}")
     runs = [Run(simulator, number, name, asset, strategy_id) for number, name in enumerate(instrument_ids)]
@@ -89,37 +90,30 @@ def _write_many(writer: ResultWriter, run: Run) -> None:
         writer.add("funding", row)
 
 
-@dataclass(slots=True)
 class _Book:
     """One market's position and money while the run is read again."""
 
-    run: Run
-    contract: Contract = field(init=False)
-    held: Inventory = field(default_factory=Inventory)
-    fees: Decimal = Decimal(0)
-    funding: Decimal = Decimal(0)
-    unrealized: Decimal | None = Decimal(0)
-
-    def __post_init__(self) -> None:
-        market, name = self.run.market, self.run.instrument_id
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        market = run.market
         try:
-            self.contract = Contract(to_units(market.multiplier), market.inverse)
+            self._contract = Contract(to_units(market.multiplier), market.inverse)
             self._tick, self._lot = to_units(market.tick_size), to_units(market.lot_size)
         except ArithmeticError as exc:
-            raise ConfigError(f"{name}: a step of more than 12 decimals has no exact amounts") from exc
-
-    _tick: int = field(init=False)
-    _lot: int = field(init=False)
+            raise ConfigError(f"{run.instrument_id}: a step of more than 12 decimals has no exact amounts") from exc
+        self.held = Inventory()
+        self.fees = self.funding = Decimal(0)
+        self.unrealized: Decimal | None = Decimal(0)
 
     def fill(self, number: int) -> dict[str, Any]:
         """Book a fill; return its row of the positions table."""
         run = self.run
         _, _, side, price, lots, *_ = run.fills[number].tolist()
         qty = side * lots * self._lot
-        self.held.apply(qty, self.contract.flow(qty, price * self._tick))
+        self.held.apply(qty, self._contract.flow(qty, price * self._tick))
         self.fees += run.fees[number]
         held = self.held
-        average = self.contract.average_price(held.qty, held.entry_flow)
+        average = self._contract.average_price(held.qty, held.entry_flow)
         return {
             "at_ns": int(run.heard_ns[number]),
             "strategy_id": run.strategy_id,
@@ -137,7 +131,7 @@ class _Book:
         elif at.NO_PRICE in (bid, ask):
             self.unrealized = None
         else:
-            self.unrealized = from_units(self.held.unrealized(self.contract, (bid + ask) * self._tick // 2))
+            self.unrealized = from_units(self.held.unrealized(self._contract, (bid + ask) * self._tick // 2))
 
     @property
     def realized(self) -> Decimal:
@@ -179,21 +173,34 @@ def _fills(number: int, heard_ns: Int64s) -> Iterator[tuple[int, int, int, int]]
 
 
 def _equity(time_ns: int, books: Sequence[_Book], prices: Sequence[int]) -> dict[str, Any]:
+    """Return the row of the equity table at which every position is valued at these prices."""
     for number, book in enumerate(books):
         book.mark(*prices[SAMPLE_WORDS_OF_A_MARKET * number :][:SAMPLE_WORDS_OF_A_MARKET])
-    unrealized = [book.unrealized for book in books]
-    known = [one for one in unrealized if one is not None]
-    open_result = sum(known, Decimal(0)) if len(known) == len(books) else None
-    realized, fees = sum((b.realized for b in books), Decimal(0)), sum((b.fees for b in books), Decimal(0))
-    funding = sum((book.funding for book in books), Decimal(0))
+    realized, fees, funding = _sums(books)
+    unrealized = _unrealized(books)
     return {
         "at_ns": time_ns,
-        "equity": None if open_result is None else amount(realized + open_result - fees - funding),
+        "equity": None if unrealized is None else amount(realized + unrealized - fees - funding),
         "realized_pnl": amount(realized),
-        "unrealized_pnl": amount(open_result),
+        "unrealized_pnl": amount(unrealized),
         "fees_paid": amount(fees),
         "funding_paid": amount(funding),
     }
+
+
+def _sums(books: Sequence[_Book]) -> tuple[Decimal, Decimal, Decimal]:
+    """Return realized result, fees and funding paid."""
+    return (
+        sum((book.realized for book in books), Decimal(0)),
+        sum((book.fees for book in books), Decimal(0)),
+        sum((book.funding for book in books), Decimal(0)),
+    )
+
+
+def _unrealized(books: Sequence[_Book]) -> Decimal | None:
+    """Return the open result, None while a position has no price."""
+    known = [book.unrealized for book in books if book.unrealized is not None]
+    return sum(known, Decimal(0)) if len(known) == len(books) else None
 
 
 def _result(simulator: Simulator, books: Sequence[_Book], strategy_id: str, data: str) -> BacktestResult:
@@ -202,9 +209,9 @@ def _result(simulator: Simulator, books: Sequence[_Book], strategy_id: str, data
     accounts = [simulator.account(number) for number in range(len(books))]
     rows, rejected = sum(run.rows for run in runs), sum(run.rejected for run in runs)
     submits = sum(account.submits for account in accounts)
-    realized, fees = sum((b.realized for b in books), Decimal(0)), sum((b.fees for b in books), Decimal(0))
+    realized, fees, funding = _sums(books)
     unrealized = sum((book.unrealized or Decimal(0) for book in books), Decimal(0))
-    funding = sum((book.funding for book in books), Decimal(0))
+    unpriced = [book.run.instrument_id for book in books if book.unrealized is None]
     return BacktestResult(
         strategy=strategy_id,
         data=data,
@@ -225,6 +232,7 @@ def _result(simulator: Simulator, books: Sequence[_Book], strategy_id: str, data
         liquidations=sum(account.liquidations for account in accounts),
         equity=realized + unrealized - fees - funding,
         open_positions={book.run.instrument_id: from_units(book.held.qty) for book in books if book.held.qty},
+        warnings=[f"{name}: a side of its book is empty at the end: its position counts 0" for name in unpriced],
     )
 
 

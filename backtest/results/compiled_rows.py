@@ -32,6 +32,16 @@ _STATUS: Final = {
 }
 _TIMES: Final = {at.GTC: "GTC", at.POST_ONLY: "GTC", at.IOC: "IOC", at.FOK: "FOK", at.MARKET: "IOC"}
 _TRIGGERED: Final = {at.STOP: ("STOP", "STOP_LIMIT"), at.TAKE_PROFIT: ("TAKE_PROFIT", "TAKE_PROFIT_LIMIT")}
+_FACTS_OF_FILLS: Final = {
+    "sent_ns": NOT_YET,
+    "arrived_ns": NOT_YET,
+    "queue_ahead_lots": NO_QUEUE,
+    "twice_mid_at_decision": at.NO_PRICE,
+    "twice_mid_at_arrival": at.NO_PRICE,
+}
+"""What the log of orders adds to a fill, and what stands for unknown."""
+_GTD: Final = 1 << 20
+"""Joined to a kind whose order has an end."""
 _SIDES: Final = {1: "BUY", -1: "SELL"}
 
 
@@ -51,10 +61,11 @@ class Run:
         self.rows = len(columns)
         self.first_ns, self.last_ns = (int(columns.local_time_ns[i]) for i in (0, -1)) if self.rows else (0, 0)
         self._number = number
-        self._max_orders = market.max_orders
-        ids = self.fills[:, 1]
-        self._of_order = np.where(ids > 0, (ids - 1) // self._max_orders - 1, -1)
+        ids = self.fills[:, FILL_COLUMNS.index("order_id")]
+        self._of_order = np.where(ids > 0, (ids - 1) // market.max_orders - 1, -1)
         """Row in `orders` of each fill; -1 for a liquidation."""
+        self._averages = self._average_prices()
+        """Of each order's fills; None without any."""
         self.is_maker: NDArray[np.bool_] = self.fills[:, 5] == 1
         self.fees = [self._fee(*row) for row in self.fills[:, [1, 3, 4, 5, 8]].tolist()]
         """Of each fill, settlement units."""
@@ -94,7 +105,7 @@ class Run:
                 "decided_ns": pa.array(one["sent_ns"]),
                 **_times(one, "sent_ns", "arrived_ns", "acknowledged_ns", "ended_ns"),
                 "filled_qty": self._qty(one["filled_lots"]),
-                "avg_price": pa.array(self._averages()[start:stop], AMOUNT),
+                "avg_price": pa.array(self._averages[start:stop], AMOUNT),
                 "queue_ahead_at_arrival": self._qty(one["queue_ahead_lots"]),
                 "mid_at_decision": self._price(mids[0], half=True),
                 "mid_at_arrival": self._price(mids[1], half=True),
@@ -132,7 +143,7 @@ class Run:
         """Return rows of the fills table."""
         part = self.fills[start:stop]
         one = {name: part[:, i] for i, name in enumerate(FILL_COLUMNS)}
-        of = {name: self._of_fills(i)[start:stop] for i, name in enumerate(ORDER_COLUMNS)}
+        of = {name: self._of_fills(name, slice(start, stop)) for name in _FACTS_OF_FILLS}
         names = self._names(one["order_id"]).to_pylist()
         for i in np.flatnonzero(one["order_id"] == LIQUIDATION_ID).tolist():
             names[i] = f"{self._number}-liquidation-{start + i}"
@@ -200,7 +211,7 @@ class Run:
 
     def slippage(self, moment: str) -> tuple[Decimal, Decimal]:
         """Return the sums of cost against the mid at "decision" or "arrival", and of notional at it."""
-        mids = self._of_fills(ORDER_COLUMNS.index(f"twice_mid_at_{moment}"))
+        mids = self._of_fills(f"twice_mid_at_{moment}", slice(None))
         known = mids > 0
         side, price, lots = (self.fills[known, i] for i in (2, 3, 4))
         unit = self.market.tick_size * self.market.lot_size / 2
@@ -209,16 +220,11 @@ class Run:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _of_fills(self, column: int) -> Int64s:
-        """Return what the log of orders says of each fill's order; of a liquidation what stands for unknown."""
-        unknown = {
-            "twice_mid_at_decision": at.NO_PRICE,
-            "twice_mid_at_arrival": at.NO_PRICE,
-            "queue_ahead_lots": NO_QUEUE,
-        }
-        found = np.full(len(self.fills), unknown.get(ORDER_COLUMNS[column], NOT_YET), np.int64)
-        known = self._of_order >= 0
-        found[known] = self.orders[self._of_order[known], column]
+    def _of_fills(self, name: str, which: slice) -> Int64s:
+        """Return what the log of orders says of some fills' orders; of a liquidation what stands for unknown."""
+        rows = self._of_order[which]
+        found = np.full(len(rows), _FACTS_OF_FILLS[name], np.int64)
+        found[rows >= 0] = self.orders[rows[rows >= 0], ORDER_COLUMNS.index(name)]
         return found
 
     def _fee(self, order_id: int, price: int, lots: int, maker: int, tier: int) -> Decimal:
@@ -235,8 +241,7 @@ class Run:
             return int(lots.sum()) * market.lot_size * market.multiplier
         return int((lots * self.fills[of, 3]).sum()) * market.unit
 
-    def _averages(self) -> list[Decimal | None]:
-        """Return the average price of each order's fills, None without any."""
+    def _average_prices(self) -> list[Decimal | None]:
         values, lots = np.zeros((2, len(self.orders)), np.int64)
         known = self._of_order >= 0
         np.add.at(values, self._of_order[known], self.fills[known, 3] * self.fills[known, 4])
@@ -262,10 +267,6 @@ class Run:
 
     def _price(self, ticks: Int64s, *, half: bool = False) -> Any:
         return _amounts(ticks, self.market.tick_size / 2 if half else self.market.tick_size, at.NO_PRICE)
-
-
-_GTD: Final = 1 << 20
-"""Joined to a kind whose order has an end."""
 
 
 def _order_type(kind: int) -> str:

@@ -34,10 +34,14 @@ _SLIPPAGE: Final[Columns] = (
 TABLES: Final[dict[str, Columns]] = {
     "orders": (
         ("client_order_id", _TEXT, "Our id, unique in the run."),
-        ("intent_id", _TEXT, "The intent that it serves."),
+        ("intent_id", _TEXT, "The intent that it serves; the tag of a compiled strategy's order, null for 0."),
         ("strategy_id", _TEXT, "Who wanted it."),
         ("instrument_id", _TEXT, "Where."),
-        ("role", _TEXT, "OrderRole: ENTRY, EXIT, PROTECTION, EMERGENCY_EXIT, REDUCE."),
+        (
+            "role",
+            _TEXT,
+            "OrderRole: ENTRY, EXIT, PROTECTION, EMERGENCY_EXIT, REDUCE, LIQUIDATION; null: not told.",
+        ),
         ("side", _TEXT, "BUY or SELL."),
         ("order_type", _TEXT, "OrderType."),
         ("time_in_force", _TEXT, "GTC, GTD, IOC or FOK."),
@@ -93,7 +97,11 @@ TABLES: Final[dict[str, Columns]] = {
     ),
     "equity": (
         ("at_ns", _TIME, "A multiple of the chosen resolution (those in which nothing came are left out), or the end."),
-        ("equity", AMOUNT, "Account currency, at riskd's conservative marks; null before the first."),
+        (
+            "equity",
+            AMOUNT,
+            "Account currency, at riskd's conservative marks, or the mids a compiled strategy saw; null without.",
+        ),
         ("realized_pnl", AMOUNT, "Closed result of all positions so far, before fees."),
         ("unrealized_pnl", AMOUNT, "Open result at the same marks; null while a mark is missing."),
         ("fees_paid", AMOUNT, "Fees so far."),

@@ -271,6 +271,8 @@ def test_a_full_log_stops_the_run_and_says_which_bound_to_raise() -> None:
         for _ in range(3):
             api.submit_buy(market, 101, 1, at.IOC)
             api.elapse(sim.handle, 1)
+        with pytest.raises(InvariantError):
+            write_results(sim, Path("never"), [NAME], ASSET)
         sim.run(lambda _: None)
 
     with pytest.raises(InvariantError, match=r"more orders than Logs\.max_orders"):
@@ -290,3 +292,15 @@ def test_a_run_without_logs_or_with_the_wrong_names_is_refused(tmp_path: Path) -
     with pytest.raises(ConfigError, match="2 markets need as many different names"):
         write_results(Simulator([market, market], Logs()), tmp_path / "r", [NAME, NAME], ASSET)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_position_without_a_price_is_told(tmp_path: Path) -> None:
+    sim = simulator([Happening(150, 150, columns.CLEAR, True, 0, 0)], taker_fee=Decimal("0.01"))
+    api.elapse(sim.handle, 0)
+    api.submit_buy(api.market(sim.handle, 0), 101, 1, at.IOC)
+    api.elapse(sim.handle, 200)
+    result = write_results(sim, tmp_path, [NAME], ASSET)
+
+    last = open_results(tmp_path).rows("equity")[-1]
+    assert (last["equity"], last["unrealized_pnl"], last["fees_paid"]) == (None, None, Decimal("1.01"))
+    assert result.warnings == [f"{NAME}: a side of its book is empty at the end: its position counts 0"]

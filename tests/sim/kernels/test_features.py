@@ -78,6 +78,21 @@ def test_waiting_for_a_response_stops_at_its_arrival() -> None:
     assert sim.now_ns == 7
 
 
+def test_rows_that_come_while_a_response_is_waited_for_are_new_at_that_wake() -> None:
+    rows = [sold(at_ns, 99, 1) for at_ns in (101, 104, 112)]
+    sim = simulator([level(100, True, 98, 1), *rows, level(200, True, 97, 1)], latency=ConstantLatency(3, 4))
+    market = api.market(sim.handle, 0)
+    api.elapse(sim.handle, 100)
+    api.submit_buy(market, 97, 1, at.GTC)  # its answer comes first, at 107, and is no wake
+    api.elapse(sim.handle, 2)
+    other = api.submit_buy(market, 96, 1, at.GTC)
+    api.wait_response(sim.handle, market, other, 1000)
+
+    assert sim.now_ns == 109
+    assert [api.row_price(market, row) for row in range(api.rows_begin(market), api.rows_end(market))] == [99]
+    assert api.rows_begin(market) == 4
+
+
 def submit_until(sim: Simulator, expires_ns: int, kind: int = at.GTC, trigger: int = 0) -> tuple[Handle, int]:
     market = api.market(sim.handle, 0)
     api.elapse(sim.handle, 0)

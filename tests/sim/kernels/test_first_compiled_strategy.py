@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from backtest.history.load import History
+from backtest.results.files import open_results
 from tests.support.history_files import make_market, write_hftbacktest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,3 +52,16 @@ def test_the_documented_ways_to_recorded_data_run_as_written(tmp_path: Path) -> 
 
     assert int(from_memory[0]) > 0
     assert from_disk == from_memory
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_documented_result_runs_as_written_and_is_read_back(tmp_path: Path) -> None:
+    *_, slippage, queue = run_program(tmp_path, 2)
+
+    assert slippage[0] == "slippage"
+    assert float(slippage[1]) < 0  # a maker is paid for waiting
+    assert (queue[0], queue[2]) == ("queue", "equity")
+    assert Decimal(queue[1]) > 0
+    assert Decimal(queue[3]) == Decimal(queue[4])
+    assert open_results(tmp_path / "results").table("fills").num_rows > 100

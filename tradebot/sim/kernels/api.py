@@ -81,7 +81,6 @@ def wait_feed(sim: Handle, timeout_ns: int, responses: bool) -> int:
         start(c)
     if c[at.NOW] == at.NEVER:
         return END
-    begin_wake(c)
     target = c[at.NOW] + timeout_ns
     reason = TIMEOUT
     for number in range(c[at.MARKETS]):
@@ -89,6 +88,7 @@ def wait_feed(sim: Handle, timeout_ns: int, responses: bool) -> int:
         if arrival <= target:
             target = arrival
             reason = FEED
+    begin_wake(c)
     if responses:
         first = await_response(c, target)
         if first < target:

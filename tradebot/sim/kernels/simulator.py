@@ -280,10 +280,14 @@ class Simulator:
             InvariantError: When a bound was hit on the way; the run is worth nothing then.
         """
         answer = strategy(self.handle, *arguments)
+        self.check()
+        return answer
+
+    def check(self) -> None:
+        """Raise InvariantError when a bound was hit on the way."""
         for number, block in enumerate(self._blocks):
             if error := int(block.words[at.ERROR]):
                 raise InvariantError(f"market {number}: {ERRORS[error]}")
-        return answer
 
     @property
     def now_ns(self) -> int:
