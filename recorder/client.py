@@ -17,6 +17,7 @@ from google.protobuf.json_format import MessageToDict
 from recorder.book_snapshots import BookSnapshots
 from recorder.order_rows import SOURCE as ORDERS_SOURCE
 from recorder.order_rows import event_entries, gap_entry, snapshot_entries
+from recorder.requirement import Requirement
 from recorder.risk_rows import SOURCE as RISK_SOURCE
 from recorder.risk_rows import PnlRecord, PositionRecord, Positions, RiskEventRecord, risk_event_entry
 from recorder.shell import Recorder
@@ -72,6 +73,7 @@ class Links:
         self._books = BookSnapshots(recorder.section.book_levels, recorder.section.book_interval_ms)
         self._positions = Positions(recorder.section.pnl_interval_ms)
         self.messages = 0
+        self.requirement = Requirement(recorder, riskd)
 
     async def tape(self) -> None:
         """Trades, funding, open interest: lossless, resumed."""
@@ -126,6 +128,8 @@ class Links:
     async def risk_events(self) -> None:
         """Holds, decisions, commands: lossless, resumed."""
         async for message, stored, first in self._resumed(RISK_SOURCE, self._watch_risk_events):
+            if first:
+                self.requirement.told(message.holds)
             await self._recorder.wait_room()
             events = [event for event in message.events if event.sequence > stored.sequence]
             entries = [risk_event_entry(_risk_event(event), stored.incarnation) for event in events]
