@@ -39,7 +39,7 @@ async def serve(shell: ServiceShell[RecorderConfig]) -> None:
             "pnl": links.pnl,
         }
         if section.required:
-            sessions["requirement"] = links.requirement.session
+            sessions["requirement"] = links.requirement
         followers = [shell.tasks.start(name, redial(name, session)) for name, session in sessions.items()]
         writer = shell.tasks.start("writer", recorder.run())
         await server.set_serving(True)

@@ -199,7 +199,7 @@ class World:
         channels = [open_channel(self.common, daemon, Role.RECORDER) for daemon in ("marketdata", "execd", "riskd")]
         links = Links(recorder, SystemClock(), *channels, build="build")
         sessions = [links.tape, links.books, links.orders, links.risk_events, links.positions, links.pnl]
-        sessions += [links.requirement.session] if recorder.section.required else []
+        sessions += [links.requirement] if recorder.section.required else []
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(redial(session.__name__, session)) for session in sessions
         ]
@@ -346,7 +346,7 @@ async def test_while_a_required_database_cannot_be_written_riskd_holds(
 ) -> None:
     monkeypatch.setattr("recorder.sqlite_store.BUSY_TIMEOUT_S", 0.01)
     monkeypatch.setattr("recorder.shell.RETRY_S", 0.02)
-    monkeypatch.setattr("recorder.requirement.LOOK_S", 0.02)
+    monkeypatch.setattr("recorder.client.LOOK_S", 0.02)
     world.execd.publish(OrderEventKind.ASKED, first=True)
     async with world.serving(), world.recording(required=required) as recorder:
         await world.until(lambda: recorder.position("execd.orders") is not None)
@@ -371,7 +371,7 @@ async def test_while_a_required_database_cannot_be_written_riskd_holds(
 async def test_a_hold_of_an_earlier_life_is_cleared_when_the_database_is_well(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recorder.requirement.LOOK_S", 0.02)
+    monkeypatch.setattr("recorder.client.LOOK_S", 0.02)
     world.riskd.holds = [
         level_pb2.Hold(hold_id="H6", cause="RECORDER", raised_by="ana"),
         level_pb2.Hold(hold_id="H7", cause="RECORDER", raised_by="recorder"),
