@@ -38,6 +38,8 @@ async def serve(shell: ServiceShell[RecorderConfig]) -> None:
             "positions": links.positions,
             "pnl": links.pnl,
         }
+        if section.required:
+            sessions["requirement"] = links.requirement
         followers = [shell.tasks.start(name, redial(name, session)) for name, session in sessions.items()]
         writer = shell.tasks.start("writer", recorder.run())
         await server.set_serving(True)

@@ -6,9 +6,11 @@ are resumed by sequence and never skipped in silence: a hole becomes a GAP event
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import grpc
 import structlog
@@ -17,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from recorder.book_snapshots import BookSnapshots
 from recorder.order_rows import SOURCE as ORDERS_SOURCE
 from recorder.order_rows import event_entries, gap_entry, snapshot_entries
+from recorder.requirement import NAME, Requirement
 from recorder.risk_rows import SOURCE as RISK_SOURCE
 from recorder.risk_rows import PnlRecord, PositionRecord, Positions, RiskEventRecord, risk_event_entry
 from recorder.shell import Recorder
@@ -24,6 +27,7 @@ from recorder.tables import Entry, StreamPosition
 from recorder.tape import Tape
 from tradebot.core.instruments import Instrument
 from tradebot.core.market import RowKind
+from tradebot.rpc.common.v1 import level_pb2
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.execution.v1 import execution_service_pb2_grpc as execution_grpc
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
@@ -36,6 +40,9 @@ from tradebot.wire.instruments import instrument_from_wire
 from tradebot.wire.market import last_sequence_from_wire, rows_from_wire
 from tradebot.wire.orders import event_from_wire, snapshot_from_wire
 
+LOOK_S: Final = 1.0
+"""Between two looks at whether the database is written."""
+CALL_TIMEOUT_S: Final = 5.0
 TAPE_SOURCE: Final = "marketdata.tape"
 TAPE_KINDS: Final = (
     RowKind.TRADE,
@@ -72,6 +79,7 @@ class Links:
         self._books = BookSnapshots(recorder.section.book_levels, recorder.section.book_interval_ms)
         self._positions = Positions(recorder.section.pnl_interval_ms)
         self.messages = 0
+        self._requirement = Requirement()
 
     async def tape(self) -> None:
         """Trades, funding, open interest: lossless, resumed."""
@@ -126,6 +134,10 @@ class Links:
     async def risk_events(self) -> None:
         """Holds, decisions, commands: lossless, resumed."""
         async for message, stored, first in self._resumed(RISK_SOURCE, self._watch_risk_events):
+            if first:
+                self._requirement.hold_id = ""  # it may have been cleared by hand
+                for hold in message.holds:
+                    self._requirement.told(hold.cause, hold.raised_by, hold.hold_id)
             await self._recorder.wait_room()
             events = [event for event in message.events if event.sequence > stored.sequence]
             entries = [risk_event_entry(_risk_event(event), stored.incarnation) for event in events]
@@ -149,6 +161,31 @@ class Links:
                 message.time_ns, message.realized_pnl, message.unrealized_pnl, message.fees, message.equity
             )
             self._recorder.accept(self._positions.pnl(record))
+
+    async def requirement(self) -> None:
+        """Raise and clear the recorder's own hold, as the database is."""
+        own = self._requirement
+        while True:
+            failure = self._recorder.failure
+            if own.must_raise(failure):
+                answer = await self._riskd.RaiseHold(
+                    risk_pb.RaiseHoldRequest(
+                        level=level_pb2.TRADING_LEVEL_REDUCE_ONLY,
+                        scope=level_pb2.Scope(kind=level_pb2.SCOPE_KIND_SYSTEM),
+                        reason=failure,
+                        operator=NAME,
+                        command_id=uuid4().hex,
+                    ),
+                    timeout=CALL_TIMEOUT_S,
+                )
+                own.hold_id = answer.hold.hold_id
+            elif own.must_clear(failure):
+                request = risk_pb.ClearHoldRequest(
+                    hold_id=own.hold_id, reason="the database is written", operator=NAME, command_id=uuid4().hex
+                )
+                await self._riskd.ClearHold(request, timeout=CALL_TIMEOUT_S)
+                own.hold_id = ""
+            await asyncio.sleep(LOOK_S)
 
     def _watch_orders(self, incarnation: str, sequence: int) -> Any:
         request = execution_pb.WatchOrdersRequest(incarnation=incarnation, resume_after_sequence=sequence)

@@ -25,6 +25,10 @@ class RecorderConfig(ConfigModel):
     """Levels per side in a book snapshot."""
     pnl_interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 1_000
     """Time between PnL snapshots, milliseconds."""
+    required: bool = False
+    """True: while the database cannot be written riskd adds nothing (hold RECORDER). False: trading goes on unrecorded;
+    the journals of riskd and execd have all that counts.
+    """
     synchronous: Literal["normal", "full"] = "normal"
     """SQLite's durability. Normal may lose the last batches in a power failure, never the database; streams are
     resumed then.

@@ -23,6 +23,7 @@ from tests.support.builders import BTC, make_execution, make_instrument, make_te
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, MarketRow, RowColumns, RowKind
 from tradebot.core.order_events import OrderEvent, OrderFacts, OrderSnapshot
 from tradebot.core.orders import OrderEventKind, OrderRole, OrderStatus
+from tradebot.rpc.common.v1 import level_pb2
 from tradebot.rpc.execution.v1 import execution_service_pb2 as execution_pb
 from tradebot.rpc.execution.v1 import execution_service_pb2_grpc as execution_grpc
 from tradebot.rpc.marketdata.v1 import market_data_service_pb2 as market_pb
@@ -88,6 +89,18 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
         self.hub: StreamHub[risk_pb.RiskEvent] = StreamHub(SequencedLog("risk1", 10_000))
         self.builds: list[str] = []
 
+        self.raised: list[risk_pb.RaiseHoldRequest] = []
+        self.cleared: list[risk_pb.ClearHoldRequest] = []
+        self.holds: list[level_pb2.Hold] = []
+
+    async def RaiseHold(self, request: Any, context: Any) -> Any:
+        self.raised.append(request)
+        return risk_pb.RaiseHoldResponse(hold=level_pb2.Hold(hold_id=f"H{len(self.raised)}"))
+
+    async def ClearHold(self, request: Any, context: Any) -> Any:
+        self.cleared.append(request)
+        return risk_pb.ClearHoldResponse(cleared=True)
+
     def publish(self, text: str) -> None:
         sequence = self.hub.log.last_sequence + 1
         kind = risk_pb.RISK_EVENT_KIND_COMMAND
@@ -96,7 +109,7 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
     async def WatchRiskEvents(self, request: Any, context: Any) -> AsyncIterator[risk_pb.WatchRiskEventsResponse]:
         self.builds.append(request.build_hash)
         with self.hub.subscribe(request.incarnation, request.resume_after_sequence) as reader:
-            yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", sequence=reader.position)
+            yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", sequence=reader.position, holds=self.holds)
             while (batch := await reader.next_batch(IDLE_S)) is not None:
                 yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", events=batch.items, sequence=reader.position)
 
@@ -185,7 +198,8 @@ class World:
         recorder = Recorder(RecorderConfig.model_validate({"flush_interval_ms": 20, **settings}), store, SystemClock())
         channels = [open_channel(self.common, daemon, Role.RECORDER) for daemon in ("marketdata", "execd", "riskd")]
         links = Links(recorder, SystemClock(), *channels, build="build")
-        sessions = (links.tape, links.books, links.orders, links.risk_events, links.positions, links.pnl)
+        sessions = [links.tape, links.books, links.orders, links.risk_events, links.positions, links.pnl]
+        sessions += [links.requirement] if recorder.section.required else []
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(redial(session.__name__, session)) for session in sessions
         ]
@@ -324,6 +338,48 @@ async def test_a_database_that_cannot_be_written_stops_order_streams_and_loses_n
     assert held is not None
     assert held.sequence < 501
     assert world.query("SELECT count(*) FROM fills") == [(500,)]
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_while_a_required_database_cannot_be_written_riskd_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
+    monkeypatch.setattr("recorder.sqlite_store.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("recorder.shell.RETRY_S", 0.02)
+    monkeypatch.setattr("recorder.client.LOOK_S", 0.02)
+    world.execd.publish(OrderEventKind.ASKED, first=True)
+    async with world.serving(), world.recording(required=required) as recorder:
+        await world.until(lambda: recorder.position("execd.orders") is not None)
+        assert not world.riskd.raised
+        blocker = sqlite3.connect(world.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        world.execd.publish(OrderEventKind.FILL, exec_id="t1")
+        await world.until(lambda: bool(recorder.failure))
+        if required:
+            await world.until(lambda: bool(world.riskd.raised))
+            assert not world.riskd.cleared
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await world.until(lambda: not recorder.failure)
+        if required:
+            await world.until(lambda: bool(world.riskd.cleared))
+
+    assert [request.level for request in world.riskd.raised] == [level_pb2.TRADING_LEVEL_REDUCE_ONLY] * required
+    assert [request.hold_id for request in world.riskd.cleared] == ["H1"] * required
+
+
+async def test_a_hold_of_an_earlier_life_is_cleared_when_the_database_is_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recorder.client.LOOK_S", 0.02)
+    world.riskd.holds = [
+        level_pb2.Hold(hold_id="H6", cause="RECORDER", raised_by="ana"),
+        level_pb2.Hold(hold_id="H7", cause="RECORDER", raised_by="recorder"),
+    ]
+    async with world.serving(), world.recording(required=True):
+        await world.until(lambda: bool(world.riskd.cleared))
+
+    assert [request.hold_id for request in world.riskd.cleared] == ["H7"]
 
 
 async def test_a_new_log_of_the_same_daemon_is_read_from_its_beginning(world: World) -> None:

@@ -28,12 +28,13 @@ from tests.riskd.test_limit_changes import cap, changed, tree_of
 from tests.riskd.test_limits_file import file_of, start_on
 from tests.riskd.test_profiles import shipped
 from tests.riskd.test_protection_watch import pass_time, watched
+from tests.riskd.test_resting import desk_with_entry
 from tests.riskd.test_saga_desk import DRILLED, drill
-from tests.riskd.test_soft_caps import caps, drifted, move, wait
+from tests.riskd.test_soft_caps import FAR, SOFTENED, caps, drifted, move, wait
 from tests.support.builders import make_instrument
 from tradebot.core.accounts import VenueAlarm
 from tradebot.core.approvals import StopLatch
-from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, TradingLevel
+from tradebot.core.levels import SYSTEM_SCOPE, Hold, ReleaseRule, Scope, ScopeKind, TradingLevel
 from tradebot.core.market import BookState
 from tradebot.core.orders import OrderEventKind
 
@@ -51,6 +52,28 @@ def guarded(check_id: str, equity: str, **values: object) -> Callable[[], Desk]:
         return desk
 
     return trip
+
+
+def raised_by(role: str, level: TradingLevel, scope: Scope, *, duration_s: int = 0) -> Callable[[], Desk]:
+    def trip() -> Desk:
+        desk = Desk()
+        desk.gate.raise_hold(
+            level, scope, reason="why", operator=role, role=role, command_id="c", duration_s=duration_s,
+            now_ns=desk.now_ns,
+        )  # fmt: skip
+        return desk
+
+    return trip
+
+
+def softened(check_id: str) -> Callable[[], Desk]:
+    return lambda: drifted(make_test_limits({**FAR, check_id: SOFTENED[check_id]}, soft_caps={}))
+
+
+def rested() -> Desk:
+    desk = desk_with_entry()
+    desk.wait(66)
+    return desk
 
 
 def alarmed(cause: str) -> Callable[[], Desk]:
@@ -334,7 +357,12 @@ TRIPPED: dict[str, tuple[Callable[[], Desk], ...]] = {
     "PRICE_SUSPECT": (suspect,),
     "MARKS_OLD": (unseen,),
     "DAY_TARGET": (target,),
+    "ENGINE": (raised_by("engine", TradingLevel.PAUSED, Scope(ScopeKind.STRATEGY, "s1")),),
+    "MARKETDATA": (raised_by("marketdata", TradingLevel.PAUSED, Scope(ScopeKind.VENUE, "binance"), duration_s=60),),
+    "RECORDER": (raised_by("recorder", TradingLevel.REDUCE_ONLY, SYSTEM_SCOPE),),
+    "SPC-09": (rested,),
     "POS-02": (drifted,),
+    **{check_id: (softened(check_id),) for check_id in SOFTENED},
     "POS-04": (two_held,),
     "POS-07": (two_held,),
     "POS-14": (too_old,),

@@ -75,12 +75,12 @@ def test_a_number_that_nobody_means_is_refused(key: str, change: Callable[[Tree]
 
 
 UNBOUNDED = {  # amounts depend on the currency, counts harm nothing that other limits leave open, a tier is one of four
-    "max_qty", "max_notional", "soft_notional", "max_risk", "max_heat", "max_loss", "quote_amount", "max_per_trade",
-    "budget", "per_symbol_cap", "total_cap", "start_capital", "venue_minimum", "max_open_trades", "cost_bps",
-    "max_positions", "max_per_instrument", "max_per_venue", "soft_multiple", "hard_multiple", "max_orders", "sigmas",
-    "strategy_per_second", "strategy_per_minute", "system_per_second", "venue_per_minute", "max_ratio", "min_orders",
-    "max_entries", "max_per_day", "max_times_equity", "pause_after", "halt_after", "max_steps", "min_syncs",
-    "rearm_step_pct", "bar_s", "min_bars", "tier",
+    "max_qty", "max_notional", "soft_notional", "max_risk", "max_heat", "max_loss", "soft_loss", "quote_amount",
+    "max_per_trade", "budget", "per_symbol_cap", "total_cap", "start_capital", "venue_minimum", "max_open_trades",
+    "cost_bps", "max_positions", "max_per_instrument", "max_per_venue", "soft_multiple", "hard_multiple",
+    "max_orders", "sigmas", "strategy_per_second", "strategy_per_minute", "system_per_second", "venue_per_minute",
+    "max_ratio", "min_orders", "max_entries", "max_per_day", "max_times_equity", "pause_after", "halt_after",
+    "max_steps", "min_syncs", "rearm_step_pct", "bar_s", "min_bars", "tier",
 }  # fmt: skip
 
 
