@@ -18,6 +18,7 @@ from backtest.instruments import find_rules
 from backtest.recording import Recording, synthetic
 from backtest.shortcut import Frame
 from backtest.venue import ACCOUNT, CREDENTIALS, PEER, BacktestVenue
+from backtest.venue_rows import VenueRows
 from backtest.world import ENVIRONMENT, ID_KEY, KEY, KEY_ID, World
 from execd.desk import Desk
 from execd.records import Outbox, VenueSend
@@ -189,7 +190,7 @@ class FaultyWorld(World):
         lossy = send.kind not in (RequestKind.LOGIN, RequestKind.TIME)
         if lossy and self._draw(self.faults.lose_request):
             return
-        arrival_ns = now_ns + self._latency()
+        arrival_ns = now_ns + self._delay()
 
         def arrive(at_ns: int) -> None:
             frames = self.venue.request(send.data, at_ns)
@@ -211,14 +212,14 @@ class FaultyWorld(World):
                 continue
             copies = 2 if self._draw(self.faults.double_event) else 1
             for _ in range(copies):
-                at_ns = now_ns + self._latency()
+                at_ns = now_ns + self._delay()
                 self._later(at_ns, lambda t, data=frame: self._arrived(data, connection, t))  # type: ignore[misc]
 
     def _arrived(self, data: bytes, connection: int, now_ns: int) -> None:
         if connection == self._connection:
             self._frames([data], now_ns)
 
-    def _latency(self) -> int:
+    def _delay(self) -> int:
         late = self.chance.randint(200, 2_500) if self._draw(self.faults.late) else 0
         return (self.chance.randint(1, 8) + late) * NS_PER_MS
 
@@ -250,8 +251,9 @@ class FaultyWorld(World):
         for at_ns in self._intent_times(trade_to):
             self._later(at_ns, self._want_something)
         self._later(trade_to, self._calm_down)
-        for rows, complete_to_ns in self._recording.batches():
-            self.add_rows(RowBlock.of(rows))
+        batches = ((RowBlock.of(rows), complete_to_ns) for rows, complete_to_ns in self._recording.batches())
+        for rows, complete_to_ns in VenueRows(batches, len(self.instruments), self.add_venue_rows).received():
+            self.add_rows(rows)
             self.advance(complete_to_ns)
         self.advance(self.start_ns + (trade_s + calm_s) * NS_PER_S)
 
