@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.sim.kit import NOW_NS, fills, make_engine, make_order
@@ -149,6 +149,7 @@ steps = st.lists(
 
 
 @given(st.sampled_from(MODELS), steps)
+@example(WHOLE, [("place", Side.BUY, 1, 100), ("place", Side.SELL, 1, 100)])  # ours inside the spread
 @settings(max_examples=150, deadline=None)
 def test_whatever_happens_money_and_orders_agree_under_every_model(
     model: FillModel, actions: list[tuple[str, Side, int, int]]

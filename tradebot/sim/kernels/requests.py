@@ -80,15 +80,15 @@ def take(market: Handle, slot: int, time_ns: int) -> None:
     side = orders[order + at.SIDE]
     kind = orders[order + at.KIND] & at.TIME_IN_FORCE
     best = w[at.BEST_ASK] if side > 0 else w[at.BEST_BID]
+    last = orders[order + at.X_PRICE]
+    if kind == at.MARKET:
+        last = w[at.TOP] - 1 if side > 0 else 1
     if not w[at.PARTIAL_FILLS]:
-        if 0 < best < w[at.TOP]:
+        if 0 < best < w[at.TOP] and (last - best) * side >= 0:
             fill_at(market, slot, best + w[at.BASE], time_ns)
         else:  # it would have met nobody but ourselves
             respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
-    last = orders[order + at.X_PRICE]
-    if kind == at.MARKET:
-        last = w[at.TOP] - 1 if side > 0 else 1
     if kind == at.FOK and offered_up_to(w, side, last) < orders[order + at.X_LEAVES]:
         respond(market, slot, at.EXPIRED, 0, 0, 0, time_ns)
         return
