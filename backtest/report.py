@@ -28,6 +28,8 @@ class BacktestResult:
     market_seconds: float
     frames: int
     rows: int
+    feed_latency_ms: float | None = None
+    """Mean time from a row's happening at the venue to its receipt; None when the data do not say."""
     intents: int = 0
     answers_accepted: int = 0
     answers_refused: int = 0
@@ -81,6 +83,7 @@ class BacktestResult:
         return [
             f"strategy        {self.strategy} on {', '.join(self.instruments)}",
             f"data            {self.data}: {self.market_seconds:.1f} s, {self.frames} frames, {self.rows} rows",
+            *([] if self.feed_latency_ms is None else [f"feed latency    {self.feed_latency_ms:g} ms on average"]),
             f"intents         {self.intents} ({self.answers_accepted} accepted, {self.answers_refused} refused"
             + (f": {refused})" if refused else ")"),
             f"orders          {self.orders}" + (f" ({roles})" if roles else ""),

@@ -235,6 +235,7 @@ def _result(
         market_seconds=round((feed.last_ns - first_ns) / 1e9, 3),
         frames=feed.frames,
         rows=world.rows_applied,
+        feed_latency_ms=None if clock.mean_travel_ns is None else round(clock.mean_travel_ns / NS_PER_MS, 3),
         intents=log.intents,
         answers_accepted=log.accepted,
         answers_refused=log.refused,

@@ -30,7 +30,9 @@ SLOW: Final = 2
 """Rows that took longer than MAX_TRAVEL_NS."""
 EARLY: Final = 3
 """Rows that were received before they happened: the clocks disagree."""
-COUNTS: Final = 4
+TRAVEL: Final = 4
+"""Sum of how long they travelled, nanoseconds."""
+COUNTS: Final = 5
 
 Batch = tuple[RowBlock, int]
 """Rows, and the receive time up to which they are complete."""
@@ -48,6 +50,7 @@ def _happened(data: Int64s, newest: Int64s, travel: Int64s, counts: Int64s, max_
                 counts[market, SLOW] += 1
                 at_ns = received - max_travel
             travel[market] = received - at_ns
+            counts[market, TRAVEL] += received - at_ns
         else:
             counts[market, EARLY] += at_ns > received
             at_ns = received - travel[market]
@@ -69,11 +72,17 @@ class VenueClock:
         _happened(rows.data, self._newest, self._travel, self._counts, MAX_TRAVEL_NS, found)
         return found
 
+    @property
+    def mean_travel_ns(self) -> int | None:
+        """Mean over the rows that say when they happened; None without any."""
+        timed = int(self._counts[:, TIMED].sum())
+        return int(self._counts[:, TRAVEL].sum()) // timed if timed else None
+
     def warnings(self, names: Sequence[str]) -> list[str]:
         """Return what a reader of the results has to know of the data's clocks."""
         found = []
         limit_s = MAX_TRAVEL_NS // 1_000_000_000
-        for name, (rows, timed, slow, early) in zip(names, self._counts.tolist(), strict=True):
+        for name, (rows, timed, slow, early, _) in zip(names, self._counts.tolist(), strict=True):
             if rows and not timed:
                 why = "exchange times are later than receipt (--correct mends that)" if early else "no exchange times"
                 found.append(f"{name}: {why}, so the venue was played by receive times: takers do better than live")

@@ -390,10 +390,9 @@ class World:
         self.orders_sent += bool(send.client_order_id)
         arrival = self._latency.arrival(now_ns)
         if arrival.is_refused:
-            frames = self.venue.refuse(send.data, arrival.at_ns)
-            self._later(arrival.at_ns, lambda at_ns: self._frames(frames, at_ns))
-            return
-        self._later(arrival.at_ns, lambda at_ns: self._at_venue(send, at_ns))
+            self._later(arrival.at_ns, lambda at_ns: self._frames(self.venue.refuse(send.data, at_ns), at_ns))
+        else:
+            self._later(arrival.at_ns, lambda at_ns: self._at_venue(send, at_ns))
 
     def _at_venue(self, send: VenueSend, now_ns: int) -> object:
         """A request arrives: execd and riskd know nothing of it yet."""

@@ -77,6 +77,8 @@ def test_the_older_the_quotes_that_a_taker_sees_the_worse_he_fares(tmp_path: Pat
     (warning,) = results[0].warnings
     assert "no exchange times, so the venue was played by receive times" in warning
     assert results[50].warnings == results[900].warnings == []
+    assert [results[feed_ms].feed_latency_ms for feed_ms in (0, 50, 900)] == [None, 50, 900]
+    assert "feed latency    900 ms on average" in results[900].lines()
 
 
 def test_a_taker_trades_at_the_price_that_the_venue_has_when_he_arrives(tmp_path: Path, own: str) -> None:
