@@ -34,7 +34,6 @@ from tradebot.runtime.grpc_client import open_channel, redial
 from tradebot.runtime.grpc_server import RpcServer
 from tradebot.runtime.identity import Role
 from tradebot.runtime.journal import Journal
-from tradebot.runtime.journal_format import JournalRecord
 from tradebot.runtime.journal_reader import read_journal
 from tradebot.runtime.keys import APPROVAL_KEY_FILE, load_keyring
 from tradebot.runtime.service_main import ServiceShell, run_service
@@ -63,12 +62,10 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
     keys = {key.key_id: key.secret for key in keyring.keys}
     id_key = load_id_key(common.keys_dir)
     journal_dir = common.journal_dir(shell.role)
-    records: list[JournalRecord] = []
     journal = Journal.open(
         journal_dir,
         clock=shell.clock,
         segment_bytes=section.journal.segment_bytes,
-        on_record=records.append,
         loop=asyncio.get_running_loop(),
         on_failure=shell.journal_failed,
     )
@@ -85,7 +82,7 @@ async def _serve(shell: ServiceShell[ExecdConfig]) -> None:
                 shell.secrets.get(config.api_secret_name).get_secret_value(),
             )
             rests[name] = VenueReader(venues[name], config, credentials[name], shell.clock)
-        await _trade(shell, journal, kept, records, venues, credentials, rests, keys, id_key)
+        await _trade(shell, journal, kept, venues, credentials, rests, keys, id_key)
     finally:
         for rest in rests.values():
             await rest.close()
@@ -98,7 +95,6 @@ async def _trade(
     shell: ServiceShell[ExecdConfig],
     journal: Journal,
     kept: KeptApprovals,
-    records: list[JournalRecord],
     venues: dict[str, OrderVenue],
     credentials: dict[str, VenueCredentials],
     rests: dict[str, VenueReader],
@@ -122,11 +118,15 @@ async def _trade(
         codecs[name] = venue.codec(credentials[name], listed, section.recv_window_ms)
     latches = LatchBoard()
     desk = Desk(section.desk_settings(common), instruments, codecs, keys, id_key, latches, build_hash())
+
+    def journal_records() -> Iterator[tuple[int, bytes]]:
+        for record in read_journal(common.journal_dir(shell.role)):
+            yield record.record_type, record.payload
+
     restorer = Restorer(desk)
-    for record in records:
-        restorer.apply(record.record_type, record.payload)
+    for record_type, payload in journal_records():  # read anew: a day's records do not fit into memory
+        restorer.apply(record_type, payload)
     restorer.finish()
-    records.clear()
     log_incarnation = restorer.log_incarnation or uuid.uuid4().hex
     live = LiveDesk(desk, journal, shell.clock, log_incarnation, kept)
     lost = restorer.lost_approvals(kept.last_life)
@@ -143,10 +143,6 @@ async def _trade(
         orders_working=working,
         lost_approvals=len(lost),
     )
-
-    def journal_records() -> Iterator[tuple[int, bytes]]:
-        for record in read_journal(common.journal_dir(shell.role)):
-            yield record.record_type, record.payload
 
     risk = RiskClient(live, open_channel(common, Role.RISKD, shell.role))
     market = MarketClient(live, open_channel(common, Role.MARKETDATA, shell.role))

@@ -17,7 +17,7 @@ from riskd.records import MemorySink
 from tests.riskd.kit import BTC, ROOT, START_NS, Desk
 from tests.riskd.live_kit import Live, Session, running
 from tests.support.builders import make_execution
-from tradebot.core.approvals import ApprovalAsk, LeasePing, SessionHello, SessionUp, Verdict
+from tradebot.core.approvals import ApprovalAnswer, ApprovalAsk, LeasePing, SessionHello, SessionUp, Verdict
 from tradebot.core.instruments import Instrument
 from tradebot.core.orders import OrderEventKind
 from tradebot.rpc.common.v1 import level_pb2
@@ -451,10 +451,14 @@ async def test_a_recorder_of_another_build_is_refused_by_name_until_one_of_ours_
 ) -> None:
     async with running(tmp_path, clock) as riskd:
         desk, session = await connect(riskd)
-        for role in (Role.VIEWER, Role.RECORDER):  # what operators run says nothing of the order path
+
+        async def told_by(role: Role) -> ApprovalAnswer:
             await riskd.stub(role).WatchRiskEvents(pb.WatchRiskEventsRequest(build_hash="old")).read()
-            answer = (await session.ask(one_ask(desk, desk.asks + 1))).answers[0]
-            assert (answer.verdict is Verdict.BLOCK) is (role is Role.RECORDER)
+            return (await session.ask(one_ask(desk, desk.asks + 1))).answers[0]
+
+        assert (await told_by(Role.VIEWER)).verdict is not Verdict.BLOCK  # what operators run says nothing
+        answer = await told_by(Role.RECORDER)
+        assert answer.verdict is Verdict.BLOCK
         assert answer.check_id == "AUT-05"
         assert "recorder runs old; riskd runs build" in answer.detail
 

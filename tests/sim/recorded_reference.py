@@ -222,8 +222,8 @@ class RecordedReference:
         left = level.left if level is not None else 0
         maker = next((one for one in self.resting if one.new.side is side and one.new.price == price), None)
         first = left if maker is None else min(left, maker.ahead)
-        if level is not None and first:
-            part = min(first, mine.lots)
+        part = min(first, mine.lots)
+        if level is not None and part:
             self.eat(level, part)
         elif maker is not None:
             mode = new.self_trade_prevention
