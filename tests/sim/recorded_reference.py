@@ -38,8 +38,10 @@ class Mine:
 
     new: NewOrder
     lots: int
+    """Open at the venue: a reduce-only order has no more than the position."""
     ahead: int = 0
     """Recorded lots that trade at its price before it does."""
+    done: int = 0
 
 
 class RecordedReference:
@@ -56,6 +58,7 @@ class RecordedReference:
         """Client order id, price, maker or taker, lots."""
         self.ended: dict[str, str] = {}
         """Client order id -> FILLED, CANCELED or EXPIRED."""
+        self.position = 0
 
     # --- the recording ----------------------------------------------------------------------------------------------
 
@@ -101,8 +104,8 @@ class RecordedReference:
             if mine.new.price == price:
                 part = min(max(lots - mine.ahead, 0), mine.lots)
                 mine.ahead = max(mine.ahead - lots, 0)
-            self.fill(mine, mine.new.price, part, MAKER)
-            lots -= part
+            lots -= self.fill(mine, mine.new.price, part, MAKER)
+        self.trim()
         self.last_price = price
         self.fire()
 
@@ -139,23 +142,21 @@ class RecordedReference:
 
     def meet_recording(self, side: Side) -> None:
         """The best levels of `side` trade with our orders that they have reached, at our prices."""
-        while self.resting:
-            levels = [one for one in self.shown(side) if one.left]
-            others = [one for one in self.resting if one.new.side is not side]
-            if not levels or not others:
-                return
-            mine = max(others, key=lambda one: -one.new.price * side.sign)  # the first of several is the oldest
-            if (levels[0].price - mine.new.price) * side.sign < 0:
-                return
-            part = min(levels[0].left, mine.lots)
-            self.eat(levels[0], part)
-            self.fill(mine, mine.new.price, part, MAKER)
+        others = [one for one in self.resting if one.new.side is not side]
+        for mine in sorted(others, key=lambda one: one.new.price * side.sign):  # the oldest first at one price
+            for level in self.shown(side):
+                if (level.price - mine.new.price) * side.sign >= 0:
+                    part = self.fill(mine, mine.new.price, min(level.left, mine.lots), MAKER)
+                    self.eat(level, part)
+        self.trim()
 
     # --- our orders -------------------------------------------------------------------------------------------------
 
     def place(self, new: NewOrder) -> bool:
         """Return False when it is refused."""
         mine = Mine(new, new.lots)
+        if new.reduce_only and not self.reducible(mine):
+            return False
         if new.has_trigger:
             if self.is_hit(new):
                 return False
@@ -163,7 +164,7 @@ class RecordedReference:
             return True
         if new.post_only and self.first_offer(new):
             return False
-        self.work(mine)
+        self.enter(mine)
         self.fire()
         return True
 
@@ -190,6 +191,27 @@ class RecordedReference:
         if not offers or (new.has_limit and (new.price - offers[0][0]) * new.side.sign < 0):
             return None
         return offers[0]
+
+    def reducible(self, mine: Mine) -> int:
+        """Return the lots that an order may still trade."""
+        most = max(-self.position * mine.new.side.sign, 0)
+        return min(mine.lots, most) if mine.new.reduce_only else mine.lots
+
+    def trim(self) -> None:
+        """After fills: what would reduce more than the position shrinks, or ends without one."""
+        for mine in list(self.resting):
+            mine.lots = self.reducible(mine)
+            if not mine.lots:
+                self.end(mine, "EXPIRED")
+
+    def enter(self, mine: Mine) -> None:
+        """Let an order on to the book as far as it may trade."""
+        mine.lots = self.reducible(mine)
+        if mine.lots:
+            self.work(mine)
+            self.trim()
+        else:
+            self.end(mine, "EXPIRED")
 
     def work(self, mine: Mine) -> None:
         """Let an order meet what is on offer, then rest or end."""
@@ -244,12 +266,17 @@ class RecordedReference:
             if mine.new.side is level.side and mine.new.price == level.price:
                 mine.ahead = max(mine.ahead - lots, 0)
 
-    def fill(self, mine: Mine, price: int, lots: int, liquidity: str) -> None:
+    def fill(self, mine: Mine, price: int, lots: int, liquidity: str) -> int:
+        """Trade as many lots of an order as it may; return them."""
+        lots = min(lots, self.reducible(mine)) if liquidity == MAKER else lots
         if lots:
             mine.lots -= lots
+            mine.done += lots
+            self.position += lots * mine.new.side.sign
             self.fills.append((mine.new.client_order_id, price, liquidity, lots))
             if not mine.lots:
-                self.end(mine, "FILLED")
+                self.end(mine, "FILLED" if mine.done == mine.new.lots else "EXPIRED")
+        return lots
 
     def end(self, mine: Mine, status: str) -> None:
         self.ended[mine.new.client_order_id] = status
@@ -264,4 +291,4 @@ class RecordedReference:
         """The oldest stop that the last public trade has reached goes first."""
         while hit := next((one for one in self.waiting if self.is_hit(one.new)), None):
             self.waiting.remove(hit)
-            self.work(hit)
+            self.enter(hit)
