@@ -42,6 +42,10 @@ class CapWatch:
         self._settings = settings
         self._flattener = flattener
         self._tracker: ClusterTracker | None = None
+        self._of_base: dict[str, str] = {}
+        """Base asset -> its instruments, as the key of a measure."""
+        self._grouped = 0
+        """Instruments that were there when it was made."""
 
     def watch(self, equity: Equity, now_ns: int) -> None:
         """Look at everything; without a known equity above 0 only ages are judged, and nothing that was begun ends."""
@@ -155,18 +159,25 @@ class CapWatch:
             side, ppm = max(sides, key=lambda one: totals(one[0]) * one[1])  # what it would lose, as what it is worth
             if side:
                 yield Measure(STRESS, "", totals(side), soft * PPM // ppm, hard * PPM // ppm, tuple(side))
-        if orders.concentration_soft is not None:
-            yield from self._concentrated(parts, equity)
+        yield from self._concentrated(parts, equity)
 
     def _concentrated(self, parts: list[Part], equity: int) -> Iterator[Measure]:
         """Each base asset that is held, over all its instruments: none of them may grow."""
         rules, orders, held = self._state.rules, self._settings.orders, dict[str, list[Part]]()
+        if orders.concentration_soft is None or orders.concentration is None:
+            return
         for part in parts:
             held.setdefault(rules[part.instrument_id].base, []).append(part)
+        if len(rules) != self._grouped:  # none ever goes
+            names = dict[str, list[str]]()
+            for name in sorted(rules):
+                names.setdefault(rules[name].base, []).append(name)
+            self._of_base = {base: CLUSTER_SEPARATOR.join(own) for base, own in names.items()}
+            self._grouped = len(rules)
+        tier_ppm = self._settings.tier_ppm
+        soft, hard = orders.concentration_soft.of(equity, tier_ppm), orders.concentration.of(equity, tier_ppm)
         for base, own in sorted(held.items()):
-            key = CLUSTER_SEPARATOR.join(sorted(name for name, rule in rules.items() if rule.base == base))
-            soft, hard = orders.concentration_soft, orders.concentration
-            yield from _held(BASE, key, own, soft, hard, equity, self._settings.tier_ppm)
+            yield Measure(BASE, self._of_base[base], totals(own), soft, hard, tuple(own))
 
     def _parts(self, now_ns: int) -> list[Part]:
         """Return every open position with its notional; without a mark that is 0, and only its age is judged."""
