@@ -10,7 +10,7 @@ import pytest
 from tests.support.realdata import real_data_file
 from tests.support.system import run_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(320)]
 
 TABLES = {
     "trades", "orderbook_l2", "bars_1m", "funding", "oi", "orders", "fills", "positions", "pnl_snapshots",
@@ -53,14 +53,13 @@ def test_the_money_in_the_summary_adds_up() -> None:
 
 
 def test_a_demo_runs_on_a_real_recording() -> None:
-    first = real_data_file("history/binance_spot/BTCUSDT-ws-20240808T2354.log.gz")
-    done = run_command(
-        "demo", env={"HEADLESS": "1", "DURATION": "45", "REPLAY": str(first), "SPEED": "4"}, timeout_s=220
-    )
+    names = ("BTCUSDT-ws-20240808T2354.log.gz", "BTCUSDT-ws-20240809T0000.log.gz")
+    files = ",".join(str(real_data_file(f"history/binance_spot/{name}")) for name in names)
+    done = run_command("demo", env={"HEADLESS": "1", "DURATION": "100", "REPLAY": files, "SPEED": "10"}, timeout_s=280)
 
     summary = json.loads(done.out.strip().splitlines()[-1])
 
     assert summary["unapproved_orders"] == summary["unknown_orders"] == summary["position_mismatches"] == 0
     assert summary["messages"] > 1000
-    # A few minutes of a quiet market may give no signal; then, and only then, the exit code says that nothing filled.
+    # A quiet market may give no signal; then, and only then, the exit code says that nothing filled.
     assert (done.code == 0) == (summary["fills"] > 0), done.err
