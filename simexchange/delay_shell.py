@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 MAX_WAITING: Final = 100_000
 """Things waiting on one line; more means the loop hangs."""
+
+
+class Loop(Protocol):
+    """What keeps time: an event loop."""
+
+    def time(self) -> float: ...
+    def call_at(self, when: float, callback: Callable[[], object]) -> Any: ...
 
 
 class DelayLine:
@@ -16,11 +22,12 @@ class DelayLine:
 
     __slots__ = ("_last_due", "_loop", "_timer", "_waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._last_due = 0.0
         self._waiting: deque[tuple[float, Callable[[], object]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Any = None
+        """The loop's handle of the next call; None when nothing waits."""
 
     def put(self, delay_s: float, action: Callable[[], object]) -> bool:
         """Do something after a delay, at once without one when nothing waits; False when too much waits already."""

@@ -41,13 +41,13 @@ class NowAndThen(Strategy):
 """
 
 
-def walk(feed_ms: int, seconds: int = 60) -> MadeMarket:
+def walk(feed_ms: int, seconds: int = 60, step: int = 600) -> MadeMarket:
     """A touch that moves every 200 ms at the venue and is received `feed_ms` later; the receive times stay the same."""
     rng = random.Random(4)
     made, bid = MadeMarket(), 600_000
     for number in range(seconds * 5):
         local_ns = T0 + number * 200 * MS
-        bid += rng.randint(-600, 600)
+        bid += rng.randint(-step, step)
         for side, ticks in (("buy", bid), ("sell", bid + 1)):
             made.facts.append(Fact(local_ns - feed_ms * MS, local_ns, "bbo", side, ticks, 5_000, number + 1))
     return made

@@ -62,7 +62,9 @@ class InSmallSteps(World):
 async def played(world_type: type[World], options: BacktestOptions, log_path: Path, root: Path) -> bytes:
     latency = {way: {"model": "sampled", "quantiles_ms": [1, 3, 70], "seed": 5} for way in ("entry", "response")}
     limits = root / "config" / "limits" / "bench.yaml"
-    config = BacktestConfig.model_validate({"latency": latency, "balances": {"USDT": 1_000_000}, "limits": limits})
+    config = BacktestConfig.model_validate(
+        {"latency": latency, "event_grid_ms": 500, "balances": {"USDT": 1_000_000}, "limits": limits}
+    )
     source = data_of(options)
     rules = rules_of(options, source)
     instruments = [one.instrument for one in rules]
@@ -100,7 +102,7 @@ async def played(world_type: type[World], options: BacktestOptions, log_path: Pa
 async def test_however_far_the_world_goes_at_once_the_same_things_happen(
     feed_ms: int, tmp_path: Path, project_root: Path
 ) -> None:
-    made = walk(feed_ms, seconds=40)
+    made = walk(feed_ms, seconds=40, step=3_000)
     for number in range(0, 40_000, 130):  # trades between the quotes, so that what rests is met
         quote = [one for one in made.facts[: 10 * number // 1_000 + 2] if one.side == "buy"][-1]
         local_ns = T0 + number * MS

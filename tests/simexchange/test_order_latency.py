@@ -140,13 +140,13 @@ class ManualLoop:
     """The part of an event loop that keeps time, on a clock that moves when told to."""
 
     def __init__(self) -> None:
-        self.now, self.calls = 0.0, list[tuple[float, Callable[[], None]]]()
+        self.now, self.calls = 0.0, list[tuple[float, Callable[[], object]]]()
 
     def time(self) -> float:
         return self.now
 
-    def call_at(self, due: float, action: Callable[[], None]) -> None:
-        self.calls.append((due, action))
+    def call_at(self, when: float, callback: Callable[[], object]) -> None:
+        self.calls.append((when, callback))
 
     def go_to(self, now: float) -> None:
         self.now = now
@@ -160,7 +160,7 @@ class ManualLoop:
 
 def test_nothing_on_a_line_overtakes_what_was_put_in_before_it() -> None:
     loop, done = ManualLoop(), list[str]()
-    line = DelayLine(loop)  # type: ignore[arg-type]
+    line = DelayLine(loop)
     for delay_s, name in ((0.0, "a"), (0.2, "b"), (0.1, "c"), (0.0, "d")):
         line.put(delay_s, lambda name=name: done.append(name))  # type: ignore[misc]
 
@@ -174,7 +174,7 @@ def test_nothing_on_a_line_overtakes_what_was_put_in_before_it() -> None:
 
 
 def test_a_line_takes_no_more_than_its_bound() -> None:
-    line = DelayLine(ManualLoop())  # type: ignore[arg-type]
+    line = DelayLine(ManualLoop())
 
     assert all(line.put(1.0, lambda: None) for _ in range(MAX_WAITING))
     assert not line.put(0.0, lambda: None)
