@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -281,7 +281,7 @@ def _time_in_force(kind: int) -> str:
     return "GTD" if kind & _GTD and found == "GTC" else found
 
 
-def _by_kind(kinds: Int64s, name: Any) -> Any:
+def _by_kind(kinds: Int64s, name: Callable[[int], str]) -> Any:
     return _texts(kinds, {kind: name(kind) for kind in np.unique(kinds).tolist()})
 
 

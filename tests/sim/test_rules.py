@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sim.kit import make_order, make_rules
@@ -56,6 +56,7 @@ def test_the_first_broken_rule_is_named(order: Any, broken: RejectReason | None)
     assert limited_rules().broken_by(order, last_price=100) is broken
 
 
+@settings(deadline=None)
 @given(
     down=st.decimals("0.01", "1", places=4),
     up=st.decimals("1", "9", places=3),
