@@ -369,8 +369,8 @@ class BinanceOrderVenue:
         return RestRead("sapiGetSystemStatus", {}, 1)
 
     def decode_status(self, body: object) -> bool:
-        status: int = _convert(body, _SystemStatus).status
-        return status != NORMAL
+        told: _SystemStatus = _convert(body, _SystemStatus)
+        return told.status != NORMAL
 
     def rest_config(self, rest_url: str, credentials: VenueCredentials) -> dict[str, object]:
         base = rest_url.rstrip("/")
