@@ -336,6 +336,37 @@ def test_a_cap_that_ends_takes_its_hold_along_while_another_cap_of_the_instrumen
     assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == {"POS-02"}
 
 
+def test_a_cap_that_ends_lets_its_instrument_go_while_the_same_cap_holds_another() -> None:
+    desk = Desk(limits=caps())
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.16", "3000", instrument_id=ETH)
+    desk.quote(ETH, "3300", "3300.01")
+    move(desk, "66000")
+    assert (level(desk), level(desk, ETH)) == ("REDUCE_ONLY", "REDUCE_ONLY")
+    move(desk, "59000")
+
+    assert (level(desk), level(desk, ETH)) == ("RUNNING", "REDUCE_ONLY")
+
+
+def test_a_position_that_was_sold_whole_ends_its_cap() -> None:
+    desk = drifted()
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.008", limit_price="66000")
+    assert answer.approval is not None
+    desk.fill(f"c{desk.orders}", "0.008", "66000", side=Side.SELL)
+    desk.wait(1)
+
+    assert level(desk) == "RUNNING"
+    assert not desk.gate.state.soft_caps
+
+
+def test_a_cap_that_the_account_does_without_is_not_watched() -> None:
+    off = {"status": "not_applicable", "reason": "one instrument only"}
+    desk = drifted(caps({"POS-04": off}))
+
+    assert set(desk.gate.state.soft_caps) == {("POS-02", BTC)}
+
+
 def test_a_cluster_that_is_no_more_lets_go() -> None:
     cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
     limits = make_test_limits(
