@@ -16,7 +16,8 @@ from riskd.records import MemorySink, SoftCapState
 from riskd.soft_caps import Measure, Move, Part, judge, to_close
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import reduce_order
-from tests.support.builders import make_instrument
+from tests.riskd.test_money import trade
+from tests.support.builders import make_instrument, make_perpetual
 from tradebot.core.approvals import ReduceCommand
 from tradebot.core.errors import ConfigError
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
@@ -501,6 +502,47 @@ def test_what_drifts_over_a_softened_cap_is_held_and_reduced_after_the_grace(che
     assert (command.instrument_id, command.side) == (BTC, Side.SELL)
     move(desk, "59000")
     assert level(desk) == "RUNNING"
+
+
+SWAPS = ("binance:BTC-USDT-PERP", "binance:ETH-USDT-PERP")
+
+
+def hedged(check_id: str, btc: str, eth: str, **changes: int) -> Desk:
+    """A desk that holds these of two perpetuals, now at 60,000 and 3,000, under one softened cap."""
+    limits = make_test_limits({**FAR, check_id: SOFTENED[check_id] | changes}, soft_caps={})
+    desk = Desk(limits=limits, instruments=(make_instrument(BTC), make_instrument(ETH), *map(make_perpetual, SWAPS)))
+    for name, qty, price in zip(SWAPS, (btc, eth), ("60000", "3000"), strict=True):
+        desk.quote(name, price, str(Decimal(price) + Decimal("0.1")))
+        if Decimal(qty):
+            side = Side.BUY if Decimal(qty) > 0 else Side.SELL
+            trade(desk, 1, qty.lstrip("-"), price, side=side, instrument_id=name)
+    desk.wait(1)
+    return desk
+
+
+@pytest.mark.parametrize("check_id", ["POS-05", "POS-13"])
+@pytest.mark.parametrize(("eth", "held"), [("-0.15", False), ("-0.2", True)])
+def test_what_is_sold_counts_like_what_is_bought_and_is_bought_back(check_id: str, eth: str, held: bool) -> None:
+    desk = hedged(check_id, "0", eth)
+
+    assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == ({check_id} if held else set())
+    if held:
+        (command,) = wait(desk, 601)
+        assert (command.instrument_id, command.side) == (SWAPS[1], Side.BUY)
+
+
+@pytest.mark.parametrize(("check_id", "held"), [("POS-05", False), ("POS-13", True)])
+def test_what_is_sold_takes_off_from_how_the_portfolio_leans_and_hedges_no_shock(check_id: str, held: bool) -> None:
+    desk = hedged(check_id, "0.01", "-0.2")
+
+    assert bool(desk.gate.state.soft_caps) is held
+
+
+def test_the_side_is_reduced_that_its_own_shock_would_cost_more() -> None:
+    desk = hedged("POS-13", "0.01", "-0.1333", rise_pct=40)  # 600 falls by 20 %, 400 rises by 40 %
+    (command,) = wait(desk, 601)
+
+    assert (command.instrument_id, command.side) == (SWAPS[1], Side.BUY)
 
 
 @pytest.mark.parametrize("check_id", SOFTENED)
