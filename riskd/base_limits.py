@@ -14,7 +14,6 @@ ANY: Final = "*"
 MIN_REASON_CHARACTERS: Final = 8
 
 PositiveDecimal = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-NonNegativeDecimal = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 NegativeDecimal = Annotated[Decimal, Field(lt=0, gt=-100, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
 

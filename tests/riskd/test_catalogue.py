@@ -29,7 +29,7 @@ from tests.riskd.kit import (
 )
 from tests.support.builders import make_instrument
 from tradebot.core.approvals import CheckOutcome, Verdict
-from tradebot.core.orders import OrderType
+from tradebot.core.orders import OrderRole, OrderType, Side
 
 PROFILES = ("demo", "paper", "testnet", "bench", "backtest")
 BLUEPRINTS = ("intraday", "bitvavo")
@@ -124,6 +124,18 @@ def test_a_check_that_the_limits_do_not_mention_refuses_every_entry() -> None:
         assert answer.verdict is Verdict.BLOCK
         assert violations(answer)[check_id] == "LIMIT_UNDEFINED"
         assert check_id == "AUT-07" or violations(answer)["AUT-07"] == "LIMIT_UNDEFINED"
+
+
+@pytest.mark.parametrize("check_id", ["POS-04", "POS-14", "PTR-09"])  # of entries; of the account; of what the eyes see
+def test_a_check_that_the_limits_do_not_mention_and_no_exit_is_held_against_refuses_no_exit(check_id: str) -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    desk.gate.decider._plans = make_plans(make_test_limits({check_id: None}))
+    entry = desk.plain()
+    leave = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.01", limit_price="60000")
+
+    assert violations(entry)[check_id] == "LIMIT_UNDEFINED"
+    assert leave.approval is not None, leave
 
 
 def test_an_instrument_without_a_cap_has_an_undefined_limit() -> None:

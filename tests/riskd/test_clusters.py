@@ -161,6 +161,14 @@ def test_a_clock_that_was_set_back_ends_no_bar() -> None:
     assert list(tracker._returns["a"]) == [None]
 
 
+@pytest.mark.parametrize(("bars", "known"), [(RULE.min_bars - 1, False), (RULE.min_bars, True)])
+def test_a_correlation_is_known_from_the_fewest_bars_on(bars: int, known: bool) -> None:
+    tracker = ClusterTracker(RULE)
+    walk(tracker, bars + 2, 1, {"a": 1.0, "b": 1.0})  # the first price makes no return, and the last bar is still open
+
+    assert (tracker.correlation("a", "b") is not None) is known
+
+
 def test_an_instrument_that_nobody_told_correlates_with_nothing() -> None:
     tracker = ClusterTracker(RULE)
     walk(tracker, 30, 1, {"a": 1.0})

@@ -157,6 +157,13 @@ def test_a_strategy_is_halted_at_the_most_entries_of_a_day_however_slow_they_com
     assert (hold_of(desk, "RAT-06") is not None) is held
 
 
+@pytest.mark.parametrize(("times", "after_s", "numbers"), [(3, 0, ("3", "4")), (5, 700, ("5", "6"))])
+def test_a_repeated_entry_is_told_which_one_it_would_be(times: int, after_s: float, numbers: tuple[str, str]) -> None:
+    (repeated,) = repeating(times, after_s).plain(qty="0.001").violations
+
+    assert (repeated.limit, repeated.measured) == numbers
+
+
 def test_what_was_counted_before_a_kill_counts_after_it() -> None:
     desk = repeating(2, max_entries=3)
     again = desk.replayed()

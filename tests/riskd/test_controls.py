@@ -14,7 +14,7 @@ from riskd.control_book import SELF_TEST
 from riskd.controls import ControlLine, control_lines
 from riskd.limits import load_limits, make_limits
 from riskd.self_test import PROBED, UNPROBED, self_test
-from tests.riskd.kit import ROOT, SECOND, Desk, limits_tree, make_test_limits
+from tests.riskd.kit import BTC, ETH, ROOT, SECOND, Desk, limits_tree, make_test_limits
 from tests.riskd.live_kit import running
 from tradebot.core.levels import SYSTEM_SCOPE, ReleaseRule, TradingLevel
 from tradebot.core.orders import OrderEventKind
@@ -59,6 +59,13 @@ def test_a_fresh_desk_was_never_tested_and_never_breached() -> None:
     assert lines["SIZ-02"].limit == "max_pct_of_equity 10, max_notional 2000"
     assert (lines["POS-08"].status, lines["POS-08"].reason) == ("NOT_APPLICABLE", "single-venue account")
     assert (lines["EXE-07"].status, lines["EXE-07"].limit) == ("ENFORCED", "1.5 x")
+
+
+@pytest.mark.parametrize(("deny", "limit"), [([], "deny none"), ([BTC, ETH], f"deny {BTC} {ETH}")])
+def test_a_list_of_limits_is_told_in_words_and_an_empty_one_as_none(deny: list[str], limit: str) -> None:
+    lines = report(Desk(limits=make_test_limits({"STA-05": {"deny": deny}}), connect=False))
+
+    assert lines["STA-05"].limit == limit
 
 
 def test_a_check_that_the_file_forgot_is_undefined() -> None:

@@ -60,6 +60,16 @@ def test_a_limit_that_is_no_positive_number_is_refused(value: object) -> None:
     assert "checks.SIZ-02.max_notional" in broken(lambda t: t["checks"]["SIZ-02"].update(max_notional=value))
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("check_id", "key"), [("SIZ-02", "max_notional"), ("SIZ-02", "max_pct_of_equity"), ("PNL-01", "pause_at_pct")]
+)
+def test_what_is_no_finite_number_is_told_so(check_id: str, key: str, value: str) -> None:
+    assert f"checks.{check_id}.{key}: input should be a finite number" in broken(
+        lambda t: t["checks"][check_id].update({key: value})
+    )
+
+
 @pytest.mark.parametrize(
     ("key", "change"),
     [

@@ -16,7 +16,8 @@ from riskd.records import MemorySink, SoftCapState
 from riskd.soft_caps import Measure, Move, Part, judge, to_close
 from tests.riskd.kit import BTC, ETH, SECOND, Desk, make_test_limits, violations
 from tests.riskd.test_flatten import reduce_order
-from tests.support.builders import make_instrument
+from tests.riskd.test_money import trade
+from tests.support.builders import make_instrument, make_perpetual
 from tradebot.core.approvals import ReduceCommand
 from tradebot.core.errors import ConfigError
 from tradebot.core.levels import SYSTEM_SCOPE, Scope, ScopeKind, TradingLevel
@@ -336,6 +337,37 @@ def test_a_cap_that_ends_takes_its_hold_along_while_another_cap_of_the_instrumen
     assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == {"POS-02"}
 
 
+def test_a_cap_that_ends_lets_its_instrument_go_while_the_same_cap_holds_another() -> None:
+    desk = Desk(limits=caps())
+    desk.account(("USDT", "10000"), ("BTC", "0"), ("ETH", "0"))
+    desk.buy("0.008")
+    desk.buy("0.16", "3000", instrument_id=ETH)
+    desk.quote(ETH, "3300", "3300.01")
+    move(desk, "66000")
+    assert (level(desk), level(desk, ETH)) == ("REDUCE_ONLY", "REDUCE_ONLY")
+    move(desk, "59000")
+
+    assert (level(desk), level(desk, ETH)) == ("RUNNING", "REDUCE_ONLY")
+
+
+def test_a_position_that_was_sold_whole_ends_its_cap() -> None:
+    desk = drifted()
+    answer = desk.plain(role=OrderRole.EXIT, side=Side.SELL, qty="0.008", limit_price="66000")
+    assert answer.approval is not None
+    desk.fill(f"c{desk.orders}", "0.008", "66000", side=Side.SELL)
+    desk.wait(1)
+
+    assert level(desk) == "RUNNING"
+    assert not desk.gate.state.soft_caps
+
+
+def test_a_cap_that_the_account_does_without_is_not_watched() -> None:
+    off = {"status": "not_applicable", "reason": "one instrument only"}
+    desk = drifted(caps({"POS-04": off}))
+
+    assert set(desk.gate.state.soft_caps) == {("POS-02", BTC)}
+
+
 def test_a_cluster_that_is_no_more_lets_go() -> None:
     cluster = {"POS-07": {"status": "enforced", "hard_pct": 20, "soft_pct": 7, "max_notional": 5000}}
     limits = make_test_limits(
@@ -470,6 +502,47 @@ def test_what_drifts_over_a_softened_cap_is_held_and_reduced_after_the_grace(che
     assert (command.instrument_id, command.side) == (BTC, Side.SELL)
     move(desk, "59000")
     assert level(desk) == "RUNNING"
+
+
+SWAPS = ("binance:BTC-USDT-PERP", "binance:ETH-USDT-PERP")
+
+
+def hedged(check_id: str, btc: str, eth: str, **changes: int) -> Desk:
+    """A desk that holds these of two perpetuals, now at 60,000 and 3,000, under one softened cap."""
+    limits = make_test_limits({**FAR, check_id: SOFTENED[check_id] | changes}, soft_caps={})
+    desk = Desk(limits=limits, instruments=(make_instrument(BTC), make_instrument(ETH), *map(make_perpetual, SWAPS)))
+    for name, qty, price in zip(SWAPS, (btc, eth), ("60000", "3000"), strict=True):
+        desk.quote(name, price, str(Decimal(price) + Decimal("0.1")))
+        if Decimal(qty):
+            side = Side.BUY if Decimal(qty) > 0 else Side.SELL
+            trade(desk, 1, qty.lstrip("-"), price, side=side, instrument_id=name)
+    desk.wait(1)
+    return desk
+
+
+@pytest.mark.parametrize("check_id", ["POS-05", "POS-13"])
+@pytest.mark.parametrize(("eth", "held"), [("-0.15", False), ("-0.2", True)])
+def test_what_is_sold_counts_like_what_is_bought_and_is_bought_back(check_id: str, eth: str, held: bool) -> None:
+    desk = hedged(check_id, "0", eth)
+
+    assert {hold.cause for hold in desk.gate.state.holds.holds.values()} == ({check_id} if held else set())
+    if held:
+        (command,) = wait(desk, 601)
+        assert (command.instrument_id, command.side) == (SWAPS[1], Side.BUY)
+
+
+@pytest.mark.parametrize(("check_id", "held"), [("POS-05", False), ("POS-13", True)])
+def test_what_is_sold_takes_off_from_how_the_portfolio_leans_and_hedges_no_shock(check_id: str, held: bool) -> None:
+    desk = hedged(check_id, "0.01", "-0.2")
+
+    assert bool(desk.gate.state.soft_caps) is held
+
+
+def test_the_side_is_reduced_that_its_own_shock_would_cost_more() -> None:
+    desk = hedged("POS-13", "0.01", "-0.1333", rise_pct=40)  # 600 falls by 20 %, 400 rises by 40 %
+    (command,) = wait(desk, 601)
+
+    assert (command.instrument_id, command.side) == (SWAPS[1], Side.BUY)
 
 
 @pytest.mark.parametrize("check_id", SOFTENED)

@@ -331,6 +331,8 @@ def repeating(times: int, after_s: float = 0, strategy_id: str = "s1", **changes
 
 add("RAT-06", "3rd entry", None, lambda: repeating(2).plain(qty="0.001"))
 add("RAT-06", "4th entry", "REPEATED_EXECUTION_LIMIT", lambda: repeating(3).plain(qty="0.001"))
+add("RAT-06", "4th entry within the window", "REPEATED_EXECUTION_LIMIT", lambda: repeating(3, 150).plain(qty="0.001"))
+add("RAT-06", "4th entry, the first before the window", None, lambda: repeating(3, 300).plain(qty="0.001"))
 add("RAT-06", "4th entry, another side", None, lambda: repeating(3).plain(qty="0.001", side=Side.SELL))
 add("RAT-06", "4th entry, another instrument", None,
     lambda: repeating(3).plain(instrument_id=ETH, qty="0.01", limit_price="3000"))  # fmt: skip
