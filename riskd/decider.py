@@ -214,7 +214,7 @@ class Decider:
         the checks, which then refuse.
         """
         with suppress(Exception):
-            self.books.sums.group(self._state.clusters or self._pins)
+            self._group()
             value_all(self.books, now_ns, EARLY_NS)
             value_positions(self.books, now_ns, EARLY_NS)
 
@@ -238,8 +238,12 @@ class Decider:
         if isinstance(record, DecisionRecord):
             self.keep(record.decision_id, payload)
 
-    def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
+    def _group(self) -> None:
+        """Pins stand before the first look at what moves together, which contains them."""
         self.books.sums.group(self._state.clusters or self._pins)
+
+    def _case(self, ask: ApprovalAsk, now_ns: int) -> tuple[Case, Stage]:
+        self._group()
         case = make_case(ask, self.books, self._state, self._session.statuses, self._stop_flag.level, now_ns)
         case.build = self._session.build
         if not case.reducing:

@@ -157,7 +157,7 @@ class Commitments:
 
     # ---- changes
 
-    def approve_parent(self, parent: Parent, rules: Mapping[str, InstrumentRule], *, reserve: bool = True) -> None:
+    def approve_parent(self, parent: Parent, rules: Mapping[str, InstrumentRule], *, reserve: bool) -> None:
         """Take an approved intent; reserve it as a whole unless its only order follows at once and draws everything."""
         self.parents[parent.intent_id] = parent
         if reserve:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from riskd.exposure import Commitments, Cover, TrackedOrder
-from riskd.units import from_units, to_units_floor
+from riskd.units import to_units_floor
 from tradebot.core.looks import SeenOrder
 from tradebot.core.orders import OrderTerms, Side
 
@@ -29,13 +29,12 @@ def problem(seen: SeenOrder, commitments: Commitments) -> str:
 
 def _beyond(seen: SeenOrder, known: TrackedOrder) -> str:
     terms = known.approved_terms or known.state.terms
-    qty = terms.qty or from_units(known.qty)
     if seen.instrument_id != terms.instrument_id:
         return f"allowed for {terms.instrument_id}"
     if seen.side is not terms.side:
         return f"allowed as {terms.side.name}"
-    if to_units_floor(seen.qty) > to_units_floor(qty):
-        return f"quantity above the allowed {qty}"
+    if to_units_floor(seen.qty) > to_units_floor(terms.qty):
+        return f"quantity above the allowed {terms.qty}"
     if _worse(terms, seen.price):
         return f"price beyond the allowed {terms.price}"
     if seen.filled_qty > seen.qty:

@@ -80,6 +80,13 @@ def test_a_difference_beyond_its_limit_pauses_the_venue(asset: str, amount: Deci
     assert desk.gate.state.holds.level_for("binance", BTC, "s1") is expected
 
 
+@pytest.mark.parametrize(("steps", "again_ms"), [(3, 0), (4, 2_000)])
+def test_so_many_lots_as_the_limit_says_may_differ(steps: int, again_ms: int) -> None:
+    desk = settled_desk(PTR_03=ON["PTR-03"] | {"max_steps": 3})
+
+    assert looks(desk, 1, BTC=str(Decimal("0.01") + steps * LOT)).look_again_ms == again_ms
+
+
 def test_the_evidence_names_both_sides_and_another_look_is_wanted_soon() -> None:
     desk = settled_desk()
 
@@ -365,6 +372,19 @@ def test_there_is_no_baseline_while_a_fill_leaves_two_amounts_possible() -> None
     desk.look_at(desk.now_ns, balances=held)
 
     assert desk.gate.state.eyes.baselines == {"binance": {"USDT": 10_000 * 10**12, "ETH": 10**12}}
+
+
+@pytest.mark.parametrize(("apart", "settles"), [("0.000001", True), ("0.0000011", False)])
+def test_two_possible_amounts_a_millionth_apart_are_one_baseline(apart: str, settles: bool) -> None:
+    desk = Desk(limits=make_test_limits(ON))
+    desk.ping()
+    told = 10_000 + Decimal(apart)
+    desk.account(("USDT", str(told)), complete=False, transfer_asset="USDT", transfer_delta=Decimal(apart))
+    for _ in range(2):
+        desk.look_at(desk.now_ns)
+        desk.now_ns += 500 * MS
+
+    assert bool(desk.gate.state.eyes.baselines) == settles
 
 
 def test_what_was_there_at_first_sight_is_the_baseline_and_survives_a_restart() -> None:

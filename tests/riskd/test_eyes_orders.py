@@ -125,11 +125,11 @@ def test_what_execd_says_of_an_approved_order_does_not_widen_the_approval() -> N
 # ---- protection, which riskd is not asked about
 
 
-def stop_facts(entry: str, qty: str = "0.01", price: str = "59600", **changes: Any) -> OrderFacts:
+def stop_facts(entry: str, qty: str = "0.01", price: str | None = "59600", **changes: Any) -> OrderFacts:
+    limit = None if price is None else Decimal(price)
     terms = OrderTerms(
-        "p1", BTC, Side.SELL, OrderType.STOP_LIMIT, Decimal(qty), Decimal(price), Decimal(59700), TimeInForce.GTC,
-        False, True,
-    )  # fmt: skip
+        "p1", BTC, Side.SELL, OrderType.STOP_LIMIT, Decimal(qty), limit, Decimal(59700), TimeInForce.GTC, False, True
+    )
     return replace(OrderFacts(terms, "s1", "i1", 0, OrderRole.PROTECTION, 0, entry), **changes)
 
 
@@ -169,6 +169,43 @@ def test_what_execds_log_tells_must_lie_within_a_grant(changes: dict[str, Any], 
     assert (look_and_hear(desk, seen_stop(desk, facts)) == set()) == allowed
 
 
+@pytest.mark.parametrize(("left_ns", "allowed"), [(1, True), (0, False)])
+def test_a_grant_covers_what_execd_asks_before_it_ends(left_ns: int, allowed: bool) -> None:
+    desk = eyes_desk()
+    facts = stop_facts(desk.buy())
+    (grant,) = desk.gate.state.grants
+    tell(desk, facts, grant.expires_time_ns - left_ns, OrderEventKind.ASKED)
+
+    assert (look_and_hear(desk, seen_stop(desk, facts)) == set()) == allowed
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"), [(OrderRole.EMERGENCY_EXIT, True), (OrderRole.PROTECTION, False)], ids=lambda each: str(each)
+)
+def test_only_an_emergency_exit_may_sell_below_the_lowest_price_of_its_grant(role: OrderRole, allowed: bool) -> None:
+    desk = eyes_desk()
+    facts = stop_facts(desk.buy(), price="29999.99", role=role)
+    desk.event("p1", OrderEventKind.ASKED, facts=facts)
+
+    assert (look_and_hear(desk, seen_stop(desk, facts)) == set()) == allowed
+
+
+def test_an_emergency_exit_may_sell_no_more_than_its_grant_protects() -> None:
+    desk = eyes_desk()
+    facts = stop_facts(desk.buy(), qty="0.01001", role=OrderRole.EMERGENCY_EXIT)
+    desk.event("p1", OrderEventKind.ASKED, facts=facts)
+
+    assert look_and_hear(desk, seen_stop(desk, facts)) == {"PTR-01"}
+
+
+def test_an_order_without_a_limit_price_is_not_judged_by_its_price() -> None:
+    desk = eyes_desk()
+    facts = stop_facts(desk.buy(), price=None, role=OrderRole.EMERGENCY_EXIT)
+    desk.event("p1", OrderEventKind.ASKED, facts=facts)
+
+    assert look_and_hear(desk, replace(seen_stop(desk, facts), price=Decimal(50_000))) == set()
+
+
 def test_a_grant_that_protects_covers_its_stops_however_many_came_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskd.eye_book.MAX_GRANTS", 2)
     desk = eyes_desk()
@@ -205,6 +242,16 @@ def test_without_execd_nothing_is_judged_and_nothing_forgotten() -> None:
     desk.hello()
     desk.ping(HEARD_BEFORE_JUDGING)
     assert causes(desk) == {"PTR-01"}
+
+
+def test_before_execd_was_heard_in_this_life_no_balance_is_judged() -> None:
+    checks = {"PTR-03": {"status": "enforced", "max_steps": 1, "fill_grace_s": 60}}
+    desk = Desk(limits=make_test_limits({"PTR-01": PTR_01, **checks}), connect=False)
+    for _ in range(3):
+        desk.now_ns += 3 * SECOND
+        desk.look_at(desk.now_ns, balances={"BTC": "1"})
+
+    assert not desk.gate.state.eyes.baselines
 
 
 def test_while_the_order_log_is_behind_nothing_is_judged() -> None:

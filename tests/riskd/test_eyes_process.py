@@ -19,6 +19,7 @@ from riskd.eyes.service import EyesServicer
 from riskd.eyes.shell import Eyes
 from riskd.eyes.venue_shell import VenueEye
 from simexchange.config import SimexchangeConfig
+from simexchange.faults import FaultRule
 from simexchange.service import Exchange
 from tests.riskd.kit import make_test_limits
 from tests.riskd.live_kit import Live, running
@@ -27,7 +28,7 @@ from tests.support.scrape import scrape
 from tradebot.core.approvals import LeasePing, SessionHello, SessionUp
 from tradebot.core.errors import ConfigError, DisconnectedError
 from tradebot.core.looks import LookAnswer, LookReport
-from tradebot.runtime.clock import ManualClock, SystemClock
+from tradebot.runtime.clock import Clock, ManualClock, SystemClock
 from tradebot.runtime.config import MetricsConfig, VenueConfig
 from tradebot.runtime.grpc_client import open_channel
 from tradebot.runtime.identity import Role
@@ -36,6 +37,7 @@ from tradebot.venues import load_venue_part
 from tradebot.venues.api_orders import VenueCredentials
 from tradebot.venues.server_api import HttpRequest
 
+SECOND = 1_000_000_000
 LIMITS = {
     "PTR-01": {"status": "enforced", "max_silence_s": 30},
     "PTR-03": {"status": "enforced", "max_steps": 1, "fill_grace_s": 60},
@@ -54,12 +56,12 @@ async def exchange() -> AsyncIterator[Exchange]:
         yield one
 
 
-def eye_of(venue: Exchange, key: str = READ_KEY, secret: str = READ_SECRET) -> VenueEye:
+def eye_of(venue: Exchange, key: str = READ_KEY, secret: str = READ_SECRET, clock: Clock | None = None) -> VenueEye:
     config = VenueConfig(
         rest_url=venue.rest_url, market_ws_url="", trade_ws_url="", symbols=("BTCUSDT", "ETHUSDT")
     )  # fmt: skip
     execution = load_venue_part("binance", "execution", "EXECUTION")
-    return VenueEye(execution, config, VenueCredentials(key, secret), SystemClock())
+    return VenueEye(execution, config, VenueCredentials(key, secret), clock or SystemClock())
 
 
 def place(venue: Exchange, client_order_id: str, side: str = "BUY", price: str = "50000") -> None:
@@ -101,6 +103,22 @@ async def test_a_key_that_the_venue_does_not_know_gives_a_look_that_says_so() ->
     assert "-2015" in look.error
     assert (look.orders, look.balances) == ((), ())
     assert eye.failures == 1
+
+
+async def test_a_venue_that_wants_silence_is_not_asked_again_before_its_time() -> None:
+    clock = ManualClock(SystemClock().now_ns())
+    async with exchange() as venue:
+        eye = eye_of(venue, clock=clock)
+        venue.venue.faults.add(FaultRule("rate_limited", retry_after_s=3))
+        refused = await eye.look(0)
+        errors = []
+        for _ in range(3):
+            clock.advance(SECOND)
+            errors.append((await eye.look(0)).error)
+        await eye.close()
+
+    assert refused.error
+    assert errors == ["binance wants silence", "binance wants silence", ""]
 
 
 async def test_a_key_that_may_trade_is_refused_in_one_line() -> None:
@@ -249,7 +267,7 @@ async def test_the_eyes_tell_prometheus_how_old_their_last_look_is_and_whether_s
     looks = 'tradebot_eyes_looks_total{venue="binance"}'
     assert (seen[looks], then[looks]) == (1, 1)
     assert seen['tradebot_eyes_look_age_seconds{venue="binance"}'] == 7
-    assert seen['tradebot_eyes_look_seconds{venue="binance"}'] > 0
+    assert 0 < seen['tradebot_eyes_look_seconds{venue="binance"}'] < 600
     assert then['tradebot_eyes_failed_looks_total{venue="binance"}'] == 1
     assert (seen["tradebot_eyes_reports_total"], then["tradebot_eyes_accepted_reports_total"]) == (1, 2)
     assert (seen["tradebot_eyes_drift_suspected"], then["tradebot_eyes_drift_suspected"]) == (0, 1)

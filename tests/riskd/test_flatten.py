@@ -46,6 +46,17 @@ def test_it_halts_and_commands_every_position_closed() -> None:
     assert list(desk.gate.take_down().reduces) == list(result.reduces)
 
 
+def test_jobs_are_numbered_and_none_takes_the_place_of_another() -> None:
+    desk = Desk()
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    flatten(desk, "FLATTEN DEMO 1", Scope(ScopeKind.INSTRUMENT, ETH))
+    desk.buy("0.01")
+    desk.buy("0.01", strategy_id="s2")
+    flatten(desk, "FLATTEN DEMO 3", command_id="f2")
+
+    assert list(desk.gate.state.flattens) == ["life1-F1", "life1-F2", "life1-F3"]
+
+
 def test_a_wrong_phrase_does_nothing_and_says_what_to_type() -> None:
     desk = Desk()
     desk.buy("0.01")

@@ -144,6 +144,8 @@ def test_the_day_halt_takes_one_key_on_the_next_day_and_two_before() -> None:
     assert clear(desk, hold) == "CLEARED"
     desk.wait(5)
     assert desk.levels() == "RUNNING"
+    worth(desk, "9216")  # the next day has its own halt
+    assert desk.levels() == "HALTED"
 
 
 def test_a_day_halt_waived_by_the_second_key_does_not_come_back_that_day_and_does_the_next() -> None:

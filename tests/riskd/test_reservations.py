@@ -108,9 +108,11 @@ def test_the_asked_event_before_the_approval_is_not_counted_twice() -> None:
     order = desk.order(intent)
     desk.event("c1", K.ASKED, facts=OrderFacts(order.order, "s1", intent.intent_id, 0, OrderRole.ENTRY, desk.now_ns))
     unapproved = free_usdt(desk)
+    recounted = desk.gate.state.commitments.recount(desk.gate.state.rules)
     desk.ask(intent, order)
 
     assert unapproved == 10000
+    assert recounted.by_asset["binance", "USDT"] == 0
     assert free_usdt(desk) == Decimal("9399.4")
     assert not desk.gate.state.commitments.working.unknown
 
@@ -134,7 +136,9 @@ def test_what_execd_repeats_of_an_order_may_make_it_smaller_and_never_larger(tol
     terms = OrderTerms("c1", BTC, Side.BUY, OrderType.LIMIT, Decimal(told), Decimal(60000))
     desk.event("c1", K.SENT, facts=OrderFacts(terms, "s1", "i1", 0, OrderRole.ENTRY, desk.now_ns))
 
-    assert desk.gate.state.commitments.orders["c1"].leaves == Decimal(counted) * 10**12
+    order = desk.gate.state.commitments.orders["c1"]
+    assert order.leaves == Decimal(counted) * 10**12
+    assert order.state.terms.qty == Decimal(counted)
     assert free_usdt(desk) == Decimal("9399.4")  # the intent reserves what its order does not use
 
 

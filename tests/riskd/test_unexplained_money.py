@@ -68,6 +68,21 @@ def test_a_withdrawal_while_execd_was_down_sells_nothing_and_pauses_the_venue() 
     assert (day_pnl(desk), desk.gate.state.portfolio.day_start) == (before, to_units(Decimal(9000)))
 
 
+def test_no_money_is_missed_before_execds_log_is_read_to_where_it_stood_at_its_hello() -> None:
+    desk = desk_with()
+    desk.hello(head=desk.sequence + 1)
+    desk.venue()
+    for _ in range(2):
+        told(desk, ("USDT", "8000"), seconds=10)
+    assert "PTR-04" not in holds(desk)
+
+    desk.hello()
+    desk.venue()
+    for _ in range(2):
+        told(desk, ("USDT", "8000"), seconds=10)
+    assert "PTR-04" in holds(desk)
+
+
 def test_a_deposit_that_nobody_told_covers_no_loss() -> None:
     desk = desk_with(make_test_limits(PTR_04 | DAY_HALT))
     told(desk, ("USDT", "10500"))

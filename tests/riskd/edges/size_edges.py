@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from riskd.records import ClustersSeen
 from tests.riskd.edges.kit import (
     add,
     edge,
@@ -273,6 +274,18 @@ add("POS-07", "above its share of equity", TOGETHER, lambda: clustered("0.0101",
 add("POS-07", "at the soft cap", None, lambda: clustered("0.01", "1000", soft_notional=900), soft=True)
 add("POS-07", "above it", TOGETHER, lambda: clustered("0.01001", "1000", soft_notional=900), soft=True)
 add("POS-07", "what moves alone", None, lambda: clustered("0.01", "301", pins=()))
+
+
+@edge("POS-07", "what moved together in an earlier life", TOGETHER)
+def _cluster_of_an_earlier_life() -> ApprovalAnswer:
+    cluster = {"POS-07": CLUSTER | {"max_notional": "600"}}
+    desk = Desk(limits=make_test_limits(cluster, soft_caps={}))
+    desk.gate._ledger.commit(ClustersSeen([[BTC, ETH]], desk.now_ns))
+    desk.begin_anew()
+    desk.quote(BTC, "59999.99", "60000.01")
+    desk.quote(ETH, "2999.99", "3000.01")
+    desk.buy("0.1", "3000", instrument_id=ETH)
+    return desk.plain(qty="0.01")
 
 
 @edge("POS-07", "another has no price", "CHECK_INPUT_MISSING")
