@@ -34,6 +34,7 @@ class KeptApprovals:
         """What the process before this one had kept."""
         self._written_by: deque[int] = deque(maxlen=MAX_LOST_APPROVALS - 1)
         """For each but the oldest: the record up to which all earlier ones are in the journal."""
+        self._is_of_last_life = True
 
     def keep(self, approval: bytes, last_record: int) -> bool:
         """Keep an approval before its order leaves; False when there is no room, because the disk does not keep up.
@@ -46,6 +47,9 @@ class KeptApprovals:
         full = len(marks) == marks.maxlen and marks[0] > self._journal.durable_seq
         if full or len(approval) > self._ring.max_blob_bytes:
             return False
+        if self._is_of_last_life:  # an order leaves: its ASK, and what this start wrote down before, is on disk
+            self._ring.clear()  # left to be overwritten, an old one would outlive the approvals that a start remembers
+            self._is_of_last_life = False
         marks.append(last_record)
         self._ring.put(approval)
         return True

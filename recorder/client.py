@@ -79,7 +79,6 @@ class Links:
         self._books = BookSnapshots(recorder.section.book_levels, recorder.section.book_interval_ms)
         self._positions = Positions(recorder.section.pnl_interval_ms)
         self.messages = 0
-        self._requirement = Requirement()
 
     async def tape(self) -> None:
         """Trades, funding, open interest: lossless, resumed."""
@@ -134,10 +133,6 @@ class Links:
     async def risk_events(self) -> None:
         """Holds, decisions, commands: lossless, resumed."""
         async for message, stored, first in self._resumed(RISK_SOURCE, self._watch_risk_events):
-            if first:
-                self._requirement.hold_id = ""  # it may have been cleared by hand
-                for hold in message.holds:
-                    self._requirement.told(hold.cause, hold.raised_by, hold.hold_id)
             await self._recorder.wait_room()
             events = [event for event in message.events if event.sequence > stored.sequence]
             entries = [risk_event_entry(_risk_event(event), stored.incarnation) for event in events]
@@ -163,8 +158,13 @@ class Links:
             self._recorder.accept(self._positions.pnl(record))
 
     async def requirement(self) -> None:
-        """Raise and clear the recorder's own hold, as the database is."""
-        own = self._requirement
+        """Raise and clear the recorder's own hold, as the database is. What stands is asked for first: it may be of an
+        earlier life, or of a call whose answer never came.
+        """
+        own = Requirement()
+        standing = await self._riskd.ListHolds(risk_pb.ListHoldsRequest(), timeout=CALL_TIMEOUT_S)
+        for hold in standing.holds:
+            own.told(hold.cause, hold.raised_by, hold.hold_id)
         while True:
             failure = self._recorder.failure
             if own.must_raise(failure):

@@ -99,7 +99,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("builtins", "getattr"):
             return _member  # how Python 3.11 writes a member of an enumeration
-        if module.startswith(_OWN) or (module, name) in _OTHERS:
+        own = module.startswith(_OWN) and "." not in name  # a dotted name would reach what the module imports
+        if own or (module, name) in _OTHERS:
             return super().find_class(module, name)
         raise SnapshotError(f"{module}.{name} is no part of a state")
 

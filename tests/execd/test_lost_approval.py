@@ -103,6 +103,19 @@ async def test_no_more_orders_leave_than_approvals_can_be_kept(tmp_path: Path) -
         journal.close()
 
 
+async def test_the_first_approval_of_a_life_ends_those_of_the_life_before(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, clock=SystemClock(), segment_bytes=1 << 20, loop=asyncio.get_running_loop())
+    try:
+        for life in range(3):
+            kept = KeptApprovals(journal, tmp_path)
+            assert kept.last_life == [b"approval %d of life %d" % (n, life - 1) for n in range(5 - life)] * (life > 0)
+            for n in range(4 - life):
+                assert kept.keep(b"approval %d of life %d" % (n, life), 0)
+            kept.close()
+    finally:
+        journal.close()
+
+
 def test_an_order_without_room_for_its_approval_is_refused_and_not_sent() -> None:
     kit = DeskKit()
     kit.desk.state.keep_approval = lambda payload, last_record: False

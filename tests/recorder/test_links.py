@@ -92,10 +92,19 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
         self.raised: list[risk_pb.RaiseHoldRequest] = []
         self.cleared: list[risk_pb.ClearHoldRequest] = []
         self.holds: list[level_pb2.Hold] = []
+        self.is_slow = False
+        """A hold is raised, and the answer comes too late."""
 
     async def RaiseHold(self, request: Any, context: Any) -> Any:
         self.raised.append(request)
-        return risk_pb.RaiseHoldResponse(hold=level_pb2.Hold(hold_id=f"H{len(self.raised)}"))
+        hold = level_pb2.Hold(hold_id=f"H{len(self.raised)}", cause="RECORDER", raised_by="recorder")
+        if self.is_slow:
+            self.holds.append(hold)
+            await asyncio.sleep(WAIT_S)
+        return risk_pb.RaiseHoldResponse(hold=hold)
+
+    async def ListHolds(self, request: Any, context: Any) -> Any:
+        return risk_pb.ListHoldsResponse(holds=self.holds)
 
     async def ClearHold(self, request: Any, context: Any) -> Any:
         self.cleared.append(request)
@@ -109,7 +118,7 @@ class RiskdFeed(risk_grpc.RiskServiceServicer):
     async def WatchRiskEvents(self, request: Any, context: Any) -> AsyncIterator[risk_pb.WatchRiskEventsResponse]:
         self.builds.append(request.build_hash)
         with self.hub.subscribe(request.incarnation, request.resume_after_sequence) as reader:
-            yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", sequence=reader.position, holds=self.holds)
+            yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", sequence=reader.position)
             while (batch := await reader.next_batch(IDLE_S)) is not None:
                 yield risk_pb.WatchRiskEventsResponse(incarnation="risk1", events=batch.items, sequence=reader.position)
 
@@ -366,6 +375,28 @@ async def test_while_a_required_database_cannot_be_written_riskd_holds(
 
     assert [request.level for request in world.riskd.raised] == [level_pb2.TRADING_LEVEL_REDUCE_ONLY] * required
     assert [request.hold_id for request in world.riskd.cleared] == ["H1"] * required
+
+
+async def test_a_hold_whose_answer_came_too_late_is_cleared_when_the_database_is_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recorder.sqlite_store.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("recorder.shell.RETRY_S", 0.02)
+    monkeypatch.setattr("recorder.client.LOOK_S", 0.02)
+    monkeypatch.setattr("recorder.client.CALL_TIMEOUT_S", 1.0)
+    world.riskd.is_slow = True
+    world.execd.publish(OrderEventKind.ASKED, first=True)
+    async with world.serving(), world.recording(required=True) as recorder:
+        await world.until(lambda: recorder.position("execd.orders") is not None)
+        blocker = sqlite3.connect(world.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        world.execd.publish(OrderEventKind.FILL, exec_id="t1")
+        await world.until(lambda: bool(world.riskd.raised))
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await world.until(lambda: bool(world.riskd.cleared))
+
+    assert [request.hold_id for request in world.riskd.cleared] == ["H1"]
 
 
 async def test_a_hold_of_an_earlier_life_is_cleared_when_the_database_is_well(

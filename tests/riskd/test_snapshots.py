@@ -216,6 +216,8 @@ def test_bytes_that_name_other_classes_are_refused_before_anything_runs() -> Non
         load_state(pickle.dumps(Evil()))
     with pytest.raises(SnapshotError, match="no state"):
         load_state(pickle.dumps({"a": 1}))
+    with pytest.raises(SnapshotError, match=r"os\.getpid is no part"):
+        load_state(b"\x80\x04\x8c\x14riskd.snapshot_shell\x8c\x09os.getpid\x93)R.")  # what one of our modules imports
 
 
 def test_a_journal_that_was_written_anew_or_cut_is_not_the_snapshots(journal: Path) -> None:

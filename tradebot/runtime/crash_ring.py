@@ -81,6 +81,12 @@ class CrashRing:
                     found.append(blob)
         return found
 
+    def clear(self) -> None:
+        """Forget every blob; the next one goes to the first slot."""
+        for start in range(0, self._slots * self._slot_bytes, self._slot_bytes):
+            _HEAD.pack_into(self._memory, start, 0, 0)
+        self._next = 0
+
     def close(self) -> None:
         """Unmap it; the file stays."""
         self._memory.close()

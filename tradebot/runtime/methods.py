@@ -47,8 +47,8 @@ RULES: dict[str, frozenset[Role]] = {
     # What the venues hold, as somebody else than execd sees it; the eyes may do nothing besides.
     _RISK + "SubmitLook": frozenset({Role.EYES}),
     _RISK + "CheckIntent": _HANDS,
-    _RISK + "ListHolds": OPERATORS,
     # Daemons raise up to a ceiling, and clear what they raised: riskd knows whose is what.
+    _RISK + "ListHolds": OPERATORS | _RECORDER,
     _RISK + "RaiseHold": _HANDS | _RAISERS,
     _RISK + "ClearHold": _HANDS | _RAISERS,
     _RISK + "Resume": _HANDS,
