@@ -17,7 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from simexchange.delay_shell import DelayLine
+from simexchange.delay import DelayLine
 from simexchange.faults import ANSWERED_KINDS, ORDER_ACTIONS
 from simexchange.publisher import Frame
 from simexchange.venue import SimVenue

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simexchange.config import FollowConfig, SimexchangeConfig
-from simexchange.delay_shell import MAX_WAITING, DelayLine
+from simexchange.delay import MAX_WAITING, DelayLine
 from simexchange.rows_feed import FollowFeed
 from simexchange.service import Exchange
 from tests.simexchange.kit import KEY, SECRET, VENUE
