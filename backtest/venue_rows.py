@@ -18,7 +18,7 @@ import numpy as np
 
 from tradebot.core.compiled import compiled
 from tradebot.core.ladder import Int64s
-from tradebot.core.row_block import EVENT_TIME, INSTRUMENT, RECEIVE_TIME, RowBlock
+from tradebot.core.row_block import COLUMNS, EVENT_TIME, INSTRUMENT, RECEIVE_TIME, RowBlock
 
 MAX_TRAVEL_NS: Final = 5_000_000_000
 """A row that took longer is taken to have travelled so long."""
@@ -158,4 +158,4 @@ class VenueRows:
         self._held = [np.ascontiguousarray(data[:, split:])] if split < data.shape[1] else []
 
 
-_NOTHING: Final = np.zeros((8, 0), np.int64)
+_NOTHING: Final = np.zeros((COLUMNS, 0), np.int64)
