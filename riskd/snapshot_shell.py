@@ -217,6 +217,8 @@ def main() -> int:
     """Take one snapshot."""
     with suppress(OSError):  # a sandbox may forbid it: then it has riskd's own priority
         os.nice(NICENESS)
+    with suppress(OSError):  # before riskd, when there is too little memory for both
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="environment file of riskd")
     parser.add_argument("--state", type=Path, metavar="DIR", help="root of all state; replaces state_dir")
