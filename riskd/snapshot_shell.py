@@ -101,7 +101,8 @@ class SnapshotStore:
         write_private(path, raw)
         files = self._files()
         place = files.index(path)
-        for other in files[:place] + files[place + KEPT :]:
+        torn = self._folder.glob(f".*{SUFFIX}.*")  # of whoever was killed while he wrote
+        for other in (*files[:place], *files[place + KEPT :], *torn):
             other.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:

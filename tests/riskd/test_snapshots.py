@@ -252,6 +252,17 @@ def test_another_journal_in_its_place_is_folded_whole(journal: Path) -> None:
     assert load_state(decode(path.read_bytes())[2]).digest() == whole(journal)
 
 
+def test_what_a_killed_writer_left_is_removed(journal: Path) -> None:
+    torn = journal.parent / "snapshots" / f".{7:020d}.snapshot.4711"
+    torn.parent.mkdir()
+    torn.write_bytes(b"half of it")
+
+    take(store(journal), journal, LIMITS, every=1)
+
+    assert len(files(journal)) == 1
+    assert not torn.exists()
+
+
 def test_a_reader_may_begin_at_the_segment_of_a_record(journal: Path) -> None:
     records = list(read_journal(journal))
     middle = len(records) // 2
