@@ -60,7 +60,7 @@ class RecordedPath(ConfigModel):
     model: Literal["recorded"]
     file: Path
     """CSV with the columns sent_ns, reached_ns and answered_ns, UTC. A reached_ns of 0: the venue refused that request
-    without looking at it; until the next one it refuses requests."""
+    without looking at it; from the request before it to the one after it all are refused."""
 
     def latency(self) -> Latency:
         """Return it for the simulator.

@@ -22,6 +22,8 @@ from tradebot.core.row_block import COLUMNS, EVENT_TIME, INSTRUMENT, RECEIVE_TIM
 
 MAX_TRAVEL_NS: Final = 5_000_000_000
 """A row that took longer is taken to have travelled so long."""
+TOLD_EARLY: Final = 100
+"""More than one row in so many that was received before it happened is told."""
 ROWS: Final = 0
 """Places in a market's counts."""
 TIMED: Final = 1
@@ -82,10 +84,14 @@ class VenueClock:
         """Return what a reader of the results has to know of the data's clocks."""
         found = []
         limit_s = MAX_TRAVEL_NS // 1_000_000_000
+        better = "takers do better than live"
         for name, (rows, timed, slow, early, _) in zip(names, self._counts.tolist(), strict=True):
             if rows and not timed:
                 why = "exchange times are later than receipt (--correct mends that)" if early else "no exchange times"
-                found.append(f"{name}: {why}, so the venue was played by receive times: takers do better than live")
+                found.append(f"{name}: {why}, so the venue was played by receive times: {better}")
+            elif early * TOLD_EARLY > rows:
+                why = f"{early} of {rows} exchange times are later than receipt (--correct mends that)"
+                found.append(f"{name}: {why}, so those rows were played as the last good one before: {better}")
             if slow:
                 found.append(f"{name}: {slow} rows took more than {limit_s} s to arrive: taken as {limit_s} s")
         return found

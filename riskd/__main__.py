@@ -85,7 +85,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
     )
     try:
         if not following.confirmed:  # the journal is not the one that the snapshot was made of: it alone counts
-            gate = make_gate(None)
+            gate, snapshot = make_gate(None), None
             gate.restore((record.record_type, record.payload) for record in JournalReader(directory))
         elif snapshot is not None:
             _log.info("snapshot_used", seq=snapshot.seq, journal_seq=journal.durable_seq)
@@ -120,7 +120,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start(
             "journal checkpoints", signer.run(journal, lambda signed: gate.journal_signed(as_record(signed)))
         )
-        taker = SnapshotTaker(shell.args, snapshots.newest_seq())
+        taker = SnapshotTaker(shell.args, snapshot.seq if snapshot else 0)
         shell.tasks.start("snapshots", taker.run(journal))
         await server.set_serving(True)
         shell.ready()

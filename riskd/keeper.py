@@ -130,23 +130,25 @@ class HoldKeeper:
         duration_s: int,
         now_ns: int,
     ) -> Hold:
-        """Raise a daemon's hold, or return the one that it has there at this level or above: it may say so again and
-        again.
+        """Raise a daemon's hold, or return the one that it has there at this level or above, if that lasts as long: it
+        may say so again and again.
         """
         if scope.kind is ScopeKind.STRATEGY and is_operator(scope.name):
             raise RejectedError("NOT_PERMITTED", f"{scope.name} is an operator's, not the {role}'s")
-        count = len(self._state.holds.holds)
-        hold = self.raise_(
-            level,
-            scope,
-            daemon_cause(role),
-            ReleaseRule.TIMED if duration_s > 0 else ReleaseRule.ONE_KEY,
-            now_ns,
-            reason,
-            raised_by=role,
-            until_ns=now_ns + duration_s * NS_PER_S if duration_s > 0 else 0,
-        )
-        if len(self._state.holds.holds) > count:
+        holds, cause = self._state.holds.holds, daemon_cause(role)
+        until_ns = now_ns + duration_s * NS_PER_S if duration_s > 0 else 0
+        own = [hold for hold in holds.values() if (hold.cause, hold.scope) == (cause, scope) and hold.level >= level]
+        for hold in own:
+            if not hold.until_ns or 0 < until_ns <= hold.until_ns:
+                return hold
+        for hold in own:
+            if until_ns and hold.level is level:
+                self.retime(hold, until_ns, hold.clear_after_ns, reason, role, now_ns)
+                return holds[hold.hold_id]
+        count = len(holds)
+        release = ReleaseRule.TIMED if until_ns else ReleaseRule.ONE_KEY
+        hold = self.raise_(level, scope, cause, release, now_ns, reason, raised_by=role, until_ns=until_ns, always=True)
+        if len(holds) > count:
             self.audit(command_id, role, role, f"RAISE {level.name}", scope_text(scope), reason, hold.hold_id, now_ns)
         return hold
 

@@ -84,12 +84,9 @@ class SnapshotStore:
                 _log.info("snapshot_not_used", file=path.name, why=str(exc))
         return None
 
-    def newest_seq(self) -> int:
-        """Return the record of the newest file, whether it counts or not; 0 = there is none."""
-        return max((int(path.stem) for path in self._files()), default=0)
-
     def write(self, state: RiskState, record: JournalRecord) -> None:
-        """Leave a snapshot of a state after a record, and remove what is older than the one before.
+        """Leave a snapshot of a state after the journal's last record. Older ones than the one before are removed, and
+        newer ones: those were made of another journal, and would hide this one.
 
         Raises:
             SnapshotError: If the state cannot be read back from its bytes.
@@ -100,9 +97,13 @@ class SnapshotStore:
         )
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         raw = encode(head, self._key.seal(SEAL, head.signed_bytes()), content)
-        write_private(self._folder / f"{record.seq:020d}{SUFFIX}", raw)
-        for old in self._files()[KEPT:]:
-            old.unlink(missing_ok=True)
+        path = self._folder / f"{record.seq:020d}{SUFFIX}"
+        write_private(path, raw)
+        files = self._files()
+        place = files.index(path)
+        torn = self._folder.glob(f".*{SUFFIX}.*")  # of whoever was killed while he wrote
+        for other in (*files[:place], *files[place + KEPT :], *torn):
+            other.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
         """Return the files, newest first."""
@@ -179,14 +180,14 @@ def _folded(
 class SnapshotTaker:
     """Starts the other process when there is enough new. Belongs to riskd's loop; whatever fails there stays there."""
 
-    def __init__(self, args: argparse.Namespace, newest_seq: int) -> None:
-        """Prepare for a riskd that was started with these flags."""
+    def __init__(self, args: argparse.Namespace, begun_at: int) -> None:
+        """Prepare for a riskd that was started with these flags, from the snapshot of a record; 0 = from none."""
         self._command = [sys.executable, "-m", "riskd.snapshot_shell", "--config", str(args.config)]
         if args.state is not None:
             self._command += ["--state", str(args.state)]
         for override in args.set:
             self._command += ["--set", override]
-        self._seq = newest_seq
+        self._seq = begun_at
 
     async def run(self, journal: Journal) -> None:
         """Look and start, for ever."""
@@ -217,6 +218,8 @@ def main() -> int:
     """Take one snapshot."""
     with suppress(OSError):  # a sandbox may forbid it: then it has riskd's own priority
         os.nice(NICENESS)
+    with suppress(OSError):  # before riskd, when there is too little memory for both
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="environment file of riskd")
     parser.add_argument("--state", type=Path, metavar="DIR", help="root of all state; replaces state_dir")

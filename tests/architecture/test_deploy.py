@@ -106,6 +106,13 @@ def test_only_daemons_with_kernels_may_write_code_pages(daemon: str) -> None:
     assert unit_settings(daemon)["MemoryDenyWriteExecute"] == ("no" if daemon in JIT else "yes")
 
 
+def test_a_snapshot_of_riskd_may_step_back_behind_it_and_does_not_take_it_along() -> None:
+    settings = unit_settings("riskd")
+
+    assert settings["SystemCallFilter"] == "setpriority"  # the last word, after @resources was forbidden
+    assert settings["OOMPolicy"] == "continue"
+
+
 @pytest.mark.parametrize("daemon", PRODUCTION)
 def test_only_venue_daemons_have_a_network(daemon: str) -> None:
     settings = unit_settings(daemon)

@@ -103,6 +103,16 @@ def test_data_that_do_not_say_when_rows_happened_are_played_by_receipt_and_the_r
     assert "takers do better than live" in warning
 
 
+def test_a_clock_that_was_behind_for_a_part_of_the_data_is_told_beyond_one_row_in_a_hundred() -> None:
+    for early, told in ((2, 0), (3, 1)):
+        clock = VenueClock(1)
+        clock.happened_ns(block(*((0, at + (50 if at <= early else -1), at) for at in range(1, 201))))
+
+        found = clock.warnings(["x:A"])
+        assert len(found) == told
+        assert all(f"x:A: {early} of 200 exchange times are later than receipt" in text for text in found)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_venue_gets_every_row_once_in_order_of_happening_however_the_data_are_cut_into_batches(seed: int) -> None:
     rows = random_rows(seed)

@@ -802,6 +802,33 @@ def test_a_hold_of_a_daemon_may_end_by_itself() -> None:
     assert desk.gate.state.holds.level_for("binance", BTC, "s1") is TradingLevel.RUNNING
 
 
+@pytest.mark.parametrize("level", [RO, P])
+def test_a_hold_that_ends_soon_does_not_stand_in_for_one_that_does_not(level: TradingLevel) -> None:
+    desk = Desk()
+    raised(desk, "marketdata", P, INSTRUMENT, duration_s=5)
+    for _ in range(3):
+        lasting = raised(desk, "marketdata", level, INSTRUMENT, reason="until it is cleared")
+    assert len(desk.gate.state.holds.holds) == 2
+    desk.wait(6)
+
+    assert list(desk.gate.state.holds.holds.values()) == [lasting]
+    assert lasting.until_ns == 0
+
+
+def test_a_daemon_that_says_it_again_makes_its_hold_last_longer_and_never_shorter() -> None:
+    desk = Desk()
+    raised(desk, "engine", P, STRATEGY, duration_s=5)
+    desk.wait(4)
+    raised(desk, "engine", P, STRATEGY, duration_s=5)
+    raised(desk, "engine", P, STRATEGY, duration_s=1)
+    assert len(desk.gate.state.holds.holds) == 1
+    desk.wait(4)
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is P
+    desk.wait(2)
+
+    assert desk.gate.state.holds.level_for("binance", BTC, "s1") is TradingLevel.RUNNING
+
+
 @pytest.mark.parametrize("role", CEILINGS)
 def test_a_daemon_resumes_and_extends_nothing(role: str) -> None:
     desk = Desk()

@@ -47,6 +47,16 @@ def test_the_seed_of_one_way_does_not_move_the_other() -> None:
     assert [one.answered_ns(at) for at in range(50)] == [other.answered_ns(at) for at in range(50)]
 
 
+def test_both_ways_of_one_seed_are_drawn_independently() -> None:
+    drawn = SampledLatency((1, 1_000_000), (1, 1_000_000), 1)
+    latency = OrderLatency(drawn, drawn)
+    far = 10_000_000
+    there = [latency.arrival(at * far).at_ns - at * far for at in range(500)]
+    back = [latency.answered_ns(at * far) - at * far for at in range(500)]
+
+    assert abs(np.corrcoef(there, back)[0, 1]) < 0.2
+
+
 def test_recorded_latencies_are_interpolated_and_constant_outside() -> None:
     path = recorded((1_000, 1_010, 1_030), (2_000, 2_030, 2_040))
     latency = OrderLatency(path, path)

@@ -5,6 +5,7 @@ Nothing overtakes what left before it on the same way, as on one connection. Tim
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -16,9 +17,10 @@ from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.latency import entry_latency, response_time
 from tradebot.sim.kernels.memory import handle_at
 from tradebot.sim.kernels.simulator import Simulator
-from tradebot.sim.kernels.terms import ConstantLatency, Latency, Market
+from tradebot.sim.kernels.terms import ConstantLatency, Latency, Market, SampledLatency
 
 _NOTHING: Final = np.zeros(0, np.int64)
+_OTHER_WAY: Final = 0x2545F4914F6CDD1D
 
 
 @compiled
@@ -44,6 +46,8 @@ class OrderLatency:
     """Both ways of one connection; each has its own model, of which it uses the half that is its own."""
 
     def __init__(self, entry: Latency, response: Latency) -> None:
+        if isinstance(response, SampledLatency):  # else one seed would draw the same for both ways
+            response = replace(response, seed=response.seed ^ _OTHER_WAY)
         self._simulators = [_simulator(entry), _simulator(response)]  # keep the memory alive
         self._entry, self._response = (int(one.block().words.ctypes.data) for one in self._simulators)
         self._reached_ns = 0
