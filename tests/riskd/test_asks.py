@@ -118,6 +118,18 @@ def test_an_order_alone_has_a_quantity() -> None:
     assert violations(desk.ask(None, desk.order(intent, terms_qty="0")))["AUT-01"] == "MALFORMED_REQUEST"
 
 
+@pytest.mark.parametrize(("role", "side", "wrong"), [("ENTRY", Side.BUY, True), ("EXIT", Side.SELL, False)])
+def test_only_riskd_gives_an_entry_its_quantity_and_an_exit_may_name_what_it_closes(
+    role: str, side: Side, wrong: bool
+) -> None:
+    desk = Desk()
+    desk.buy("0.01")
+    intent = desk.intent(qty=None, role=OrderRole[role], side=side)
+    answer = desk.ask(intent, desk.order(intent, terms_qty="0.01"))
+
+    assert ("AUT-01" in violations(answer)) is wrong, answer
+
+
 def test_a_market_intent_where_one_side_has_no_price_is_an_order_without_one() -> None:
     desk = Desk()
     desk.gate.board.views[BTC].ask = 0

@@ -110,6 +110,16 @@ def test_what_execd_refused_is_a_breach_of_its_own_check() -> None:
     assert lines["EXE-02"].last_breach == "APPROVAL_EXPIRED 1600 ms (c1)"
 
 
+@pytest.mark.parametrize("check_id", ["SIZ-02", "EXE-99"])
+def test_execd_tells_no_breach_of_a_check_of_riskd_or_of_one_that_nobody_knows(check_id: str) -> None:
+    desk = Desk()
+    desk.plain(qty="0.001")
+    desk.event("c1", OrderEventKind.ASKED)
+    desk.event("c1", OrderEventKind.REFUSED, check_id=check_id, reason="ORDER_NOTIONAL_LIMIT")
+
+    assert {line.check_id for line in report(desk).values() if line.breaches} == set()
+
+
 def test_a_drill_is_the_last_test_of_the_kill_switch() -> None:
     desk = Desk()
     desk.gate.state.controls.drilled(desk.now_ns, "2 orders canceled, venue flat")
