@@ -245,7 +245,7 @@ class HoldKeeper:
         self.audit(command_id, operator, role, "RESUME", "", reason, cleared, now_ns)
         return found
 
-    def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool = False) -> Hold | None:
+    def stop(self, latch: StopLatch, role: str, now_ns: int, *, journaled: bool) -> Hold | None:
         """A StopService latched: raise the hold that carries it. None when it was cleared before.
 
         Args:

@@ -144,3 +144,12 @@ def test_an_expected_edge_is_less_than_the_whole_price(edge: str) -> None:
     answer = Desk().plain(expected_edge=Decimal(edge))
 
     assert ("AUT-01" in violations(answer)) is (edge in ("1", "-1"))
+
+
+def test_what_a_stranger_asks_for_uses_up_no_id() -> None:
+    desk = Desk()
+    stranger = desk.plain(intent_id="i7", strategy_id="stranger")
+    ours = desk.plain(intent_id="i7")
+
+    assert stranger.approval is None
+    assert ours.approval is not None

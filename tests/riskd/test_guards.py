@@ -393,7 +393,8 @@ def test_a_streak_pauses_then_halts_its_strategy_and_nobody_else() -> None:
     losing(desk, 1)
     assert desk.gate.state.holds.find("PNL-06", S1) is None
     losing(desk, 1)
-    assert hold_of(desk, "PNL-06", S1).level.name == "PAUSED"
+    pause = hold_of(desk, "PNL-06", S1)
+    assert (pause.level.name, pause.until_ns - pause.raised_ns) == ("PAUSED", 60 * MIN * SECOND)
     assert desk.gate.state.holds.level_for("binance", BTC, "s2").name == "RUNNING"
     desk.wait(60 * MIN + 1)
     losing(desk, 1)

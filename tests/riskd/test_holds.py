@@ -10,7 +10,7 @@ import pytest
 from riskd.asks import make_case
 from riskd.control_book import SELF_TEST
 from riskd.controls import control_lines
-from riskd.holds import HoldBook, may_raise
+from riskd.holds import OPERATOR_CAUSE, HoldBook, may_raise
 from riskd.records import HoldCleared
 from tests.riskd.kit import BTC, ETH, OPERATOR_KEYS, SECOND, START_NS, TEAM, Desk, make_test_limits, violations
 from tradebot.core.accounts import VenueAlarm
@@ -130,6 +130,7 @@ def test_after_a_kill_entries_are_a_tenth_for_a_day_and_less_where_the_profile_s
             desk.now_ns += 15 * 60 * SECOND
             desk.begin_anew()
             clear(desk, hold, "risk", f"CLEAR {hold}")
+            hold_at(desk, C, SYSTEM_SCOPE)  # another one beside it changes nothing
         case = make_case(
             ApprovalAsk(1, desk.now_ns, desk.intent()), desk.gate.decider.books, desk.gate.state,
             desk.gate.session.statuses, R, desk.now_ns,
@@ -137,6 +138,17 @@ def test_after_a_kill_entries_are_a_tenth_for_a_day_and_less_where_the_profile_s
         sizes.append(case.factor_ppm)
 
     assert sizes == [500_000, 100_000, 50_000]
+
+
+def test_of_two_holds_of_one_cause_and_scope_the_higher_one_is_found() -> None:
+    for levels in ((C, H), (H, C)):
+        desk = Desk()
+        for level in levels:
+            hold_at(desk, level, SYSTEM_SCOPE)
+        found = desk.gate.state.holds.find(OPERATOR_CAUSE, SYSTEM_SCOPE)
+
+        assert found is not None
+        assert found.level is H
 
 
 def test_nothing_grave_is_let_go_while_a_venue_is_not_reconciled() -> None:

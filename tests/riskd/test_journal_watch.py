@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from riskd.journal_shell import FAILED_MARK, JournalProbe, mark_failed, read_mark, remove_mark
+from riskd.journal_shell import FAILED_MARK, JournalProbe, _free_bytes, mark_failed, read_mark, remove_mark
 from riskd.journal_watch import JournalHealth
 from riskd.shell import LiveGate
 from tests.riskd.kit import SECOND, WATCHES, Desk, make_test_limits
@@ -82,6 +83,7 @@ def test_a_failed_journal_halts_the_next_life_until_a_person_has_looked(tmp_path
     mark_failed(tmp_path, "write failed (Input/output error)")
     at.gate.journal_failed_before(read_mark(tmp_path), at.now_ns)
     remove_mark(tmp_path)
+    remove_mark(tmp_path)  # a second time does nothing
     measured(at, WELL, 5)
     hold = at.gate.state.holds.find("PTR-08", SYSTEM_SCOPE)
 
@@ -121,3 +123,20 @@ def test_the_probe_tells_syncs_of_the_last_minute_and_what_hangs(tmp_path: Path)
     assert (soon.free_bytes, soon.stalled_ns, later.syncs, later.sync_p99_ns) == (7, 0, 0, 0)
     assert soon.syncs >= 30
     assert 0 < soon.sync_p99_ns <= max(took for _, took in journal._syncs)
+
+
+def test_the_probe_tells_the_time_that_99_of_100_syncs_did_not_exceed(tmp_path: Path) -> None:
+    at = desk()
+    clock = ManualClock(at.now_ns)
+    with Journal.open(tmp_path / "j", clock=clock) as journal:
+        probe = JournalProbe(LiveGate(at.gate, clock, journal, "i"), journal, tmp_path)
+        journal._syncs.clear()
+        journal._syncs.extend((SECOND, took) for took in range(200, 0, -1))
+
+        assert probe.health(7, SECOND).sync_p99_ns == 198
+
+
+def test_free_space_is_told_in_bytes(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+
+    assert free // 2 <= _free_bytes(tmp_path) <= free * 2  # others write meanwhile
