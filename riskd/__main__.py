@@ -120,7 +120,7 @@ async def serve(shell: ServiceShell[RiskdConfig]) -> None:
         shell.tasks.start(
             "journal checkpoints", signer.run(journal, lambda signed: gate.journal_signed(as_record(signed)))
         )
-        taker = SnapshotTaker(shell.args, snapshot.seq if snapshot else 0)
+        taker = SnapshotTaker(shell.args, snapshots, snapshot.seq if snapshot else 0)
         shell.tasks.start("snapshots", taker.run(journal))
         await server.set_serving(True)
         shell.ready()

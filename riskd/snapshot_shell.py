@@ -51,6 +51,8 @@ EVERY_RECORDS: Final = 5_000
 """Journal records between two snapshots."""
 EVERY_S: Final = 60.0
 """Least time between two: beyond 5,000 records a minute they are further apart."""
+MAX_FOLDED: Final = 200_000
+"""Records that one run folds; the next one goes on there. So every run has an end, however long the journal is."""
 RUN_TIMEOUT_S: Final = 600.0
 KEPT: Final = 2
 NICENESS: Final = 19
@@ -83,6 +85,10 @@ class SnapshotStore:
             except (SnapshotError, OSError) as exc:
                 _log.info("snapshot_not_used", file=path.name, why=str(exc))
         return None
+
+    def newest_seq(self) -> int:
+        """Return the record of the newest file, whether it counts or not; 0 = there is none."""
+        return max((int(path.stem) for path in self._files()), default=0)
 
     def write(self, state: RiskState, record: JournalRecord) -> None:
         """Leave a snapshot of a state after the journal's last record. Older ones than the one before are removed, and
@@ -149,17 +155,20 @@ def open_store(common: CommonConfig, limits: Limits) -> SnapshotStore:
     return SnapshotStore(common.state_dir / "snapshots" / Role.RISKD, key, owner_of(common), limits, build_hash())
 
 
-def take(store: SnapshotStore, journal: Path, limits: Limits, *, every: int = EVERY_RECORDS) -> int:
-    """Leave a snapshot of what a journal holds now; return its last record, 0 when fewer than `every` are new.
+def take(
+    store: SnapshotStore, journal: Path, limits: Limits, *, every: int = EVERY_RECORDS, most: int = MAX_FOLDED
+) -> int:
+    """Leave a snapshot of what a journal holds now, or of `most` records more than the last one; return its last
+    record, 0 when fewer than `every` are new.
 
     Raises:
         TradebotError: If the journal or a file cannot be read or written; nothing that counts is lost then.
     """
     begin = store.newest()
-    state, last = _folded(begin, JournalReader(journal, begin.seq if begin else 1), limits)
+    state, last = _folded(begin, JournalReader(journal, begin.seq if begin else 1), limits, most)
     if state is None:  # the journal is another one
         begin = None
-        state, last = _folded(None, JournalReader(journal), limits)
+        state, last = _folded(None, JournalReader(journal), limits, most)
     if state is None or last is None or last.seq - (begin.seq if begin else 0) < every:
         return 0
     store.write(state, last)
@@ -167,21 +176,24 @@ def take(store: SnapshotStore, journal: Path, limits: Limits, *, every: int = EV
 
 
 def _folded(
-    begin: Snapshot | None, records: Iterable[JournalRecord], limits: Limits
+    begin: Snapshot | None, records: Iterable[JournalRecord], limits: Limits, most: int
 ) -> tuple[RiskState | None, JournalRecord | None]:
     state = begin.state if begin else RiskState(limits, make_settings(limits))
     following = Following(begin, lambda kind, payload: state.apply(decode_record(kind, payload)))
-    last = None
+    last, end = None, (begin.seq if begin else 0) + most
     for last in records:
         following.record(last)
+        if last.seq >= end:
+            break
     return (state if following.confirmed else None), last
 
 
 class SnapshotTaker:
     """Starts the other process when there is enough new. Belongs to riskd's loop; whatever fails there stays there."""
 
-    def __init__(self, args: argparse.Namespace, begun_at: int) -> None:
+    def __init__(self, args: argparse.Namespace, store: SnapshotStore, begun_at: int) -> None:
         """Prepare for a riskd that was started with these flags, from the snapshot of a record; 0 = from none."""
+        self._store = store
         self._command = [sys.executable, "-m", "riskd.snapshot_shell", "--config", str(args.config)]
         if args.state is not None:
             self._command += ["--state", str(args.state)]
@@ -194,10 +206,11 @@ class SnapshotTaker:
         while True:
             await asyncio.sleep(EVERY_S)
             if journal.durable_seq - self._seq >= EVERY_RECORDS:
-                self._seq = journal.durable_seq  # after a failure too: the next try has its time
-                await self._take()
+                tried_seq = journal.durable_seq
+                # After a failure the next try has its time.
+                self._seq = self._store.newest_seq() if await self._take() else tried_seq
 
-    async def _take(self) -> None:
+    async def _take(self) -> bool:
         process = await asyncio.create_subprocess_exec(
             *self._command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
@@ -208,10 +221,11 @@ class SnapshotTaker:
             await process.wait()
             if isinstance(exc, TimeoutError):
                 _log.warning("snapshot_took_too_long", seconds=RUN_TIMEOUT_S)
-                return
+                return False
             raise
         if process.returncode:
             _log.warning("snapshot_failed", code=process.returncode, said=said.decode(errors="replace")[-500:].strip())
+        return not process.returncode
 
 
 def main() -> int:

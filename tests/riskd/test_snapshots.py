@@ -154,6 +154,15 @@ def test_a_start_folds_what_came_after_the_snapshot_and_nothing_else(journal: Pa
     assert start(journal, store(journal)) == (whole(journal), 0)
 
 
+def test_a_long_journal_is_folded_in_several_runs(journal: Path) -> None:
+    last = sum(1 for _ in read_journal(journal))
+
+    taken = [take(store(journal), journal, LIMITS, every=1, most=100) for _ in range(last // 100 + 1)]
+
+    assert taken == [*range(100, last, 100), last]
+    assert start(journal, store(journal)) == (whole(journal), 0)
+
+
 def damage_content(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[-20] ^= 1
