@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from riskd.records import EquityPeak, EquitySample, RecordType
 from tests.riskd.kit import BTC, Desk, violations
 from tradebot.core.approvals import GRANT_OF_ENTRY, ApprovalAsk, SessionDown, SessionUp
 
@@ -43,3 +46,13 @@ def test_a_grant_is_renewed_in_the_message_that_asks_for_its_entry() -> None:
 
     assert down.answers[0].grant is not None
     assert len(down.renewed_grants) == 1
+
+
+def test_what_is_owed_is_journaled_before_what_follows_although_it_is_folded_already() -> None:
+    desk = Desk()
+    ledger, before = desk.gate._ledger, len(desk.sink.records)
+    ledger.owe(EquitySample(Decimal(9_000), desk.now_ns))
+    ledger.fold()
+    ledger.commit(EquityPeak(Decimal(20_000)))
+
+    assert [kind for kind, _ in desk.sink.records[before:]] == [RecordType.EQUITY_SAMPLE, RecordType.EQUITY_PEAK]
