@@ -818,8 +818,8 @@ def test_a_hold_of_a_daemon_may_end_by_itself() -> None:
 def test_a_hold_that_ends_soon_does_not_stand_in_for_one_that_does_not(level: TradingLevel) -> None:
     desk = Desk()
     raised(desk, "marketdata", P, INSTRUMENT, duration_s=5)
-    for _ in range(3):
-        lasting = raised(desk, "marketdata", level, INSTRUMENT, reason="until it is cleared")
+    lasting, *again = [raised(desk, "marketdata", level, INSTRUMENT, reason="until it is cleared") for _ in range(3)]
+    assert again == [lasting, lasting]
     assert len(desk.gate.state.holds.holds) == 2
     desk.wait(6)
 
