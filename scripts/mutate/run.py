@@ -113,11 +113,13 @@ class TestMap:
         self._loaded = {(path, line) for path, lines in loaded for line in lines}
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Return the tests that may notice a mutant: first what noticed others of its file, the latest first, then one
-        of each test file in turn, the most particular ones first.
+        """Return the tests that may notice a mutant: first what noticed others of its file, the latest first, then the
+        test files named after it, then one of each test file in turn, the most particular ones first.
         """
         covering = self._tests.get((str(mutant.path), mutant.line), {})
-        order = [*(name for name in reversed(self._noticed[mutant.path]) if name in covering), *_in_turn(covering)]
+        order = [name for name in reversed(self._noticed[mutant.path]) if name in covering]
+        order += _in_turn(name for name in covering if mutant.path.stem in name.split("::")[0])
+        order += _in_turn(covering)
         if self.at_import(mutant) or not covering:
             order += self.all  # anything may notice
         return list(dict.fromkeys(order))
