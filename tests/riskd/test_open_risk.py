@@ -78,6 +78,18 @@ def test_a_position_at_its_stop_risks_nothing_more(mark: str, risk: int) -> None
     assert found.risk == risk
 
 
+@pytest.mark.parametrize(("bid", "risk"), [("60000", 18 * UNIT // 10), ("61800", 0), ("61801", 0)])
+def test_what_is_sold_risks_the_way_up_to_its_stop(bid: str, risk: int) -> None:
+    desk = Desk()
+    desk.quote(BTC, bid, "61900")
+    position = StrategyPosition()
+    position.inventory.apply(-UNIT // 1000, 60 * UNIT)  # a thousandth at 60,000
+    found = worth(position, desk.gate.state.rules[BTC], desk.gate.board, 30_000)  # its stop is at 61,800
+
+    assert found is not None
+    assert found.risk == risk
+
+
 def test_positions_are_valued_anew_a_quarter_of_a_second_later() -> None:
     desk = Desk()
     desk.buy("0.001")

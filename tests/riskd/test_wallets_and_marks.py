@@ -13,7 +13,7 @@ from riskd.marks import MarketBoard
 from riskd.rules import make_rule
 from riskd.valuation import Leg, asset_paths
 from riskd.wallets import MAX_ENTRIES, Wallets
-from tests.riskd.kit import BTC, make_test_limits
+from tests.riskd.kit import BTC, Desk, make_test_limits
 from tests.support.builders import make_instrument, make_perpetual
 from tradebot.core.accounts import AccountSnapshot, Balance, LedgerEntry, LedgerKind
 from tradebot.core.market import BUY_FLAG, LAST_FLAG, SELL_FLAG, BookState, MarketRow, RowColumns, RowKind
@@ -130,6 +130,28 @@ def test_a_mark_price_of_another_time_marks_nothing(age_ns: int, mark: int) -> N
     forgotten = board.forget_old(told_ns + age_ns)
 
     assert (board.mark("x:ETH-USDT", True), forgotten) == (mark * UNIT, mark == 99)
+
+
+def test_a_book_with_a_gap_shows_no_prices_until_it_is_told_anew() -> None:
+    desk = Desk()
+    view = desk.gate.board.views[BTC]
+    shown = []
+    for state, bid, ask in ((BookState.GAP, None, None), (BookState.LIVE, None, None), (None, "61000", "61001")):
+        desk.quote(BTC, bid, ask, state)
+        shown.append((view.bid > 0, view.ask > 0, view.is_good))
+
+    assert shown == [(False, False, False), (False, False, False), (True, True, True)]
+
+
+def test_prices_told_before_the_book_is_live_are_good_from_then_on() -> None:
+    desk = Desk()
+    view = desk.gate.board.views[BTC]
+    desk.quote(BTC, None, None, BookState.GAP)
+    desk.quote(BTC, "61000", "61001", None)
+    assert not view.is_good
+    desk.quote(BTC, None, None, BookState.LIVE)
+
+    assert view.is_good
 
 
 def test_of_several_mark_prices_each_ends_at_its_own_age() -> None:
