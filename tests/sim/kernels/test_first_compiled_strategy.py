@@ -57,11 +57,11 @@ def test_the_documented_ways_to_recorded_data_run_as_written(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_documented_result_runs_as_written_and_is_read_back(tmp_path: Path) -> None:
-    *_, slippage, queue = run_program(tmp_path, 2)
+    *_, slippage, queue, equity = run_program(tmp_path, 2)
 
     assert slippage[0] == "slippage"
     assert float(slippage[1]) < 0  # a maker is paid for waiting
-    assert (queue[0], queue[2]) == ("queue", "equity")
+    assert (queue[0], equity[0]) == ("queue", "equity")
     assert Decimal(queue[1]) > 0
-    assert Decimal(queue[3]) == Decimal(queue[4])
+    assert Decimal(equity[1]) == Decimal(equity[2])
     assert open_results(tmp_path / "results").table("fills").num_rows > 100
