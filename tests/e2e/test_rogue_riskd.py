@@ -147,6 +147,12 @@ class RogueRisk:
         answer: bytes = await pass_on(data)
         return answer
 
+    async def positions(self, data: bytes, _context: Any) -> AsyncIterator[bytes]:
+        """What execd's audit asks riskd."""
+        pass_on: Any = self._channel.unary_stream(f"{SERVICE}WatchPositions")
+        async for message in pass_on(data):
+            yield message
+
 
 class _Passing(grpc.GenericRpcHandler):
     def __init__(self, rogue: RogueRisk) -> None:
@@ -156,6 +162,8 @@ class _Passing(grpc.GenericRpcHandler):
         method = details.method
         if method == f"{SERVICE}Session":
             return grpc.stream_stream_rpc_method_handler(self._rogue.session)
+        if method == f"{SERVICE}WatchPositions":
+            return grpc.unary_stream_rpc_method_handler(self._rogue.positions)
 
         async def unary(data: bytes, _context: Any) -> bytes:
             return await self._rogue.unary(method, data)
