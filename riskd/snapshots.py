@@ -19,7 +19,6 @@ from riskd.state import RiskState
 from tradebot.core.errors import ConfigError
 
 FORMAT: Final = 1
-MAX_HEAD_BYTES: Final = 4_096
 MAX_SNAPSHOT_BYTES: Final = 1 << 30
 SEAL: Final = b"riskd snapshot"
 _OWN: Final = ("riskd.", "tradebot.core.")
