@@ -10,13 +10,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from riskd.base_limits import PositiveDecimal
 from riskd.round_trips import MAX_TRIPS
 from tradebot.runtime.config import ConfigModel
 
 KELLY_CLIP_PCT: Final = Decimal(5)
 """Kelly-lite never puts more of the equity into one trade."""
 
-PositiveDecimal = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, allow_inf_nan=False)]
 Trips = Annotated[int, Field(gt=0, le=MAX_TRIPS)]
 
