@@ -14,34 +14,13 @@ from backtest.history.parquet import write_parquet
 from backtest.history.rows import CHUNK_ROWS
 from tests.backtest.history.test_bounded_memory import long_market
 from tests.support.history_files import MARKET
+from tests.support.timed_strategy import now_and_then
 from tradebot.sim.kernels import api
 from tradebot.sim.kernels import layout as at
 from tradebot.sim.kernels.jit import compiled
 from tradebot.sim.kernels.memory import Handle
 
-TRADES = """
-from dataclasses import replace
-from decimal import Decimal
-from tradebot.core.orders import Side
-from engine.strategy import Strategy, enter, leave, strategy
-
-@strategy("now_and_then")
-class NowAndThen(Strategy):
-    def start(self):
-        self.at_ns = 1
-
-    def next_timer_ns(self):
-        return self.at_ns
-
-    def on_timer(self, now_ns):
-        market = self.markets[0]
-        holding = self.holding(market)
-        self.at_ns = now_ns + (1_000_000_000 if holding.is_flat else 300_000_000_000)
-        if not market.bid:
-            return None
-        proposal = enter(Side.BUY, "flat") if holding.is_flat else leave(holding, "held")
-        return replace(proposal, market=market)
-"""
+TRADES = now_and_then(1_000_000_000, 300_000_000_000)
 QUOTES = """
 from engine.strategy import Params, Proposal, Strategy, strategy, withdraw
 from tradebot.core.orders import OrderRole, Side, TimeInForce

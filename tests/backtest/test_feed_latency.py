@@ -16,29 +16,9 @@ from backtest.lookahead import check_lookahead
 from backtest.report import BacktestResult
 from backtest.run import run_backtest
 from tests.support.history_files import MS, T0, Fact, MadeMarket, write_native_csv
+from tests.support.timed_strategy import now_and_then
 
-TIMER = """
-from dataclasses import replace
-from tradebot.core.orders import Side
-from engine.strategy import Strategy, enter, leave, strategy
-
-@strategy("now_and_then")
-class NowAndThen(Strategy):
-    def start(self):
-        self.at_ns = 1
-
-    def next_timer_ns(self):
-        return self.at_ns
-
-    def on_timer(self, now_ns):
-        market = self.markets[0]
-        holding = self.holding(market)
-        self.at_ns = now_ns + 700_000_000
-        if not market.bid:
-            return None
-        proposal = enter(Side.BUY, "flat") if holding.is_flat else leave(holding, "held")
-        return replace(proposal, market=market)
-"""
+TIMER = now_and_then(700 * MS, 700 * MS)
 
 
 def walk(feed_ms: int, seconds: int = 60, step: int = 600) -> MadeMarket:
